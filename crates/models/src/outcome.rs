@@ -1,0 +1,50 @@
+//! How an event ended.
+
+/// How an event ended; every one does, and an admin can look it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The person has their answer.
+    Answered,
+    /// The installer has their first message.
+    Welcomed,
+    /// It kept failing and was set aside, with the reason beside it.
+    SetAside,
+    /// Slack delivered it before, under the same or another id.
+    Duplicate,
+    /// A message that was not meant for the bot.
+    NotAddressed,
+    /// A bot wrote it, this one included.
+    FromBot,
+    /// A kind of event or message that EnableBot does not act on.
+    Unsupported,
+    /// The workspace has no installation (any more).
+    NotInstalled,
+}
+
+impl Outcome {
+    /// Every outcome, so that each counter can stand at zero from the start.
+    pub const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::Welcomed,
+        Self::SetAside,
+        Self::Duplicate,
+        Self::NotAddressed,
+        Self::FromBot,
+        Self::Unsupported,
+        Self::NotInstalled,
+    ];
+
+    /// The name in the database and in the metric `enablebot_events_total`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Welcomed => "welcomed",
+            Self::SetAside => "set_aside",
+            Self::Duplicate => "duplicate",
+            Self::NotAddressed => "not_addressed",
+            Self::FromBot => "from_bot",
+            Self::Unsupported => "unsupported",
+            Self::NotInstalled => "not_installed",
+        }
+    }
+}
