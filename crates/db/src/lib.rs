@@ -1,1 +1,25 @@
-//! To be written.
+//! The only SQL: a file a table, a function a question.
+//!
+//! Every function takes a [`Tx`] first: each query runs in an explicit transaction and unnamed, so that a
+//! transaction pooler may stand between (`executor.rs`). The tenant comes next, wherever one is meant. What is
+//! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
+
+pub mod audit_log;
+mod connection;
+mod error;
+pub mod events;
+mod executor;
+pub mod installations;
+mod keys;
+mod listener;
+pub mod oauth_states;
+pub mod replies;
+mod schema;
+pub mod threads;
+pub mod turns;
+pub mod usage;
+
+pub use connection::{ConnectionCounts, Db, Settings, Tx};
+pub use error::DbError;
+pub use listener::Listener;
+pub use schema::SchemaState;

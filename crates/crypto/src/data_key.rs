@@ -1,0 +1,97 @@
+//! A tenant's key, with which all of its secrets and texts are sealed.
+
+use rand::RngExt;
+use secrecy::SecretString;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::sealed::{Binding, SealError, open, seal};
+
+/// A tenant's 256-bit key. Its bytes are wiped when it is dropped and never printed.
+pub struct DataKey {
+    id: Uuid,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DataKey({})", self.id)
+    }
+}
+
+impl DataKey {
+    /// A new key from the system's randomness.
+    pub fn generate() -> Self {
+        Self { id: Uuid::now_v7(), bytes: Zeroizing::new(rand::rng().random()) }
+    }
+
+    pub(crate) fn from_parts(id: Uuid, bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self { id, bytes }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// The id that stands in every ciphertext of this key.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Seals a text for one place.
+    pub fn seal(&self, binding: Binding<'_>, plaintext: &str) -> Result<Vec<u8>, SealError> {
+        seal(&self.bytes, self.id, binding, plaintext.as_bytes())
+    }
+
+    /// Opens what [`DataKey::seal`] sealed for the same place.
+    pub fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<SecretString, SealError> {
+        let plaintext = open(&self.bytes, binding, sealed)?;
+        let text = std::str::from_utf8(&plaintext).map_err(|_| SealError::Malformed)?;
+        Ok(SecretString::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const TOKEN: Binding<'_> = Binding { table: "installations", column: "bot_token", tenant: "T1" };
+
+    #[test]
+    fn opens_only_where_it_was_sealed() {
+        let key = DataKey::generate();
+        let sealed = key.seal(TOKEN, "xoxb-1").unwrap();
+        assert_eq!(key.open(TOKEN, &sealed).unwrap().expose_secret(), "xoxb-1");
+        for elsewhere in [
+            Binding { tenant: "T2", ..TOKEN },
+            Binding { column: "refresh_token", ..TOKEN },
+            Binding { table: "installation", column: "sbot_token", ..TOKEN },
+        ] {
+            assert_eq!(key.open(elsewhere, &sealed).unwrap_err(), SealError::Refused);
+        }
+        assert_eq!(DataKey::generate().open(TOKEN, &sealed).unwrap_err(), SealError::Refused);
+    }
+
+    #[test]
+    fn each_changed_byte_is_refused() {
+        let key = DataKey::generate();
+        let sealed = key.seal(TOKEN, "xoxb-1").unwrap();
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1;
+            assert!(key.open(TOKEN, &changed).is_err(), "byte {position}");
+        }
+        for length in 0..sealed.len() {
+            assert!(key.open(TOKEN, &sealed[..length]).is_err(), "length {length}");
+        }
+    }
+
+    #[test]
+    fn the_same_text_never_looks_the_same() {
+        let key = DataKey::generate();
+        assert_ne!(key.seal(TOKEN, "a").unwrap(), key.seal(TOKEN, "a").unwrap());
+    }
+}

@@ -1,0 +1,146 @@
+//! The deployment's keys, from `ENCRYPTION_KEYS`: the first wraps, all unwrap.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::data_key::DataKey;
+use crate::sealed::{Binding, SealError, open, seal};
+
+/// What is wrong with `ENCRYPTION_KEYS`; never shows a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MasterKeysError {
+    /// Nothing was given.
+    #[error("no key is given")]
+    Empty,
+    /// An entry has no `id:` in front.
+    #[error("entry {0} is not of the form id:key")]
+    NoId(usize),
+    /// An entry's key is not 32 bytes of base64.
+    #[error("the key of \"{0}\" is not base64 of 32 bytes")]
+    NoKey(String),
+    /// Two entries share an id.
+    #[error("the id \"{0}\" is given twice")]
+    Twice(String),
+    /// A data key names a master key that is not in the list.
+    #[error("the master key \"{0}\" is not among the ENCRYPTION_KEYS")]
+    Unknown(String),
+    /// The data key does not open under the master key of that name.
+    #[error("a data key does not open under the master key \"{0}\": the key was changed, or the row was")]
+    Refused(String),
+}
+
+struct MasterKey {
+    id: String,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+/// The deployment's master keys, in their order.
+pub struct MasterKeys(Vec<MasterKey>);
+
+impl std::fmt::Debug for MasterKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+/// A data key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The data key's id.
+    pub id: Uuid,
+    /// The master key that wraps it.
+    pub master_key_id: String,
+    /// The data key, sealed.
+    pub wrapped: Vec<u8>,
+}
+
+impl MasterKeys {
+    /// Reads `id:base64-of-32-bytes`, comma-separated.
+    pub fn parse(list: &str) -> Result<Self, MasterKeysError> {
+        let mut keys: Vec<MasterKey> = Vec::new();
+        for (index, entry) in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
+            let key = parse_entry(index, entry)?;
+            if keys.iter().any(|known| known.id == key.id) {
+                return Err(MasterKeysError::Twice(key.id));
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() { Err(MasterKeysError::Empty) } else { Ok(Self(keys)) }
+    }
+
+    /// Wraps a tenant's data key under the first master key.
+    pub fn wrap(&self, tenant: &str, key: &DataKey) -> Result<WrappedKey, SealError> {
+        let master = &self.0[0];
+        let wrapped = seal(&master.bytes, key.id(), binding(tenant), key.bytes())?;
+        Ok(WrappedKey { id: key.id(), master_key_id: master.id.clone(), wrapped })
+    }
+
+    /// Unwraps a tenant's data key under the master key that wrapped it.
+    pub fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError> {
+        let master = self
+            .0
+            .iter()
+            .find(|master| master.id == stored.master_key_id)
+            .ok_or_else(|| MasterKeysError::Unknown(stored.master_key_id.clone()))?;
+        let refused = || MasterKeysError::Refused(master.id.clone());
+        let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| refused())?;
+        Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
+    }
+}
+
+fn binding(tenant: &str) -> Binding<'_> {
+    Binding { table: "encryption_keys", column: "wrapped_key", tenant }
+}
+
+fn parse_entry(index: usize, entry: &str) -> Result<MasterKey, MasterKeysError> {
+    let (id, key) = entry.split_once(':').ok_or(MasterKeysError::NoId(index + 1))?;
+    if id.trim().is_empty() {
+        return Err(MasterKeysError::NoId(index + 1));
+    }
+    let no_key = || MasterKeysError::NoKey(id.to_owned());
+    let bytes = Zeroizing::new(STANDARD.decode(key.trim()).map_err(|_| no_key())?);
+    let bytes = bytes.as_slice().try_into().map_err(|_| no_key())?;
+    Ok(MasterKey { id: id.trim().to_owned(), bytes: Zeroizing::new(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
+    use super::*;
+
+    fn key(id: &str, byte: u8) -> String {
+        format!("{id}:{}", STANDARD.encode([byte; 32]))
+    }
+
+    #[test]
+    fn a_new_first_key_still_opens_what_the_old_one_wrapped() {
+        let data_key = DataKey::generate();
+        let stored = MasterKeys::parse(&key("old", 1)).unwrap().wrap("T1", &data_key).unwrap();
+        let both = MasterKeys::parse(&format!("{}, {}", key("new", 2), key("old", 1))).unwrap();
+        assert_eq!(both.unwrap("T1", &stored).unwrap().bytes(), data_key.bytes());
+        assert_eq!(both.wrap("T1", &data_key).unwrap().master_key_id, "new");
+        assert!(matches!(both.unwrap("T2", &stored), Err(MasterKeysError::Refused(_))));
+        let without = MasterKeys::parse(&key("new", 2)).unwrap();
+        assert!(matches!(without.unwrap("T1", &stored), Err(MasterKeysError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_malformed_list_says_what_is_wrong_and_shows_no_key() {
+        let short = STANDARD.encode([7; 31]);
+        let cases = [
+            ("".to_owned(), MasterKeysError::Empty),
+            (" , ".to_owned(), MasterKeysError::Empty),
+            (short.clone(), MasterKeysError::NoId(1)),
+            (format!("a:{short}"), MasterKeysError::NoKey("a".into())),
+            (format!("{},{}", key("a", 1), key("a", 2)), MasterKeysError::Twice("a".into())),
+        ];
+        for (list, expected) in cases {
+            let error = MasterKeys::parse(&list).unwrap_err();
+            assert_eq!(error, expected);
+            assert!(!error.to_string().contains(&short));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What can go wrong behind a query.
+
+use crypto::{MasterKeysError, SealError};
+
+/// What can go wrong behind a query.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// Postgres, or the way to it.
+    #[error(transparent)]
+    Postgres(#[from] sqlx::Error),
+    /// The migrations could not be applied.
+    #[error(transparent)]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A stored secret does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A data key does not unwrap.
+    #[error(transparent)]
+    MasterKeys(#[from] MasterKeysError),
+    /// A stored body is not what this version writes.
+    #[error("a stored event does not read: {0}")]
+    Body(#[from] serde_json::Error),
+    /// Another worker holds the thread by now; nothing was written.
+    #[error("the lease on the thread is lost")]
+    LeaseLost,
+    /// The tenant has no installation.
+    #[error("the workspace has no installation")]
+    NotInstalled,
+}
+
+impl DbError {
+    /// Two transactions met in opposite order and Postgres ended this one: trying again is right.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))
+    }
+}

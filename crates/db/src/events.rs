@@ -1,0 +1,214 @@
+//! The table `events`: what Slack sent and what is to be done about it. Storing an event is queueing it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crypto::DataKey;
+use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId};
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+pub(crate) const BODY: Column = Column { table: "events", column: "body" };
+
+/// What became of a batch, for `enablebot_events_total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enqueued {
+    /// Stored, and to be answered.
+    pub stored: u64,
+    /// Known under one of the three keys.
+    pub duplicate: u64,
+    /// In threads in which the bot takes no part.
+    pub not_addressed: u64,
+    /// Of workspaces without an installation.
+    pub not_installed: u64,
+}
+
+/// Stores a batch and makes its threads ready, in two statements: what was seen before is dropped by the insert
+/// itself, and the workers are told once. The events may be of many tenants.
+pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
+    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
+    tenant_ids.sort_unstable();
+    tenant_ids.dedup();
+    let keys = keys::list_of_installed(tx, &tenant_ids).await?;
+    let rows = Rows::seal(events, &keys)?;
+    let row = sqlx::query!(
+        r#"with incoming as (
+               select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                    $7::text[], $8::text[], $9::bytea[], $10::bool[])
+                   as t (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id, user_id,
+                         body, addressed)
+           ), relevant as (
+               select * from incoming i
+               where addressed
+                  or exists (select from threads t where t.tenant_id = i.tenant_id
+                             and t.channel_id = i.channel_id and t.thread_ts = i.thread_ts)
+                  or exists (select from incoming o where o.addressed and o.tenant_id = i.tenant_id
+                             and o.channel_id = i.channel_id and o.thread_ts = i.thread_ts)
+           ), stored as (
+               insert into events (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id,
+                                   user_id, body)
+               select tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id, user_id, body
+               from relevant
+               on conflict do nothing
+               returning tenant_id, channel_id, thread_ts
+           ), ready as (
+               select tenant_id, channel_id, thread_ts,
+                      row_number() over (partition by tenant_id order by channel_id, thread_ts) as place
+               from (select distinct tenant_id, channel_id, thread_ts from stored) as touched
+           ), served as (
+               update tenants t
+               set last_virtual_start = greatest(last_virtual_start, (select last_value from virtual_clock)) + n
+               from (select tenant_id, count(*) as n from ready group by tenant_id order by tenant_id) as r
+               where r.tenant_id = t.tenant_id
+               returning t.tenant_id, last_virtual_start - n as before
+           ), woken as (
+               insert into threads (tenant_id, channel_id, thread_ts, state, virtual_start)
+               select tenant_id, channel_id, thread_ts, 'ready', before + place
+               from ready join served using (tenant_id)
+               order by tenant_id, channel_id, thread_ts
+               on conflict (tenant_id, channel_id, thread_ts) do update set
+                   state = case threads.state when 'idle' then 'ready' else threads.state end,
+                   virtual_start = case threads.state when 'idle' then excluded.virtual_start
+                                                      else threads.virtual_start end
+           )
+           select (select count(*) from relevant) as "relevant!", (select count(*) from stored) as "stored!""#,
+        &rows.tenant_ids,
+        &rows.event_ids,
+        &rows.kinds,
+        &rows.channel_ids,
+        &rows.thread_tss,
+        &rows.message_tss as &[Option<String>],
+        &rows.client_msg_ids as &[Option<String>],
+        &rows.user_ids,
+        &rows.bodies,
+        &rows.addressed,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let (known, relevant, stored) =
+        (rows.addressed.len() as u64, row.relevant.unsigned_abs(), row.stored.unsigned_abs());
+    if stored > 0 {
+        sqlx::query!("select pg_notify($1, '')", crate::listener::CHANNEL).execute(tx).await?;
+    }
+    Ok(Enqueued {
+        stored,
+        duplicate: relevant - stored,
+        not_addressed: known - relevant,
+        not_installed: events.len() as u64 - known,
+    })
+}
+
+/// A batch, column by column, as `unnest` takes it.
+#[derive(Default)]
+struct Rows {
+    tenant_ids: Vec<String>,
+    event_ids: Vec<String>,
+    kinds: Vec<String>,
+    channel_ids: Vec<String>,
+    thread_tss: Vec<String>,
+    message_tss: Vec<Option<String>>,
+    client_msg_ids: Vec<Option<String>>,
+    user_ids: Vec<String>,
+    bodies: Vec<Vec<u8>>,
+    addressed: Vec<bool>,
+}
+
+impl Rows {
+    /// Two batches that share messages take their locks in the same order, since each is sorted by message.
+    fn seal(events: &[InboundEvent], keys: &HashMap<String, Arc<DataKey>>) -> Result<Self, DbError> {
+        let mut sorted: Vec<&InboundEvent> = events.iter().collect();
+        sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
+        let mut rows = Self::default();
+        for event in sorted {
+            if let Some(key) = keys.get(event.tenant_id.as_str()) {
+                rows.push(event, key)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn push(&mut self, event: &InboundEvent, key: &DataKey) -> Result<(), DbError> {
+        let body = serde_json::to_string(&event.body)?;
+        self.bodies.push(key.seal(BODY.of(&event.tenant_id), &body)?);
+        self.tenant_ids.push(event.tenant_id.to_string());
+        self.event_ids.push(event.event_id.to_string());
+        self.kinds.push(event.body.kind().to_owned());
+        self.channel_ids.push(event.thread.channel_id.to_string());
+        self.thread_tss.push(event.thread.thread_ts.to_string());
+        self.message_tss.push(event.message_ts.as_ref().map(ToString::to_string));
+        self.client_msg_ids.push(event.client_msg_id.clone());
+        self.user_ids.push(event.user_id.to_string());
+        self.addressed.push(event.relevance == Relevance::Addressed);
+        Ok(())
+    }
+}
+
+/// Ends an event; what was written in it is dropped with an answer and kept for another try otherwise.
+pub async fn finish(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    outcome: Outcome,
+    reason: Option<&str>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update events set outcome = $3, last_error = $4, finished_at = now(), not_before = null,
+             body = case when $5 then body end
+         where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+        outcome.as_str(),
+        reason,
+        outcome == Outcome::SetAside,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Puts an event off: it is tried again after so many milliseconds.
+pub async fn put_off(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    delay_ms: i64,
+    reason: &str,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update events set not_before = now() + $3::bigint * interval '1 millisecond', last_error = $4
+         where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+        delay_ms,
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// How much waits, of all tenants, and how long the oldest has, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QueueState {
+    /// Events without an outcome.
+    pub depth: i64,
+    /// Seconds since the oldest of them came.
+    pub oldest_seconds: f64,
+}
+
+/// Looks at the whole queue.
+pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
+    let row = sqlx::query!(
+        r#"select count(*) as "depth!",
+                  coalesce(extract(epoch from now() - min(received_at)), 0)::float8 as "oldest_seconds!"
+           from events where outcome is null"#,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(QueueState { depth: row.depth, oldest_seconds: row.oldest_seconds })
+}
+
+pub(crate) fn read_body(json: &str) -> Result<EventBody, DbError> {
+    Ok(serde_json::from_str(json)?)
+}

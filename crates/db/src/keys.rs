@@ -1,0 +1,146 @@
+//! The table `encryption_keys`: each tenant's data key, wrapped.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crypto::{Binding, DataKey, MasterKeys, WrappedKey};
+use models::TenantId;
+use moka::sync::Cache;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::{DbError, Tx};
+
+/// Unwrapped keys kept, at most; a key is 32 bytes, unwrapping one costs microseconds.
+const CACHED_KEYS: u64 = 10_000;
+
+/// The master keys, and the data keys that were unwrapped of late.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    master: Arc<MasterKeys>,
+    unwrapped: Cache<Uuid, Arc<DataKey>>,
+}
+
+impl Keys {
+    pub(crate) fn new(master: Arc<MasterKeys>) -> Self {
+        Self { master, unwrapped: Cache::new(CACHED_KEYS) }
+    }
+
+    fn unwrap(&self, tenant_id: &str, stored: &WrappedKey) -> Result<Arc<DataKey>, DbError> {
+        if let Some(key) = self.unwrapped.get(&stored.id) {
+            return Ok(key);
+        }
+        let key = Arc::new(self.master.unwrap(tenant_id, stored)?);
+        self.unwrapped.insert(stored.id, Arc::clone(&key));
+        Ok(key)
+    }
+}
+
+/// A place in a tenant's row; with the tenant it makes the binding of a ciphertext.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) table: &'static str,
+    pub(crate) column: &'static str,
+}
+
+impl Column {
+    pub(crate) fn of<'a>(&'a self, tenant_id: &'a TenantId) -> Binding<'a> {
+        Binding { table: self.table, column: self.column, tenant: tenant_id.as_str() }
+    }
+}
+
+/// The tenant's current key; a new tenant gets its first one. Two at once agree on one.
+pub(crate) async fn current_or_new(tx: &mut Tx, tenant_id: &TenantId) -> Result<Arc<DataKey>, DbError> {
+    if let Some(key) = find_current(tx, tenant_id).await? {
+        return Ok(key);
+    }
+    let fresh = tx.keys().master.wrap(tenant_id.as_str(), &DataKey::generate())?;
+    sqlx::query!(
+        "insert into encryption_keys (key_id, tenant_id, master_key_id, wrapped_key) values ($1, $2, $3, $4)
+         on conflict do nothing",
+        fresh.id,
+        tenant_id.as_str(),
+        fresh.master_key_id,
+        fresh.wrapped,
+    )
+    .execute(&mut *tx)
+    .await?;
+    find_current(tx, tenant_id).await?.ok_or(DbError::NotInstalled)
+}
+
+/// The tenant's current key.
+pub(crate) async fn current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Arc<DataKey>, DbError> {
+    find_current(tx, tenant_id).await?.ok_or(DbError::NotInstalled)
+}
+
+async fn find_current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Arc<DataKey>>, DbError> {
+    let row = sqlx::query_as!(
+        Row,
+        "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
+         where tenant_id = $1 and retired_at is null",
+        tenant_id.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    row.map(|row| row.unwrap(&tx.keys())).transpose()
+}
+
+/// The current keys of those tenants that have an installation.
+pub(crate) async fn list_of_installed(
+    tx: &mut Tx,
+    tenant_ids: &[String],
+) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select tenant_id, key_id, master_key_id, wrapped_key
+         from encryption_keys join installations using (tenant_id)
+         where tenant_id = any($1) and retired_at is null",
+        tenant_ids,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let keys = tx.keys();
+    rows.into_iter().map(|row| Ok((row.tenant_id.clone(), row.unwrap(&keys)?))).collect()
+}
+
+/// Opens what any of the tenant's keys sealed.
+pub(crate) async fn open(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    place: Column,
+    sealed: &[u8],
+) -> Result<SecretString, DbError> {
+    let key_id = crypto::key_id(sealed)?;
+    let keys = tx.keys();
+    let key = match keys.unwrapped.get(&key_id) {
+        Some(key) => key,
+        None => {
+            let row = sqlx::query_as!(
+                Row,
+                "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
+                 where tenant_id = $1 and key_id = $2",
+                tenant_id.as_str(),
+                key_id,
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
+            row.ok_or(crypto::SealError::Refused)?.unwrap(&keys)?
+        }
+    };
+    Ok(key.open(place.of(tenant_id), sealed)?)
+}
+
+struct Row {
+    tenant_id: String,
+    key_id: Uuid,
+    master_key_id: String,
+    wrapped_key: Vec<u8>,
+}
+
+impl Row {
+    fn unwrap(self, keys: &Keys) -> Result<Arc<DataKey>, DbError> {
+        let stored =
+            WrappedKey { id: self.key_id, master_key_id: self.master_key_id, wrapped: self.wrapped_key };
+        keys.unwrap(&self.tenant_id, &stored)
+    }
+}

@@ -1,0 +1,33 @@
+//! The table `oauth_states`: installs under way. A state is good once, for ten minutes, in one browser.
+
+use crate::{DbError, Tx};
+
+/// How long a state is good, in seconds.
+pub const LIFETIME_SECONDS: i32 = 600;
+
+/// Keeps a state's digest and that of the browser it belongs to, and drops those that ran out.
+pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> Result<(), DbError> {
+    sqlx::query!("delete from oauth_states where expires_at < now()").execute(&mut *tx).await?;
+    sqlx::query!(
+        "insert into oauth_states (state_digest, browser_digest, expires_at)
+         values ($1, $2, now() + make_interval(secs => $3))",
+        state_digest,
+        browser_digest,
+        f64::from(LIFETIME_SECONDS),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Uses a state up and tells the browser's digest it was made for; `None` where it is unknown, used or too old.
+pub async fn take(tx: &mut Tx, state_digest: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+    let row = sqlx::query!(
+        r#"delete from oauth_states where state_digest = $1
+           returning browser_digest, expires_at > now() as "fresh!""#,
+        state_digest,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.filter(|row| row.fresh).map(|row| row.browser_digest))
+}

@@ -1,0 +1,138 @@
+//! The table `replies`: how far an answer has come. A retry begins where this says the last try stopped.
+
+use models::{MessageTs, TenantId, Usage};
+use secrecy::ExposeSecret;
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+const TEXT: Column = Column { table: "replies", column: "text" };
+
+/// How far an answer has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// A message was about to be posted: if its `ts` is unknown, it may stand in Slack all the same.
+    pub posting: bool,
+    /// The message in Slack that is being filled.
+    pub message_ts: Option<MessageTs>,
+    /// Bytes of the text that earlier messages hold already.
+    pub part_start: usize,
+    /// The whole answer and its cost, once the model has ended: it is never paid twice.
+    pub answer: Option<(String, Usage)>,
+}
+
+/// What earlier tries have left.
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progress, DbError> {
+    let row = sqlx::query!(
+        r#"select posting_since is not null as "posting!", message_ts, part_start, text, model,
+                  coalesce(prompt_tokens, 0) as "prompt_tokens!",
+                  coalesce(completion_tokens, 0) as "completion_tokens!"
+           from replies where tenant_id = $1 and seq = $2"#,
+        tenant_id.as_str(),
+        seq,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(Progress::default()) };
+    let answer = match row.text {
+        None => None,
+        Some(sealed) => {
+            let text = keys::open(tx, tenant_id, TEXT, &sealed).await?;
+            let usage = Usage {
+                model: row.model.unwrap_or_default(),
+                prompt_tokens: row.prompt_tokens,
+                completion_tokens: row.completion_tokens,
+            };
+            Some((text.expose_secret().to_owned(), usage))
+        }
+    };
+    Ok(Progress {
+        posting: row.posting,
+        message_ts: row.message_ts.map(MessageTs::from),
+        part_start: usize::try_from(row.part_start).unwrap_or_default(),
+        answer,
+    })
+}
+
+/// Notes that a message is about to be posted, from this byte of the text on.
+pub async fn set_posting(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    part_start: usize,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into replies (seq, tenant_id, posting_since, part_start) values ($1, $2, now(), $3)
+         on conflict (seq) do update set posting_since = now(), message_ts = null, part_start = $3",
+        seq,
+        tenant_id.as_str(),
+        i32::try_from(part_start).unwrap_or(i32::MAX),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes the message that was posted.
+pub async fn set_posted(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    message_ts: &MessageTs,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update replies set posting_since = null, message_ts = $3 where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+        message_ts.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that nothing was posted after all: Slack refused it.
+pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
+    sqlx::query!(
+        "update replies set posting_since = null where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the whole answer, sealed, and what it cost.
+pub async fn set_answer(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    text: &str,
+    usage: &Usage,
+) -> Result<(), DbError> {
+    let key = keys::current(tx, tenant_id).await?;
+    sqlx::query!(
+        "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (seq) do update set text = excluded.text, model = excluded.model,
+             prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens",
+        seq,
+        tenant_id.as_str(),
+        key.seal(TEXT.of(tenant_id), text)?,
+        usage.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Drops the text once the turn holds it; the message's `ts` stays, so that a later search knows it.
+pub async fn drop_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
+    sqlx::query!("update replies set text = null where tenant_id = $1 and seq = $2", tenant_id.as_str(), seq)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

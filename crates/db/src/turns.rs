@@ -1,0 +1,64 @@
+//! The table `turns`: what was said in the bot's threads, sealed.
+
+use models::{Role, TenantId, ThreadKey, Turn};
+use secrecy::ExposeSecret;
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+const TEXT: Column = Column { table: "turns", column: "text" };
+
+/// Adds to a thread's memory.
+pub async fn insert(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    thread: &ThreadKey,
+    turns: &[Turn],
+) -> Result<(), DbError> {
+    let key = keys::current(tx, tenant_id).await?;
+    for turn in turns {
+        sqlx::query!(
+            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, text)
+             values ($1, $2, $3, $4, $5, $6)",
+            tenant_id.as_str(),
+            thread.channel_id.as_str(),
+            thread.thread_ts.as_str(),
+            turn.role.as_str(),
+            turn.user_id.as_str(),
+            key.seal(TEXT.of(tenant_id), &turn.text)?,
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The last turns of a thread, oldest first.
+pub async fn list(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    thread: &ThreadKey,
+    limit: i64,
+) -> Result<Vec<Turn>, DbError> {
+    let rows = sqlx::query!(
+        "select role, user_id, text from turns
+         where tenant_id = $1 and channel_id = $2 and thread_ts = $3
+         order by turn_id desc limit $4",
+        tenant_id.as_str(),
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+        limit,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut turns = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
+        turns.push(Turn {
+            role: if row.role == Role::User.as_str() { Role::User } else { Role::Assistant },
+            user_id: row.user_id.into(),
+            text: text.expose_secret().to_owned(),
+        });
+    }
+    Ok(turns)
+}
