@@ -1,1 +1,11 @@
-//! To be written.
+//! The commands of a checkout. A library too, so that end-to-end tests use the same cluster and processes.
+
+#![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
+
+pub mod cluster;
+pub mod launch;
+pub mod packages;
+pub mod postgres;
+pub mod prepare;
+pub mod progress;
+pub mod workspace;

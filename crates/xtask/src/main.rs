@@ -1,0 +1,24 @@
+//! `cargo dev` and `cargo xtask …`.
+
+use clap::{Parser, Subcommand};
+use xtask::prepare;
+
+/// The commands of this checkout.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Renew `.sqlx`, against which the queries are checked.
+    Prepare(prepare::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Prepare(options) => prepare::run(&options),
+    }
+}

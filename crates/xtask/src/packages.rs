@@ -1,0 +1,135 @@
+//! The system's package manager, for the programs that cargo cannot build.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::{find_program, run};
+
+/// What a checkout may need from the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Postgres' server and its clients.
+    Postgres,
+    /// A Chromium and its driver.
+    Browser,
+}
+
+/// A package manager: its program, its commands, and what it calls the packages.
+struct Source {
+    program: &'static str,
+    refresh: &'static [&'static str],
+    install: &'static [&'static str],
+    postgres: &'static [&'static str],
+    browser: &'static [&'static str],
+    as_root: bool,
+}
+
+const SOURCES: &[Source] = &[
+    Source {
+        program: "apt-get",
+        refresh: &["update"],
+        install: &["install", "--yes", "--no-install-recommends"],
+        postgres: &["postgresql"],
+        browser: &["chromium", "chromium-driver"],
+        as_root: true,
+    },
+    Source {
+        program: "dnf",
+        refresh: &[],
+        install: &["install", "-y"],
+        postgres: &["postgresql-server", "postgresql-contrib"],
+        browser: &["chromium", "chromedriver"],
+        as_root: true,
+    },
+    Source {
+        program: "pacman",
+        refresh: &[],
+        install: &["-Sy", "--needed", "--noconfirm"],
+        postgres: &["postgresql"],
+        browser: &["chromium"],
+        as_root: true,
+    },
+    Source {
+        program: "apk",
+        refresh: &[],
+        install: &["add"],
+        postgres: &["postgresql", "postgresql-client", "postgresql-contrib"],
+        browser: &["chromium", "chromium-chromedriver"],
+        as_root: true,
+    },
+    Source {
+        program: "brew",
+        refresh: &[],
+        install: &["install"],
+        postgres: &["postgresql@17"],
+        browser: &["chromium", "chromedriver"],
+        as_root: false,
+    },
+];
+
+/// Installs what is needed, or says in a sentence what to install by hand.
+pub fn install(need: Need) -> Result<()> {
+    let Some(source) = SOURCES.iter().find(|source| find_program(source.program).is_some()) else {
+        bail!(
+            "{} is missing, and no package manager that is known here can install it: {}",
+            need.name(),
+            KNOWN
+        );
+    };
+    println!("{} is missing: installing it with {}.", need.name(), source.program);
+    if need == Need::Postgres && source.program == "apt-get" {
+        keep_debian_from_a_cluster()?;
+    }
+    if !source.refresh.is_empty() {
+        run(&mut source.command(source.refresh))?;
+    }
+    run(source.command(source.install).args(source.packages(need)))
+}
+
+const KNOWN: &str = "please install it yourself and put its programs on PATH";
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Need::Postgres => "Postgres",
+            Need::Browser => "a Chromium with its driver",
+        }
+    }
+}
+
+impl Source {
+    fn packages(&self, need: Need) -> &'static [&'static str] {
+        match need {
+            Need::Postgres => self.postgres,
+            Need::Browser => self.browser,
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = if self.as_root { as_root("env") } else { Command::new("env") };
+        command.arg("DEBIAN_FRONTEND=noninteractive").arg(self.program).args(arguments);
+        command
+    }
+}
+
+fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}
+
+/// Debian's package makes and starts a cluster of the system, which nobody here asked for.
+fn keep_debian_from_a_cluster() -> Result<()> {
+    let folder = "/etc/postgresql-common";
+    let settings = format!("{folder}/createcluster.conf");
+    if Path::new(&settings).exists() {
+        return Ok(());
+    }
+    let write = format!("mkdir -p {folder} && echo 'create_main_cluster = false' > {settings}");
+    run(as_root("sh").args(["-c", &write]))
+}

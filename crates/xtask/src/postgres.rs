@@ -1,0 +1,121 @@
+//! Postgres' own programs: where they are on this machine, and as whom they run.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::packages::{self, Need};
+use crate::workspace::{find_program, output};
+
+/// The folder of Postgres' server programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Finds them, or installs them.
+    pub fn find_or_install() -> Result<Self> {
+        if let Some(found) = Self::find() {
+            return Ok(found);
+        }
+        packages::install(Need::Postgres)?;
+        match Self::find() {
+            Some(found) => Ok(found),
+            None => bail!(
+                "Postgres was installed, but its programs initdb, postgres and psql are in no known folder"
+            ),
+        }
+    }
+
+    /// Finds them where distributions, Homebrew and source builds put them.
+    pub fn find() -> Option<Self> {
+        let complete = |folder: &PathBuf| NEEDED.iter().all(|program| folder.join(program).is_file());
+        candidates().into_iter().find(complete).map(|folder| Self { folder })
+    }
+
+    /// One of the programs; those of other packages (`pgbench` on some systems) may be on PATH instead.
+    pub fn path(&self, program: &str) -> PathBuf {
+        let here = self.folder.join(program);
+        if here.is_file() { here } else { find_program(program).unwrap_or(here) }
+    }
+}
+
+const NEEDED: [&str; 3] = ["initdb", "postgres", "psql"];
+
+fn candidates() -> Vec<PathBuf> {
+    let beside_path = find_program("postgres").and_then(|program| program.canonicalize().ok());
+    let beside_path = beside_path.and_then(|program| program.parent().map(Path::to_owned));
+    let named = output(Command::new("pg_config").arg("--bindir")).ok().map(|folder| folder.trim().into());
+    let mut folders: Vec<PathBuf> = beside_path.into_iter().chain(named).collect();
+    folders.extend(newest_first("/usr/lib/postgresql", "bin"));
+    for prefix in ["/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew"] {
+        folders.extend(newest_first(&format!("{prefix}/opt"), "bin"));
+        folders.push(Path::new(prefix).join("bin"));
+    }
+    folders.extend(["/usr/local/pgsql/bin".into(), "/usr/libexec/postgresql".into()]);
+    folders
+}
+
+/// `<parent>/<version>/<inner>`, the highest version first; of other entries only `postgresql@<version>` counts.
+fn newest_first(parent: &str, inner: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix("postgresql@").unwrap_or(&name).parse().ok()?;
+            Some((version, entry.path().join(inner)))
+        })
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// The user as whom the server runs when this process is root, whom Postgres refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerUser {
+    /// The user's id.
+    pub uid: u32,
+    /// The id of the user's own group.
+    pub gid: u32,
+}
+
+impl ServerUser {
+    /// None unless this process is root; else the user `postgres`, or `nobody` where there is none.
+    pub fn needed() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let nobody = Self { uid: 65534, gid: 65534 };
+        Some(Self::named(&users, "postgres").or_else(|| Self::named(&users, "nobody")).unwrap_or(nobody))
+    }
+
+    fn named(users: &str, name: &str) -> Option<Self> {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
+        Some(Self { uid: numbers.next()?, gid: numbers.next()? })
+    }
+
+    /// Whether this user can get into a folder.
+    pub fn can_enter(self, folder: &Path) -> bool {
+        let mut test = Command::new("sh");
+        test.args(["-c", "cd \"$0\""]).arg(folder).current_dir("/").uid(self.uid).gid(self.gid);
+        test.output().is_ok_and(|output| output.status.success())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_read_from_the_password_file() {
+        let users = "root:x:0:0::/root:/bin/bash\npostgres:x:103:107::/var/lib/postgresql:/bin/bash\n";
+        assert_eq!(ServerUser::named(users, "postgres"), Some(ServerUser { uid: 103, gid: 107 }));
+        assert_eq!(ServerUser::named(users, "nobody"), None);
+    }
+}
