@@ -1,1 +1,16 @@
-//! To be written.
+//! What both mains share: settings, logging, metrics, serving and draining, health.
+
+mod database;
+mod health;
+mod http;
+mod log;
+mod metrics;
+mod process;
+mod settings;
+
+pub use database::DatabaseSettings;
+pub use health::{Check, Probes};
+pub use http::{count_requests_from_zero, serve};
+pub use metrics::{Metrics, count_from_zero};
+pub use process::{ProcessSettings, run};
+pub use settings::{Environment, Problem, SettingsError, secret};

@@ -1,0 +1,63 @@
+//! Whether the process lives, and whether it can work.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// One thing without which the service cannot work, and how it is.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Its name in the answer.
+    pub name: &'static str,
+    /// `Err` says what is wrong.
+    pub result: Result<(), String>,
+}
+
+/// What a service tells of itself.
+pub trait Probes: Send + Sync + 'static {
+    /// Looks at everything that readiness depends on; should take no more than a second.
+    fn checks(&self) -> impl Future<Output = Vec<Check>> + Send;
+
+    /// Brings gauges up to date before they are read.
+    fn measure(&self) -> impl Future<Output = ()> + Send;
+}
+
+#[derive(Debug)]
+pub(crate) struct HealthState<P> {
+    pub(crate) service: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) draining: CancellationToken,
+    pub(crate) metrics: Metrics,
+    pub(crate) probes: P,
+}
+
+pub(crate) async fn live<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Json<Value> {
+    Json(json!({ "status": "ok", "service": state.service, "version": state.version }))
+}
+
+pub(crate) async fn ready<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Response {
+    let mut checks = state.probes.checks().await;
+    if state.draining.is_cancelled() {
+        checks.push(Check { name: "process", result: Err("draining".into()) });
+    }
+    let ready = checks.iter().all(|check| check.result.is_ok());
+    let told: Map<String, Value> = checks
+        .into_iter()
+        .map(|check| (check.name.to_owned(), check.result.err().unwrap_or_else(|| "ok".into()).into()))
+        .collect();
+    let (code, status) =
+        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    (code, Json(json!({ "status": status, "checks": told }))).into_response()
+}
+
+pub(crate) async fn scrape<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Response {
+    state.probes.measure().await;
+    ([("content-type", "text/plain; version=0.0.4")], state.metrics.render()).into_response()
+}

@@ -1,0 +1,112 @@
+//! The log: one JSON object a line on stdout, with the same eight keys on every line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Fields that stand on a line beside the message; what else a library logs does not get out, so that no body,
+/// header or token of a debug line ever does.
+const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
+
+pub(crate) fn init(service: &'static str, level: Level) {
+    // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
+    let own = ["api", "web", "db", "slack", "service"].map(|target| (target, level));
+    let filter = Targets::new().with_default(level.min(Level::WARN)).with_targets(own);
+    // A second start in one process (tests) keeps the first log.
+    let _ = tracing_subscriber::registry().with(JsonLines { service }.with_filter(filter)).try_init();
+}
+
+struct JsonLines {
+    service: &'static str,
+}
+
+/// The fields of a span, and of those around it by inheritance.
+#[derive(Clone, Default)]
+struct Fields(BTreeMap<&'static str, Value>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value.into());
+    }
+}
+
+impl Fields {
+    fn insert(&mut self, field: &Field, value: Value) {
+        if let Some(key) = KEYS.iter().chain(&["message"]).find(|key| **key == field.name()) {
+            self.0.insert(key, value);
+        }
+    }
+}
+
+impl<S> Layer<S> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let inherited = span.parent().and_then(|parent| parent.extensions().get::<Fields>().cloned());
+        let mut fields = inherited.unwrap_or_default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let inherited = context.event_span(event).and_then(|span| span.extensions().get::<Fields>().cloned());
+        let mut fields = inherited.unwrap_or_default();
+        event.record(&mut fields);
+        let mut line = self.line(event.metadata(), fields).to_string();
+        line.push('\n');
+        // Nobody is left to tell when stdout is closed.
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    }
+}
+
+impl JsonLines {
+    fn line(&self, metadata: &Metadata<'_>, Fields(mut fields): Fields) -> Value {
+        let failed = *metadata.level() == Level::ERROR || fields.contains_key("error");
+        let status = fields.remove("status").unwrap_or(json!(if failed { "error" } else { "success" }));
+        let mut line = Map::new();
+        line.insert("timestamp".into(), Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true).into());
+        line.insert("service".into(), self.service.into());
+        line.insert("level".into(), metadata.level().as_str().into());
+        for key in ["tenant_id", "user_id", "message", "duration_ms"] {
+            let fallback = if key == "message" { metadata.name().into() } else { Value::Null };
+            line.insert(key.into(), fields.remove(key).unwrap_or(fallback));
+        }
+        line.insert("status".into(), status);
+        line.extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        Value::Object(line)
+    }
+}

@@ -1,0 +1,60 @@
+//! Prometheus metrics. Counters stand at zero from the start, so that a rate is right from the first event on.
+
+use std::sync::{Arc, OnceLock};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+/// From a millisecond to two minutes, in seconds.
+const BUCKETS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// What `/metrics` shows. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    process: Arc<Collector>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Makes this process's recorder; the second call of a process gets the first one.
+    ///
+    /// # Errors
+    /// Another recorder is installed already.
+    pub fn install() -> Result<Self, BuildError> {
+        static INSTALLED: OnceLock<Metrics> = OnceLock::new();
+        if let Some(metrics) = INSTALLED.get() {
+            return Ok(metrics.clone());
+        }
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Prefix("enablebot_".into()), &BUCKETS)?
+            .install_recorder()?;
+        let process = Arc::new(Collector::default());
+        process.describe();
+        Ok(INSTALLED.get_or_init(|| Self { handle, process }).clone())
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn render(&self) -> String {
+        self.process.collect();
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+/// Puts a counter with one label at zero for each of the label's values.
+pub fn count_from_zero(
+    name: &'static str,
+    label: &'static str,
+    values: impl IntoIterator<Item = &'static str>,
+) {
+    for value in values {
+        metrics::counter!(name, label => value).absolute(0);
+    }
+}

@@ -1,0 +1,90 @@
+//! A service's life as a process: settings, log, runtime, signals, exit code.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{Environment, SettingsError};
+use crate::{log, metrics::Metrics};
+
+/// What every process needs before it begins.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// `LOG_LEVEL`.
+    pub log_level: tracing::Level,
+    /// `MAX_WORKERS`: runtime threads.
+    pub worker_threads: u32,
+}
+
+impl ProcessSettings {
+    /// Reads the process's variables; what is wrong is noted in `env`.
+    pub fn read(env: &mut Environment) -> Self {
+        let log_level = env.optional("LOG_LEVEL", "INFO", |text| {
+            text.trim().parse().map_err(|_| "is none of ERROR, WARN, INFO, DEBUG and TRACE".to_owned())
+        });
+        Self {
+            log_level: log_level.unwrap_or(tracing::Level::INFO),
+            worker_threads: env.number("MAX_WORKERS", 4, 1..=1024),
+        }
+    }
+}
+
+/// Runs a service to its end. `serve` gets a token that is cancelled by SIGTERM or Ctrl-C; it then drains and returns.
+/// Wrong settings go to stderr, a line each.
+pub fn run<F>(
+    service: &'static str,
+    settings: Result<ProcessSettings, SettingsError>,
+    serve: impl FnOnce(CancellationToken, Metrics) -> F,
+) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.to_string()),
+    };
+    // Two TLS providers in one tree panic at the first connection; this names the only one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    log::init(service, settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.worker_threads as usize)
+        .enable_all()
+        .build();
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let shutdown = CancellationToken::new();
+            tokio::spawn(cancel_on_signal(shutdown.clone())?);
+            serve(shutdown, Metrics::install()?).await
+        })
+    });
+    match result {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopped by an error");
+            fail(&format!("{error:#}"))
+        }
+    }
+}
+
+fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not be up yet, and a person may be looking")]
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}
