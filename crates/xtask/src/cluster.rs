@@ -234,7 +234,7 @@ fn wait_for_the_last_one(data: &Path) -> Result<()> {
     let file = data.join("postmaster.pid");
     let until = Instant::now() + STOP_PATIENCE;
     while let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.parse().ok()) {
-        if !is_postgres(pid) {
+        if !serves(pid, data) {
             fs::remove_file(&file)?;
         } else if Instant::now() > until {
             bail!(
@@ -247,12 +247,11 @@ fn wait_for_the_last_one(data: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_postgres(pid: u32) -> bool {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).or_else(|_| {
-        workspace::output(Command::new("ps").args(["-o", "comm=", "-p", &pid.to_string()]))
-            .map_err(std::io::Error::other)
-    });
-    launch::lives(pid) && name.is_ok_and(|name| name.contains("postgres"))
+/// By its whole command line, which neither another Postgres nor a zombie has.
+fn serves(pid: u32, data: &Path) -> bool {
+    let command = fs::read_to_string(format!("/proc/{pid}/cmdline"))
+        .or_else(|_| workspace::output(Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()])));
+    command.is_ok_and(|command| command.contains("postgres") && command.contains(&*data.to_string_lossy()))
 }
 
 /// A port of loopback that is free now.

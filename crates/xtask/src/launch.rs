@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process, test_kill_process};
+use rustix::process::{Pid, kill_process};
 
 pub use rustix::process::Signal;
 
@@ -54,18 +54,9 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 
 /// Sends a signal; a process that is gone already is no error.
 pub fn send(pid: u32, signal: Signal) {
-    if let Some(pid) = known(pid) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
-}
-
-/// Whether a process with this id lives.
-pub fn lives(pid: u32) -> bool {
-    known(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
-}
-
-fn known(pid: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 /// Asks a child to end, waits, and kills it if it takes longer than `patience`.

@@ -2,10 +2,17 @@
 
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
 
+pub mod binaries;
 pub mod cluster;
+pub mod dev;
+pub mod http;
+pub mod interrupt;
 pub mod launch;
+pub mod log_line;
 pub mod packages;
 pub mod postgres;
 pub mod prepare;
 pub mod progress;
+pub mod service;
+pub mod settings;
 pub mod workspace;

@@ -1,7 +1,7 @@
 //! `cargo dev` and `cargo xtask …`.
 
 use clap::{Parser, Subcommand};
-use xtask::prepare;
+use xtask::{dev, prepare};
 
 /// The commands of this checkout.
 #[derive(Parser)]
@@ -13,12 +13,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything on this machine, as far as possible without real credentials.
+    Dev(dev::Options),
     /// Renew `.sqlx`, against which the queries are checked.
     Prepare(prepare::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Dev(options) => dev::run(&options),
         Command::Prepare(options) => prepare::run(&options),
     }
 }

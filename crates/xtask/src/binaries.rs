@@ -1,0 +1,61 @@
+//! The programs of the checkout, built by cargo.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// Where cargo put each program.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    paths: BTreeMap<String, PathBuf>,
+}
+
+impl Binaries {
+    /// Builds them; cargo shows its own progress.
+    pub fn build(release: bool) -> Result<Self> {
+        // Not xtask: it is what runs.
+        let mut cargo = workspace::cargo(&["build", "--workspace", "--bins", "--exclude", "xtask"]);
+        cargo.arg("--message-format=json-render-diagnostics");
+        if release {
+            cargo.arg("--release");
+        }
+        let build = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+        if !build.status.success() {
+            bail!("cargo could not build the programs");
+        }
+        Ok(Self { paths: executables(&String::from_utf8_lossy(&build.stdout)) })
+    }
+
+    /// The path of one program.
+    pub fn path(&self, name: &str) -> Result<&Path> {
+        let path = self.paths.get(name).with_context(|| format!("the workspace has no program `{name}`"))?;
+        Ok(path)
+    }
+}
+
+fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs = messages.filter_map(|message| {
+        let name = message["target"]["name"].as_str()?.to_owned();
+        Some((name, message["executable"].as_str()?.into()))
+    });
+    programs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_read_from_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"db"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"web"},"executable":"/t/web"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executables(messages), BTreeMap::from([("web".to_owned(), "/t/web".into())]));
+    }
+}

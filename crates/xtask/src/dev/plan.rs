@@ -1,0 +1,183 @@
+//! What `cargo dev` starts: what the checkout's `.env` files leave open, it simulates.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::service::Variables;
+use crate::settings::{self, Ports, Secrets, Settings};
+
+/// Settings that a person may want to try in one run; typed before the command they win over the files.
+const TRIED: [&str; 13] = [
+    "LOG_LEVEL",
+    "MAX_WORKERS",
+    "MAX_CONCURRENT_REPLIES",
+    "TIMEOUT",
+    "RATE_LIMIT_PER_TENANT",
+    "RATE_LIMIT_GLOBAL",
+    "REDIS_URL",
+    "CACHE_TTL",
+    "DATABASE_POOL_SIZE",
+    "DATABASE_MAX_OVERFLOW",
+    "DATABASE_POOL_TIMEOUT",
+    "KEY_ROTATION_INTERVAL",
+    "OPENAI_FALLBACK_MODELS",
+];
+
+/// The variables that are a person's own, by service.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    web: Variables,
+    api: Variables,
+}
+
+impl Own {
+    /// Reads `.env.web` and `.env.api`. What still is as in the `.example` beside it is nobody's own.
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        let tried: Variables =
+            TRIED.iter().filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?))).collect();
+        let read = |name: &str| {
+            let example = settings::read(&root.join(format!("{name}.example")))?;
+            let mut own = settings::read(&root.join(name))?;
+            own.retain(|name, value| example.get(name) != Some(value));
+            own.extend(tried.clone());
+            Ok::<_, anyhow::Error>(own)
+        };
+        Ok(Self { web: read(".env.web")?, api: read(".env.api")? })
+    }
+
+    /// Whether a real Slack app is set.
+    pub(super) fn has_slack(&self) -> bool {
+        self.sets(&["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"])
+    }
+
+    /// Whether a model is set; one that runs on this machine needs no key.
+    pub(super) fn has_model(&self) -> bool {
+        self.sets(&["OPENAI_API_KEY", "OPENAI_BASE_URL"])
+    }
+
+    /// Whether a database is set.
+    pub(super) fn has_database(&self) -> bool {
+        self.sets(&["DATABASE_URL", "SUPABASE_URL"])
+    }
+
+    /// The ports: a variable of the process, else one of the files, else the contract's.
+    pub(super) fn ports(&self) -> Result<Ports> {
+        let port = |variable: &str, file: &Variables, usual: u16| {
+            let set = std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+            let Some(text) = set else { return Ok(usual) };
+            text.parse().or_else(|_| bail!("{variable} is no port: {text:?}. An example: {variable}={usual}"))
+        };
+        let none = Variables::new();
+        Ok(Ports {
+            web: port("WEB_PORT", &self.web, 8000)?,
+            api: port("API_PORT", &self.api, 8001)?,
+            simulator: port("SIMULATOR_PORT", &none, 8002)?,
+        })
+    }
+
+    /// What is not set is made up; what is set wins.
+    pub(super) fn complete(self, ports: Ports, database_url: Option<String>, secrets: Secrets) -> Plan {
+        let settings = Settings {
+            ports,
+            database_url,
+            secrets,
+            slack_is_simulated: !self.has_slack(),
+            model_is_simulated: !self.has_model(),
+        };
+        let (mut web, mut api) = (settings.web(), settings.api());
+        web.extend(self.web);
+        api.extend(self.api);
+        // The ports were chosen above.
+        web.insert("WEB_PORT".into(), ports.web.to_string());
+        api.insert("API_PORT".into(), ports.api.to_string());
+        Plan { settings, web, api }
+    }
+
+    fn sets(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.web.contains_key(*name) || self.api.contains_key(*name))
+    }
+}
+
+/// All that is to run, and its variables.
+pub(super) struct Plan {
+    pub(super) settings: Settings,
+    pub(super) web: Variables,
+    pub(super) api: Variables,
+}
+
+impl Plan {
+    pub(super) fn needs_simulator(&self) -> bool {
+        self.settings.slack_is_simulated || self.settings.model_is_simulated
+    }
+}
+
+/// Fails with a sentence if something else listens where a program is to.
+pub(super) fn require_free(ports: Ports, simulator: bool) -> Result<()> {
+    let mut wanted = vec![("WEB_PORT", ports.web), ("API_PORT", ports.api)];
+    if simulator {
+        wanted.push(("SIMULATOR_PORT", ports.simulator));
+    }
+    for (variable, port) in wanted {
+        if TcpListener::bind(("127.0.0.1", port)).and_then(|_| TcpListener::bind(("0.0.0.0", port))).is_err()
+        {
+            let other = port.saturating_add(100);
+            bail!(
+                "Port {port} is in use. Stop what listens there, or choose another: {variable}={other} cargo dev"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORTS: Ports = Ports { web: 1, api: 2, simulator: 3 };
+
+    fn plan(web: &[(&str, &str)], api: &[(&str, &str)]) -> Plan {
+        let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let own = Own { web: of(web), api: of(api) };
+        let database = if own.has_database() { None } else { Some("postgres://private".to_owned()) };
+        own.complete(PORTS, database, Secrets::random().expect("secrets"))
+    }
+
+    #[test]
+    fn with_nothing_set_all_is_simulated() {
+        let plan = plan(&[], &[]);
+        assert!(plan.needs_simulator());
+        assert_eq!(plan.api["OPENAI_BASE_URL"], "http://127.0.0.1:3/v1");
+        assert_eq!(plan.web["SLACK_REDIRECT_URI"], "http://127.0.0.1:1/slack/oauth/callback");
+        assert_eq!(plan.web["DATABASE_URL"], plan.api["DATABASE_URL"]);
+    }
+
+    #[test]
+    fn slack_and_the_model_are_each_by_their_own() {
+        let real = plan(&[], &[("OPENAI_API_KEY", "sk-1")]);
+        assert!(real.settings.slack_is_simulated && !real.settings.model_is_simulated);
+        assert_eq!(real.api["OPENAI_API_KEY"], "sk-1");
+        assert!(!real.api.contains_key("OPENAI_BASE_URL") && !real.api.contains_key("OPENAI_MODEL"));
+        let real = plan(&[("SLACK_CLIENT_ID", "1.2")], &[("SLACK_CLIENT_ID", "1.2")]);
+        assert!(!real.settings.slack_is_simulated && real.needs_simulator());
+        assert!(!real.web.contains_key("SLACK_BASE_URL") && !real.api.contains_key("SLACK_SIGNING_SECRET"));
+    }
+
+    #[test]
+    fn a_real_database_never_gets_made_up_keys() {
+        let plan = plan(&[("DATABASE_URL", "postgres://own")], &[("DATABASE_URL", "postgres://own")]);
+        assert!(!plan.web.contains_key("ENCRYPTION_KEYS") && !plan.api.contains_key("ENCRYPTION_KEYS"));
+    }
+
+    #[test]
+    fn a_busy_port_is_named_with_its_variable() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let error = require_free(Ports { api: port, ..PORTS_FREE }, false).expect_err("busy").to_string();
+        assert!(error.contains(&port.to_string()) && error.contains("API_PORT="), "{error}");
+    }
+
+    /// Port 0 can always be bound.
+    const PORTS_FREE: Ports = Ports { web: 0, api: 0, simulator: 0 };
+}

@@ -1,0 +1,77 @@
+//! As much HTTP as it takes to ask a service on loopback whether it is ready, and to install the bot.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A service's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status, as a number.
+    pub status: u16,
+    /// The headers in their order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// A header's first value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a header that may come more than once.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Asks on 127.0.0.1. It speaks HTTP/1.0, so that the answer is never chunked and ends with the connection.
+pub fn ask(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut request = format!("{method} {target} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    parse(&String::from_utf8_lossy(&bytes)).with_context(|| format!("no HTTP from port {port}"))
+}
+
+/// Whether a GET is answered with 200.
+pub fn is_ok(port: u16, path: &str) -> bool {
+    ask(port, "GET", path, &[], "").is_ok_and(|answer| answer.status == 200)
+}
+
+fn parse(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
+    Some(Answer { status, headers, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let text = "HTTP/1.0 302 Found\r\nLocation: /x\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\nbye";
+        let answer = parse(text).expect("an answer");
+        assert_eq!(
+            (answer.status, answer.header("location"), answer.body.as_str()),
+            (302, Some("/x"), "bye")
+        );
+        assert_eq!(answer.all("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Ctrl-C and SIGTERM, taken as a request to stop in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether somebody asked to stop.
+#[derive(Clone, Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens from now on. The second request ends the process at once; its children are tied to it.
+    pub fn listen() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&asked);
+        let (mut interrupt, mut terminate) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
+                    if seen.swap(true, Ordering::Relaxed) {
+                        std::process::exit(130);
+                    }
+                }
+            });
+        });
+        Ok(Self(asked))
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn came(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Fails if somebody asked to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.came() {
+            bail!("stopped");
+        }
+        Ok(())
+    }
+}

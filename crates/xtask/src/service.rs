@@ -1,0 +1,170 @@
+//! A program of the checkout, running as a child.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::launch::{self, Signal};
+use crate::{http, workspace};
+
+/// Environment variables, by name.
+pub type Variables = BTreeMap<String, String>;
+
+/// What sees each line a service prints, as it comes.
+pub type Show = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The contract gives a service 30 s to end after SIGTERM.
+const STOP_PATIENCE: Duration = Duration::from_secs(35);
+
+/// So many of its last lines are kept.
+const KEPT: usize = 10_000;
+
+/// What the system gives every program; of all else a service sees only its own variables.
+const INHERITED: [&str; 7] =
+    ["PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
+
+/// How a service is started.
+#[derive(Clone)]
+pub struct Start<'a> {
+    /// The name in what is shown.
+    pub name: &'a str,
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment, besides what the system gives every program.
+    pub variables: Variables,
+    /// The port on which these make it listen.
+    pub port: u16,
+    /// What sees its lines.
+    pub show: Show,
+}
+
+/// A running service. Dropping it kills it.
+#[derive(Debug)]
+pub struct Service {
+    /// The name in what is shown.
+    pub name: String,
+    /// The port on 127.0.0.1.
+    pub port: u16,
+    child: Child,
+    lines: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Service {
+    /// Starts it; see [`Service::wait_ready`].
+    pub fn start(start: Start) -> Result<Self> {
+        let mut command = launch::tied(start.program, "TERM");
+        isolate(command.args(&start.arguments), &start.variables);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = launch::spawn(command).with_context(|| format!("cannot start {}", start.name))?;
+        let lines = Arc::default();
+        if let (Some(out), Some(errors)) = (child.stdout.take(), child.stderr.take()) {
+            follow(out, Arc::clone(&lines), Arc::clone(&start.show));
+            follow(errors, Arc::clone(&lines), start.show);
+        }
+        Ok(Self { name: start.name.to_owned(), port: start.port, child, lines })
+    }
+
+    /// Waits until a GET of `path` is answered with 200, and returns how long that took.
+    pub fn wait_ready(&mut self, path: &str, patience: Duration) -> Result<Duration> {
+        let began = Instant::now();
+        while !http::is_ok(self.port, path) {
+            if let Some(status) = self.exited()? {
+                bail!("{} ended ({status}) before it was ready.\n{}", self.name, self.last_lines(20));
+            }
+            if began.elapsed() > patience {
+                bail!("{} is not ready after {patience:?}.\n{}", self.name, self.last_lines(20));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How it ended, if it did.
+    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// What it has printed, to stdout and stderr.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The end of what it has printed.
+    pub fn last_lines(&self, count: usize) -> String {
+        let lines = self.lines();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+
+    /// The memory it holds, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kibibytes.context("no VmRSS")? * 1024)
+    }
+
+    /// Asks it to end (SIGTERM) without waiting.
+    pub fn terminate(&self) {
+        launch::send(self.pid(), Signal::TERM);
+    }
+
+    /// Asks it to end and waits; one that takes longer than the contract allows is killed.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        Ok(launch::stop(&mut self.child, Signal::TERM, STOP_PATIENCE)?)
+    }
+
+    /// Kills it (SIGKILL) and waits.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.child.kill()?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// Runs a command of a service (`web migrate`) to its end, and returns what it prints.
+pub fn run(program: &Path, arguments: &[&str], variables: &Variables) -> Result<String> {
+    workspace::output(isolate(Command::new(program).args(arguments), variables))
+}
+
+/// A service sees only its own variables, and no `.env` file of the folder it happens to run in.
+fn isolate<'a>(command: &'a mut Command, variables: &Variables) -> &'a mut Command {
+    let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(inherited).envs(variables).current_dir(workspace::target())
+}
+
+fn follow(stream: impl Read + Send + 'static, lines: Arc<Mutex<VecDeque<String>>>, show: Show) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            show(&line);
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == KEPT {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }
+    });
+}

@@ -1,0 +1,167 @@
+//! The services' variables in a checkout: what `.env.api` and `.env.web` say, and made-up values for the rest.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::cluster;
+use crate::service::Variables;
+
+/// Where the three programs listen, on 127.0.0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// `WEB_PORT`.
+    pub web: u16,
+    /// `API_PORT`.
+    pub api: u16,
+    /// `SIMULATOR_PORT`.
+    pub simulator: u16,
+}
+
+impl Ports {
+    /// Three that are free now.
+    pub fn free() -> Result<Self> {
+        Ok(Self { web: cluster::free_port()?, api: cluster::free_port()?, simulator: cluster::free_port()? })
+    }
+}
+
+/// Values of an operator's own, which must outlive a restart.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// `ENCRYPTION_KEYS`.
+    pub encryption_keys: String,
+    /// `SESSION_SECRET`.
+    pub session_secret: String,
+}
+
+impl Secrets {
+    /// New ones.
+    pub fn random() -> Result<Self> {
+        Ok(Self { encryption_keys: format!("dev:{}", random()?), session_secret: random()? })
+    }
+
+    /// Those kept in a file only its owner reads; new ones if there is none.
+    pub fn kept_in(file: &Path) -> Result<Self> {
+        if !file.exists() {
+            let new = Self::random()?;
+            let text =
+                format!("ENCRYPTION_KEYS={}\nSESSION_SECRET={}\n", new.encryption_keys, new.session_secret);
+            let mut handle = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+            handle.write_all(text.as_bytes())?;
+        }
+        let kept = read(file)?;
+        let get =
+            |name: &str| kept.get(name).cloned().with_context(|| format!("{} lacks {name}", file.display()));
+        Ok(Self { encryption_keys: get("ENCRYPTION_KEYS")?, session_secret: get("SESSION_SECRET")? })
+    }
+}
+
+/// The variables that make both services talk to a private Postgres, the simulated Slack and the offline model.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where they listen.
+    pub ports: Ports,
+    /// The database, if it is a private one.
+    pub database_url: Option<String>,
+    /// The keys to what they store.
+    pub secrets: Secrets,
+    /// Whether Slack is the simulator.
+    pub slack_is_simulated: bool,
+    /// Whether the model is the simulator's.
+    pub model_is_simulated: bool,
+}
+
+impl Settings {
+    /// All of it private and made up, as tests and benchmarks have it.
+    pub fn simulated(ports: Ports, database_url: String, secrets: Secrets) -> Self {
+        let database_url = Some(database_url);
+        Self { ports, database_url, secrets, slack_is_simulated: true, model_is_simulated: true }
+    }
+
+    /// For `web`.
+    pub fn web(&self) -> Variables {
+        let origin = format!("http://127.0.0.1:{}", self.ports.web);
+        let mut all = self.shared();
+        all.insert("WEB_PORT".into(), self.ports.web.to_string());
+        all.insert("SESSION_SECRET".into(), self.secrets.session_secret.clone());
+        all.insert("SLACK_REDIRECT_URI".into(), format!("{origin}/slack/oauth/callback"));
+        all
+    }
+
+    /// For `api`.
+    pub fn api(&self) -> Variables {
+        let mut all = self.shared();
+        all.insert("API_PORT".into(), self.ports.api.to_string());
+        if self.slack_is_simulated {
+            all.insert("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into());
+        }
+        if self.model_is_simulated {
+            all.insert("OPENAI_API_KEY".into(), "offline".into());
+            all.insert("OPENAI_BASE_URL".into(), format!("http://127.0.0.1:{}/v1", self.ports.simulator));
+            all.insert("OPENAI_MODEL".into(), "offline".into());
+        }
+        all
+    }
+
+    /// For the simulator, whose app these variables describe.
+    pub fn simulator(&self) -> Variables {
+        let app = SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        app.chain([("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into())]).collect()
+    }
+
+    /// The simulator's arguments.
+    pub fn simulator_arguments(&self) -> Vec<String> {
+        let Ports { web, api, simulator } = self.ports;
+        let arguments = [
+            ("--port", simulator.to_string()),
+            ("--events-url", format!("http://127.0.0.1:{api}/slack/events")),
+            ("--install-url", format!("http://127.0.0.1:{web}/slack/install")),
+        ];
+        arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
+    fn shared(&self) -> Variables {
+        let mut all = Variables::new();
+        // Made-up keys must never encrypt what a database of somebody's own keeps.
+        if let Some(url) = &self.database_url {
+            all.insert("DATABASE_URL".into(), url.clone());
+            all.insert("ENCRYPTION_KEYS".into(), self.secrets.encryption_keys.clone());
+        }
+        if self.slack_is_simulated {
+            all.extend(SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+            all.insert("SLACK_BASE_URL".into(), format!("http://127.0.0.1:{}", self.ports.simulator));
+        }
+        all
+    }
+}
+
+/// The app of the simulated Slack. Nothing real is guarded by it.
+const SLACK_APP: [(&str, &str); 2] =
+    [("SLACK_CLIENT_ID", "1000000001.2000000001"), ("SLACK_CLIENT_SECRET", "simulated-client-secret")];
+
+/// The signing secret of the simulated Slack.
+pub const SIGNING_SECRET: &str = "simulated-signing-secret";
+
+/// The variables of a `.env` file, without the empty ones; none if there is no such file.
+pub fn read(file: &Path) -> Result<Variables> {
+    if !file.exists() {
+        return Ok(Variables::new());
+    }
+    let entries = dotenvy::from_path_iter(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let entries: Result<Variables, _> = entries.collect();
+    let mut entries = entries.with_context(|| format!("{} has a malformed line", file.display()))?;
+    entries.retain(|_, value| !value.is_empty());
+    Ok(entries)
+}
+
+/// 32 random bytes of the system's, in base64.
+fn random() -> Result<String> {
+    let mut bytes = [0; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(STANDARD.encode(bytes))
+}
