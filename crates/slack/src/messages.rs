@@ -1,0 +1,157 @@
+//! Posting, updating and finding messages.
+
+use models::{ChannelId, EventId, MessageTs, UserId};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::{Client, SlackError};
+
+/// Characters that `markdown_text` takes. Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
+pub const MARKDOWN_LIMIT: usize = 12_000;
+
+/// The `event_type` of the bot's own metadata.
+const METADATA_TYPE: &str = "enablebot_reply";
+
+/// What marks a message as the bot's answer to one event, so that a post whose fate is unknown can be looked for.
+/// Members of the workspace can read it: it holds ids only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageMetadata {
+    /// The event that is answered.
+    pub event_id: EventId,
+    /// Where in the answer this message begins; an answer of several messages has several.
+    pub part_start: usize,
+}
+
+impl MessageMetadata {
+    pub(crate) fn to_json(&self) -> Value {
+        let payload = json!({ "event_id": self.event_id, "part_start": self.part_start });
+        json!({ "event_type": METADATA_TYPE, "event_payload": payload })
+    }
+
+    fn from_json(metadata: &Value) -> Option<Self> {
+        let payload = metadata.get("event_payload")?;
+        Some(Self {
+            event_id: payload.get("event_id")?.as_str()?.into(),
+            part_start: usize::try_from(payload.get("part_start")?.as_u64()?).ok()?,
+        })
+    }
+}
+
+/// A message to post.
+#[derive(Clone, Debug)]
+pub struct NewMessage<'a> {
+    /// Where.
+    pub channel_id: &'a ChannelId,
+    /// In which thread; `None` posts to the channel itself.
+    pub thread_ts: Option<&'a MessageTs>,
+    /// What, as Markdown of at most [`MARKDOWN_LIMIT`] characters.
+    pub markdown: &'a str,
+    /// Which answer it is.
+    pub metadata: &'a MessageMetadata,
+}
+
+/// One of the bot's messages, as found.
+#[derive(Clone, Debug)]
+pub struct PostedMessage {
+    /// Its `ts`.
+    pub ts: MessageTs,
+    /// Which answer it is; a stream that nobody stopped has none.
+    pub metadata: Option<MessageMetadata>,
+}
+
+impl Client {
+    /// `chat.postMessage`; returns the message's `ts`.
+    pub async fn post_message(
+        &self,
+        token: &SecretString,
+        message: &NewMessage<'_>,
+    ) -> Result<MessageTs, SlackError> {
+        let mut arguments = json!({
+            "channel": message.channel_id,
+            "markdown_text": message.markdown,
+            "metadata": message.metadata.to_json(),
+            "unfurl_links": false,
+            "unfurl_media": false,
+        });
+        if let Some(thread_ts) = message.thread_ts {
+            arguments["thread_ts"] = json!(thread_ts);
+        }
+        let answer = self.call("chat.postMessage", token, &arguments).await?;
+        read_ts("chat.postMessage", &answer)
+    }
+
+    /// `chat.update`: replaces a message's text; its metadata is set too, since a stream's message has none.
+    pub async fn update_message(
+        &self,
+        token: &SecretString,
+        channel_id: &ChannelId,
+        ts: &MessageTs,
+        markdown: &str,
+        metadata: &MessageMetadata,
+    ) -> Result<(), SlackError> {
+        let arguments = json!({
+            "channel": channel_id, "ts": ts, "markdown_text": markdown, "metadata": metadata.to_json(),
+        });
+        self.call("chat.update", token, &arguments).await.map(|_| ())
+    }
+
+    /// `conversations.open`: the DM with a person.
+    pub async fn open_dm(&self, token: &SecretString, user_id: &UserId) -> Result<ChannelId, SlackError> {
+        let answer = self.call("conversations.open", token, &json!({ "users": user_id })).await?;
+        let channel = answer.pointer("/channel/id").and_then(Value::as_str);
+        channel.map(ChannelId::from).ok_or_else(|| incomplete("conversations.open"))
+    }
+
+    /// `conversations.replies`: the bot's messages of a thread after a message. Only for a post whose fate is unknown:
+    /// most apps may call this once a minute.
+    pub async fn list_own_replies(
+        &self,
+        token: &SecretString,
+        channel_id: &ChannelId,
+        thread_ts: &MessageTs,
+        after: &MessageTs,
+        bot_user_id: &UserId,
+    ) -> Result<Vec<PostedMessage>, SlackError> {
+        let arguments = [
+            ("channel", channel_id.as_str()),
+            ("ts", thread_ts.as_str()),
+            ("oldest", after.as_str()),
+            ("include_all_metadata", "true"),
+            ("limit", "15"),
+        ];
+        let answer = self.call_form("conversations.replies", token, &arguments).await?;
+        Ok(own_messages(&answer, bot_user_id).filter(|message| message.ts > *after).collect())
+    }
+
+    /// `conversations.history`: the bot's last messages of a DM; under the same limit as
+    /// [`Client::list_own_replies`].
+    pub async fn list_own_messages(
+        &self,
+        token: &SecretString,
+        channel_id: &ChannelId,
+        bot_user_id: &UserId,
+    ) -> Result<Vec<PostedMessage>, SlackError> {
+        let arguments = [("channel", channel_id.as_str()), ("include_all_metadata", "true"), ("limit", "15")];
+        let answer = self.call_form("conversations.history", token, &arguments).await?;
+        Ok(own_messages(&answer, bot_user_id).collect())
+    }
+}
+
+fn own_messages<'a>(answer: &'a Value, bot_user_id: &'a UserId) -> impl Iterator<Item = PostedMessage> + 'a {
+    let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    messages
+        .iter()
+        .filter(|message| message.get("user").and_then(Value::as_str) == Some(bot_user_id.as_str()))
+        .filter_map(|message| {
+            let metadata = message.get("metadata").and_then(MessageMetadata::from_json);
+            Some(PostedMessage { ts: message.get("ts")?.as_str()?.into(), metadata })
+        })
+}
+
+pub(crate) fn read_ts(method: &'static str, answer: &Value) -> Result<MessageTs, SlackError> {
+    answer.get("ts").and_then(Value::as_str).map(MessageTs::from).ok_or_else(|| incomplete(method))
+}
+
+pub(crate) fn incomplete(method: &'static str) -> SlackError {
+    SlackError::Unanswered { method, reason: "an answer without its id".into() }
+}

@@ -1,0 +1,78 @@
+//! Messages that fill as the model speaks.
+//! Source: <https://docs.slack.dev/reference/methods/chat.startStream>
+
+use models::{ChannelId, MessageTs, TeamId, UserId};
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::messages::{MessageMetadata, read_ts};
+use crate::{Client, SlackError};
+
+/// Who a stream is for; Slack asks for both ids outside DMs.
+#[derive(Clone, Debug)]
+pub struct Recipient<'a> {
+    /// The person who is answered.
+    pub user_id: &'a UserId,
+    /// That person's own workspace.
+    pub team_id: &'a TeamId,
+}
+
+/// A stream to start.
+#[derive(Clone, Debug)]
+pub struct NewStream<'a> {
+    /// Where.
+    pub channel_id: &'a ChannelId,
+    /// In which thread; always one, a stream without it is refused.
+    pub thread_ts: &'a MessageTs,
+    /// For whom.
+    pub recipient: Option<Recipient<'a>>,
+    /// The first words, as Markdown.
+    pub markdown: &'a str,
+}
+
+impl Client {
+    /// `chat.startStream`; returns the message's `ts`.
+    pub async fn start_stream(
+        &self,
+        token: &SecretString,
+        stream: &NewStream<'_>,
+    ) -> Result<MessageTs, SlackError> {
+        let mut arguments = json!({
+            "channel": stream.channel_id, "thread_ts": stream.thread_ts, "markdown_text": stream.markdown,
+        });
+        if let Some(recipient) = &stream.recipient {
+            arguments["recipient_user_id"] = json!(recipient.user_id);
+            arguments["recipient_team_id"] = json!(recipient.team_id);
+        }
+        let answer = self.call("chat.startStream", token, &arguments).await?;
+        read_ts("chat.startStream", &answer)
+    }
+
+    /// `chat.appendStream`: more words.
+    pub async fn append_stream(
+        &self,
+        token: &SecretString,
+        channel_id: &ChannelId,
+        ts: &MessageTs,
+        markdown: &str,
+    ) -> Result<(), SlackError> {
+        let arguments = json!({ "channel": channel_id, "ts": ts, "markdown_text": markdown });
+        self.call("chat.appendStream", token, &arguments).await.map(|_| ())
+    }
+
+    /// `chat.stopStream`: the last words, and the mark of which answer this was.
+    pub async fn stop_stream(
+        &self,
+        token: &SecretString,
+        channel_id: &ChannelId,
+        ts: &MessageTs,
+        markdown: &str,
+        metadata: &MessageMetadata,
+    ) -> Result<(), SlackError> {
+        let mut arguments = json!({ "channel": channel_id, "ts": ts, "metadata": metadata.to_json() });
+        if !markdown.is_empty() {
+            arguments["markdown_text"] = json!(markdown);
+        }
+        self.call("chat.stopStream", token, &arguments).await.map(|_| ())
+    }
+}
