@@ -53,7 +53,6 @@ impl DataKey {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
     use secrecy::ExposeSecret;
 
     use super::*;

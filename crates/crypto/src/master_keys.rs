@@ -108,7 +108,6 @@ fn parse_entry(index: usize, entry: &str) -> Result<MasterKey, MasterKeysError> 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
     use super::*;
 
     fn key(id: &str, byte: u8) -> String {

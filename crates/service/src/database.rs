@@ -64,7 +64,6 @@ fn supabase_address(env: &mut Environment) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
     use secrecy::ExposeSecret;
 
     use super::*;

@@ -19,8 +19,7 @@ use crate::health::{HealthState, Probes, live, ready, scrape};
 use crate::metrics::Metrics;
 
 /// The routes that both services have, with their methods.
-const BASE_ROUTES: [(&str, &str); 3] =
-    [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
+const BASE_ROUTES: [(&str, &str); 3] = [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
 
 /// Puts the request counters of a service's routes, given as pattern and method, at zero.
 pub fn count_requests_from_zero(routes: &[(&'static str, &'static str)]) {

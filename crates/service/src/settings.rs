@@ -160,7 +160,6 @@ fn unreadable(name: &str, error: &str) -> SettingsError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
     use super::*;
 
     fn environment(file: &[(&str, &str)], process: &[(&str, &str)]) -> Environment {

@@ -158,7 +158,6 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
     use serde_json::json;
 
     use super::*;
