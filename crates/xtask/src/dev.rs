@@ -61,7 +61,7 @@ fn folder() -> PathBuf {
 }
 
 fn start_cluster() -> Result<Cluster> {
-    let cluster = Cluster::start(&folder().join("postgres"), cluster::Options { fsync: true })?;
+    let cluster = Cluster::start(&folder().join("postgres"), cluster::Options { fsync: true, fresh: false })?;
     if !cluster.has_database(DATABASE)? {
         cluster.create_database(DATABASE)?;
     }

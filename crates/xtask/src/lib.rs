@@ -2,12 +2,14 @@
 
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
 
+pub mod arrows;
 pub mod binaries;
 pub mod cluster;
 pub mod dev;
 pub mod http;
 pub mod interrupt;
 pub mod launch;
+pub mod layout;
 pub mod log_line;
 pub mod packages;
 pub mod postgres;
@@ -15,4 +17,6 @@ pub mod prepare;
 pub mod progress;
 pub mod service;
 pub mod settings;
+pub mod test;
+pub mod tools;
 pub mod workspace;

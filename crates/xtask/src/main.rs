@@ -1,7 +1,9 @@
 //! `cargo dev` and `cargo xtask …`.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
-use xtask::{dev, prepare};
+use xtask::{dev, prepare, test};
 
 /// The commands of this checkout.
 #[derive(Parser)]
@@ -15,13 +17,21 @@ struct Cli {
 enum Command {
     /// Run everything on this machine, as far as possible without real credentials.
     Dev(dev::Options),
+    /// Run all that CI runs, and install what it needs.
+    Test,
     /// Renew `.sqlx`, against which the queries are checked.
     Prepare(prepare::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let end = match Cli::parse().command {
         Command::Dev(options) => dev::run(&options),
+        Command::Test => test::run(),
         Command::Prepare(options) => prepare::run(&options),
+    };
+    if let Err(error) = end {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

@@ -48,7 +48,7 @@ fn describe_queries() -> Result<PathBuf> {
     }
     fs::create_dir_all(&answers)?;
     let cluster = step("starting Postgres", || {
-        Cluster::start(&folder.join("postgres"), cluster::Options { fsync: false })
+        Cluster::start(&folder.join("postgres"), cluster::Options { fsync: false, fresh: false })
     })?;
     step("applying the migrations", || {
         cluster.drop_database(DATABASE)?;

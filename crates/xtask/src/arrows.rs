@@ -1,0 +1,102 @@
+//! Which crate may import which: the table of the architecture, checked against the manifests.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// The crates of the workspace, and what each may import of the others.
+const CRATES: &[(&str, &[&str])] = &[
+    ("models", &[]),
+    ("crypto", &[]),
+    ("service", &[]),
+    ("slack", &["models"]),
+    ("db", &["models", "crypto"]),
+    ("cache", &["models"]),
+    ("simulator", &["models", "slack"]),
+    ("web", &["models", "crypto", "service", "slack", "db", "cache"]),
+    ("api", &["models", "crypto", "service", "slack", "db", "cache"]),
+    ("xtask", &["simulator"]),
+];
+
+/// Libraries that only these crates may import.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("axum", &["service", "web", "api", "simulator"]),
+    ("sqlx", &["db"]),
+    ("reqwest", &["slack", "api", "simulator"]),
+];
+
+/// Fails unless every import of the workspace is allowed. What only tests import does not count.
+pub fn check() -> Result<()> {
+    let metadata =
+        workspace::output(&mut workspace::cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
+    let imports = imports(&serde_json::from_str(&metadata)?)?;
+    let forbidden = forbidden(&imports);
+    if !forbidden.is_empty() {
+        bail!("{}", forbidden.join("\n"));
+    }
+    println!("{} crates import only what they may.", imports.len());
+    Ok(())
+}
+
+type Imports = BTreeMap<String, Vec<String>>;
+
+/// The normal and build dependencies by crate, from `cargo metadata`.
+fn imports(metadata: &Value) -> Result<Imports> {
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let of = |package: &Value| {
+        let dependencies = package["dependencies"].as_array()?.iter();
+        let names = dependencies.filter(|one| one["kind"] != "dev").filter_map(|one| one["name"].as_str());
+        Some((package["name"].as_str()?.to_owned(), names.map(Into::into).collect()))
+    };
+    Ok(packages.iter().filter_map(of).collect())
+}
+
+fn forbidden(imports: &Imports) -> Vec<String> {
+    let mut found = Vec::new();
+    for (crate_name, names) in imports {
+        let Some((_, allowed)) = CRATES.iter().find(|(name, _)| name == crate_name) else {
+            found.push(format!("the crate `{crate_name}` is not in the architecture's table"));
+            continue;
+        };
+        for name in names {
+            let foreign = imports.contains_key(name) && !allowed.contains(&name.as_str());
+            let reserved = RESERVED.iter().find(|(library, _)| library == name);
+            if foreign || reserved.is_some_and(|(_, users)| !users.contains(&crate_name.as_str())) {
+                found.push(format!("`{crate_name}` may not import `{name}`"));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(packages: &str) -> Vec<String> {
+        let metadata = format!(r#"{{"packages":[{packages}]}}"#);
+        forbidden(&imports(&serde_json::from_str(&metadata).expect("JSON")).expect("packages"))
+    }
+
+    fn package(name: &str, dependency: &str, kind: &str) -> String {
+        format!(r#"{{"name":"{name}","dependencies":[{{"name":"{dependency}","kind":{kind}}}]}}"#)
+    }
+
+    #[test]
+    fn an_arrow_that_turns_is_found() {
+        let web = package("web", "db", "null");
+        assert!(found(&format!("{web},{}", package("db", "models", "null"))).is_empty());
+        assert_eq!(found(&format!("{web},{}", package("db", "web", "null"))), ["`db` may not import `web`"]);
+        assert!(found(&format!("{web},{}", package("db", "web", "\"dev\""))).is_empty());
+    }
+
+    #[test]
+    fn a_reserved_library_and_an_unknown_crate_are_found() {
+        assert_eq!(found(&package("web", "sqlx", "null")), ["`web` may not import `sqlx`"]);
+        assert!(found(&package("db", "sqlx", "null")).is_empty());
+        assert_eq!(found(&package("utils", "serde", "null")).len(), 1);
+    }
+}

@@ -1,0 +1,74 @@
+//! What the root holds, and how long a file may be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace;
+
+/// All that the root shows; what is hidden is the tools' own.
+const ROOT: [&str; 11] = [
+    ".env.api.example",
+    ".env.web.example",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "SCALING.md",
+    "crates",
+    "deploy",
+    "docker",
+    "migrations",
+];
+
+/// Longer than this, a source file is two files.
+const LONGEST: usize = 400;
+
+const SOURCES: [&str; 4] = [".rs", ".js", ".css", ".html"];
+
+/// Fails unless the files that git knows, or would take, keep the layout.
+pub fn check() -> Result<()> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
+    let files = workspace::output(git.current_dir(workspace::root()))?;
+    let files: Vec<&str> = files.lines().filter(|file| workspace::root().join(file).exists()).collect();
+    let mut faults = root_faults(&files);
+    for file in files.iter().filter(|file| SOURCES.iter().any(|ending| file.ends_with(ending))) {
+        let text = fs::read_to_string(workspace::root().join(file))
+            .with_context(|| format!("cannot read {file}"))?;
+        let lines = text.lines().count();
+        if lines > LONGEST {
+            faults.push(format!("{file} has {lines} lines, more than {LONGEST}"));
+        }
+    }
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n"));
+    }
+    println!("{} files, all in their place.", files.len());
+    Ok(())
+}
+
+fn root_faults(files: &[&str]) -> Vec<String> {
+    let entries: BTreeSet<&str> = files.iter().filter_map(|file| file.split('/').next()).collect();
+    let surplus = entries.iter().filter(|entry| !entry.starts_with('.') && !ROOT.contains(entry));
+    let missing = ROOT.iter().filter(|entry| !entries.contains(*entry));
+    let surplus = surplus.map(|entry| format!("`{entry}` does not belong in the root"));
+    surplus.chain(missing.map(|entry| format!("the root lacks `{entry}`"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_held_to_its_list() {
+        let mut files = ROOT.to_vec();
+        files.extend([".cargo/config.toml", "crates/db/Cargo.toml"]);
+        assert!(root_faults(&files).is_empty());
+        files.push("notes.txt");
+        assert_eq!(root_faults(&files), ["`notes.txt` does not belong in the root"]);
+        assert_eq!(root_faults(&files[1..files.len() - 1]), ["the root lacks `.env.api.example`"]);
+    }
+}

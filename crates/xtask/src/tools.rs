@@ -1,0 +1,40 @@
+//! The programs that the tests need besides cargo and Postgres.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::packages::{self, Need};
+use crate::postgres::Programs;
+use crate::workspace::{self, find_program};
+
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Installs whatever is missing.
+pub fn install() -> Result<()> {
+    for tool in ["nextest", "deny"] {
+        if !has_cargo_tool(tool) {
+            println!("cargo-{tool} is missing: installing it.");
+            // An unoptimized build is done in a minute, and its speed is of no account here.
+            let package = format!("cargo-{tool}");
+            workspace::run(&mut workspace::cargo(&["install", "--locked", "--debug", &package]))?;
+        }
+    }
+    Programs::find_or_install()?;
+    if !has_browser() {
+        packages::install(Need::Browser)?;
+    }
+    Ok(())
+}
+
+fn has_cargo_tool(name: &str) -> bool {
+    workspace::cargo(&[name, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+fn has_browser() -> bool {
+    let application = "/Applications/Chromium.app";
+    let browser = BROWSERS.iter().any(|name| find_program(name).is_some());
+    let browser = browser || std::path::Path::new(application).exists();
+    let driver = Command::new("chromedriver").arg("--version").output();
+    browser && driver.is_ok_and(|output| output.status.success())
+}
