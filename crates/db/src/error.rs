@@ -11,6 +11,9 @@ pub enum DbError {
     /// The migrations could not be applied.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// This binary is newer than the schema.
+    #[error("the database's schema is {0} migration(s) behind this binary: run `web migrate`")]
+    SchemaBehind(usize),
     /// A stored secret does not open.
     #[error(transparent)]
     Seal(#[from] SealError),

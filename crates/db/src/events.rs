@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crypto::DataKey;
 use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId};
+use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-pub(crate) const BODY: Column = Column { table: "events", column: "body" };
+const BODY: Column = Column { table: "events", column: "body" };
 
 /// What became of a batch, for `enablebot_events_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,6 +210,11 @@ pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
     Ok(QueueState { depth: row.depth, oldest_seconds: row.oldest_seconds })
 }
 
-pub(crate) fn read_body(json: &str) -> Result<EventBody, DbError> {
-    Ok(serde_json::from_str(json)?)
+/// Opens what is to be done about an event.
+///
+/// # Errors
+/// The body was sealed for another place or under a key that is gone.
+pub async fn open_body(tx: &mut Tx, tenant_id: &TenantId, sealed: &[u8]) -> Result<EventBody, DbError> {
+    let body = keys::open(tx, tenant_id, BODY, sealed).await?;
+    Ok(serde_json::from_str(body.expose_secret())?)
 }

@@ -1,6 +1,6 @@
 //! The table `replies`: how far an answer has come. A retry begins where this says the last try stopped.
 
-use models::{MessageTs, TenantId, Usage};
+use models::{ChannelId, MessageTs, TenantId, Usage};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
@@ -135,4 +135,23 @@ pub async fn drop_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<()
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Which of these messages are known as (part of) some answer.
+pub async fn list_known(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    channel_id: &ChannelId,
+    message_tss: &[String],
+) -> Result<Vec<String>, DbError> {
+    let known = sqlx::query_scalar!(
+        r#"select replies.message_ts as "message_ts!" from replies join events using (tenant_id, seq)
+           where tenant_id = $1 and channel_id = $2 and replies.message_ts = any($3)"#,
+        tenant_id.as_str(),
+        channel_id.as_str(),
+        message_tss,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(known)
 }

@@ -1,5 +1,7 @@
 //! The schema's version: what this binary carries against what the database has.
 
+use std::time::Duration;
+
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{ConnectOptions, Connection};
 
@@ -7,13 +9,16 @@ use crate::{Db, DbError};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
-/// How the database's schema stands to this binary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SchemaState {
-    /// All that this binary carries is applied.
-    Current,
-    /// So many migrations are still to be applied.
-    Behind(usize),
+/// How long the database may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the database is, part by part; `Err` says what is wrong.
+#[derive(Clone, Debug)]
+pub struct DatabaseHealth {
+    /// Whether Postgres answers within a second.
+    pub database: Result<(), String>,
+    /// Whether all that this binary carries is applied.
+    pub schema: Result<(), String>,
 }
 
 impl Db {
@@ -32,7 +37,10 @@ impl Db {
 
     /// Compares the newest applied migration with those that this binary carries. A newer schema is no fault: during
     /// an upgrade the old binary still runs.
-    pub async fn schema_state(&self) -> Result<SchemaState, DbError> {
+    ///
+    /// # Errors
+    /// [`DbError::SchemaBehind`], or Postgres does not answer.
+    pub async fn check_schema(&self) -> Result<(), DbError> {
         let mut tx = self.begin().await?;
         let known = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
             .fetch_one(&mut tx)
@@ -40,15 +48,30 @@ impl Db {
         let applied = match known {
             Some(true) => {
                 // Not checked at compile time: the table is sqlx's own, made by the first migration.
-                sqlx::query_scalar::<_, i64>(
-                    "select coalesce(max(version), 0) from _sqlx_migrations where success",
-                )
-                .fetch_one(&mut tx)
-                .await?
+                let newest = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+                sqlx::query_scalar::<_, i64>(newest).fetch_one(&mut tx).await?
             }
             _ => 0,
         };
-        let missing = MIGRATOR.iter().filter(|migration| migration.version > applied).count();
-        Ok(if missing == 0 { SchemaState::Current } else { SchemaState::Behind(missing) })
+        match MIGRATOR.iter().filter(|migration| migration.version > applied).count() {
+            0 => Ok(()),
+            missing => Err(DbError::SchemaBehind(missing)),
+        }
     }
+
+    /// Looks at the database within a second, for readiness.
+    pub async fn health(&self) -> DatabaseHealth {
+        match tokio::time::timeout(PATIENCE, self.check_schema()).await {
+            Ok(Ok(())) => DatabaseHealth { database: Ok(()), schema: Ok(()) },
+            Ok(Err(error @ DbError::SchemaBehind(_))) => {
+                DatabaseHealth { database: Ok(()), schema: Err(error.to_string()) }
+            }
+            Ok(Err(_)) => unreachable_database("does not answer as it should"),
+            Err(_) => unreachable_database("does not answer within a second"),
+        }
+    }
+}
+
+fn unreachable_database(reason: &str) -> DatabaseHealth {
+    DatabaseHealth { database: Err(reason.to_owned()), schema: Err("unknown".to_owned()) }
 }

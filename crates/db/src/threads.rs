@@ -1,11 +1,9 @@
 //! The table `threads`: who answers in which thread, and whose turn is next.
 
-use models::{EventBody, EventId, MessageTs, TenantId, ThreadKey, UserId};
-use secrecy::ExposeSecret;
+use models::{EventId, MessageTs, TenantId, ThreadKey, UserId};
 use uuid::Uuid;
 
-use crate::events::{self, BODY};
-use crate::{DbError, Tx, keys};
+use crate::{DbError, Tx};
 
 /// How long a lease holds without being renewed, in seconds. A worker renews every third of it, so that a dead one
 /// is found out within this time and a slow one is not.
@@ -38,8 +36,8 @@ pub struct Job {
     pub message_ts: Option<MessageTs>,
     /// Who wrote it.
     pub user_id: UserId,
-    /// What is to be done.
-    pub body: EventBody,
+    /// What is to be done, sealed; [`crate::events::open_body`] opens it.
+    pub sealed_body: Vec<u8>,
     /// Which try this is, from 1.
     pub attempt: i32,
 }
@@ -150,7 +148,6 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
     )
     .execute(&mut *tx)
     .await?;
-    let body = keys::open(tx, &lease.tenant_id, BODY, &row.body).await?;
     Ok(Some(Job {
         seq: row.seq,
         tenant_id: lease.tenant_id.clone(),
@@ -158,7 +155,7 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         thread: lease.thread.clone(),
         message_ts: row.message_ts.map(MessageTs::from),
         user_id: row.user_id.into(),
-        body: events::read_body(body.expose_secret())?,
+        sealed_body: row.body,
         attempt: row.attempts + 1,
     }))
 }

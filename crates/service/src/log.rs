@@ -8,7 +8,7 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -20,7 +20,11 @@ const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "reque
 pub(crate) fn init(service: &'static str, level: Level) {
     // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
     let own = ["api", "web", "db", "slack", "service"].map(|target| (target, level));
-    let filter = Targets::new().with_default(level.min(Level::WARN)).with_targets(own);
+    let filter = Targets::new()
+        .with_default(level.min(Level::WARN))
+        // It logs what the model's server sent, in which people's words may stand.
+        .with_target("async_openai", LevelFilter::OFF)
+        .with_targets(own);
     // A second start in one process (tests) keeps the first log.
     let _ = tracing_subscriber::registry().with(JsonLines { service }.with_filter(filter)).try_init();
 }

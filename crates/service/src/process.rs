@@ -33,30 +33,30 @@ impl ProcessSettings {
 
 /// Runs a service to its end. `serve` gets a token that is cancelled by SIGTERM or Ctrl-C; it then drains and returns.
 /// Wrong settings go to stderr, a line each.
-pub fn run<F>(
+pub fn run<S, F>(
     service: &'static str,
-    settings: Result<ProcessSettings, SettingsError>,
-    serve: impl FnOnce(CancellationToken, Metrics) -> F,
+    settings: Result<(ProcessSettings, S), SettingsError>,
+    serve: impl FnOnce(S, CancellationToken, Metrics) -> F,
 ) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let settings = match settings {
+    let (process, settings) = match settings {
         Ok(settings) => settings,
         Err(error) => return fail(&error.to_string()),
     };
     // Two TLS providers in one tree panic at the first connection; this names the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    log::init(service, settings.log_level);
+    log::init(service, process.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.worker_threads as usize)
+        .worker_threads(process.worker_threads as usize)
         .enable_all()
         .build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
-            serve(shutdown, Metrics::install()?).await
+            serve(settings, shutdown, Metrics::install()?).await
         })
     });
     match result {

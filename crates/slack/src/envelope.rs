@@ -84,6 +84,11 @@ impl Envelope {
     fn into_event(self) -> Result<InboundEvent, Outcome> {
         let (tenant_id, bot_user_id) = self.tenant().ok_or(Outcome::Unsupported)?;
         let message = self.event;
+        let ids = [Some(&tenant_id), Some(&self.event_id), message.user.as_ref(), message.channel.as_ref()];
+        let more_ids = [message.ts.as_ref(), message.thread_ts.as_ref(), message.client_msg_id.as_ref()];
+        if !ids.into_iter().chain(more_ids).flatten().all(|id| is_id(id)) {
+            return Err(Outcome::Unsupported);
+        }
         let user_id = message.writer(bot_user_id.as_deref())?;
         let (Some(channel), Some(ts)) = (&message.channel, &message.ts) else {
             return Err(Outcome::Unsupported);
@@ -154,6 +159,11 @@ impl Message {
             Err(Outcome::NotAddressed)
         }
     }
+}
+
+/// Ids are opaque, but short and printable; what is not would not go into an index.
+fn is_id(text: &str) -> bool {
+    text.len() <= 255 && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -231,6 +241,8 @@ mod tests {
         assert_eq!(outcome(json!({"type": "reaction_added"}), json!({})), Outcome::Unsupported);
         assert_eq!(outcome(json!({}), json!({"type": "app_rate_limited"})), Outcome::Unsupported);
         assert_eq!(outcome(json!({"user": 7}), json!({})), Outcome::Unsupported);
+        assert_eq!(outcome(json!({"user": "U\u{0}"}), json!({})), Outcome::Unsupported);
+        assert_eq!(outcome(json!({"ts": "1".repeat(3000)}), json!({})), Outcome::Unsupported);
     }
 
     #[test]
