@@ -3,7 +3,9 @@
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
 
 pub mod arrows;
+pub mod bench;
 pub mod binaries;
+pub mod browser;
 pub mod cluster;
 pub mod dev;
 pub mod http;
@@ -17,6 +19,7 @@ pub mod prepare;
 pub mod progress;
 pub mod service;
 pub mod settings;
+pub mod stack;
 pub mod test;
 pub mod tools;
 pub mod workspace;

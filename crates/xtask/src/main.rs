@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{dev, prepare, test};
+use xtask::{bench, dev, prepare, test};
 
 /// The commands of this checkout.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Dev(dev::Options),
     /// Run all that CI runs, and install what it needs.
     Test,
+    /// Measure, as ratios within one run.
+    Bench(bench::Options),
     /// Renew `.sqlx`, against which the queries are checked.
     Prepare(prepare::Options),
 }
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let end = match Cli::parse().command {
         Command::Dev(options) => dev::run(&options),
         Command::Test => test::run(),
+        Command::Bench(options) => bench::run(&options),
         Command::Prepare(options) => prepare::run(&options),
     };
     if let Err(error) = end {

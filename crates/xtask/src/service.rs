@@ -54,6 +54,8 @@ pub struct Service {
     /// The port on 127.0.0.1.
     pub port: u16,
     child: Child,
+    started: Instant,
+    ready_after: Duration,
     lines: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -63,28 +65,41 @@ impl Service {
         let mut command = launch::tied(start.program, "TERM");
         isolate(command.args(&start.arguments), &start.variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = launch::spawn(command).with_context(|| format!("cannot start {}", start.name))?;
         let lines = Arc::default();
         if let (Some(out), Some(errors)) = (child.stdout.take(), child.stderr.take()) {
             follow(out, Arc::clone(&lines), Arc::clone(&start.show));
             follow(errors, Arc::clone(&lines), start.show);
         }
-        Ok(Self { name: start.name.to_owned(), port: start.port, child, lines })
+        Ok(Self {
+            name: start.name.to_owned(),
+            port: start.port,
+            child,
+            started,
+            ready_after: Duration::ZERO,
+            lines,
+        })
     }
 
-    /// Waits until a GET of `path` is answered with 200, and returns how long that took.
-    pub fn wait_ready(&mut self, path: &str, patience: Duration) -> Result<Duration> {
-        let began = Instant::now();
+    /// Waits until a GET of `path` is answered with 200.
+    pub fn wait_ready(&mut self, path: &str, patience: Duration) -> Result<()> {
         while !http::is_ok(self.port, path) {
             if let Some(status) = self.exited()? {
                 bail!("{} ended ({status}) before it was ready.\n{}", self.name, self.last_lines(20));
             }
-            if began.elapsed() > patience {
+            if self.started.elapsed() > patience {
                 bail!("{} is not ready after {patience:?}.\n{}", self.name, self.last_lines(20));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(began.elapsed())
+        self.ready_after = self.started.elapsed();
+        Ok(())
+    }
+
+    /// How long after its start it was ready.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
     }
 
     /// Its process id.

@@ -1,0 +1,69 @@
+//! `cargo xtask bench`: how fast it is, as ratios within one run, since a number alone says more of the machine.
+
+mod ack;
+mod envelopes;
+mod load;
+mod pgbench;
+mod start;
+
+use anyhow::Result;
+
+use crate::binaries::Binaries;
+use crate::workspace;
+
+/// What `cargo xtask bench` can be told.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
+    /// Only this one.
+    #[arg(value_enum)]
+    only: Option<Benchmark>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Benchmark {
+    /// Acknowledged, and so committed, events beside pgbench's inserts.
+    Ack,
+    /// The time until ready, and the memory of an idle service.
+    Start,
+}
+
+/// Runs one benchmark or all.
+pub fn run(options: &Options) -> Result<()> {
+    // The generator shares the machine with what it measures: unoptimized, it would take most of it.
+    if cfg!(debug_assertions) {
+        let arguments = std::env::args_os().skip(1);
+        return workspace::run(
+            workspace::cargo(&["run", "--release", "--package", "xtask", "--"]).args(arguments),
+        );
+    }
+    let binaries = Binaries::build(true)?;
+    let wants = |one| options.only.is_none_or(|only| only == one);
+    if wants(Benchmark::Start) {
+        start::run(&binaries)?;
+    }
+    if wants(Benchmark::Ack) {
+        ack::run(&binaries)?;
+    }
+    Ok(())
+}
+
+/// The value below which this share of the sorted values lies.
+fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_seen() {
+        let sorted: Vec<u64> = (1..=100).collect();
+        assert_eq!(
+            (percentile(&sorted, 0.5), percentile(&sorted, 0.99), percentile(&sorted, 1.0)),
+            (50, 99, 100)
+        );
+        assert_eq!(percentile::<u64>(&[], 0.5), 0);
+    }
+}

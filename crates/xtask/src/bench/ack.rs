@@ -1,0 +1,111 @@
+//! An acknowledgement under load: a 200 means that the event is committed, beside what Postgres itself commits.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::envelopes::{self, Bot};
+use super::{load, percentile, pgbench};
+use crate::binaries::Binaries;
+use crate::cluster::Options;
+use crate::progress::step;
+use crate::settings::Ports;
+use crate::stack::Stack;
+use crate::{browser, workspace};
+
+const CONNECTIONS: usize = 64;
+const FEW_CONNECTIONS: usize = 8;
+const LIMIT: Duration = Duration::from_secs(10);
+/// Made before the clock starts, two kilobytes each; who is through with them before the limit is measured by them.
+const REQUESTS: usize = 100_000;
+const ROUNDS: usize = 2;
+
+/// A rate, and how long one took.
+pub(super) struct Figures {
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+impl Figures {
+    /// From sorted latencies.
+    pub(super) fn new(rate: f64, sorted: Vec<Duration>) -> Result<Self> {
+        if sorted.is_empty() {
+            bail!("nothing was measured");
+        }
+        Ok(Self { rate, p50: percentile(&sorted, 0.5), p99: percentile(&sorted, 0.99) })
+    }
+}
+
+/// Alternates between the two, so that a machine's moods meet both.
+pub(super) fn run(binaries: &Binaries) -> Result<()> {
+    let folder = workspace::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let options = Options { fsync: true, fresh: true };
+    let stack = step("starting Postgres", || {
+        Stack::start(binaries, &folder.join("postgres"), options, Ports::free()?)
+    })?;
+    let bot = step("installing the bot", || install(&stack))?;
+    let _api = stack.api(&[("MAX_CONCURRENT_REPLIES", "0"), ("LOG_LEVEL", "WARN")])?;
+    let mut rounds = Vec::new();
+    for round in 1..=ROUNDS {
+        let ack = step(&format!("round {round}: api"), || acknowledge(&stack, &bot))?;
+        pgbench::prepare(&stack, &bot.team, payload(&stack)?, &folder)?;
+        let bench = |clients| {
+            step(&format!("round {round}: pgbench, {clients} clients"), || {
+                pgbench::run(&stack, clients, LIMIT, &folder)
+            })
+        };
+        rounds.push([ack, bench(CONNECTIONS)?, bench(FEW_CONNECTIONS)?]);
+    }
+    print(&rounds);
+    Ok(())
+}
+
+/// Through the pages that an admin sees.
+fn install(stack: &Stack) -> Result<Bot> {
+    let _simulator = stack.simulator()?;
+    let _web = stack.web(&[])?;
+    browser::install(stack.settings.ports.web)?;
+    let row = stack.ask("select tenant_id, app_id, bot_user_id from installations")?;
+    let mut columns = row.split('|').map(str::to_owned);
+    let mut next = || columns.next().context("nothing was installed");
+    Ok(Bot { team: next()?, app: next()?, user: next()? })
+}
+
+fn acknowledge(stack: &Stack, bot: &Bot) -> Result<Figures> {
+    let port = stack.settings.ports.api;
+    let requests = envelopes::make(bot, port, REQUESTS)?;
+    let before = committed(stack)?;
+    let outcome = load::run(port, requests, CONNECTIONS, LIMIT)?;
+    let stored = committed(stack)? - before;
+    if outcome.refused > 0 || stored != outcome.accepted {
+        let (accepted, refused) = (outcome.accepted, outcome.refused);
+        bail!("{accepted} deliveries got a 200 and {refused} did not, but {stored} events are committed");
+    }
+    Figures::new(outcome.accepted as f64 / outcome.took.as_secs_f64(), outcome.latencies)
+}
+
+fn committed(stack: &Stack) -> Result<usize> {
+    Ok(stack.ask("select count(*) from events where kind = 'message'")?.parse()?)
+}
+
+/// The bytes of an event's body as it is stored.
+fn payload(stack: &Stack) -> Result<usize> {
+    let size = "select coalesce(avg(octet_length(body)), 0)::int from events where kind = 'message'";
+    Ok(stack.ask(size)?.parse()?)
+}
+
+fn print(rounds: &[[Figures; 3]]) {
+    println!("\nround  what                      events/s     p50 ms     p99 ms      ratio");
+    for (index, figures) in rounds.iter().enumerate() {
+        let names = ["acknowledged by api, 64", "pgbench insert, 64", "pgbench insert, 8"];
+        for (name, one) in names.iter().zip(figures) {
+            let (p50, p99) = (one.p50.as_secs_f64() * 1e3, one.p99.as_secs_f64() * 1e3);
+            let ratio = figures[0].rate / one.rate;
+            println!("{:5}  {name:24} {:9.0} {p50:10.2} {p99:10.2} {ratio:9.2}x", index + 1, one.rate);
+        }
+    }
+    println!("\nA ratio is api's rate by that line's. Each 200 was an event committed with fsync on.");
+}

@@ -1,0 +1,110 @@
+//! Many keep-alive connections that post ready-made requests: raw TCP, so that the generator takes little of the
+//! machine that it measures.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What a load got.
+pub(super) struct Outcome {
+    /// Answers with 200.
+    pub(super) accepted: usize,
+    /// Answers with anything else.
+    pub(super) refused: usize,
+    /// From the first request to the last answer.
+    pub(super) took: Duration,
+    /// Of each answer, sorted.
+    pub(super) latencies: Vec<Duration>,
+}
+
+/// Posts the requests over so many connections, until they are all used or the time is up.
+pub(super) fn run(port: u16, requests: Vec<Vec<u8>>, connections: usize, limit: Duration) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let queue = Arc::new(Queue { requests, next: AtomicUsize::new(0) });
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            let stream = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect to api")?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        let began = Instant::now();
+        let until = began + limit;
+        let clients: Vec<_> = streams
+            .into_iter()
+            .map(|stream| tokio::spawn(client(stream, Arc::clone(&queue), until)))
+            .collect();
+        let mut answers = Vec::new();
+        for client in clients {
+            answers.extend(client.await??);
+        }
+        let took = began.elapsed();
+        let accepted = answers.iter().filter(|(status, _)| *status == 200).count();
+        let mut latencies: Vec<Duration> = answers.iter().map(|(_, latency)| *latency).collect();
+        latencies.sort_unstable();
+        Ok(Outcome { accepted, refused: answers.len() - accepted, took, latencies })
+    })
+}
+
+struct Queue {
+    requests: Vec<Vec<u8>>,
+    next: AtomicUsize,
+}
+
+async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Result<Vec<(u16, Duration)>> {
+    let mut answers = Vec::new();
+    let mut buffer = Vec::with_capacity(1024);
+    while Instant::now() < until {
+        let Some(request) = queue.requests.get(queue.next.fetch_add(1, Ordering::Relaxed)) else { break };
+        let began = Instant::now();
+        stream.write_all(request).await?;
+        answers.push((read_answer(&mut stream, &mut buffer).await?, began.elapsed()));
+    }
+    Ok(answers)
+}
+
+/// Reads one answer to its end and returns its status.
+async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16> {
+    buffer.clear();
+    loop {
+        if let Some((status, length)) = whole(buffer)? {
+            if buffer.len() > length {
+                bail!("api answered more than once");
+            }
+            return Ok(status);
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(std::io::Error::from(ErrorKind::UnexpectedEof)).context("api closed a connection");
+        }
+    }
+}
+
+/// The status and length of an answer, once all of it is there.
+fn whole(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
+    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let head = str::from_utf8(&buffer[..end])?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP status")?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.context("an answer without a length")?.1.trim().parse()?;
+    let total = end + 4 + length;
+    Ok((buffer.len() >= total).then_some((status, total)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_when_its_body_is() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(whole(text).expect("HTTP"), Some((200, text.len())));
+        assert_eq!(whole(&text[..text.len() - 1]).expect("HTTP"), None);
+        assert_eq!(whole(b"HTTP/1.1 200 OK\r\n").expect("HTTP"), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! What Postgres does by itself: pgbench, a single-row insert a transaction.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::ack::Figures;
+use crate::stack::Stack;
+use crate::workspace;
+
+/// A table shaped as `events` is, its indexes too, and the script that fills it.
+pub(super) fn prepare(stack: &Stack, tenant: &str, payload: usize, folder: &Path) -> Result<()> {
+    stack.ask(
+        "drop table if exists pgbench_events;
+         create table pgbench_events (like events including defaults including identity including indexes)",
+    )?;
+    let mut body = String::with_capacity(payload * 2);
+    for byte in 0..payload {
+        // Any bytes will do, as long as Postgres does not find them worth compressing.
+        write!(body, "{:02x}", (byte * 167 + byte * byte % 251) % 256)?;
+    }
+    let script = format!(
+        "\\set person random(0, 199)\n\
+         insert into pgbench_events (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id, \
+         user_id, body) \
+         select '{tenant}', 'Ev' || id, 'message', 'D' || :person, left(id, 17), left(id, 17), id, 'U' || :person, \
+         '\\x{body}'::bytea from (select gen_random_uuid()::text as id) as new;\n"
+    );
+    fs::write(folder.join("insert.sql"), script)?;
+    Ok(())
+}
+
+/// Inserts for so long over so many connections, with prepared statements, pgbench's fastest way.
+pub(super) fn run(stack: &Stack, clients: usize, limit: Duration, folder: &Path) -> Result<Figures> {
+    let log = folder.join("log");
+    if log.exists() {
+        fs::remove_dir_all(&log)?;
+    }
+    fs::create_dir_all(&log)?;
+    let mut pgbench = stack.cluster.client("pgbench");
+    pgbench.args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--log"]);
+    pgbench.arg(format!("--client={clients}")).arg(format!("--time={}", limit.as_secs()));
+    pgbench.arg("--file").arg(folder.join("insert.sql")).arg(stack.database());
+    let report = workspace::output(pgbench.current_dir(&log))?;
+    let rate = rate(&report).with_context(|| format!("pgbench tells no rate:\n{report}"))?;
+    Figures::new(rate, latencies(&log)?)
+}
+
+/// Without the time in which the connections were made.
+fn rate(report: &str) -> Option<f64> {
+    let line = report.lines().find(|line| line.starts_with("tps = "))?;
+    line.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// The third column of the logs is a transaction's time in microseconds.
+fn latencies(folder: &Path) -> Result<Vec<Duration>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let text = fs::read_to_string(entry?.path())?;
+        let micros = text.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok());
+        all.extend(micros.map(Duration::from_micros));
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_from_the_report() {
+        let report = "latency average = 1.2 ms\ntps = 3210.5 (without initial connection time)\n";
+        assert_eq!(rate(report), Some(3210.5));
+    }
+}

@@ -1,0 +1,59 @@
+//! The time from a process' start until it is ready, and the memory it then holds.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::percentile;
+use crate::binaries::Binaries;
+use crate::cluster::Options;
+use crate::progress::step;
+use crate::service::Service;
+use crate::settings::Ports;
+use crate::stack::Stack;
+use crate::workspace;
+
+const STARTS: usize = 5;
+/// An idle service is one that has had this long to come to rest.
+const REST: Duration = Duration::from_secs(3);
+/// The most that an idle service may hold.
+const LIMIT_MIB: f64 = 32.0;
+
+/// Starts each service a few times.
+pub(super) fn run(binaries: &Binaries) -> Result<()> {
+    let folder = workspace::target().join("bench/postgres");
+    let options = Options { fsync: true, fresh: true };
+    let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
+    let web = step("starting web", || measure(|| stack.web(&[])))?;
+    let api = step("starting api", || measure(|| stack.api(&[])))?;
+    println!("\nservice  figure                 min    median       max     limit");
+    for (name, starts) in [("web", web), ("api", api)] {
+        row(name, "ready after, ms", starts.iter().map(|start| start.ready_ms), "");
+        row(name, "idle memory, MiB", starts.iter().map(|start| start.idle_mib), &format!("{LIMIT_MIB:9.0}"));
+    }
+    Ok(())
+}
+
+struct Figures {
+    ready_ms: f64,
+    idle_mib: f64,
+}
+
+fn measure(start: impl Fn() -> Result<Service>) -> Result<Vec<Figures>> {
+    let once = |_| {
+        let mut service = start()?;
+        std::thread::sleep(REST);
+        let idle_mib = service.resident_bytes()? as f64 / f64::from(1 << 20);
+        let ready_ms = service.ready_after().as_secs_f64() * 1e3;
+        service.stop()?;
+        Ok(Figures { ready_ms, idle_mib })
+    };
+    (0..STARTS).map(once).collect()
+}
+
+fn row(service: &str, what: &str, values: impl Iterator<Item = f64>, limit: &str) {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let [min, median, max] = [0.0, 0.5, 1.0].map(|share| percentile(&sorted, share));
+    println!("{service:8} {what:17} {min:9.1} {median:9.1} {max:9.1} {limit}");
+}

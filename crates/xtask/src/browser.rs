@@ -1,0 +1,143 @@
+//! The way a workspace's admin installs the bot: links, redirects, cookies and one form.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use url::Url;
+
+use crate::http::{self, Answer};
+
+/// So many redirects are one after another at most.
+const REDIRECTS: usize = 10;
+
+/// A browser with its cookies. All it visits is on 127.0.0.1, whose ports share their cookies.
+#[derive(Debug, Default)]
+pub struct Browser {
+    cookies: BTreeMap<String, String>,
+}
+
+/// The page at which a visit ended.
+#[derive(Debug)]
+pub struct Page {
+    /// Where it is.
+    pub url: Url,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Installs the bot through `web`'s own pages, and Slack's, in the first workspace that Slack offers.
+pub fn install(web: u16) -> Result<()> {
+    let mut browser = Browser::default();
+    let consent = browser.get(&format!("http://127.0.0.1:{web}/slack/install"))?;
+    let end = browser.submit(&consent, "allow")?;
+    if end.answer.status != 200 || end.url.port() != Some(web) {
+        bail!("the installation ended with {} at {}", end.answer.status, end.url);
+    }
+    Ok(())
+}
+
+impl Browser {
+    /// Opens an address and follows where it leads.
+    pub fn get(&mut self, address: &str) -> Result<Page> {
+        self.visit(Url::parse(address)?, "GET", "")
+    }
+
+    /// Submits a page's first form as it stands, by the button with this value.
+    pub fn submit(&mut self, page: &Page, button: &str) -> Result<Page> {
+        let form =
+            Form::read(&page.answer.body, button).with_context(|| format!("no form at {}", page.url))?;
+        let fields = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+        self.visit(page.url.join(&form.action)?, "POST", &fields)
+    }
+
+    fn visit(&mut self, mut url: Url, mut method: &str, mut body: &str) -> Result<Page> {
+        for _ in 0..REDIRECTS {
+            let answer = self.ask(&url, method, body)?;
+            let Some(location) = answer.header("location").filter(|_| answer.status / 100 == 3) else {
+                return Ok(Page { url, answer });
+            };
+            url = url.join(location)?;
+            (method, body) = ("GET", "");
+        }
+        bail!("too many redirects, the last to {url}")
+    }
+
+    fn ask(&mut self, url: &Url, method: &str, body: &str) -> Result<Answer> {
+        let port = url.port().with_context(|| format!("{url} leads away from this machine"))?;
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let origin = url.origin().ascii_serialization();
+        let mut headers = vec![("Cookie", cookies.as_str())];
+        if method == "POST" {
+            headers.extend([("Content-Type", "application/x-www-form-urlencoded"), ("Origin", &origin)]);
+        }
+        let answer = http::ask(port, method, &url[url::Position::BeforePath..], &headers, body)?;
+        for cookie in answer.all("set-cookie") {
+            let pair = cookie.split(';').next().unwrap_or_default();
+            if let Some((name, value)) = pair.split_once('=') {
+                self.cookies.insert(name.trim().to_owned(), value.to_owned());
+            }
+        }
+        Ok(answer)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Form {
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Form {
+    /// The first form that posts: what is filled in or chosen, and the button that is pressed.
+    fn read(html: &str, button: &str) -> Option<Self> {
+        let start = html.match_indices("<form").map(|(at, _)| at).find(|at| {
+            let method = attribute(tag(&html[*at..]), "method");
+            method.is_some_and(|method| method.eq_ignore_ascii_case("post"))
+        })?;
+        let form = html[start..].split("</form>").next()?;
+        let action = attribute(tag(form), "action").unwrap_or_default();
+        let fields = form.match_indices('<').filter_map(|(at, _)| field(tag(&form[at..]), button)).collect();
+        Some(Self { action, fields })
+    }
+}
+
+/// What a tag adds to a form.
+fn field(tag: &str, button: &str) -> Option<(String, String)> {
+    let value = attribute(tag, "value").unwrap_or_default();
+    let counts = match attribute(tag, "type").as_deref() {
+        Some("radio" | "checkbox") => tag.contains(" checked"),
+        _ if tag.starts_with("<button") => value == button,
+        _ => tag.starts_with("<input"),
+    };
+    Some((attribute(tag, "name").filter(|_| counts)?, value))
+}
+
+fn tag(html: &str) -> &str {
+    html.find('>').map_or(html, |end| &html[..end])
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let value = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
+    let plain =
+        [("&quot;", "\""), ("&#34;", "\""), ("&#x2F;", "/"), ("&#39;", "'"), ("&#38;", "&"), ("&amp;", "&")];
+    Some(plain.iter().fold(value.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_as_a_browser_would_submit_it() {
+        let html = r#"<form action="/search"></form><form method="post" action="/a?b=1&amp;c=2">
+            <input type="hidden" name="state" value="x&quot;y"><input type="radio" name="team" value="T1" checked>
+            <input type="radio" name="team" value="T2"><button name="decision" value="cancel">Cancel</button>
+            <button name="decision" value="allow">Allow</button></form>"#;
+        let form = Form::read(html, "allow").expect("a form");
+        assert_eq!(form.action, "/a?b=1&c=2");
+        let fields = [("state", "x\"y"), ("team", "T1"), ("decision", "allow")];
+        assert_eq!(form.fields, fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}
