@@ -1,6 +1,6 @@
 //! What `cargo dev` starts: what the checkout's `.env` files leave open, it simulates.
 
-use std::net::TcpListener;
+use std::net::TcpStream;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -120,8 +120,7 @@ pub(super) fn require_free(ports: Ports, simulator: bool) -> Result<()> {
         wanted.push(("SIMULATOR_PORT", ports.simulator));
     }
     for (variable, port) in wanted {
-        if TcpListener::bind(("127.0.0.1", port)).and_then(|_| TcpListener::bind(("0.0.0.0", port))).is_err()
-        {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             let other = port.saturating_add(100);
             bail!(
                 "Port {port} is in use. Stop what listens there, or choose another: {variable}={other} cargo dev"
@@ -133,6 +132,8 @@ pub(super) fn require_free(ports: Ports, simulator: bool) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     const PORTS: Ports = Ports { web: 1, api: 2, simulator: 3 };
@@ -174,10 +175,13 @@ mod tests {
     fn a_busy_port_is_named_with_its_variable() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let error = require_free(Ports { api: port, ..PORTS_FREE }, false).expect_err("busy").to_string();
+        let ports = Ports { api: port, ..PORTS_FREE };
+        let error = require_free(ports, false).expect_err("busy").to_string();
         assert!(error.contains(&port.to_string()) && error.contains("API_PORT="), "{error}");
+        drop(listener);
+        require_free(ports, true).expect("free now");
     }
 
-    /// Port 0 can always be bound.
+    /// Nothing listens on port 0.
     const PORTS_FREE: Ports = Ports { web: 0, api: 0, simulator: 0 };
 }
