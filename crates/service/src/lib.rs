@@ -13,4 +13,4 @@ pub use health::{Check, Probes};
 pub use http::{count_requests_from_zero, serve};
 pub use metrics::{Metrics, count_from_zero};
 pub use process::{ProcessSettings, run};
-pub use settings::{Environment, Problem, SettingsError, secret};
+pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};

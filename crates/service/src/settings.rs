@@ -6,6 +6,9 @@ use std::path::Path;
 use config::{Config, ConfigError};
 use secrecy::SecretString;
 
+/// How `ENCRYPTION_KEYS` looks: `openssl rand -base64 32` makes such a key.
+pub const ENCRYPTION_KEYS_EXAMPLE: &str = "k1:<the output of `openssl rand -base64 32`>";
+
 /// What is wrong with one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -103,6 +106,13 @@ impl Environment {
             text.trim().parse().ok().filter(|number| bounds.contains(number)).ok_or(expected)
         })
         .unwrap_or(default)
+    }
+
+    /// The service's own variable for its port, else `PORT`.
+    pub fn port(&mut self, name: &str, default: u16) -> u16 {
+        let name = if self.text(name).is_some() { name } else { "PORT" };
+        let port = self.number(name, default.into(), 1..=u16::MAX.into());
+        u16::try_from(port).unwrap_or(default)
     }
 
     /// An http(s) address, without the slash at its end.

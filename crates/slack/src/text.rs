@@ -33,7 +33,7 @@ pub fn next_part(text: &str, start: usize, not_before: usize, limit: usize) -> P
     let end = if rest.len() <= limit {
         text.len()
     } else {
-        let window = &rest[..floor_char_boundary(rest, limit)];
+        let window = &rest[..rest.floor_char_boundary(limit)];
         let shown = not_before.saturating_sub(start);
         let border = |pattern: &str| {
             window.rfind(pattern).map(|at| at + pattern.len()).filter(|end| *end > shown.max(limit / 2))
@@ -56,10 +56,6 @@ fn open_fence(text: &str) -> Option<&str> {
         open = if open.is_some() { None } else { Some(line.trim_end()) };
     }
     open
-}
-
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0)
 }
 
 #[cfg(test)]

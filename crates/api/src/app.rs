@@ -1,0 +1,97 @@
+//! What the parts of `api` share, and how they start and end together.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use db::Db;
+use models::Outcome;
+use service::{Check, Metrics, Probes};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::inbox::Inbox;
+use crate::model::Model;
+use crate::settings::Settings;
+use crate::{routes, worker};
+
+/// What a reply needs.
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) slack: slack::Client,
+    pub(crate) model: Model,
+    /// Rung when there may be something to claim.
+    pub(crate) bell: Notify,
+}
+
+/// Serves until `shutdown`, then hands back what is in work.
+///
+/// # Errors
+/// The database does not answer or its schema is behind, the port is taken, or TLS cannot be set up.
+pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Metrics) -> anyhow::Result<()> {
+    let database = &settings.database;
+    let db = Db::open(
+        &db::Settings {
+            url: database.url.clone(),
+            direct_url: database.direct_url.clone(),
+            pool_size: database.pool_size,
+            max_overflow: database.max_overflow,
+            pool_timeout: database.pool_timeout,
+        },
+        settings.master_keys,
+    )?;
+    db.check_schema().await.context("the database is not ready")?;
+    let app = Arc::new(App {
+        db: db.clone(),
+        slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
+        model: Model::new(&settings.model, settings.timeout)?,
+        bell: Notify::new(),
+    });
+    let listener = TcpListener::bind(("0.0.0.0", settings.port))
+        .await
+        .with_context(|| format!("port {} cannot be used; API_PORT names another", settings.port))?;
+    count_from_zero();
+    tracing::info!("listening on port {}", settings.port);
+
+    let inbox = Inbox::open(Arc::clone(&app));
+    let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
+    let routes = routes::routes(settings.signing_secret, inbox);
+    let served = service::serve(listener, "api", routes, DatabaseProbes(db.clone()), metrics, shutdown);
+    let (served, ()) = tokio::join!(served, worker);
+    db.close().await;
+    Ok(served?)
+}
+
+fn count_from_zero() {
+    service::count_requests_from_zero(&routes::ROUTES);
+    service::count_from_zero("enablebot_events_total", "outcome", Outcome::ALL.map(Outcome::as_str));
+    for method in slack::METHODS {
+        metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => "ok").absolute(0);
+    }
+}
+
+struct DatabaseProbes(Db);
+
+impl Probes for DatabaseProbes {
+    async fn checks(&self) -> Vec<Check> {
+        let health = self.0.health().await;
+        vec![
+            Check { name: "database", result: health.database },
+            Check { name: "schema", result: health.schema },
+        ]
+    }
+
+    async fn measure(&self) {
+        let counts = self.0.connection_counts();
+        metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
+        metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
+        let state = async { db::events::queue_state(&mut self.0.begin().await?).await };
+        match state.await {
+            Ok(state) => {
+                metrics::gauge!("enablebot_queue_depth").set(state.depth as f64);
+                metrics::gauge!("enablebot_queue_oldest_seconds").set(state.oldest_seconds);
+            }
+            Err(error) => tracing::warn!(error = %error, "the queue cannot be measured"),
+        }
+    }
+}

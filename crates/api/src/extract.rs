@@ -1,0 +1,35 @@
+//! Trust starts here: a handler only ever sees bytes that Slack signed.
+
+use axum::body::Bytes;
+use axum::extract::{FromRef, FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
+
+/// A request's raw body, its signature verified. The router limits its size before.
+pub(crate) struct Verified(pub(crate) Bytes);
+
+impl<S> FromRequest<S> for Verified
+where
+    S: Send + Sync,
+    SigningSecret: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        let now = chrono::Utc::now().timestamp();
+        SigningSecret::from_ref(state)
+            .verify(header(&headers, TIMESTAMP_HEADER), header(&headers, SIGNATURE_HEADER), &body, now)
+            .map_err(|error| {
+                tracing::warn!(error = %error, "a request was refused");
+                (StatusCode::UNAUTHORIZED, error.to_string()).into_response()
+            })?;
+        Ok(Self(body))
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,73 @@
+//! Why an event is not done, and what follows: said where it happens, acted on in `worker`.
+
+use std::time::Duration;
+
+use db::DbError;
+use slack::SlackError;
+
+/// Why an event is not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Later it may work.
+    Retry {
+        /// For the log and the event.
+        reason: String,
+        /// Not before this time, if somebody said so.
+        after: Option<Duration>,
+    },
+    /// It will not work however often it is tried.
+    GiveUp {
+        /// For the log and the event.
+        reason: String,
+        /// For the person who asked, where they can be told.
+        sentence: Option<&'static str>,
+    },
+    /// Another worker has the thread by now.
+    LeaseLost,
+}
+
+/// What people read when something was tried for long enough.
+pub(crate) const OUT_OF_TRIES: &str = "Sorry, I could not answer this: I tried for a while, but something I depend on is not working. Please ask again later.";
+
+const SLACK_REFUSED: &str = "Sorry, Slack did not take my answer. Please ask again, perhaps in other words.";
+
+impl Failure {
+    /// To be tried again.
+    pub(crate) fn retry(reason: impl ToString) -> Self {
+        Self::Retry { reason: reason.to_string(), after: None }
+    }
+
+    /// To be given up, with a sentence for the person.
+    pub(crate) fn give_up(reason: impl ToString, sentence: &'static str) -> Self {
+        Self::GiveUp { reason: reason.to_string(), sentence: Some(sentence) }
+    }
+
+    /// To be given up; nobody can be told.
+    pub(crate) fn give_up_silently(reason: impl ToString) -> Self {
+        Self::GiveUp { reason: reason.to_string(), sentence: None }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::LeaseLost => Self::LeaseLost,
+            DbError::NotInstalled => Self::give_up_silently(error),
+            // A key that is missing can be put back.
+            error => Self::retry(error),
+        }
+    }
+}
+
+impl From<SlackError> for Failure {
+    fn from(error: SlackError) -> Self {
+        match error.failure() {
+            slack::Failure::Throttled(after) => Self::Retry { reason: error.to_string(), after: Some(after) },
+            slack::Failure::Transient => Self::retry(error),
+            slack::Failure::Content => Self::give_up(error, SLACK_REFUSED),
+            slack::Failure::DeadToken | slack::Failure::Setup | slack::Failure::PlaceGone => {
+                Self::give_up_silently(error)
+            }
+        }
+    }
+}

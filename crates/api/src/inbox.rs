@@ -1,0 +1,121 @@
+//! Commits events before they are acknowledged. Many requests share one commit: whatever came while the last one was
+//! being written goes into the next, so that more load makes larger batches, not more of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use db::events::Enqueued;
+use db::{Db, DbError};
+use models::{InboundEvent, Outcome};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::app::App;
+
+/// Slack waits three seconds; what is not committed by then comes again.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Events that wait for their commit at most; beyond, Slack is told to come again.
+const CAPACITY: usize = 8192;
+
+/// Events in one transaction, at most.
+const BATCH: usize = 512;
+
+/// Commits at a time: one is written while the next is made up.
+const COMMITTERS: usize = 2;
+
+/// Why an event was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotStored {
+    #[error("too many events wait for their commit")]
+    Full,
+    #[error("the commit failed")]
+    Failed,
+    #[error("the commit took too long")]
+    Late,
+}
+
+struct Pending {
+    event: InboundEvent,
+    committed: oneshot::Sender<bool>,
+}
+
+/// Where verified events go. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inbox(mpsc::Sender<Pending>);
+
+impl Inbox {
+    /// Starts the committers; they end when the last inbox is dropped.
+    pub(crate) fn open(app: Arc<App>) -> Self {
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..COMMITTERS {
+            tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver)));
+        }
+        Self(sender)
+    }
+
+    /// Returns once the event is committed, and within two seconds in any case.
+    pub(crate) async fn commit(&self, event: InboundEvent) -> Result<(), NotStored> {
+        let (committed, answer) = oneshot::channel();
+        self.0.try_send(Pending { event, committed }).map_err(|_| NotStored::Full)?;
+        match timeout(DEADLINE, answer).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(_) => Err(NotStored::Failed),
+            Err(_) => Err(NotStored::Late),
+        }
+    }
+}
+
+async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>) {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        // Those whose request has been answered with 503 by now come again.
+        batch.retain(|pending| !pending.committed.is_closed());
+        let (events, waiting): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|pending| (pending.event, pending.committed)).unzip();
+        let committed = match timeout(DEADLINE, commit(&app.db, &events)).await {
+            Ok(Ok(enqueued)) => {
+                count_batch(enqueued);
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = %error, "a batch of {} events was not stored", events.len());
+                false
+            }
+            Err(_) => false,
+        };
+        for request in waiting {
+            let _ = request.send(committed);
+        }
+        app.bell.notify_one();
+    }
+}
+
+async fn commit(db: &Db, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
+    loop {
+        let mut tx = db.begin().await?;
+        match db::events::enqueue(&mut tx, events).await {
+            Ok(enqueued) => {
+                tx.commit().await?;
+                return Ok(enqueued);
+            }
+            Err(error) if error.is_deadlock() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn count_batch(enqueued: Enqueued) {
+    count(Outcome::Duplicate, enqueued.duplicate);
+    count(Outcome::NotAddressed, enqueued.not_addressed);
+    count(Outcome::NotInstalled, enqueued.not_installed);
+}
+
+/// Counts events that ended.
+pub(crate) fn count(outcome: Outcome, events: u64) {
+    metrics::counter!("enablebot_events_total", "outcome" => outcome.as_str()).increment(events);
+}

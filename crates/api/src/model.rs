@@ -1,0 +1,186 @@
+//! The model: any server with OpenAI's streaming `/chat/completions`.
+
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::ReqwestService;
+use async_openai::types::stream::StreamResponse;
+use futures_util::StreamExt;
+use models::Usage;
+use reqwest::StatusCode;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+use crate::settings::ModelSettings;
+
+const REFUSED: &str =
+    "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
+const WRONG_SETUP: &str =
+    "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
+
+/// The models in the order in which they are tried.
+#[derive(Debug)]
+pub(crate) struct Model {
+    client: Client<OpenAIConfig>,
+    models: Vec<String>,
+    patience: Duration,
+}
+
+/// An answer as it comes.
+pub(crate) struct Answer {
+    chunks: StreamResponse<Chunk>,
+    patience: Duration,
+    usage: Usage,
+    finish_reason: Option<String>,
+}
+
+/// Read tolerantly: compatible servers leave fields out, or send others.
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    usage: Option<ChunkUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    delta: Option<Delta>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChunkUsage {
+    #[serde(default)]
+    prompt_tokens: i64,
+    #[serde(default)]
+    completion_tokens: i64,
+}
+
+impl Model {
+    /// `patience` is how long the server may stay silent, before the first word and between two.
+    pub(crate) fn new(settings: &ModelSettings, patience: Duration) -> Result<Self, reqwest::Error> {
+        let config = OpenAIConfig::new()
+            .with_api_key(settings.api_key.expose_secret())
+            .with_api_base(&settings.base_url);
+        let http = reqwest::Client::builder()
+            .connect_timeout(patience.min(Duration::from_secs(10)))
+            .read_timeout(patience)
+            .build()?;
+        // By its own service the client would try three times inside, unseen by the event's count of tries.
+        let client = Client::with_config(config).with_http_service(ReqwestService::new(http));
+        Ok(Self { client, models: settings.models.clone(), patience })
+    }
+
+    /// Asks the first model that answers.
+    pub(crate) async fn ask(&self, messages: &[Value]) -> Result<Answer, Failure> {
+        let mut failure = Failure::retry("no model is set");
+        for model in &self.models {
+            match self.ask_one(model, messages).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure = error,
+            }
+            tracing::warn!(error = ?failure, "the model {model} did not answer");
+        }
+        Err(failure)
+    }
+
+    async fn ask_one(&self, model: &str, messages: &[Value]) -> Result<Answer, Failure> {
+        let request = json!({
+            "model": model, "messages": messages, "stream": true,
+            "stream_options": { "include_usage": true },
+        });
+        let chat = self.client.chat();
+        let opened = chat.create_stream_byot::<Value, Chunk>(request);
+        let chunks = timeout(self.patience, opened).await.map_err(|_| silent())?.map_err(classify)?;
+        let usage = Usage { model: model.to_owned(), ..Usage::default() };
+        Ok(Answer { chunks, patience: self.patience, usage, finish_reason: None })
+    }
+}
+
+impl Answer {
+    /// The next words; `None` when the model has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
+        loop {
+            let chunk = timeout(self.patience, self.chunks.next()).await.map_err(|_| silent())?;
+            let Some(chunk) = chunk else { return self.ended() };
+            let chunk = chunk.map_err(classify)?;
+            if chunk.error.is_some() {
+                return Err(Failure::retry("the model broke off with an error"));
+            }
+            if let Some(usage) = chunk.usage {
+                self.usage.prompt_tokens = usage.prompt_tokens;
+                self.usage.completion_tokens = usage.completion_tokens;
+            }
+            let Some(choice) = chunk.choices.into_iter().next() else { continue };
+            // Some servers send an empty reason with every chunk.
+            if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+                self.finish_reason = Some(reason);
+            }
+            if let Some(words) =
+                choice.delta.and_then(|delta| delta.content).filter(|words| !words.is_empty())
+            {
+                return Ok(Some(words));
+            }
+        }
+    }
+
+    /// What is to be said behind an answer that did not end by itself.
+    pub(crate) fn closing_remark(&self) -> Option<&'static str> {
+        match self.finish_reason.as_deref() {
+            Some("length") => Some("_My answer reached its length limit here. Ask me to go on._"),
+            Some("content_filter") => Some("_The model's content filter ended the answer here._"),
+            _ => None,
+        }
+    }
+
+    /// What it cost; known once it has ended.
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// A stream that ends without a reason was cut.
+    fn ended(&self) -> Result<Option<String>, Failure> {
+        match self.finish_reason {
+            Some(_) => Ok(None),
+            None => Err(Failure::retry("the model's answer was cut off")),
+        }
+    }
+}
+
+fn silent() -> Failure {
+    Failure::retry("the model stayed silent for too long")
+}
+
+/// Reads an error without its message: servers quote keys and prompts in it.
+fn classify(error: OpenAIError) -> Failure {
+    match error {
+        OpenAIError::ApiError(answer) => {
+            let code = answer.api_error.code.or(answer.api_error.r#type).unwrap_or_default();
+            let reason = format!("the model's server answered {} {code}", answer.status_code.as_u16());
+            match answer.status_code {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                    Failure::give_up(reason, WRONG_SETUP)
+                }
+                StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY => Failure::give_up(reason, REFUSED),
+                _ => Failure::retry(reason),
+            }
+        }
+        OpenAIError::Reqwest(error) => Failure::retry(format!("the model cannot be reached: {error}")),
+        OpenAIError::StreamError(_) => Failure::retry("the model's answer was cut off"),
+        OpenAIError::JSONDeserialize(..) => Failure::retry("the model's server sent what is no answer"),
+        _ => Failure::retry("the model cannot be asked"),
+    }
+}

@@ -1,0 +1,294 @@
+//! The message in Slack that fills with the answer: a stream where Slack takes one, else a message that is updated.
+//! Its `ts` is kept as soon as it is known, so that whoever goes on fills the same message.
+
+use std::time::{Duration, Instant};
+
+use db::replies::Progress;
+use models::{ChannelId, MessageTs};
+use slack::{Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError};
+
+use super::{Question, Reply};
+use crate::failure::Failure;
+
+/// Bytes of the answer in one message: below Slack's limit, with room for closing a code fence.
+const PART_BYTES: usize = slack::MARKDOWN_LIMIT - 1_000;
+
+/// Between two appends: a workspace has a hundred a minute, for all of its streams.
+const APPEND_INTERVAL: Duration = Duration::from_millis(700);
+
+/// Between two updates, as Slack asks (<https://docs.slack.dev/reference/methods/chat.update>).
+const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Slack ends a stream after about five minutes; before that the answer goes on in the next message.
+const MAX_STREAM_AGE: Duration = Duration::from_secs(240);
+
+/// How the current message is filled.
+enum Message {
+    NotPosted,
+    Streaming { ts: MessageTs, since: Instant },
+    Posted { ts: MessageTs },
+}
+
+pub(super) struct Draft<'a> {
+    reply: &'a Reply<'a>,
+    recipient: Option<Recipient<'a>>,
+    message: Message,
+    /// Where in the text the current message begins.
+    part_start: usize,
+    /// How far the text is shown.
+    shown: usize,
+    /// Nothing is sent before this time.
+    next_at: Instant,
+}
+
+impl<'a> Draft<'a> {
+    /// Takes up the message of an earlier try, or will post one.
+    pub(super) async fn resume(
+        reply: &'a Reply<'a>,
+        question: &'a Question,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let part_start = progress.part_start;
+        let ts = match &progress.message_ts {
+            None if progress.posting => reply.find_posted(part_start).await?,
+            known => known.clone(),
+        };
+        let team_id = question.user_team_id.as_ref().filter(|_| !question.is_dm);
+        let recipient = team_id.map(|team_id| Recipient { user_id: &reply.job.user_id, team_id });
+        let mut draft = Self {
+            reply,
+            recipient,
+            message: Message::NotPosted,
+            part_start,
+            shown: part_start,
+            next_at: Instant::now(),
+        };
+        if let Some(ts) = ts {
+            draft.note_posted(&ts).await?;
+            draft.stop_quietly(&ts).await?;
+            draft.message = Message::Posted { ts };
+        }
+        Ok(draft)
+    }
+
+    /// Shows what there is of the text so far, as often as Slack allows.
+    pub(super) async fn show(&mut self, text: &str) -> Result<(), Failure> {
+        if Instant::now() < self.next_at || text.len() <= self.shown {
+            return Ok(());
+        }
+        self.stay_within(text);
+        let part = self.part(text);
+        if part.end < text.len() {
+            return self.complete_part(text, &part).await;
+        }
+        let part_text = format!("{}{}", part.prefix, &text[self.part_start..]);
+        match &self.message {
+            Message::NotPosted => self.post(text, &part_text).await?,
+            Message::Streaming { since, .. } if since.elapsed() > MAX_STREAM_AGE => {
+                let part = slack::next_part(text, self.part_start, self.shown, self.shown - self.part_start);
+                return self.complete_part(text, &part).await;
+            }
+            Message::Streaming { ts, .. } => {
+                let ts = ts.clone();
+                self.append(&ts, text).await?;
+            }
+            Message::Posted { ts } => {
+                let ts = ts.clone();
+                let updated = self.update(&ts, &part_text).await;
+                self.paced(updated, UPDATE_INTERVAL, text.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the whole text into Slack.
+    pub(super) async fn finish(&mut self, text: &str) -> Result<(), Failure> {
+        self.stay_within(text);
+        while self.part_start < text.len() {
+            let part = self.part(text);
+            self.complete_part(text, &part).await?;
+        }
+        Ok(())
+    }
+
+    /// Says something else in the current message, whatever stands there.
+    pub(super) async fn replace(&mut self, text: &str) -> Result<(), Failure> {
+        (self.part_start, self.shown) = (0, 0);
+        self.finish(text).await
+    }
+
+    /// A model that is asked again answers in other words: what was shown of the first may end within a character.
+    fn stay_within(&mut self, text: &str) {
+        self.part_start = text.floor_char_boundary(self.part_start);
+        self.shown = text.floor_char_boundary(self.shown).max(self.part_start);
+    }
+
+    fn part(&self, text: &str) -> Part {
+        slack::next_part(text, self.part_start, self.shown, PART_BYTES)
+    }
+
+    /// Fills the current message to the part's end and begins with the next.
+    async fn complete_part(&mut self, text: &str, part: &Part) -> Result<(), Failure> {
+        let whole = format!("{}{}{}", part.prefix, &text[self.part_start..part.end], part.suffix);
+        match std::mem::replace(&mut self.message, Message::NotPosted) {
+            Message::NotPosted => {
+                self.note_posting().await?;
+                let ts = self.post_message(&whole).await?;
+                self.note_posted(&ts).await?;
+            }
+            Message::Posted { ts } => self.update(&ts, &whole).await?,
+            Message::Streaming { ts, .. } => {
+                let rest = format!("{}{}", &text[self.shown.min(part.end)..part.end], part.suffix);
+                let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
+                let metadata = self.reply.metadata(self.part_start);
+                match slack.stop_stream(token, self.channel_id(), &ts, &rest, &metadata).await {
+                    Ok(()) => {}
+                    // It ended without us, or we cannot know: then the text is set as a whole.
+                    Err(error) if !is_throttled(&error) => self.update(&ts, &whole).await?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.part_start = part.end;
+        self.shown = part.end;
+        Ok(())
+    }
+
+    /// Posts the current message: as a stream, or where Slack takes none, as a plain one.
+    async fn post(&mut self, text: &str, part_text: &str) -> Result<(), Failure> {
+        self.note_posting().await?;
+        let stream = NewStream {
+            channel_id: self.channel_id(),
+            thread_ts: &self.reply.job.thread.thread_ts,
+            recipient: self.recipient.clone(),
+            markdown: part_text,
+        };
+        let started = self.reply.app.slack.start_stream(&self.reply.bot_token, &stream).await;
+        let (ts, interval) = match started {
+            Ok(ts) => {
+                self.message = Message::Streaming { ts: ts.clone(), since: Instant::now() };
+                (ts, APPEND_INTERVAL)
+            }
+            Err(error) if refuses_streams(&error) => {
+                tracing::info!("no stream ({error}): the answer is posted and updated");
+                let ts = self.post_message(part_text).await?;
+                self.message = Message::Posted { ts: ts.clone() };
+                (ts, UPDATE_INTERVAL)
+            }
+            Err(error) => return Err(self.not_posted(error).await),
+        };
+        self.note_posted(&ts).await?;
+        self.paced(Ok(()), interval, text.len())
+    }
+
+    async fn post_message(&self, markdown: &str) -> Result<MessageTs, Failure> {
+        let metadata = self.reply.metadata(self.part_start);
+        let message = NewMessage {
+            channel_id: self.channel_id(),
+            thread_ts: Some(&self.reply.job.thread.thread_ts),
+            markdown,
+            metadata: &metadata,
+        };
+        match self.reply.app.slack.post_message(&self.reply.bot_token, &message).await {
+            Ok(ts) => Ok(ts),
+            Err(error) => Err(self.not_posted(error).await),
+        }
+    }
+
+    /// A stream that Slack ended, or an append of which nobody knows whether it took effect: from here on the message
+    /// is updated as a whole.
+    async fn append(&mut self, ts: &MessageTs, text: &str) -> Result<(), Failure> {
+        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
+        let appended = slack.append_stream(token, self.channel_id(), ts, &text[self.shown..]).await;
+        match appended {
+            Err(error) if !is_throttled(&error) => {
+                tracing::warn!(error = %error, "a stream ended early; its message is updated instead");
+                self.stop_quietly(ts).await?;
+                self.message = Message::Posted { ts: ts.clone() };
+                Ok(())
+            }
+            appended => self.paced(appended.map_err(Failure::from), APPEND_INTERVAL, text.len()),
+        }
+    }
+
+    async fn update(&self, ts: &MessageTs, markdown: &str) -> Result<(), Failure> {
+        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
+        let metadata = self.reply.metadata(self.part_start);
+        Ok(slack.update_message(token, self.channel_id(), ts, markdown, &metadata).await?)
+    }
+
+    /// Sets the pace: by the interval after a success, by Slack's word when it held the call back.
+    fn paced(
+        &mut self,
+        result: Result<(), Failure>,
+        interval: Duration,
+        shown: usize,
+    ) -> Result<(), Failure> {
+        match result {
+            Ok(()) => {
+                self.shown = shown;
+                self.next_at = Instant::now() + interval;
+                Ok(())
+            }
+            Err(Failure::Retry { after: Some(after), .. }) => {
+                self.next_at = Instant::now() + after;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Ends a stream that may still be open; that it is not, or not any more, is no fault.
+    async fn stop_quietly(&self, ts: &MessageTs) -> Result<(), Failure> {
+        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
+        let metadata = self.reply.metadata(self.part_start);
+        match slack.stop_stream(token, self.channel_id(), ts, "", &metadata).await {
+            Err(error @ (SlackError::RateLimited { .. } | SlackError::Unanswered { .. })) => {
+                Err(error.into())
+            }
+            Ok(()) | Err(SlackError::Refused { .. }) => Ok(()),
+        }
+    }
+
+    async fn note_posting(&self) -> Result<(), Failure> {
+        let mut tx = self.reply.fenced().await?;
+        let job = self.reply.job;
+        db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {
+        let mut tx = self.reply.fenced().await?;
+        let job = self.reply.job;
+        db::replies::set_posted(&mut tx, &job.tenant_id, job.seq, ts).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// What Slack refused does not stand in the thread, so nobody needs to look for it.
+    async fn not_posted(&self, error: SlackError) -> Failure {
+        let refused =
+            matches!(error, SlackError::RateLimited { .. }) || error.failure() != SlackFailure::Transient;
+        let noted = async {
+            if refused {
+                let mut tx = self.reply.fenced().await?;
+                db::replies::clear_posting(&mut tx, &self.reply.job.tenant_id, self.reply.job.seq).await?;
+                tx.commit().await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        noted.await.err().unwrap_or_else(|| error.into())
+    }
+
+    fn channel_id(&self) -> &'a ChannelId {
+        &self.reply.job.thread.channel_id
+    }
+}
+
+fn is_throttled(error: &SlackError) -> bool {
+    matches!(error, SlackError::RateLimited { .. })
+}
+
+/// Held back, or refused for being a stream: a plain message may go through at once.
+fn refuses_streams(error: &SlackError) -> bool {
+    !matches!(error.failure(), SlackFailure::Transient | SlackFailure::DeadToken | SlackFailure::PlaceGone)
+}

@@ -1,0 +1,89 @@
+//! What `api` is told by its environment.
+
+use std::time::Duration;
+
+use crypto::MasterKeys;
+use secrecy::SecretString;
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
+use slack::SigningSecret;
+
+/// The settings of `api`; the README lists the variables.
+#[derive(Debug)]
+pub struct Settings {
+    /// `API_PORT`, else `PORT`.
+    pub port: u16,
+    /// How to reach Postgres.
+    pub database: DatabaseSettings,
+    /// `ENCRYPTION_KEYS`.
+    pub master_keys: MasterKeys,
+    /// `SLACK_SIGNING_SECRET`.
+    pub signing_secret: SigningSecret,
+    /// `SLACK_BASE_URL`.
+    pub slack_base_url: String,
+    /// Which model answers.
+    pub model: ModelSettings,
+    /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
+    pub max_concurrent_replies: u32,
+    /// `TIMEOUT`: how long Slack or the model may stay silent.
+    pub timeout: Duration,
+}
+
+/// Which model answers, on any server with OpenAI's streaming `/chat/completions`.
+#[derive(Clone, Debug)]
+pub struct ModelSettings {
+    /// `OPENAI_API_KEY`.
+    pub api_key: SecretString,
+    /// `OPENAI_BASE_URL`.
+    pub base_url: String,
+    /// `OPENAI_MODEL`, then `OPENAI_FALLBACK_MODELS`, in the order in which they are tried.
+    pub models: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the process's variables over those of `.env.api`.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed, at once.
+    pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
+        Self::from_environment(Environment::read(".env.api")?)
+    }
+
+    fn from_environment(mut env: Environment) -> Result<(ProcessSettings, Self), SettingsError> {
+        let process = ProcessSettings::read(&mut env);
+        let port = env.port("API_PORT", 8001);
+        let database = DatabaseSettings::read(&mut env);
+        let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
+            MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
+        });
+        let signing_secret = env.required("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5", secret);
+        let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
+        let model = ModelSettings::read(&mut env);
+        let max_concurrent_replies = env.number("MAX_CONCURRENT_REPLIES", 256, 0..=100_000);
+        let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
+        env.finish(|| {
+            let settings = Self {
+                port,
+                database: database?,
+                master_keys: master_keys?,
+                signing_secret: SigningSecret::new(signing_secret?),
+                slack_base_url,
+                model: model?,
+                max_concurrent_replies,
+                timeout,
+            };
+            Some((process, settings))
+        })
+    }
+}
+
+impl ModelSettings {
+    fn read(env: &mut Environment) -> Option<Self> {
+        let api_key = env.required("OPENAI_API_KEY", "sk-… (any word for a server without keys)", secret);
+        let base_url = env.address("OPENAI_BASE_URL", "https://api.openai.com/v1");
+        let first = env.text("OPENAI_MODEL").unwrap_or_else(|| "gpt-5-mini".to_owned());
+        let fallbacks = env.text("OPENAI_FALLBACK_MODELS").unwrap_or_default();
+        let fallbacks = fallbacks.split(',').map(str::trim).filter(|model| !model.is_empty());
+        let models = std::iter::once(first.trim()).chain(fallbacks).map(str::to_owned).collect();
+        Some(Self { api_key: api_key?, base_url, models })
+    }
+}

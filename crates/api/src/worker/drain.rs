@@ -1,0 +1,132 @@
+//! Answers a thread's events in order, and decides what follows from a failure.
+
+use std::time::{Duration, Instant};
+
+use db::DbError;
+use db::threads::{Job, Lease};
+use models::Outcome;
+use tracing::Instrument;
+
+use super::leases::HeldLease;
+use crate::app::App;
+use crate::failure::{Failure, OUT_OF_TRIES};
+use crate::inbox::count;
+use crate::reply;
+
+/// Tries of one event. With the pauses between them they last for more than a minute.
+const MAX_ATTEMPTS: i32 = 8;
+
+/// The longest pause between two tries, unless Slack asks for a longer one.
+const MAX_PAUSE: Duration = Duration::from_secs(20);
+
+/// Works until the thread has no more events that are due, or the lease is lost.
+pub(super) async fn drain(app: &App, held: &HeldLease) {
+    loop {
+        match next_event(app, &held.lease).await {
+            Ok(Some(job)) => {
+                let worked = held.lost.run_until_cancelled(work(app, &held.lease, &job)).await;
+                match worked {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return log_left(&held.lease, &error),
+                    None => return log_left(&held.lease, &DbError::LeaseLost),
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return log_left(&held.lease, &error),
+        }
+    }
+}
+
+/// Whoever takes the thread over begins with the event that was left.
+fn log_left(lease: &Lease, error: &DbError) {
+    tracing::warn!(tenant_id = %lease.tenant_id, error = %error, "a thread was left to another worker");
+}
+
+async fn next_event(app: &App, lease: &Lease) -> Result<Option<Job>, DbError> {
+    let mut tx = app.db.begin().await?;
+    let job = db::threads::next_event(&mut tx, lease).await?;
+    tx.commit().await?;
+    Ok(job)
+}
+
+async fn work(app: &App, lease: &Lease, job: &Job) -> Result<(), DbError> {
+    let begun = Instant::now();
+    let span = tracing::info_span!(
+        "work",
+        tenant_id = %job.tenant_id,
+        user_id = %job.user_id,
+        event_id = %job.event_id
+    );
+    async {
+        let result = reply::answer(app, lease, job).await;
+        let duration_ms = begun.elapsed().as_millis() as u64;
+        match result {
+            Ok(outcome) => {
+                count(outcome, 1);
+                metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
+                tracing::info!(duration_ms, "{} at try {}", outcome.as_str(), job.attempt);
+                Ok(())
+            }
+            Err(failure) => follow(app, lease, job, failure, duration_ms).await,
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+async fn follow(
+    app: &App,
+    lease: &Lease,
+    job: &Job,
+    failure: Failure,
+    duration_ms: u64,
+) -> Result<(), DbError> {
+    match failure {
+        Failure::LeaseLost => Err(DbError::LeaseLost),
+        Failure::Retry { reason, after } if job.attempt < MAX_ATTEMPTS => {
+            let pause = pause(job.attempt).max(after.unwrap_or_default());
+            tracing::warn!(duration_ms, error = reason, "try {} failed, next in {pause:?}", job.attempt);
+            put_off(app, lease, job, pause, &reason).await
+        }
+        Failure::Retry { reason, .. } => set_aside(app, lease, job, &reason, Some(OUT_OF_TRIES)).await,
+        Failure::GiveUp { reason, sentence } => set_aside(app, lease, job, &reason, sentence).await,
+    }
+}
+
+/// One second, then twice as long each time, and a part of it by chance, so that what failed together does not come
+/// back together.
+fn pause(attempt: i32) -> Duration {
+    let doubled = Duration::from_secs(1 << (attempt - 1).clamp(0, 10));
+    doubled.min(MAX_PAUSE).mul_f64(1.0 + rand::random::<f64>() / 4.0)
+}
+
+async fn put_off(app: &App, lease: &Lease, job: &Job, pause: Duration, reason: &str) -> Result<(), DbError> {
+    let mut tx = app.db.begin().await?;
+    db::threads::hold(&mut tx, lease).await?;
+    let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    db::events::put_off(&mut tx, &job.tenant_id, job.seq, pause_ms, reason).await?;
+    tx.commit().await
+}
+
+/// The person is told first: if that fails too, the event still ends, with its reason.
+async fn set_aside(
+    app: &App,
+    lease: &Lease,
+    job: &Job,
+    reason: &str,
+    sentence: Option<&'static str>,
+) -> Result<(), DbError> {
+    tracing::error!(error = reason, "set aside at try {}", job.attempt);
+    if let Err(failure) = reply::apologise(app, lease, job, sentence).await {
+        tracing::warn!(error = ?failure, "the person could not be told");
+    }
+    let mut tx = app.db.begin().await?;
+    db::threads::hold(&mut tx, lease).await?;
+    db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;
+    let detail = serde_json::json!({ "event_id": job.event_id, "reason": reason });
+    db::audit_log::insert(&mut tx, &job.tenant_id, "enablebot", db::audit_log::Action::SetAside, detail)
+        .await?;
+    tx.commit().await?;
+    count(Outcome::SetAside, 1);
+    Ok(())
+}

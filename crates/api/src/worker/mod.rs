@@ -1,0 +1,121 @@
+//! Claims threads, drains each in order, and keeps the leases on them.
+
+mod drain;
+mod leases;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use db::{DbError, Listener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
+use leases::Leases;
+
+/// How often threads are woken whose lease ran out or whose next try is due; also the fallback for a lost NOTIFY.
+const WAKE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Threads leased in one transaction, at most.
+const CLAIM: usize = 64;
+
+/// How long answers in work may go on after the signal; what is left is handed to the other replicas.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Works until `shutdown`, on at most `slots` threads at a time; with none, others do.
+pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) {
+    if slots == 0 {
+        return shutdown.cancelled().await;
+    }
+    let leases = Leases::default();
+    let (tasks, helpers) = (TaskTracker::new(), CancellationToken::new());
+    let _stopped = helpers.clone().drop_guard();
+    tokio::spawn(helpers.clone().run_until_cancelled_owned(listen(Arc::clone(&app))));
+    tokio::spawn(helpers.clone().run_until_cancelled_owned(wake(Arc::clone(&app))));
+    tokio::spawn(helpers.run_until_cancelled_owned(leases.clone().keep(Arc::clone(&app))));
+
+    let free = Arc::new(Semaphore::new(slots as usize));
+    let claiming = claim_threads(&app, &free, &leases, &tasks);
+    let _ = shutdown.run_until_cancelled(claiming).await;
+    tasks.close();
+    if timeout(DRAIN, tasks.wait()).await.is_err() {
+        leases.hand_back(&app.db).await;
+    }
+}
+
+/// Never returns.
+async fn claim_threads(app: &Arc<App>, free: &Arc<Semaphore>, leases: &Leases, tasks: &TaskTracker) {
+    loop {
+        let permits = take_free(free);
+        let claimed = if permits.is_empty() { Ok(0) } else { claim(app, permits, leases, tasks).await };
+        match claimed {
+            Ok(CLAIM) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %error, "threads cannot be claimed"),
+        }
+        let _ = timeout(WAKE_INTERVAL, app.bell.notified()).await;
+    }
+}
+
+fn take_free(free: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    std::iter::from_fn(|| Arc::clone(free).try_acquire_owned().ok()).take(CLAIM).collect()
+}
+
+/// Claims a thread for each free slot and starts to drain it; returns how many that were.
+async fn claim(
+    app: &Arc<App>,
+    permits: Vec<OwnedSemaphorePermit>,
+    leases: &Leases,
+    tasks: &TaskTracker,
+) -> Result<usize, DbError> {
+    let mut tx = app.db.begin().await?;
+    let claimed = db::threads::claim(&mut tx, i64::try_from(permits.len()).unwrap_or(i64::MAX)).await?;
+    tx.commit().await?;
+    let count = claimed.len();
+    for (lease, permit) in claimed.into_iter().zip(permits) {
+        let (app, held) = (Arc::clone(app), leases.hold(lease));
+        tasks.spawn(async move {
+            drain::drain(&app, &held).await;
+            drop(permit);
+            app.bell.notify_one();
+        });
+    }
+    Ok(count)
+}
+
+async fn wake(app: Arc<App>) {
+    let mut ticks = interval(WAKE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let woken = async {
+            let mut tx = app.db.begin().await?;
+            let woken = db::threads::wake(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(woken)
+        };
+        match woken.await {
+            Ok(0) => {}
+            Ok(_) => app.bell.notify_one(),
+            Err(error) => tracing::warn!(error = %error, "threads cannot be woken"),
+        }
+    }
+}
+
+/// Rings the bell at each NOTIFY; without a session for it, polling goes on.
+async fn listen(app: Arc<App>) {
+    loop {
+        match Listener::connect(&app.db).await {
+            Ok(mut listener) => {
+                while listener.heard().await.is_ok() {
+                    app.bell.notify_one();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "no session hears of new events; they are found by polling");
+            }
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+}
