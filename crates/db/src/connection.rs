@@ -114,6 +114,6 @@ impl Tx {
 }
 
 /// pgBouncer refuses start-up parameters that it does not know.
-fn connect_options(url: &SecretString) -> Result<PgConnectOptions, DbError> {
+pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, DbError> {
     Ok(url.expose_secret().parse::<PgConnectOptions>()?.extra_float_digits(None))
 }

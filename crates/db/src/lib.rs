@@ -22,4 +22,4 @@ pub mod usage;
 pub use connection::{ConnectionCounts, Db, Settings, Tx};
 pub use error::DbError;
 pub use listener::Listener;
-pub use schema::DatabaseHealth;
+pub use schema::{DatabaseHealth, migrate};

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::connection::connect_options;
 use crate::{Db, DbError};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
@@ -21,20 +23,21 @@ pub struct DatabaseHealth {
     pub schema: Result<(), String>,
 }
 
-impl Db {
-    /// Applies what is missing, past the pooler, and returns how many that were. Two at once wait for each other.
-    ///
-    /// # Errors
-    /// Postgres does not answer, or an applied migration was changed afterwards.
-    pub async fn migrate(&self) -> Result<usize, DbError> {
-        let mut connection = self.direct().connect().await?;
-        connection.ensure_migrations_table("_sqlx_migrations").await?;
-        let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
-        MIGRATOR.run(&mut connection).await?;
-        connection.close().await?;
-        Ok(MIGRATOR.iter().count().saturating_sub(before))
-    }
+/// Applies what is missing, past the pooler, and returns how many migrations that were. Two at once wait for each
+/// other.
+///
+/// # Errors
+/// Postgres does not answer, or an applied migration was changed afterwards.
+pub async fn migrate(direct_url: &SecretString) -> Result<usize, DbError> {
+    let mut connection = connect_options(direct_url)?.connect().await?;
+    connection.ensure_migrations_table("_sqlx_migrations").await?;
+    let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
+    MIGRATOR.run(&mut connection).await?;
+    connection.close().await?;
+    Ok(MIGRATOR.iter().count().saturating_sub(before))
+}
 
+impl Db {
     /// Compares the newest applied migration with those that this binary carries. A newer schema is no fault: during
     /// an upgrade the old binary still runs.
     ///

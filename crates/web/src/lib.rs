@@ -1,1 +1,10 @@
-//! To be written.
+//! The landing page and the install; later the dashboard. Also the operator's commands.
+
+mod app;
+pub mod commands;
+mod page;
+mod routes;
+mod settings;
+
+pub use app::serve;
+pub use settings::Settings;

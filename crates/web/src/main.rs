@@ -1,0 +1,35 @@
+//! `web`: the landing page, the install, and the operator's commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use web::{Settings, commands};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Serves the landing page and the install on port 8000 (WEB_PORT, else PORT).
+///
+/// All settings are environment variables; a file .env.web in the working directory is read too.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the database's schema up to this binary (DATABASE_DIRECT_URL, else DATABASE_URL)
+    Migrate,
+    /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
+    Manifest,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        None => service::run("web", Settings::read(), web::serve),
+        Some(Command::Migrate) => commands::migrate(),
+        Some(Command::Manifest) => commands::manifest(),
+    }
+}

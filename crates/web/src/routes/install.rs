@@ -1,0 +1,56 @@
+//! `GET /slack/install`: sends the browser to Slack, with a state that only this browser can bring back.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+
+use super::oauth_callback::refuse;
+use crate::app::App;
+
+/// Marks the browser that began an install. Two tabs share it, so that either may finish.
+pub(super) const COOKIE: &str = "enablebot_install";
+
+pub(crate) async fn begin(State(app): State<Arc<App>>, cookies: CookieJar) -> Response {
+    let browser = cookies
+        .get(COOKIE)
+        .map(|cookie| cookie.value().to_owned())
+        .filter(|value| value.len() == 64)
+        .unwrap_or_else(random);
+    let state = random();
+    let url = match remember(&app, &state, &browser).await {
+        Ok(()) => app.slack_app.authorize_url(&app.slack_base_url, &state),
+        Err(error) => return refuse(error.into()),
+    };
+    let Ok(url) = url else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let cookie = Cookie::build((COOKIE, browser))
+        .path("/slack")
+        .http_only(true)
+        // Strict would not come back with the redirect from Slack.
+        .same_site(SameSite::Lax)
+        .secure(app.slack_app.redirect_uri.starts_with("https:"))
+        .max_age(time::Duration::seconds(db::oauth_states::LIFETIME_SECONDS.into()));
+    let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
+    (StatusCode::FOUND, cookies.add(cookie), headers).into_response()
+}
+
+async fn remember(app: &App, state: &str, browser: &str) -> Result<(), db::DbError> {
+    let mut tx = app.db.begin().await?;
+    db::oauth_states::insert(&mut tx, &digest(state), &digest(browser)).await?;
+    tx.commit().await
+}
+
+/// What is kept of a state or a browser's mark.
+pub(super) fn digest(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+fn random() -> String {
+    hex::encode(rand::rng().random::<[u8; 32]>())
+}

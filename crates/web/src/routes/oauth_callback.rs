@@ -1,0 +1,162 @@
+//! `GET /slack/oauth/callback`: back from Slack. The state is used up first; what is stored is stored as a whole.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum_extra::extract::CookieJar;
+use db::DbError;
+use db::audit_log::Action as AuditAction;
+use models::{EventBody, EventId, InboundEvent, Relevance, ThreadKey};
+use serde::Deserialize;
+use serde_json::json;
+use slack::{Grant, SlackError};
+
+use super::install::{COOKIE, digest};
+use crate::app::App;
+use crate::page::{Action, Installed, Problem, page};
+
+/// The values of the label of `enablebot_installs_total`.
+pub(crate) const INSTALL_RESULTS: [&str; 6] =
+    ["installed", "denied", "bad_state", "bad_code", "slack_unavailable", "database_unavailable"];
+
+#[derive(Default, Deserialize)]
+pub(crate) struct Callback {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+/// Why an install came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the install was cancelled in Slack")]
+    Denied,
+    #[error("the state is missing, unknown, used, too old, or another browser's")]
+    BadState,
+    #[error("Slack did not take the code: {0}")]
+    BadCode(SlackError),
+    #[error("Slack cannot be reached: {0}")]
+    SlackUnavailable(SlackError),
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] DbError),
+}
+
+impl From<SlackError> for Refusal {
+    fn from(error: SlackError) -> Self {
+        match error {
+            SlackError::Refused { .. } => Self::BadCode(error),
+            error => Self::SlackUnavailable(error),
+        }
+    }
+}
+
+pub(crate) async fn callback(
+    State(app): State<Arc<App>>,
+    cookies: CookieJar,
+    callback: Result<Query<Callback>, QueryRejection>,
+) -> Response {
+    let callback = callback.map(|Query(callback)| callback).unwrap_or_default();
+    match install(&app, &cookies, callback).await {
+        Ok(grant) => {
+            let installation = &grant.installation;
+            tracing::info!(tenant_id = %installation.tenant_id, user_id = %installation.installed_by, "installed");
+            metrics::counter!("enablebot_installs_total", "result" => "installed").increment(1);
+            let open_url = format!(
+                "{}/app_redirect?app={}&team={}",
+                app.slack_base_url, installation.app_id, installation.tenant_id
+            );
+            page(StatusCode::OK, &Installed { workspace: installation.name.clone(), open_url })
+        }
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+async fn install(app: &App, cookies: &CookieJar, callback: Callback) -> Result<Grant, Refusal> {
+    consume_state(app, cookies, callback.state.as_deref()).await?;
+    let code = match (callback.error, callback.code) {
+        (None, Some(code)) => code,
+        _ => return Err(Refusal::Denied),
+    };
+    let grant = app.slack.exchange(&app.slack_app, &code).await?;
+    store(app, &grant).await?;
+    Ok(grant)
+}
+
+async fn consume_state(app: &App, cookies: &CookieJar, state: Option<&str>) -> Result<(), Refusal> {
+    let state = state.ok_or(Refusal::BadState)?;
+    let mut tx = app.db.begin().await?;
+    let browser_digest = db::oauth_states::take(&mut tx, &digest(state)).await?;
+    tx.commit().await?;
+    let browser = cookies.get(COOKIE).map(|cookie| digest(cookie.value()));
+    if browser.is_some() && browser == browser_digest { Ok(()) } else { Err(Refusal::BadState) }
+}
+
+/// The installation, the audit entry and the first message to the installer, or none of them.
+async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
+    let installation = &grant.installation;
+    let welcome = InboundEvent {
+        tenant_id: installation.tenant_id.clone(),
+        event_id: EventId::new(format!("welcome-{}", uuid::Uuid::now_v7())),
+        thread: ThreadKey { channel_id: installation.installed_by.as_str().into(), thread_ts: "".into() },
+        message_ts: None,
+        client_msg_id: None,
+        user_id: installation.installed_by.clone(),
+        relevance: Relevance::Addressed,
+        body: EventBody::Welcome,
+    };
+    let detail = json!({ "app_id": installation.app_id, "scopes": installation.scopes });
+    let (tenant_id, actor) = (&installation.tenant_id, installation.installed_by.as_str());
+    let mut tx = app.db.begin().await?;
+    db::installations::upsert(&mut tx, installation, &grant.bot_token).await?;
+    db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
+    db::events::enqueue(&mut tx, &[welcome]).await?;
+    tx.commit().await
+}
+
+/// The page for an install that came to nothing; the detail goes to the log.
+pub(super) fn refuse(refusal: Refusal) -> Response {
+    let (status, result, title, what, next) = match &refusal {
+        Refusal::Denied => (
+            StatusCode::FORBIDDEN,
+            "denied",
+            "The install was cancelled",
+            "Slack says that the request was not approved. Nothing was installed and nothing was stored.",
+            "If that was not meant, begin again. Some workspaces let only admins approve apps.",
+        ),
+        Refusal::BadState => (
+            StatusCode::BAD_REQUEST,
+            "bad_state",
+            "This install link is no longer good",
+            "A link from Slack is good once, for ten minutes, and only in the browser that began the install. Nothing was stored.",
+            "Begin again in this browser, with cookies allowed.",
+        ),
+        Refusal::BadCode(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_code",
+            "Slack did not confirm the install",
+            "Slack did not take the code that your browser brought back; it may have been used already. Nothing was stored.",
+            "Begin again. If it happens twice, whoever runs this server finds the reason in its log.",
+        ),
+        Refusal::SlackUnavailable(_) => (
+            StatusCode::BAD_GATEWAY,
+            "slack_unavailable",
+            "Slack does not answer",
+            "The install could not be confirmed with Slack. Nothing was stored.",
+            "Wait a minute, then begin again.",
+        ),
+        Refusal::Database(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database_unavailable",
+            "The database does not answer",
+            "The install could not be stored, so nothing was.",
+            "Wait a minute, then begin again. If it goes on, tell whoever runs this server.",
+        ),
+    };
+    tracing::warn!(error = %refusal, "an install came to nothing");
+    metrics::counter!("enablebot_installs_total", "result" => result).increment(1);
+    let action = Some(Action { href: "/slack/install", label: "Begin again" });
+    page(status, &Problem { title, what, next, action })
+}

@@ -1,0 +1,78 @@
+//! What `web` is told by its environment.
+
+use std::time::Duration;
+
+use crypto::MasterKeys;
+use secrecy::SecretString;
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
+use slack::App;
+use url::Url;
+
+const REDIRECT_PATH: &str = "/slack/oauth/callback";
+const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
+
+/// The settings of `web`; the README lists the variables.
+#[derive(Debug)]
+pub struct Settings {
+    /// `WEB_PORT`, else `PORT`.
+    pub port: u16,
+    /// How to reach Postgres.
+    pub database: DatabaseSettings,
+    /// `ENCRYPTION_KEYS`.
+    pub master_keys: MasterKeys,
+    /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`, `SLACK_REDIRECT_URI`.
+    pub slack_app: App,
+    /// `SLACK_BASE_URL`.
+    pub slack_base_url: String,
+    /// `TIMEOUT`: how long Slack may stay silent.
+    pub timeout: Duration,
+}
+
+impl Settings {
+    /// Reads the process's variables over those of `.env.web`.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed, at once.
+    pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
+        let mut env = read_environment()?;
+        let process = ProcessSettings::read(&mut env);
+        let port = env.port("WEB_PORT", 8000);
+        let database = DatabaseSettings::read(&mut env);
+        let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
+            MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
+        });
+        let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
+        let client_secret: Option<SecretString> =
+            env.required("SLACK_CLIENT_SECRET", "0123456789abcdef0123456789abcdef", secret);
+        let redirect_uri = read_redirect_uri(&mut env);
+        let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
+        let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
+        env.finish(|| {
+            let slack_app = App {
+                client_id: client_id?,
+                client_secret: client_secret?,
+                redirect_uri: redirect_uri?.into(),
+            };
+            let (database, master_keys) = (database?, master_keys?);
+            Some((process, Self { port, database, master_keys, slack_app, slack_base_url, timeout }))
+        })
+    }
+}
+
+pub(crate) fn read_environment() -> Result<Environment, SettingsError> {
+    Environment::read(".env.web")
+}
+
+/// Slack sends the browser back there, so it must be https, except on loopback.
+pub(crate) fn read_redirect_uri(env: &mut Environment) -> Option<Url> {
+    env.required("SLACK_REDIRECT_URI", REDIRECT_EXAMPLE, |text| {
+        let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
+        let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            _ => return Err("does not begin with https://".into()),
+        }
+        if url.path() == REDIRECT_PATH { Ok(url) } else { Err(format!("does not end in {REDIRECT_PATH}")) }
+    })
+}
