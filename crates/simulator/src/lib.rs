@@ -1,1 +1,17 @@
-//! To be written.
+//! A Slack workspace and an OpenAI-compatible model on loopback, with a page to chat in; for `cargo dev`, tests
+//! and benchmarks. It is strict where Slack is strict, so that what works here works there.
+
+mod consent;
+mod delivery;
+mod model;
+mod page;
+mod settings;
+mod shared;
+mod simulator;
+mod web_api;
+mod world;
+
+pub use settings::Settings;
+pub use simulator::Simulator;
+pub use web_api::Fault;
+pub use world::{Call, Delivery, Installation, Message, Person, PostMessage, World};

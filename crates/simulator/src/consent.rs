@@ -1,0 +1,189 @@
+//! The page on which an admin allows the app (<https://docs.slack.dev/authentication/installing-with-oauth>).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::extract::{Form, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Router, routing::get};
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::shared::Shared;
+use crate::world::{Grant, World};
+
+/// The bot scopes there are here, in plain words.
+const SCOPES: &[(&str, &str)] = &[
+    ("app_mentions:read", "See messages that mention it"),
+    ("assistant:write", "Act as an assistant: show its status, titles and suggested prompts"),
+    ("channels:history", "Read messages in public channels it has been added to"),
+    ("channels:join", "Join public channels"),
+    ("channels:read", "See which public channels there are"),
+    ("chat:write", "Send messages as itself"),
+    ("chat:write.customize", "Send messages under another name and picture"),
+    ("chat:write.public", "Send messages to channels it is not in"),
+    ("commands", "Add slash commands"),
+    ("files:read", "See files in conversations it has been added to"),
+    ("files:write", "Upload and change files"),
+    ("groups:history", "Read messages in private channels it has been added to"),
+    ("groups:read", "See the private channels it has been added to"),
+    ("im:history", "Read the direct messages people send it"),
+    ("im:read", "See the direct messages it is in"),
+    ("im:write", "Start direct messages with people"),
+    ("mpim:history", "Read group messages it has been added to"),
+    ("mpim:read", "See the group messages it is in"),
+    ("mpim:write", "Start group messages with people"),
+    ("reactions:read", "See reactions to messages"),
+    ("reactions:write", "Add reactions to messages"),
+    ("team:read", "See the workspace's name and address"),
+    ("users:read", "See who is in the workspace"),
+    ("users:read.email", "See people's e-mail addresses"),
+];
+
+/// What the app asks for, in the address.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ask {
+    client_id: String,
+    scope: String,
+    redirect_uri: String,
+    state: Option<String>,
+    team: Option<String>,
+}
+
+/// The form of the page: what was asked, and the answer.
+#[derive(Deserialize)]
+struct Decision {
+    #[serde(flatten)]
+    ask: Ask,
+    decision: String,
+}
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new().route("/oauth/v2/authorize", get(ask).post(answer))
+}
+
+async fn ask(State(shared): State<Arc<Shared>>, Query(ask): Query<Ask>) -> Response {
+    shared.with(|world| match ask.check(world) {
+        Ok(grant) => Html(page(world, &ask, &grant)).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+    })
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, Form(form): Form<Decision>) -> Response {
+    match shared.with(|world| form.ask.decide(world, form.decision == "allow")) {
+        Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+    }
+}
+
+/// Answers a consent page's address as a person would; where the browser goes then.
+pub(crate) fn decide(world: &mut World, authorize_url: &str, allow: bool) -> anyhow::Result<String> {
+    let url = Url::parse(authorize_url).context("no address of a consent page")?;
+    let ask: Ask = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
+    ask.decide(world, allow).map_err(anyhow::Error::msg)
+}
+
+impl Ask {
+    /// What would be granted, or a sentence that says what is wrong with the address.
+    fn check(&self, world: &World) -> Result<Grant, String> {
+        if self.client_id != world.settings.client_id {
+            return Err(format!("Invalid client_id parameter: there is no app “{}” here.", self.client_id));
+        }
+        let scopes: BTreeSet<String> =
+            self.scope.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+        if scopes.is_empty() {
+            return Err("Invalid scope parameter: the app requests no bot scopes.".to_owned());
+        }
+        if let Some(unknown) = scopes.iter().find(|scope| meaning(scope).is_none()) {
+            return Err(format!("Invalid scope parameter: “{unknown}” is no bot scope."));
+        }
+        let redirect = Url::parse(&self.redirect_uri).map_err(|_| self.bad_redirect("is no address"))?;
+        let loopback = match redirect.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        if redirect.scheme() != "https" && !(redirect.scheme() == "http" && loopback) {
+            return Err(self.bad_redirect("must be https, except on loopback"));
+        }
+        let first = world.teams.keys().next().cloned().unwrap_or_default();
+        let team = self.team.clone().filter(|team| !team.is_empty()).unwrap_or(first);
+        let user = world.admin_of(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
+        Ok(Grant { team, user, scopes, redirect_uri: self.redirect_uri.clone() })
+    }
+
+    fn bad_redirect(&self, why: &str) -> String {
+        format!("Invalid redirect_uri parameter: “{}” {why}.", self.redirect_uri)
+    }
+
+    fn decide(&self, world: &mut World, allow: bool) -> Result<String, String> {
+        let grant = self.check(world)?;
+        let mut back = Url::parse(&self.redirect_uri).map_err(|error| error.to_string())?;
+        if allow {
+            let code = world.issue_code(grant);
+            back.query_pairs_mut().append_pair("code", &code);
+        } else {
+            back.query_pairs_mut().append_pair("error", "access_denied");
+        }
+        back.query_pairs_mut().append_pair("state", self.state.as_deref().unwrap_or_default());
+        Ok(back.into())
+    }
+}
+
+fn meaning(scope: &str) -> Option<&'static str> {
+    SCOPES.iter().find(|(name, _)| *name == scope).map(|(_, meaning)| *meaning)
+}
+
+fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
+    let app = escape(&world.settings.app_name);
+    let team = world.teams.get(&grant.team).map(|team| escape(&team.name)).unwrap_or_default();
+    let scopes: String = grant
+        .scopes
+        .iter()
+        .map(|scope| {
+            let meaning = meaning(scope).unwrap_or_default();
+            format!("<li>{}<code>{}</code></li>", escape(meaning), escape(scope))
+        })
+        .collect();
+    let hidden: String = [
+        ("client_id", ask.client_id.as_str()),
+        ("scope", ask.scope.as_str()),
+        ("redirect_uri", ask.redirect_uri.as_str()),
+        ("state", ask.state.as_deref().unwrap_or_default()),
+        ("team", grant.team.as_str()),
+    ]
+    .map(|(name, value)| format!(r#"<input type="hidden" name="{name}" value="{}">"#, escape(value)))
+    .concat();
+    document(&format!(
+        r#"<h1>{app} would like to join <b>{team}</b></h1>
+<p>It will be able to:</p><ul>{scopes}</ul>
+<form method="post" action="/oauth/v2/authorize">{hidden}
+<button name="decision" value="cancel" data-testid="cancel">Cancel</button>
+<button class="primary" name="decision" value="allow" data-testid="allow">Allow</button></form>"#
+    ))
+}
+
+fn refusal(why: &str) -> String {
+    document(&format!(
+        "<h1>This app cannot be installed</h1><p>{}</p><p><a href=\"/\">To the workspace</a></p>",
+        escape(why)
+    ))
+}
+
+fn document(body: &str) -> String {
+    format!(
+        r#"<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Install an app – Slack simulator</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<link rel="icon" href="/assets/favicon.svg"><link rel="stylesheet" href="/assets/base.css">
+<link rel="stylesheet" href="/assets/consent.css"></head>
+<body class="consent"><main>{body}</main><p class="mark">Slack simulator – not Slack</p></body></html>"#
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

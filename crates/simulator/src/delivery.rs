@@ -1,0 +1,119 @@
+//! Delivering events as Slack does: signed, with a deadline, and three retries.
+//! Source: <https://docs.slack.dev/apis/events-api>
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use chrono::Utc;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
+use slack::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
+
+use crate::shared::Shared;
+use crate::world::Delivery;
+
+/// Slack follows at most two redirects.
+const REDIRECTS: usize = 2;
+
+/// The client events are posted with.
+pub(crate) fn client(ack_timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ack_timeout)
+        .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
+        .build()
+        .context("the HTTP client for events")
+}
+
+/// How a failed attempt is told to the app in the next one.
+struct Failed {
+    reason: &'static str,
+    no_retry: bool,
+}
+
+/// Delivers an envelope until it is acknowledged or the retries are used up.
+pub(crate) async fn deliver(shared: Weak<Shared>, body: Bytes) {
+    let mut failed: Option<Failed> = None;
+    for attempt in 0..=3_u8 {
+        let Some(delay) = shared.upgrade().map(|shared| match attempt {
+            0 => Duration::ZERO,
+            n => shared.settings.retry_delays[usize::from(n) - 1],
+        }) else {
+            return;
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let Some(shared) = shared.upgrade() else { return };
+        let retry = failed.as_ref().map(|failed| (attempt, failed.reason));
+        match attempt_delivery(&shared, body.clone(), retry).await {
+            Ok(()) => return,
+            Err(now) if now.no_retry => return,
+            Err(now) => failed = Some(now),
+        }
+    }
+    tracing::warn!(reason = failed.map(|failed| failed.reason), "an event is given up after three retries");
+}
+
+async fn attempt_delivery(
+    shared: &Arc<Shared>,
+    body: Bytes,
+    retry: Option<(u8, &'static str)>,
+) -> Result<(), Failed> {
+    let started = Instant::now();
+    let answer = send(shared, body.clone(), retry).await;
+    let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let delivery = Delivery {
+        event_id: text(&envelope["event_id"]),
+        event_type: text(&envelope["event"]["type"]),
+        retry_num: retry.map_or(0, |(attempt, _)| attempt),
+        status: answer.as_ref().ok().map(|answer| answer.status().as_u16()),
+        took: started.elapsed(),
+    };
+    shared.with(|world| world.log_delivery(delivery));
+    match answer {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => {
+            let no_retry = answer.headers().get("x-slack-no-retry").is_some_and(|value| value == "1");
+            Err(Failed { reason: "http_error", no_retry })
+        }
+        Err(error) => {
+            let reason = match &error {
+                error if error.is_timeout() => "http_timeout",
+                error if error.is_redirect() => "too_many_redirects",
+                _ => "connection_failed",
+            };
+            Err(Failed { reason, no_retry: false })
+        }
+    }
+}
+
+/// Posts signed bytes to the next of the app's addresses.
+pub(crate) async fn send(
+    shared: &Shared,
+    body: Bytes,
+    retry: Option<(u8, &'static str)>,
+) -> reqwest::Result<reqwest::Response> {
+    let url = {
+        let urls = shared.events_urls.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = shared.next_url.fetch_add(1, Ordering::Relaxed);
+        urls.get(turn % urls.len().max(1)).cloned().unwrap_or_default()
+    };
+    let now = Utc::now().timestamp();
+    let mut request = shared
+        .http
+        .post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header("user-agent", "Slackbot 1.0 (+https://api.slack.com/robots)")
+        .header(TIMESTAMP_HEADER, now)
+        .header(SIGNATURE_HEADER, shared.secret.sign(now, &body));
+    if let Some((attempt, reason)) = retry {
+        request =
+            request.header("x-slack-retry-num", u64::from(attempt)).header("x-slack-retry-reason", reason);
+    }
+    request.body(body).send().await
+}

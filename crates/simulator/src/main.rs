@@ -1,0 +1,57 @@
+//! The simulator on its own, for a look at it or for services started by hand.
+
+use anyhow::Context;
+use clap::Parser;
+use simulator::{Settings, Simulator};
+
+/// A Slack workspace and an OpenAI-compatible model on loopback.
+#[derive(Parser)]
+struct Arguments {
+    /// The port on 127.0.0.1; 0 takes any free one.
+    #[arg(long, default_value_t = 8002)]
+    port: u16,
+    /// Where events are delivered.
+    #[arg(long, default_value = "http://127.0.0.1:8001/slack/events")]
+    events_url: String,
+    /// Where the app is installed from.
+    #[arg(long, default_value = "http://127.0.0.1:8000/slack/install")]
+    install_url: String,
+    /// The app's and its bot's name.
+    #[arg(long, default_value = "EnableBot")]
+    app_name: String,
+    /// The app's client id.
+    #[arg(long, env = "SLACK_CLIENT_ID")]
+    client_id: Option<String>,
+    /// The app's client secret.
+    #[arg(long, env = "SLACK_CLIENT_SECRET", hide_env_values = true)]
+    client_secret: Option<String>,
+    /// What events are signed with.
+    #[arg(long, env = "SLACK_SIGNING_SECRET", hide_env_values = true)]
+    signing_secret: Option<String>,
+}
+
+impl Arguments {
+    fn into_settings(self) -> Settings {
+        let defaults = Settings::default();
+        Settings {
+            port: self.port,
+            events_url: self.events_url,
+            install_url: self.install_url,
+            app_name: self.app_name,
+            client_id: self.client_id.unwrap_or(defaults.client_id),
+            client_secret: self.client_secret.unwrap_or(defaults.client_secret),
+            signing_secret: self.signing_secret.unwrap_or(defaults.signing_secret),
+            ..Settings::default()
+        }
+    }
+}
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "where it listens is what this command has to say")]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let simulator = Simulator::start(Arguments::parse().into_settings()).await?;
+    println!("Slack simulator: {}", simulator.base_url());
+    println!("model:           {}", simulator.model_url());
+    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
+}

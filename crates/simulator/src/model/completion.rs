@@ -1,0 +1,144 @@
+//! An answer, cut into tokens, in the shapes of OpenAI's API.
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::answers;
+use super::knobs::Knobs;
+
+/// An answer on its way.
+pub(super) struct Completion {
+    id: String,
+    created: i64,
+    model: String,
+    /// A word each, with the white space before it.
+    pub(super) tokens: Vec<String>,
+    finish_reason: String,
+    prompt_tokens: usize,
+}
+
+impl Completion {
+    /// The answer to a request.
+    pub(super) fn of(request: &Value, knobs: &Knobs) -> Self {
+        let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut tokens = tokens_of(&answers::answer(messages));
+        if let Some(words) = knobs.words {
+            tokens = lengthen(tokens, words);
+        }
+        let mut finish_reason = knobs.stop.clone().unwrap_or_else(|| "stop".into());
+        let limit = request["max_completion_tokens"].as_u64().or_else(|| request["max_tokens"].as_u64());
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        if tokens.len() > limit {
+            tokens.truncate(limit);
+            finish_reason = "length".into();
+        }
+        Self {
+            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
+            created: Utc::now().timestamp(),
+            model: request["model"].as_str().unwrap_or_default().to_owned(),
+            tokens,
+            finish_reason,
+            prompt_tokens: messages
+                .iter()
+                .map(|message| 4 + tokens_of(&answers::text_of(message)).len())
+                .sum(),
+        }
+    }
+
+    /// The answer in one piece.
+    pub(super) fn whole(&self) -> Value {
+        json!({
+            "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
+            "choices": [{
+                "index": 0, "finish_reason": self.finish_reason, "logprobs": null,
+                "message": {"role": "assistant", "content": self.tokens.concat(), "refusal": null},
+            }],
+            "usage": self.usage(),
+        })
+    }
+
+    /// The chunks of its stream; `tokens` of them are said before it ends.
+    pub(super) fn chunks(&self, include_usage: bool) -> Vec<Value> {
+        let choice = |delta: Value, reason: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}]);
+        let mut choices = vec![choice(json!({"role": "assistant", "content": ""}), None)];
+        choices.extend(self.tokens.iter().map(|token| choice(json!({"content": token}), None)));
+        choices.push(choice(json!({}), Some(&self.finish_reason)));
+        let mut chunks: Vec<Value> = choices.into_iter().map(|choices| self.chunk(choices)).collect();
+        if include_usage {
+            for chunk in &mut chunks {
+                chunk["usage"] = Value::Null;
+            }
+            let mut last = self.chunk(json!([]));
+            last["usage"] = self.usage();
+            chunks.push(last);
+        }
+        chunks
+    }
+
+    fn chunk(&self, choices: Value) -> Value {
+        json!({
+            "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+            "choices": choices,
+        })
+    }
+
+    fn usage(&self) -> Value {
+        json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.tokens.len(),
+            "total_tokens": self.prompt_tokens + self.tokens.len(),
+        })
+    }
+}
+
+/// Words, each with the white space before it, so that they join to the text again.
+fn tokens_of(text: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut token = String::new();
+    for character in text.chars() {
+        if character.is_whitespace() && token.ends_with(|last: char| !last.is_whitespace()) {
+            tokens.push(std::mem::take(&mut token));
+        }
+        token.push(character);
+    }
+    if !token.is_empty() {
+        tokens.push(token);
+    }
+    tokens
+}
+
+/// Exactly so many words, the answer being said again as often as needed.
+fn lengthen(mut tokens: Vec<String>, words: usize) -> Vec<String> {
+    if let Some(first) = tokens.first().filter(|_| tokens.len() < words).cloned() {
+        let again = tokens.clone();
+        let repeated = again.iter().cycle().enumerate().map(|(at, token)| match at % again.len() {
+            0 => format!("\n\n{first}"),
+            _ => token.clone(),
+        });
+        tokens.extend(repeated.take(words - again.len()));
+    }
+    tokens.truncate(words);
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_join_to_the_text() {
+        for text in ["", "one", " one  two\n\nthree ", "`code`\n- a"] {
+            assert_eq!(tokens_of(text).concat(), text);
+        }
+        assert_eq!(tokens_of("one two"), ["one", " two"]);
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_asked() {
+        for words in [0, 1, 2, 5, 80] {
+            assert_eq!(lengthen(tokens_of("one two"), words).len(), words);
+        }
+        assert!(lengthen(Vec::new(), 5).is_empty());
+    }
+}

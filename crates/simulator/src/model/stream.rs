@@ -1,0 +1,80 @@
+//! A completion as server-sent events, with the pauses and the ends its knobs ask for.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+
+use super::completion::Completion;
+use super::knobs::Knobs;
+
+/// Long enough for what was sent to leave before the connection breaks.
+const FLUSHED: Duration = Duration::from_millis(10);
+
+/// What happens next on the connection.
+enum Step {
+    /// Sends an event after a pause.
+    Send(Duration, Bytes),
+    /// Breaks the connection.
+    Cut,
+    /// Stays silent for good.
+    Stall,
+}
+
+pub(super) fn respond(completion: Completion, knobs: Knobs, include_usage: bool) -> Response {
+    let steps = steps(&completion, &knobs, include_usage);
+    let events = stream::iter(steps).then(async |step| match step {
+        Step::Send(pause, event) => {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            Ok(event)
+        }
+        Step::Cut => {
+            tokio::time::sleep(FLUSHED).await;
+            Err(std::io::Error::other("cut"))
+        }
+        Step::Stall => match std::future::pending::<Infallible>().await {},
+    });
+    let headers =
+        [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+/// An answer whose connection breaks before there is any.
+pub(super) fn broken() -> Response {
+    let cut = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
+    Response::new(Body::from_stream(cut))
+}
+
+fn steps(completion: &Completion, knobs: &Knobs, include_usage: bool) -> Vec<Step> {
+    let mut steps: Vec<Step> = completion
+        .chunks(include_usage)
+        .into_iter()
+        .enumerate()
+        .map(|(at, chunk)| {
+            // The first chunk is the role, the last ones are no tokens.
+            let pause = match at {
+                0 => knobs.ttft,
+                at if at > 1 && at <= completion.tokens.len() => knobs.gap,
+                _ => Duration::ZERO,
+            };
+            Step::Send(pause, Bytes::from(format!("data: {chunk}\n\n")))
+        })
+        .collect();
+    steps.push(Step::Send(Duration::ZERO, Bytes::from_static(b"data: [DONE]\n\n")));
+    let early = match (knobs.cut, knobs.stall) {
+        (Some(tokens), _) => Some((tokens, Step::Cut)),
+        (None, Some(tokens)) => Some((tokens, Step::Stall)),
+        (None, None) => None,
+    };
+    if let Some((tokens, end)) = early {
+        steps.truncate(tokens.min(completion.tokens.len()).saturating_add(1));
+        steps.push(end);
+    }
+    steps
+}

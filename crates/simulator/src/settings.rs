@@ -1,0 +1,53 @@
+//! What a simulator is started with.
+
+use std::time::Duration;
+
+/// How the simulated Slack and its one app are set up. The defaults are for loopback and guard nothing.
+#[derive(Clone)]
+pub struct Settings {
+    /// The port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// Where events are delivered, `api`'s `/slack/events`.
+    pub events_url: String,
+    /// Where the page's "Add the bot" button leads, `web`'s `/slack/install`.
+    pub install_url: String,
+    /// The app's and its bot's name.
+    pub app_name: String,
+    /// The app's client id, as `SLACK_CLIENT_ID`.
+    pub client_id: String,
+    /// The app's client secret, as `SLACK_CLIENT_SECRET`.
+    pub client_secret: String,
+    /// Signs every delivery, as `SLACK_SIGNING_SECRET`.
+    pub signing_secret: String,
+    /// How long after a failed delivery each retry follows.
+    /// Slack's: at once, a minute, five minutes (<https://docs.slack.dev/apis/events-api#retries>).
+    pub retry_delays: [Duration; 3],
+    /// How long a delivery may take to be acknowledged. Slack's: 3 s.
+    pub ack_timeout: Duration,
+    /// How long a stream lives from its start. Slack's: about 5 minutes.
+    pub stream_lifetime: Duration,
+    /// Whether Slack's rate limits apply (<https://docs.slack.dev/apis/web-api/rate-limits>).
+    pub rate_limits: bool,
+    /// Whether the app is listed in Slack's Marketplace. If not, `conversations.history` and
+    /// `conversations.replies` answer once a minute and with at most 15 messages.
+    pub marketplace: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            events_url: "http://127.0.0.1:8001/slack/events".into(),
+            install_url: "http://127.0.0.1:8000/slack/install".into(),
+            app_name: "EnableBot".into(),
+            client_id: "1000000001.2000000001".into(),
+            client_secret: "simulated-client-secret".into(),
+            signing_secret: "simulated-signing-secret".into(),
+            retry_delays: [0, 60, 300].map(Duration::from_secs),
+            ack_timeout: Duration::from_secs(3),
+            stream_lifetime: Duration::from_secs(300),
+            rate_limits: true,
+            marketplace: true,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The handle to a running simulator.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::shared::Shared;
+use crate::web_api::Fault;
+use crate::world::{Call, Delivery, Effect, Grant, Installation, Message, Person, PostMessage, World};
+use crate::{consent, delivery, model, page, settings::Settings, web_api};
+
+/// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
+#[derive(Clone)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    _last: Arc<StopOnDrop>,
+}
+
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stopping.send_replace(true);
+    }
+}
+
+impl Simulator {
+    /// Listens on 127.0.0.1 and serves on the current runtime. Fails when the port is taken.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port))
+            .await
+            .with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(settings)?);
+        let routes = Router::new()
+            .merge(page::routes())
+            .merge(consent::routes())
+            .merge(web_api::routes())
+            .merge(model::routes())
+            .with_state(shared.clone());
+        let mut stopping = shared.stopping.subscribe();
+        tokio::spawn(async move {
+            let stop = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+            if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+                tracing::error!(%error, "the simulator stopped serving");
+            }
+        });
+        Ok(Self { address, _last: Arc::new(StopOnDrop(shared.clone())), shared })
+    }
+
+    /// Takes no more requests and ends open streams; what is known can still be looked at.
+    pub fn shutdown(&self) {
+        self.shared.stopping.send_replace(true);
+    }
+
+    /// `http://127.0.0.1:port`, for `SLACK_BASE_URL` and for a browser.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// `http://127.0.0.1:port/v1`, for `OPENAI_BASE_URL`.
+    pub fn model_url(&self) -> String {
+        format!("{}/v1", self.base_url())
+    }
+
+    /// Delivers events to this address from now on.
+    pub fn set_events_url(&self, url: impl Into<String>) {
+        self.set_events_urls(vec![url.into()]);
+    }
+
+    /// Delivers events to these addresses in turn, as a load balancer over replicas would.
+    pub fn set_events_urls(&self, urls: Vec<String>) {
+        *self.shared.events_urls.lock().unwrap_or_else(PoisonError::into_inner) = urls;
+    }
+
+    /// Works on the world under its lock.
+    fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+        self.shared.with(work)
+    }
+
+    /// Adds a workspace with three people, `#general` and `#random`. Ids are Slack-like and derived: in
+    /// `T0BETA` they are `U0ADABETA` (the admin), `U0GRACEBETA`, `U0LINUSBETA`, `C0GENERALBETA`, `C0RANDOMBETA`;
+    /// in the default `T0ACME` they are without an ending.
+    pub fn add_team(&self, id: &str, name: &str) {
+        self.with(|world| world.add_team(id, name));
+    }
+
+    /// Adds a person to a team.
+    pub fn add_person(&self, team: &str, person: Person) {
+        self.with(|world| {
+            if let Some(team) = world.teams.get_mut(team) {
+                team.people.push(person);
+            }
+        });
+    }
+
+    /// Invites the bot to a channel (id or name).
+    pub fn invite(&self, team: &str, channel: &str) -> anyhow::Result<()> {
+        self.with(|world| world.invite(team, channel))
+    }
+
+    /// The DM of a person with the bot, opened if need be; None for who is not in the team.
+    pub fn dm(&self, team: &str, user: &str) -> Option<String> {
+        self.with(|world| world.teams.get_mut(team)?.open_dm(user))
+    }
+
+    /// Installs the app past OAuth, allowed by the team's admin.
+    pub fn install(&self, team: &str, scopes: &[&str]) -> anyhow::Result<Installation> {
+        self.with(|world| {
+            let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+            let user = world.admin_of(team).with_context(|| format!("no team {team} with an admin"))?;
+            let grant = Grant { team: team.into(), user, scopes, redirect_uri: String::new() };
+            world.install(grant).with_context(|| format!("no team {team}"))
+        })
+    }
+
+    /// The team's installation, if there is one.
+    pub fn installation(&self, team: &str) -> Option<Installation> {
+        self.with(|world| world.teams.get(team)?.installation.clone())
+    }
+
+    /// Uninstalls the app as an admin does; the app gets `app_uninstalled` and `tokens_revoked`.
+    pub fn uninstall(&self, team: &str) {
+        self.with(|world| world.uninstall(team, "account_inactive"));
+    }
+
+    /// Answers a consent page as the admin's Allow does: the address the browser is sent to.
+    pub fn allow(&self, authorize_url: &str) -> anyhow::Result<String> {
+        self.with(|world| consent::decide(world, authorize_url, true))
+    }
+
+    /// Answers a consent page as Cancel does: the address the browser is sent to.
+    pub fn deny(&self, authorize_url: &str) -> anyhow::Result<String> {
+        self.with(|world| consent::decide(world, authorize_url, false))
+    }
+
+    /// Posts as a person and delivers the events that Slack would; the message's `ts`.
+    pub fn post(&self, message: PostMessage) -> anyhow::Result<String> {
+        self.deliver_times(1, message)
+    }
+
+    /// Posts as a person, each of the envelopes being delivered `copies` times at once, with the same `event_id`.
+    pub fn deliver_times(&self, copies: usize, message: PostMessage) -> anyhow::Result<String> {
+        self.with(|world| {
+            let before = world.effects.len();
+            let ts = world.post(message)?;
+            for effect in world.effects.iter_mut().skip(before) {
+                if let Effect::Deliver { copies: planned, .. } = effect {
+                    *planned = copies;
+                }
+            }
+            Ok(ts)
+        })
+    }
+
+    /// Delivers an event of any type in an envelope, if the app is installed in the team.
+    pub fn deliver(&self, team: &str, event: Value) {
+        self.with(|world| world.announce(team, team, false, event));
+    }
+
+    /// Signs a body and posts it once to the app; the answer's status. Fails when there is no answer in time.
+    pub async fn deliver_raw(&self, body: impl Into<Bytes>) -> anyhow::Result<u16> {
+        let answer = delivery::send(&self.shared, body.into(), None).await?;
+        Ok(answer.status().as_u16())
+    }
+
+    /// All messages of a channel (id or name), oldest first, replies among them.
+    pub fn messages(&self, team: &str, channel: &str) -> Vec<Message> {
+        self.with(|world| world.messages(team, channel))
+    }
+
+    /// A root and its replies, oldest first.
+    pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<Message> {
+        self.with(|world| world.thread(team, channel, thread_ts))
+    }
+
+    /// The status shown in a thread now: the assistant's text, or `processing`.
+    pub fn status(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
+        self.with(|world| world.status(team, channel, thread_ts))
+    }
+
+    /// The last few thousand Web API calls, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.with(|world| world.calls())
+    }
+
+    /// The last few thousand attempts to deliver an event, oldest first.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.with(|world| world.deliveries())
+    }
+
+    /// Waits until `look` finds something. It looks after every change, so it should be quick.
+    /// Fails after `timeout`.
+    pub async fn wait_for<T>(
+        &self,
+        mut look: impl FnMut(&World) -> Option<T>,
+        timeout: Duration,
+    ) -> anyhow::Result<T> {
+        let mut changes = self.shared.changes.subscribe();
+        let waiting = async {
+            loop {
+                if let Some(found) = self.with(|world| look(world)) {
+                    return Ok(found);
+                }
+                if let Err(RecvError::Closed) = changes.recv().await {
+                    bail!("the simulator is gone");
+                }
+                // One look is enough for all that has piled up.
+                changes = changes.resubscribe();
+            }
+        };
+        tokio::time::timeout(timeout, waiting)
+            .await
+            .with_context(|| format!("what was waited for did not come within {timeout:?}"))?
+    }
+
+    /// Lets the next `times` calls of a method fail.
+    pub fn fail(&self, method: &str, fault: Fault, times: usize) {
+        self.with(|world| {
+            let faults = world.faults.entry(method.to_owned()).or_default();
+            faults.extend(std::iter::repeat_n(fault, times));
+        });
+    }
+
+    /// Overrides the knobs in the model's name with those of `query`; an empty query ends that. Starts
+    /// `fail_times` afresh.
+    pub fn set_model_behaviour(&self, query: &str) {
+        self.with(|world| {
+            world.model_override = Some(query.to_owned()).filter(|query| !query.is_empty());
+            world.model_failures = 0;
+        });
+    }
+
+    /// The last few thousand requests to the model, oldest first.
+    pub fn model_requests(&self) -> Vec<Value> {
+        self.with(|world| world.model_requests())
+    }
+}

@@ -1,0 +1,115 @@
+//! The text, blocks and metadata a call brings, within Slack's limits.
+
+use serde_json::Value;
+
+use super::blocks;
+use super::dispatch::Invocation;
+use super::{Args, Refusal};
+use crate::world::Content;
+
+/// Characters of `markdown_text` in any method.
+const MARKDOWN_LIMIT: usize = 12_000;
+/// Characters of `text` that `chat.postMessage` keeps; the rest is cut off.
+const TEXT_LIMIT: usize = 40_000;
+/// Characters of `text` that `chat.update` takes.
+const UPDATE_LIMIT: usize = 4_000;
+
+/// What a message is to say, for `chat.postMessage` and `chat.postEphemeral`.
+pub(crate) fn to_post(args: &Args) -> Result<Content, Refusal> {
+    let mut content = any(args)?;
+    if let Some((end, _)) = content.text.char_indices().nth(TEXT_LIMIT) {
+        content.text.truncate(end);
+    }
+    Ok(content)
+}
+
+/// What a message is to say, for `chat.update`, which is stricter.
+pub(crate) fn to_update(args: &Args) -> Result<Content, Refusal> {
+    if args.text("text").is_some_and(|text| text.chars().count() > UPDATE_LIMIT) {
+        return Err("msg_too_long".into());
+    }
+    any(args)
+}
+
+fn any(args: &Args) -> Result<Content, Refusal> {
+    let text = args.text("text").unwrap_or_default();
+    let markdown = markdown(args)?;
+    let blocks = blocks(args)?;
+    if markdown.is_some() && (blocks.is_some() || !text.is_empty()) {
+        return Err("markdown_text_conflict".into());
+    }
+    let is_markdown = markdown.is_some();
+    let text = markdown.unwrap_or_else(|| text.to_owned());
+    if text.trim().is_empty() && blocks.is_none() {
+        return Err("no_text".into());
+    }
+    Ok(Content { text, markdown: is_markdown, blocks, metadata: metadata(args)? })
+}
+
+/// `markdown_text`, if there is any.
+pub(crate) fn markdown(args: &Args) -> Result<Option<String>, Refusal> {
+    let text = args.text("markdown_text").filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.chars().count() > MARKDOWN_LIMIT) {
+        return Err("msg_too_long".into());
+    }
+    Ok(text.map(str::to_owned))
+}
+
+/// `blocks`, checked; an empty list is none.
+pub(crate) fn blocks(args: &Args) -> Result<Option<Value>, Refusal> {
+    let Some(value) = args.json("blocks", "invalid_blocks_format")? else { return Ok(None) };
+    let list = value.as_array().ok_or("invalid_blocks_format")?;
+    blocks::check(list, blocks::MESSAGE_LIMIT)?;
+    Ok((!list.is_empty()).then_some(value))
+}
+
+/// `metadata`: `{}`, which removes it, or a type and a payload.
+pub(crate) fn metadata(args: &Args) -> Result<Option<Value>, Refusal> {
+    let Some(value) = args.json("metadata", "invalid_metadata_format")? else { return Ok(None) };
+    let object = value.as_object().ok_or("invalid_metadata_format")?;
+    let complete = object.get("event_type").is_some_and(|kind| kind.as_str().is_some_and(|k| !k.is_empty()))
+        && object.get("event_payload").is_some_and(Value::is_object);
+    if object.is_empty() || complete { Ok(Some(value)) } else { Err("invalid_metadata_format".into()) }
+}
+
+/// The text a stream's call brings: `markdown_text`, or the text of its `chunks`.
+pub(crate) fn streamed(args: &Args) -> Result<String, Refusal> {
+    let mut text = markdown(args)?.unwrap_or_default();
+    let chunks = args.json("chunks", "invalid_chunks")?.unwrap_or_else(|| Value::Array(Vec::new()));
+    let chunks = chunks.as_array().ok_or("invalid_chunks")?;
+    if !chunks.is_empty() && !text.is_empty() {
+        return Err("markdown_text_conflict".into());
+    }
+    for chunk in chunks {
+        match chunk["type"].as_str() {
+            Some("markdown_text") => text.push_str(chunk["text"].as_str().ok_or("invalid_chunks")?),
+            // Not shown here, only checked.
+            Some("task_update" | "plan_update" | "blocks") => {}
+            _ => return Err("invalid_chunks".into()),
+        }
+    }
+    if text.chars().count() > MARKDOWN_LIMIT {
+        return Err("msg_too_long".into());
+    }
+    Ok(text)
+}
+
+impl Invocation<'_> {
+    /// The root a call names, if it names one: `""` and what is no `ts` are refused, as is what is not there.
+    pub(crate) fn thread(&self, channel: &str) -> Result<Option<String>, Refusal> {
+        let Some(ts) = self.args.text("thread_ts") else { return Ok(None) };
+        let well_formed = ts.split_once('.').is_some_and(|(seconds, micros)| {
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            digits(seconds) && digits(micros)
+        });
+        if !well_formed {
+            return Err("invalid_thread_ts".into());
+        }
+        let root = self.channel(channel)?.messages.get(ts);
+        match root {
+            Some(message) if message.thread_ts.is_none() => Ok(Some(ts.to_owned())),
+            Some(_) => Err("cannot_reply_to_message".into()),
+            None => Err("thread_not_found".into()),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Every method there is here, with its tier and scopes.
+
+use super::dispatch::Invocation;
+use super::limits::Tier;
+use super::{Answer, agents, auth, chat, conversations, people, streams};
+
+/// A method of the Web API.
+pub(crate) struct Method {
+    pub(crate) name: &'static str,
+    pub(crate) tier: Tier,
+    /// Any one of these is enough; none for methods that need only a token.
+    pub(crate) scopes: &'static [&'static str],
+    /// Whether a JSON body is taken; methods that only read take a query or a form.
+    pub(crate) json: bool,
+    pub(crate) run: fn(&mut Invocation<'_>) -> Answer,
+}
+
+const WRITE: &[&str] = &["chat:write"];
+const ASSIST: &[&str] = &["assistant:write"];
+/// Which one is needed depends on the channel; the method looks.
+const HISTORY: &[&str] = &["im:history", "channels:history"];
+
+const fn write(
+    name: &'static str,
+    tier: Tier,
+    scopes: &'static [&'static str],
+    run: fn(&mut Invocation<'_>) -> Answer,
+) -> Method {
+    Method { name, tier, scopes, json: true, run }
+}
+
+const fn read(
+    name: &'static str,
+    tier: Tier,
+    scopes: &'static [&'static str],
+    run: fn(&mut Invocation<'_>) -> Answer,
+) -> Method {
+    Method { name, tier, scopes, json: false, run }
+}
+
+static METHODS: [Method; 25] = [
+    write("agents.sessions.rename", Tier::Three, WRITE, agents::rename),
+    write("agents.sessions.setStatus", Tier::Three, WRITE, agents::set_state),
+    write("assistant.threads.setStatus", Tier::Free, &["assistant:write", "chat:write"], agents::set_status),
+    write("assistant.threads.setSuggestedPrompts", Tier::Four, ASSIST, agents::set_prompts),
+    write("assistant.threads.setTitle", Tier::Four, ASSIST, agents::set_title),
+    read("auth.revoke", Tier::Three, &[], auth::revoke),
+    write("auth.test", Tier::Free, &[], auth::test),
+    write("chat.appendStream", Tier::Four, WRITE, streams::append),
+    write("chat.delete", Tier::Three, WRITE, chat::delete),
+    write("chat.postEphemeral", Tier::Four, WRITE, chat::post_ephemeral),
+    write("chat.postMessage", Tier::Post, WRITE, chat::post_message),
+    write("chat.startStream", Tier::Two, WRITE, streams::start),
+    write("chat.stopStream", Tier::Two, WRITE, streams::stop),
+    write("chat.update", Tier::Three, WRITE, chat::update),
+    read("conversations.history", Tier::Three, HISTORY, conversations::history),
+    read("conversations.info", Tier::Three, &["channels:read", "im:read"], conversations::info),
+    write("conversations.open", Tier::Three, &["im:write"], conversations::open),
+    read("conversations.replies", Tier::Three, HISTORY, conversations::replies),
+    write("reactions.add", Tier::Three, &["reactions:write"], people::react),
+    read("team.info", Tier::Three, &["team:read"], people::team_info),
+    read("users.info", Tier::Four, &["users:read"], people::user_info),
+    write("views.publish", Tier::Four, &[], people::publish_view),
+    // Without a bot token: the client's credentials are in the arguments.
+    read("apps.uninstall", Tier::Free, &[], auth::uninstall),
+    read("oauth.v2.access", Tier::Free, &[], auth::access),
+    write("api.test", Tier::Free, &[], |_| Ok(serde_json::json!({}))),
+];
+
+impl Method {
+    /// The method of this name.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        METHODS.iter().find(|method| method.name == name)
+    }
+
+    /// Whether it is called with a bot token.
+    pub(crate) fn needs_token(&self) -> bool {
+        !matches!(self.name, "oauth.v2.access" | "api.test")
+    }
+}

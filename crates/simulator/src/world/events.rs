@@ -1,0 +1,111 @@
+//! What the app is told, in Slack's envelope (<https://docs.slack.dev/apis/events-api>).
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::message::Message;
+use super::team::APP_ID;
+use super::{Effect, World};
+
+impl World {
+    /// The events of a new message: `message`, and `app_mention` too where the bot is mentioned in a channel.
+    pub(crate) fn announce_message(&mut self, team: &str, channel: &str, ts: &str) {
+        let Some(place) = self.teams.get(team).and_then(|team| team.channels.get(channel)) else { return };
+        let Some(message) = place.messages.get(ts) else { return };
+        let mut event = message.to_slack(team, &[], true);
+        event.insert("channel".into(), json!(channel));
+        event.insert("event_ts".into(), json!(ts));
+        if let Some(root) = message.thread_ts.as_ref().and_then(|root| place.messages.get(root)) {
+            event.insert("parent_user_id".into(), json!(root.user));
+        }
+        let author = self.home_of(&message.user).map(|home| home.id.clone());
+        let foreign = author.filter(|home| home != team);
+        if let Some(home) = &foreign {
+            event.insert("user_team".into(), json!(home));
+            event.insert("source_team".into(), json!(home));
+            event.insert("team".into(), json!(home));
+        }
+        let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
+        let mentioned = bot.is_some_and(|bot| message.text.contains(&format!("<@{}>", bot.bot_user_id)));
+        let is_mention = mentioned && place.person.is_none() && message.bot_id.is_none();
+        if is_mention && self.may(team, "app_mentions:read") {
+            let mut mention = event.clone();
+            mention.insert("type".into(), json!("app_mention"));
+            self.announce_in(team, channel, Value::Object(mention), foreign.as_deref());
+        }
+        self.announce_in(team, channel, Value::Object(event), foreign.as_deref());
+    }
+
+    /// `message_changed`, with what the message was before.
+    pub(crate) fn announce_changed(&mut self, team: &str, channel: &str, before: &Message) {
+        let Some(now) = self.message_mut(team, channel, &before.ts) else { return };
+        let event = json!({
+            "type": "message", "subtype": "message_changed", "hidden": true, "channel": channel,
+            "message": now.to_slack(team, &[], true),
+            "previous_message": before.to_slack(team, &[], true),
+        });
+        self.announce_in(team, channel, event, None);
+    }
+
+    /// Announces what happened in a channel, if the bot is in it and may read there.
+    pub(crate) fn announce_in(&mut self, team: &str, channel: &str, mut event: Value, foreign: Option<&str>) {
+        let Some(place) = self.teams.get(team).and_then(|team| team.channels.get(channel)) else { return };
+        if !place.bot_is_member {
+            return;
+        }
+        let history = if place.person.is_some() { "im:history" } else { "channels:history" };
+        let kind = place.kind();
+        let shared = place.is_ext_shared || foreign.is_some();
+        if event["type"] == "message" {
+            if !self.may(team, history) {
+                return;
+            }
+            event["channel_type"] = json!(kind);
+        }
+        if event.get("event_ts").is_none() {
+            event["event_ts"] = json!(self.next_ts());
+        }
+        self.announce(team, foreign.unwrap_or(team), shared, event);
+    }
+
+    /// Puts an event into its envelope and queues its delivery, if the app is installed.
+    pub(crate) fn announce(&mut self, team: &str, outer_team: &str, shared: bool, event: Value) {
+        let Some(envelope) = self.envelope(team, outer_team, shared, event) else { return };
+        self.effects.push(Effect::Deliver { body: envelope.to_string().into(), copies: 1 });
+    }
+
+    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the
+    /// installation's, as in `authorizations`.
+    fn envelope(&self, team: &str, outer_team: &str, shared: bool, event: Value) -> Option<Value> {
+        let bot = self.teams.get(team)?.installation.as_ref()?;
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        Some(json!({
+            "token": "deprecated-verification-token",
+            "team_id": outer_team,
+            "context_team_id": team,
+            "context_enterprise_id": null,
+            "api_app_id": APP_ID,
+            "event": event,
+            "type": "event_callback",
+            "event_id": event_id(),
+            "event_time": Utc::now().timestamp(),
+            "authorizations": [{
+                "enterprise_id": null, "team_id": team, "user_id": bot.bot_user_id,
+                "is_bot": true, "is_enterprise_install": false,
+            }],
+            "is_ext_shared_channel": shared,
+            "event_context": format!("4-{kind}-{}", Uuid::new_v4().simple()),
+        }))
+    }
+
+    fn may(&self, team: &str, scope: &str) -> bool {
+        let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
+        bot.is_some_and(|bot| bot.scopes.contains(scope))
+    }
+}
+
+/// `Ev` and what is unique, in upper case as Slack's ids are.
+fn event_id() -> String {
+    format!("Ev{}", Uuid::new_v4().simple().to_string().to_uppercase())
+}

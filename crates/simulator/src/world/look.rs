@@ -1,0 +1,109 @@
+//! Looking at the world: what tests and benchmarks ask.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Change, Message, World, remember};
+
+/// A call of a Web API method, as it ended.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// For example `chat.postMessage`.
+    pub method: String,
+    /// Whose token it came with.
+    pub team: Option<String>,
+    /// What the answer said.
+    pub ok: bool,
+    /// The answer's `error`, or `http_…` for one that was no answer.
+    pub error: Option<String>,
+    /// The arguments, without the token.
+    pub args: Value,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+}
+
+/// One attempt to deliver an event.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The envelope's `event_id`.
+    pub event_id: String,
+    /// The inner event's type.
+    pub event_type: String,
+    /// 0 for the first attempt, then 1 to 3.
+    pub retry_num: u8,
+    /// The answer's status; None when there was none in time.
+    pub status: Option<u16>,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
+impl World {
+    /// All messages of a channel (id or name), oldest first, replies among them.
+    pub fn messages(&self, team: &str, channel: &str) -> Vec<Message> {
+        let channel = self.teams.get(team).and_then(|team| team.find_channel(channel));
+        channel.map(|channel| channel.messages.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A root and its replies, oldest first.
+    pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<Message> {
+        let channel = self.teams.get(team).and_then(|team| team.find_channel(channel));
+        channel.map(|channel| channel.thread(thread_ts).into_iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What only one person was shown (`chat.postEphemeral`): that person and the message.
+    pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
+        let channel = self.teams.get(team).and_then(|team| team.find_channel(channel));
+        channel.map(|channel| channel.ephemerals.clone()).unwrap_or_default()
+    }
+
+    /// The status shown in a thread now: the assistant's text, or `processing`.
+    pub fn status(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
+        let team = self.teams.get(team)?;
+        let channel = team.find_channel(channel)?.id.clone();
+        team.sessions.get(&(channel, thread_ts.to_owned()))?.shown()
+    }
+
+    /// The title the app gave a thread.
+    pub fn title(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
+        let team = self.teams.get(team)?;
+        let channel = team.find_channel(channel)?.id.clone();
+        team.sessions.get(&(channel, thread_ts.to_owned()))?.title.clone()
+    }
+
+    /// The Home tab the app published for a person.
+    pub fn home(&self, team: &str, user: &str) -> Option<Value> {
+        self.teams.get(team)?.homes.get(user).cloned()
+    }
+
+    /// The last few thousand Web API calls, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.iter().cloned().collect()
+    }
+
+    /// The last few thousand attempts to deliver an event, oldest first.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.deliveries.iter().cloned().collect()
+    }
+
+    /// The last few thousand requests to the model, oldest first.
+    pub fn model_requests(&self) -> Vec<Value> {
+        self.model_requests.iter().cloned().collect()
+    }
+
+    pub(crate) fn log_call(&mut self, call: Call) {
+        remember(&mut self.calls, call);
+        self.changed(Change::Logged);
+    }
+
+    pub(crate) fn log_delivery(&mut self, delivery: Delivery) {
+        remember(&mut self.deliveries, delivery);
+        self.changed(Change::Logged);
+    }
+
+    pub(crate) fn log_model_request(&mut self, request: Value) {
+        remember(&mut self.model_requests, request);
+        self.changed(Change::Logged);
+    }
+}

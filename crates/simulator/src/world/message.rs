@@ -1,0 +1,92 @@
+//! A message, and its shape on the wire.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::team::APP_ID;
+
+/// A message as it stands now.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Message {
+    /// Its id in the channel.
+    pub ts: String,
+    /// The root it answers; None for a root.
+    pub thread_ts: Option<String>,
+    /// Who wrote it; the bot user for the app's.
+    pub user: String,
+    /// Set on the app's messages.
+    pub bot_id: Option<String>,
+    /// As it was sent, escapes and all.
+    pub text: String,
+    /// Whether `text` is Markdown (`markdown_text`, streams) and not mrkdwn.
+    pub markdown: bool,
+    /// Blocks; under the text of a stream, instead of the text elsewhere.
+    pub blocks: Option<Value>,
+    /// Whether it was begun by `chat.startStream`.
+    pub streamed: bool,
+    /// Whether it can still be appended to.
+    pub streaming: bool,
+    /// Whether `chat.update` changed it.
+    pub edited: bool,
+    /// `event_type` and `event_payload`, as posted.
+    pub metadata: Option<Value>,
+    /// Set on what a person's client sent.
+    pub client_msg_id: Option<String>,
+    /// Names of the reactions the app added.
+    pub reactions: Vec<String>,
+}
+
+/// What a call puts into a message.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) text: String,
+    pub(crate) markdown: bool,
+    pub(crate) blocks: Option<Value>,
+    pub(crate) metadata: Option<Value>,
+}
+
+impl Message {
+    /// The message as events and methods write it. `replies` are those of a root.
+    pub(crate) fn to_slack(&self, team: &str, replies: &[String], with_metadata: bool) -> Map<String, Value> {
+        let mut slack = Map::new();
+        let mut put = |key: &str, value: Value| slack.insert(key.to_owned(), value);
+        put("type", json!("message"));
+        put("user", json!(self.user));
+        put("team", json!(team));
+        put("ts", json!(self.ts));
+        put("text", json!(self.text));
+        if let Some(client_msg_id) = &self.client_msg_id {
+            put("client_msg_id", json!(client_msg_id));
+        }
+        if let Some(bot_id) = &self.bot_id {
+            put("bot_id", json!(bot_id));
+            put("app_id", json!(APP_ID));
+        }
+        if let Some(blocks) = &self.blocks {
+            put("blocks", blocks.clone());
+        }
+        if self.edited {
+            put("edited", json!({"user": self.user, "ts": self.ts}));
+        }
+        if let Some(metadata) = self.metadata.as_ref().filter(|_| with_metadata) {
+            put("metadata", metadata.clone());
+        }
+        if !self.reactions.is_empty() {
+            let reactions = self.reactions.iter().map(|name| json!({"name": name, "count": 1}));
+            put("reactions", reactions.collect());
+        }
+        if let Some(thread_ts) = &self.thread_ts {
+            put("thread_ts", json!(thread_ts));
+        } else if let Some(latest) = replies.last() {
+            put("thread_ts", json!(self.ts));
+            put("reply_count", json!(replies.len()));
+            put("latest_reply", json!(latest));
+        }
+        slack
+    }
+}
+
+/// The time of a `ts` in Unix milliseconds; 0 for what is none.
+pub(crate) fn millis_of(ts: &str) -> i64 {
+    ts.parse::<f64>().map_or(0, |seconds| (seconds * 1000.0) as i64)
+}

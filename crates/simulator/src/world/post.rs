@@ -1,0 +1,157 @@
+//! Writing and changing messages, and the events that follow.
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::message::{Content, Message};
+use super::{Change, REMEMBERED, World};
+
+/// A message that a person writes.
+#[derive(Clone, Debug, Default)]
+pub struct PostMessage {
+    /// `T…`
+    pub team: String,
+    /// The channel's id or name; a DM's id is [`crate::Simulator::dm`].
+    pub channel: String,
+    /// Who writes. A person of another team makes it a Slack Connect message.
+    pub user: String,
+    /// As Slack has it: a mention is `<@U…>`, and `&`, `<`, `>` are escaped.
+    pub text: String,
+    /// The root to answer; None starts a thread.
+    pub thread_ts: Option<String>,
+}
+
+impl World {
+    /// Posts as a person; the events are queued as effects.
+    pub(crate) fn post(&mut self, post: PostMessage) -> anyhow::Result<String> {
+        let team = self.teams.get(&post.team).with_context(|| format!("no team {}", post.team))?;
+        let channel =
+            team.find_channel(&post.channel).with_context(|| format!("no channel {}", post.channel))?;
+        if let Some(root) = &post.thread_ts {
+            ensure!(channel.messages.contains_key(root), "no message {root} to answer");
+        }
+        ensure!(self.home_of(&post.user).is_some(), "no person {}", post.user);
+        let channel = channel.id.clone();
+        let message = Message {
+            thread_ts: post.thread_ts,
+            user: post.user,
+            text: post.text,
+            client_msg_id: Some(Uuid::new_v4().to_string()),
+            ..Message::default()
+        };
+        Ok(self.add(&post.team, &channel, message))
+    }
+
+    /// Posts as the app's bot.
+    pub(crate) fn post_as_bot(
+        &mut self,
+        team: &str,
+        channel: &str,
+        thread_ts: Option<String>,
+        content: Content,
+    ) -> Option<String> {
+        let message = self.bot_message(team, thread_ts, content)?;
+        Some(self.add(team, channel, message))
+    }
+
+    /// The bot's message, not yet posted; None where the app is not installed.
+    pub(crate) fn bot_message(
+        &self,
+        team: &str,
+        thread_ts: Option<String>,
+        content: Content,
+    ) -> Option<Message> {
+        let bot = self.teams.get(team)?.installation.as_ref()?;
+        Some(Message {
+            thread_ts,
+            user: bot.bot_user_id.clone(),
+            bot_id: Some(bot.bot_id.clone()),
+            text: content.text,
+            markdown: content.markdown,
+            blocks: content.blocks,
+            metadata: content.metadata,
+            ..Message::default()
+        })
+    }
+
+    /// Gives the message its `ts` and tells the app and the onlookers.
+    pub(crate) fn add(&mut self, team: &str, channel: &str, mut message: Message) -> String {
+        let ts = self.next_ts();
+        message.ts.clone_from(&ts);
+        let root = message.thread_ts.clone().unwrap_or_else(|| ts.clone());
+        let from_bot = message.bot_id.is_some();
+        if let Some(channel) = self.channel_mut(team, channel) {
+            channel.insert(message);
+        }
+        if from_bot {
+            self.clear_status(team, channel, &root);
+        }
+        self.changed(Change::Message { team: team.into(), channel: channel.into(), ts: ts.clone() });
+        self.announce_message(team, channel, &ts);
+        ts
+    }
+
+    /// Shows a message to one person only; it is in no history and makes no event.
+    pub(crate) fn add_ephemeral(
+        &mut self,
+        team: &str,
+        channel: &str,
+        user: String,
+        mut message: Message,
+    ) -> String {
+        let ts = self.next_ts();
+        message.ts.clone_from(&ts);
+        if let Some(place) = self.channel_mut(team, channel) {
+            place.ephemerals.push((user, message));
+            let surplus = place.ephemerals.len().saturating_sub(REMEMBERED);
+            place.ephemerals.drain(..surplus);
+        }
+        self.changed(Change::Message { team: team.into(), channel: channel.into(), ts: ts.clone() });
+        ts
+    }
+
+    /// Replaces what a message says; metadata that is not given stays.
+    pub(crate) fn update(&mut self, team: &str, channel: &str, ts: &str, content: Content) {
+        let Some(message) = self.message_mut(team, channel, ts) else { return };
+        let before = message.clone();
+        message.text = content.text;
+        message.markdown = content.markdown;
+        message.blocks = content.blocks;
+        message.edited = true;
+        if let Some(metadata) = content.metadata {
+            // `{}` removes it.
+            message.metadata = Some(metadata).filter(|m| m.as_object().is_some_and(|m| !m.is_empty()));
+        }
+        self.changed(Change::Message { team: team.into(), channel: channel.into(), ts: ts.into() });
+        self.announce_changed(team, channel, &before);
+    }
+
+    /// Deletes a message; its replies stay, as in Slack.
+    pub(crate) fn delete(&mut self, team: &str, channel: &str, ts: &str) {
+        let Some(message) = self.channel_mut(team, channel).and_then(|channel| channel.remove(ts)) else {
+            return;
+        };
+        self.changed(Change::Deleted { team: team.into(), channel: channel.into(), ts: ts.into() });
+        let previous = message.to_slack(team, &[], false);
+        let event = json!({
+            "type": "message", "subtype": "message_deleted", "hidden": true, "channel": channel,
+            "deleted_ts": ts, "previous_message": previous,
+        });
+        self.announce_in(team, channel, event, None);
+    }
+
+    /// A message of the bot ends the thread's status text.
+    pub(crate) fn clear_status(&mut self, team: &str, channel: &str, root: &str) {
+        let key = (channel.to_owned(), root.to_owned());
+        let cleared = self
+            .teams
+            .get_mut(team)
+            .and_then(|team| team.sessions.get_mut(&key))
+            .and_then(|session| session.text.take());
+        if cleared.is_some() {
+            let (channel, thread_ts) = key;
+            self.changed(Change::Status { team: team.into(), channel, thread_ts });
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What the app is told, and how often.
+
+use serde_json::json;
+use simulator::PostMessage;
+
+use crate::app::App;
+
+#[tokio::test]
+async fn a_mention_is_two_events_of_one_message() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let ts = app.ada("#general", "<@U0BOT0ACME> hello")?;
+    let events = app.received(2).await?;
+    let mut kinds: Vec<_> = events.iter().map(|event| event.envelope["event"]["type"].clone()).collect();
+    kinds.sort_by_key(|kind| kind.to_string());
+    assert_eq!(kinds, ["app_mention", "message"]);
+    assert_ne!(events[0].envelope["event_id"], events[1].envelope["event_id"]);
+    for event in events {
+        let envelope = event.envelope;
+        assert_eq!(envelope["event"]["ts"], ts);
+        assert_eq!(envelope["event"]["channel"], "C0GENERAL");
+        assert!(envelope["event"]["client_msg_id"].is_string());
+        assert_eq!(
+            envelope["authorizations"],
+            json!([{"enterprise_id": null, "team_id": "T0ACME", "user_id": "U0BOT0ACME",
+                    "is_bot": true, "is_enterprise_install": false}])
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dm_is_one_event_and_a_channel_without_the_bot_none() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    app.ada("#random", "<@U0BOT0ACME> are you here?")?;
+    let root = app.ada("D0ADA", "<@U0BOT0ACME> hello")?;
+    app.received(1).await?;
+    app.sim.post(PostMessage {
+        team: "T0ACME".into(),
+        channel: "D0ADA".into(),
+        user: "U0ADA".into(),
+        text: "more".into(),
+        thread_ts: Some(root.clone()),
+    })?;
+    let events = app.received(2).await?;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].envelope["event"]["channel_type"], "im");
+    assert_eq!(events[1].envelope["event"]["thread_ts"], root);
+    assert_eq!(events[1].envelope["event"]["parent_user_id"], "U0ADA");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_delivery_is_retried_with_its_reason() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    app.answer_with(&[500, 503]);
+    app.ada("D0ADA", "hello")?;
+    let tries = app.received(3).await?;
+    let nums: Vec<_> = tries.iter().map(|delivery| delivery.retry_num.as_deref()).collect();
+    assert_eq!(nums, [None, Some("1"), Some("2")]);
+    assert_eq!(tries[1].retry_reason.as_deref(), Some("http_error"));
+    assert_eq!(tries[0].envelope["event_id"], tries[2].envelope["event_id"]);
+    let statuses: Vec<_> = app.sim.deliveries().iter().map(|delivery| delivery.status).collect();
+    assert!(statuses.starts_with(&[Some(503), Some(500)]), "{statuses:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_answer_is_a_failed_connection() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let url = app.sim.base_url();
+    app.sim.set_events_url("http://127.0.0.1:1/slack/events");
+    app.ada("D0ADA", "hello")?;
+    let look = |world: &simulator::World| (world.deliveries().len() == 4).then(|| world.deliveries());
+    let deliveries = app.sim.wait_for(look, crate::app::PATIENCE).await?;
+    assert!(deliveries.iter().all(|delivery| delivery.status.is_none()), "{url}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_test_can_deliver_copies_and_bodies_of_its_own() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let message = PostMessage {
+        team: "T0ACME".into(),
+        channel: "D0GRACE".into(),
+        user: "U0GRACE".into(),
+        text: "hello".into(),
+        thread_ts: None,
+    };
+    app.sim.deliver_times(5, message)?;
+    let copies = app.received(5).await?;
+    assert!(copies.iter().all(|copy| copy.envelope["event_id"] == copies[0].envelope["event_id"]));
+    let status =
+        app.sim.deliver_raw(json!({"type": "url_verification", "challenge": "c"}).to_string()).await?;
+    assert_eq!(status, 200);
+    assert_eq!(app.received(6).await?[5].envelope["challenge"], "c");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_of_another_team_comes_by_slack_connect() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    app.sim.add_team("T0BETA", "Beta");
+    app.sim.post(PostMessage {
+        team: "T0ACME".into(),
+        channel: "general".into(),
+        user: "U0ADABETA".into(),
+        text: "hello".into(),
+        thread_ts: None,
+    })?;
+    let envelope = &app.received(1).await?[0].envelope;
+    assert_eq!(envelope["team_id"], "T0BETA");
+    assert_eq!(envelope["authorizations"][0]["team_id"], "T0ACME");
+    assert_eq!(envelope["is_ext_shared_channel"], true);
+    assert_eq!(envelope["event"]["user_team"], "T0BETA");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bots_own_messages_come_back_with_a_bot_id_and_no_subtype() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let posted =
+        app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "<@U0BOT0ACME>"})).await?;
+    let event = app.received(1).await?.remove(0).envelope["event"].clone();
+    assert_eq!(event["bot_id"], "B0BOT0ACME");
+    assert!(event.get("subtype").is_none() && event.get("client_msg_id").is_none());
+    app.call("chat.update", json!({"channel": "C0GENERAL", "ts": posted["ts"], "text": "new"})).await?;
+    let event = app.received(2).await?.remove(1).envelope["event"].clone();
+    assert_eq!(event["subtype"], "message_changed");
+    assert_eq!(event["message"]["text"], "new");
+    assert_eq!(event["previous_message"]["text"], "<@U0BOT0ACME>");
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The simulator against a small app that is played by the tests.
+
+mod app;
+mod conversations;
+mod deliveries;
+mod faults;
+mod install;
+mod messages;
+mod model;
+mod page;
+mod streams;

@@ -1,0 +1,91 @@
+//! `chat.*`: what is taken, and what is refused.
+
+use serde_json::json;
+
+use crate::app::App;
+
+#[tokio::test]
+async fn a_reply_lands_in_its_thread_and_clears_the_status() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let root = app.ada("D0ADA", "hello")?;
+    let place = json!({"channel_id": "D0ADA", "thread_ts": root, "status": "is thinking…"});
+    assert_eq!(app.call("assistant.threads.setStatus", place).await?["ok"], true);
+    assert_eq!(app.sim.status("T0ACME", "D0ADA", &root).as_deref(), Some("is thinking…"));
+    let metadata = json!({"event_type": "reply", "event_payload": {"n": 1}});
+    let args =
+        json!({"channel": "U0ADA", "thread_ts": root, "markdown_text": "**hi**", "metadata": metadata});
+    let posted = app.call("chat.postMessage", args).await?;
+    assert_eq!(posted["channel"], "D0ADA");
+    assert_eq!(app.sim.status("T0ACME", "D0ADA", &root), None);
+    let thread = app.sim.thread("T0ACME", "D0ADA", &root);
+    assert_eq!(thread.len(), 2);
+    assert_eq!(thread[1].text, "**hi**");
+    assert_eq!(thread[1].metadata, Some(metadata));
+    Ok(())
+}
+
+#[tokio::test]
+async fn posting_is_refused_as_slack_does() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let root = app.ada("general", "hello")?;
+    let long = "x".repeat(12_001);
+    let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(3001)}});
+    let divider = json!({"type": "divider"});
+    for (args, error) in [
+        (json!({"channel": "C0GENERAL"}), "no_text"),
+        (json!({"channel": "C0GENERAL", "text": " "}), "no_text"),
+        (json!({"text": "x"}), "invalid_arguments"),
+        (json!({"channel": "C404", "text": "x"}), "channel_not_found"),
+        (json!({"channel": "C0RANDOM", "text": "x"}), "not_in_channel"),
+        (json!({"channel": "C0GENERAL", "text": "x", "thread_ts": ""}), "invalid_thread_ts"),
+        (json!({"channel": "C0GENERAL", "text": "x", "thread_ts": "1.000001"}), "thread_not_found"),
+        (json!({"channel": "C0GENERAL", "markdown_text": long}), "msg_too_long"),
+        (json!({"channel": "C0GENERAL", "markdown_text": "x", "text": "x"}), "markdown_text_conflict"),
+        (json!({"channel": "C0GENERAL", "text": "x", "blocks": [block]}), "invalid_blocks"),
+        (json!({"channel": "C0GENERAL", "text": "x", "blocks": vec![divider; 51]}), "invalid_blocks"),
+        (json!({"channel": "C0GENERAL", "text": "x", "metadata": {"x": 1}}), "invalid_metadata_format"),
+    ] {
+        assert_eq!(app.refusal("chat.postMessage", args.clone()).await?, error, "{args}");
+    }
+    let mine =
+        app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "y".repeat(41_000)})).await?;
+    assert_eq!(mine["text"].as_str().map(str::len), Some(40_000));
+    for (args, error) in [
+        (json!({"channel": "C0GENERAL", "ts": root, "text": "x"}), "cant_update_message"),
+        (json!({"channel": "C0GENERAL", "ts": "1.000001", "text": "x"}), "message_not_found"),
+        (json!({"channel": "C0GENERAL", "ts": mine["ts"], "text": "x".repeat(4001)}), "msg_too_long"),
+    ] {
+        assert_eq!(app.refusal("chat.update", args.clone()).await?, error, "{args}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_ephemeral_message_is_in_no_history() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let args = json!({"channel": "C0GENERAL", "user": "U0GRACE", "text": "for you"});
+    assert_eq!(app.call("chat.postEphemeral", args).await?["ok"], true);
+    assert!(app.sim.messages("T0ACME", "general").is_empty());
+    let look = |world: &simulator::World| world.ephemerals("T0ACME", "general").pop();
+    let (to, message) = app.sim.wait_for(look, crate::app::PATIENCE).await?;
+    assert_eq!((to.as_str(), message.text.as_str()), ("U0GRACE", "for you"));
+    let args = json!({"channel": "D0ADA", "user": "U0GRACE", "text": "for you"});
+    assert_eq!(app.refusal("chat.postEphemeral", args).await?, "user_not_in_channel");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_can_be_deleted_and_reacted_to_once() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let theirs = app.ada("general", "hello")?;
+    let reaction = json!({"channel": "C0GENERAL", "timestamp": theirs, "name": "eyes"});
+    assert_eq!(app.call("reactions.add", reaction.clone()).await?["ok"], true);
+    assert_eq!(app.refusal("reactions.add", reaction).await?, "already_reacted");
+    let args = json!({"channel": "C0GENERAL", "ts": theirs});
+    assert_eq!(app.refusal("chat.delete", args).await?, "cant_delete_message");
+    let mine = app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x"})).await?;
+    let args = json!({"channel": "C0GENERAL", "ts": mine["ts"]});
+    assert_eq!(app.call("chat.delete", args).await?["ok"], true);
+    assert_eq!(app.sim.messages("T0ACME", "general").len(), 1);
+    Ok(())
+}
