@@ -121,7 +121,9 @@ fn watch(services: &mut [Service], interrupt: &Interrupt) -> Result<()> {
     while !interrupt.came() {
         for service in services.iter_mut() {
             if let Some(status) = service.exited()? {
-                bail!("{} ended ({status}). Its last lines:\n{}", service.name, service.last_lines(20));
+                let lines = service.last_lines(20);
+                let lines: Vec<_> = lines.lines().map(|line| log_line::render(&service.name, line)).collect();
+                bail!("{} ended ({status}). Its last lines:\n{}", service.name, lines.join("\n"));
             }
         }
         std::thread::sleep(Duration::from_millis(100));
