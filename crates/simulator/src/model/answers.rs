@@ -85,7 +85,7 @@ fn general(question: &str, before: Option<&str>) -> String {
     )
 }
 
-const GREETING: &str = "Hello! 👋 Good to see you. Ask me anything, or say `help` to see what I can do.";
+const GREETING: &str = "Hello! Good to see you. Ask me anything, or say `help` to see what I can do.";
 
 const HELP: &str = "Here is what you can try with me:\n\n\
 - **Ask a question** in a direct message, or mention me in a channel\n\

@@ -1,0 +1,105 @@
+// Where one types: Enter sends, Shift+Enter breaks the line, @ completes names.
+import { h } from "./dom.js";
+import { store } from "./store.js";
+
+/** Fills `place` with a composer. `ids` are the test ids of its field and button. */
+export function composer(place, ids, onSend) {
+  const listId = `${ids.field}-names`;
+  const field = h("textarea", {
+    rows: "1", "data-testid": ids.field, "aria-label": "Message", autocomplete: "off",
+    role: "combobox", "aria-controls": listId, "aria-expanded": "false", "aria-autocomplete": "list",
+    oninput: () => { fit(); complete(); },
+    onkeydown: press,
+    onblur: () => close(),
+  });
+  const button = h("button", { class: "primary", type: "submit", "data-testid": ids.button }, "Send");
+  const names = h("ul", { class: "completion", id: listId, role: "listbox", "aria-label": "People and apps", hidden: true });
+  const form = h("form", { onsubmit: (event) => { event.preventDefault(); submit(); } }, field, button);
+  place.replaceChildren(names, form);
+  let chosen = 0;
+
+  async function submit() {
+    const text = field.value.trim();
+    if (!text) return;
+    field.value = "";
+    close();
+    fit();
+    field.focus();
+    try {
+      await onSend(text);
+    } catch (error) {
+      field.value = text;
+      fit();
+      console.warn(error);
+    }
+  }
+
+  function press(event) {
+    if (event.isComposing) return;
+    const options = [...names.children];
+    if (!names.hidden && options.length > 0) {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step) {
+        event.preventDefault();
+        return choose((chosen + step + options.length) % options.length);
+      }
+      if (event.key === "Enter" || event.key === "Tab") {
+        event.preventDefault();
+        return insert(options[chosen].dataset.name);
+      }
+      if (event.key === "Escape") return close();
+    }
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      submit();
+    }
+  }
+
+  /** What stands between the last @ and the cursor, if a name could. */
+  const begun = () => /(?:^|\s)@(\w*)$/u.exec(field.value.slice(0, field.selectionStart))?.[1];
+
+  function complete() {
+    const start = begun();
+    const { team } = store;
+    const all = [...(team.bot ? [team.app] : []), ...team.people.map((person) => person.name)];
+    const fitting = start === undefined ? [] : all.filter((name) => name.toLowerCase().startsWith(start.toLowerCase()));
+    // A name that is already written out needs no completion.
+    if (fitting.length === 0 || (fitting.length === 1 && fitting[0] === start)) return close();
+    names.replaceChildren(...fitting.map((name, n) =>
+      h("li", { id: `${listId}-${n}`, role: "option", "data-name": name, onmousedown: (event) => { event.preventDefault(); insert(name); } }, `@${name}`)));
+    names.hidden = false;
+    field.setAttribute("aria-expanded", "true");
+    choose(0);
+  }
+
+  function choose(n) {
+    chosen = n;
+    [...names.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === n)));
+    field.setAttribute("aria-activedescendant", `${listId}-${n}`);
+  }
+
+  function insert(name) {
+    const end = field.selectionStart;
+    const start = end - begun().length;
+    field.setRangeText(`${name} `, start, end, "end");
+    close();
+    fit();
+  }
+
+  function close() {
+    names.hidden = true;
+    field.setAttribute("aria-expanded", "false");
+    field.removeAttribute("aria-activedescendant");
+  }
+
+  function fit() {
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
+  }
+
+  return {
+    focus: () => field.focus(),
+    hint: (text) => { field.placeholder = text; },
+    enable: (enabled) => { field.disabled = button.disabled = !enabled; },
+  };
+}
