@@ -24,7 +24,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Whether a commit waits for the disk. Only tests may do without.
     pub fsync: bool,
-    /// Whether it starts empty, whatever the folder held.
+    /// Whether it starts empty, whatever the folder held, and leaves nothing when it is dropped.
     pub fresh: bool,
 }
 
@@ -32,7 +32,9 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Cluster {
     programs: Programs,
+    data: PathBuf,
     log: PathBuf,
+    fresh: bool,
     port: u16,
     server: Child,
 }
@@ -50,7 +52,7 @@ impl Cluster {
         }
         let port = free_port()?;
         let server = server::serve(&programs, user, &data, &log, port, options.fsync)?;
-        let mut cluster = Self { programs, log, port, server };
+        let mut cluster = Self { programs, data, log, fresh: options.fresh, port, server };
         cluster.wait_until_it_accepts()?;
         cluster.ensure_role()?;
         Ok(cluster)
@@ -159,7 +161,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = self.stop();
+        if self.stop().is_ok() && self.fresh {
+            let _ = fs::remove_dir_all(&self.data);
+            let _ = fs::remove_file(&self.log);
+        }
     }
 }
 

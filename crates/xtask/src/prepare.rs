@@ -48,10 +48,9 @@ fn describe_queries() -> Result<PathBuf> {
     }
     fs::create_dir_all(&answers)?;
     let cluster = step("starting Postgres", || {
-        Cluster::start(&folder.join("postgres"), cluster::Options { fsync: false, fresh: false })
+        Cluster::start(&folder.join("postgres"), cluster::Options { fsync: false, fresh: true })
     })?;
     step("applying the migrations", || {
-        cluster.drop_database(DATABASE)?;
         cluster.create_database(DATABASE)?;
         migrate(&cluster, DATABASE)
     })?;
