@@ -9,8 +9,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Router, routing::get};
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
+use crate::document::{check_redirect, document, escape, hidden, refusal, send_back};
 use crate::shared::Shared;
 use crate::world::{Grant, World};
 
@@ -100,37 +101,18 @@ impl Ask {
         if let Some(unknown) = scopes.iter().find(|scope| meaning(scope).is_none()) {
             return Err(format!("Invalid scope parameter: “{unknown}” is no bot scope."));
         }
-        let redirect = Url::parse(&self.redirect_uri).map_err(|_| self.bad_redirect("is no address"))?;
-        let loopback = match redirect.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if redirect.scheme() != "https" && !(redirect.scheme() == "http" && loopback) {
-            return Err(self.bad_redirect("must be https, except on loopback"));
-        }
+        check_redirect(&self.redirect_uri)?;
         let first = world.teams.keys().next().cloned().unwrap_or_default();
         let team = self.team.clone().filter(|team| !team.is_empty()).unwrap_or(first);
         let user = world.admin_of(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
         Ok(Grant { team, user, scopes, redirect_uri: self.redirect_uri.clone() })
     }
 
-    fn bad_redirect(&self, why: &str) -> String {
-        format!("Invalid redirect_uri parameter: “{}” {why}.", self.redirect_uri)
-    }
-
     fn decide(&self, world: &mut World, allow: bool) -> Result<String, String> {
         let grant = self.check(world)?;
-        let mut back = Url::parse(&self.redirect_uri).map_err(|error| error.to_string())?;
-        if allow {
-            let code = world.issue_code(grant);
-            back.query_pairs_mut().append_pair("code", &code);
-        } else {
-            back.query_pairs_mut().append_pair("error", "access_denied");
-        }
-        back.query_pairs_mut().append_pair("state", self.state.as_deref().unwrap_or_default());
-        Ok(back.into())
+        let answer =
+            if allow { ("code", world.issue_code(grant)) } else { ("error", "access_denied".into()) };
+        send_back(&self.redirect_uri, answer, self.state.as_deref())
     }
 }
 
@@ -149,15 +131,13 @@ fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
             format!("<li>{}<code>{}</code></li>", escape(meaning), escape(scope))
         })
         .collect();
-    let hidden: String = [
-        ("client_id", ask.client_id.as_str()),
-        ("scope", ask.scope.as_str()),
-        ("redirect_uri", ask.redirect_uri.as_str()),
+    let hidden = hidden(&[
+        ("client_id", &ask.client_id),
+        ("scope", &ask.scope),
+        ("redirect_uri", &ask.redirect_uri),
         ("state", ask.state.as_deref().unwrap_or_default()),
-        ("team", grant.team.as_str()),
-    ]
-    .map(|(name, value)| format!(r#"<input type="hidden" name="{name}" value="{}">"#, escape(value)))
-    .concat();
+        ("team", &grant.team),
+    ]);
     document(&format!(
         r#"<h1>{app} would like to join <b>{team}</b></h1>
 <p>It will be able to:</p><ul>{scopes}</ul>
@@ -165,25 +145,4 @@ fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
 <button name="decision" value="cancel" data-testid="cancel">Cancel</button>
 <button class="primary" name="decision" value="allow" data-testid="allow">Allow</button></form>"#
     ))
-}
-
-fn refusal(why: &str) -> String {
-    document(&format!(
-        "<h1>This app cannot be installed</h1><p>{}</p><p><a href=\"/\">To the workspace</a></p>",
-        escape(why)
-    ))
-}
-
-fn document(body: &str) -> String {
-    format!(
-        r#"<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Install an app – Slack simulator</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<link rel="icon" href="/assets/favicon.svg"><link rel="stylesheet" href="/assets/base.css">
-<link rel="stylesheet" href="/assets/consent.css"></head>
-<body class="consent"><main>{body}</main><p class="mark">Slack simulator – not Slack</p></body></html>"#
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -3,10 +3,12 @@
 
 mod consent;
 mod delivery;
+mod document;
 mod model;
 mod page;
 mod settings;
 mod shared;
+mod sign_in;
 mod simulator;
 mod web_api;
 mod world;

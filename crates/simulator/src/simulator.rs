@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::shared::Shared;
 use crate::web_api::Fault;
 use crate::world::{Call, Delivery, Effect, Grant, Installation, Message, Person, PostMessage, World};
-use crate::{consent, delivery, model, page, settings::Settings, web_api};
+use crate::{consent, delivery, model, page, settings::Settings, sign_in, web_api};
 
 /// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
 #[derive(Clone)]
@@ -43,6 +43,7 @@ impl Simulator {
         let routes = Router::new()
             .merge(page::routes())
             .merge(consent::routes())
+            .merge(sign_in::routes())
             .merge(web_api::routes())
             .merge(model::routes())
             .with_state(shared.clone());
@@ -142,6 +143,12 @@ impl Simulator {
         self.with(|world| consent::decide(world, authorize_url, false))
     }
 
+    /// Answers a "Sign in with Slack" page as this person, or with Cancel for None: the address the browser is sent
+    /// to.
+    pub fn sign_in(&self, authorize_url: &str, user: Option<&str>) -> anyhow::Result<String> {
+        self.with(|world| sign_in::decide(world, authorize_url, user))
+    }
+
     /// Posts as a person and delivers the events that Slack would; the message's `ts`.
     pub fn post(&self, message: PostMessage) -> anyhow::Result<String> {
         self.deliver_times(1, message)
@@ -187,12 +194,12 @@ impl Simulator {
         self.with(|world| world.status(team, channel, thread_ts))
     }
 
-    /// The last few thousand Web API calls, oldest first.
+    /// The last 20,000 Web API calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.with(|world| world.calls())
     }
 
-    /// The last few thousand attempts to deliver an event, oldest first.
+    /// The last 20,000 attempts to deliver an event, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.with(|world| world.deliveries())
     }
@@ -239,7 +246,7 @@ impl Simulator {
         });
     }
 
-    /// The last few thousand requests to the model, oldest first.
+    /// The last 20,000 requests to the model, oldest first.
     pub fn model_requests(&self) -> Vec<Value> {
         self.with(|world| world.model_requests())
     }

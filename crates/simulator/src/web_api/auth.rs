@@ -70,7 +70,7 @@ pub(crate) fn uninstall(call: &mut Invocation<'_>) -> Answer {
 
 impl Invocation<'_> {
     /// The app's own credentials, by HTTP Basic or as arguments.
-    fn check_client(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_client(&self) -> Result<(), Refusal> {
         let argument = |name| self.args.text(name).unwrap_or_default().to_owned();
         let (id, secret) =
             self.basic.clone().unwrap_or_else(|| (argument("client_id"), argument("client_secret")));

@@ -85,7 +85,7 @@ fn run(
         (Some(method), None) => invocation.run(method, token.as_deref()),
     };
     let Invocation { world, mut args, team, .. } = invocation;
-    for secret in ["client_secret", "code", "refresh_token"] {
+    for secret in ["client_secret", "code", "code_verifier", "refresh_token"] {
         args.take(secret);
     }
     log(world, name, Some(team), &answer, args.into_value());

@@ -2,7 +2,7 @@
 
 use super::dispatch::Invocation;
 use super::limits::Tier;
-use super::{Answer, agents, auth, chat, conversations, people, streams};
+use super::{Answer, agents, auth, chat, conversations, openid, people, streams};
 
 /// A method of the Web API.
 pub(crate) struct Method {
@@ -38,7 +38,7 @@ const fn read(
     Method { name, tier, scopes, json: false, run }
 }
 
-static METHODS: [Method; 25] = [
+static METHODS: [Method; 26] = [
     write("agents.sessions.rename", Tier::Three, WRITE, agents::rename),
     write("agents.sessions.setStatus", Tier::Three, WRITE, agents::set_state),
     write("assistant.threads.setStatus", Tier::Free, &["assistant:write", "chat:write"], agents::set_status),
@@ -64,6 +64,7 @@ static METHODS: [Method; 25] = [
     // Without a bot token: the client's credentials are in the arguments.
     read("apps.uninstall", Tier::Free, &[], auth::uninstall),
     read("oauth.v2.access", Tier::Free, &[], auth::access),
+    read("openid.connect.token", Tier::Free, &[], openid::token),
     write("api.test", Tier::Free, &[], |_| Ok(serde_json::json!({}))),
 ];
 
@@ -75,6 +76,6 @@ impl Method {
 
     /// Whether it is called with a bot token.
     pub(crate) fn needs_token(&self) -> bool {
-        !matches!(self.name, "oauth.v2.access" | "api.test")
+        !matches!(self.name, "oauth.v2.access" | "openid.connect.token" | "api.test")
     }
 }

@@ -11,6 +11,7 @@ mod dispatch;
 mod faults;
 mod limits;
 mod methods;
+mod openid;
 mod people;
 mod refusal;
 mod streams;

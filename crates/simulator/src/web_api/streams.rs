@@ -30,8 +30,8 @@ pub(crate) fn start(call: &mut Invocation<'_>) -> Answer {
 pub(crate) fn append(call: &mut Invocation<'_>) -> Answer {
     let (channel, ts) = call.stream()?;
     let text = content::streamed(&call.args)?;
-    if text.is_empty() && call.args.text("chunks").is_none() {
-        call.args.json("chunks", "invalid_chunks")?.ok_or("no_text")?;
+    if text.is_empty() && call.args.json("chunks", "invalid_chunks")?.is_none() {
+        return Err("no_text".into());
     }
     let team = call.team.clone();
     call.world.append_stream(&team, &channel, &ts, &text);

@@ -77,17 +77,17 @@ impl World {
         self.teams.get(team)?.homes.get(user).cloned()
     }
 
-    /// The last few thousand Web API calls, oldest first.
+    /// The last 20,000 Web API calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.iter().cloned().collect()
     }
 
-    /// The last few thousand attempts to deliver an event, oldest first.
+    /// The last 20,000 attempts to deliver an event, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.deliveries.iter().cloned().collect()
     }
 
-    /// The last few thousand requests to the model, oldest first.
+    /// The last 20,000 requests to the model, oldest first.
     pub fn model_requests(&self) -> Vec<Value> {
         self.model_requests.iter().cloned().collect()
     }

@@ -5,11 +5,13 @@ mod install;
 mod look;
 mod message;
 mod post;
+mod sign_in;
 mod stream;
 mod team;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,14 +21,15 @@ pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
 pub use post::PostMessage;
+pub(crate) use sign_in::{IdKey, SignIn};
 pub(crate) use team::{APP_ID, Channel, Session, Team};
 pub use team::{Installation, Person};
 
 use crate::settings::Settings;
 use crate::web_api::{Fault, Limits};
 
-/// How many calls, deliveries and model requests are remembered, newest last.
-const REMEMBERED: usize = 5_000;
+/// How many calls, deliveries and model requests are remembered.
+const REMEMBERED: usize = 20_000;
 
 /// The state of the simulated Slack; looked at through [`crate::Simulator::wait_for`].
 pub struct World {
@@ -35,6 +38,9 @@ pub struct World {
     /// Each bot token ever given out, with its team, and why it no longer works.
     pub(crate) tokens: HashMap<String, (String, Option<&'static str>)>,
     pub(crate) codes: HashMap<String, Code>,
+    /// Sign-ins by their code, with when it was given out.
+    pub(crate) sign_ins: HashMap<String, (SignIn, Instant)>,
+    id_key: Option<Arc<IdKey>>,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) limits: Limits,
     pub(crate) model_override: Option<String>,
@@ -82,6 +88,8 @@ impl World {
             teams: BTreeMap::new(),
             tokens: HashMap::new(),
             codes: HashMap::new(),
+            sign_ins: HashMap::new(),
+            id_key: None,
             faults: HashMap::new(),
             limits: Limits::default(),
             model_override: None,

@@ -8,4 +8,5 @@ mod install;
 mod messages;
 mod model;
 mod page;
+mod sign_in;
 mod streams;

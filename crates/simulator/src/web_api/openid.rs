@@ -1,0 +1,64 @@
+//! `openid.connect.token`: who signed in (<https://docs.slack.dev/authentication/sign-in-with-slack>).
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Answer;
+use super::dispatch::Invocation;
+use crate::world::SignIn;
+
+/// Who Slack says it is, wherever it is reached.
+const ISSUER: &str = "https://slack.com";
+/// Seconds that an id token is good for.
+const LIFETIME: i64 = 300;
+
+/// <https://docs.slack.dev/reference/methods/openid.connect.token>
+pub(crate) fn token(call: &mut Invocation<'_>) -> Answer {
+    call.check_client()?;
+    if call.args.text("grant_type").unwrap_or("authorization_code") != "authorization_code" {
+        return Err("invalid_grant_type".into());
+    }
+    let code = call.args.text("code").unwrap_or_default().to_owned();
+    let sign_in = call.world.take_sign_in(&code).ok_or("invalid_code")?;
+    if call.args.text("redirect_uri").unwrap_or_default() != sign_in.redirect_uri {
+        return Err("bad_redirect_uri".into());
+    }
+    if let Some(challenge) = &sign_in.challenge {
+        let verifier = call.args.text("code_verifier").unwrap_or_default();
+        if URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes())) != *challenge {
+            return Err("invalid_code_verifier".into());
+        }
+    }
+    let access_token = format!("xoxp-1000000001-{}", Uuid::new_v4().simple());
+    let claims = call.claims(&sign_in, &access_token);
+    let key = call.world.id_key().map_err(|_| "internal_error")?;
+    let id_token = key.sign(&claims).map_err(|_| "internal_error")?;
+    Ok(json!({"access_token": access_token, "token_type": "Bearer", "id_token": id_token}))
+}
+
+impl Invocation<'_> {
+    fn claims(&self, sign_in: &SignIn, access_token: &str) -> Value {
+        let team = self.world.teams.get(&sign_in.team);
+        let name = team.and_then(|team| team.person(&sign_in.user)).map(|person| person.name.clone());
+        let hash = digest(&SHA256, access_token.as_bytes());
+        let now = Utc::now().timestamp();
+        let email = format!("{}@example.com", name.as_deref().unwrap_or_default().to_lowercase());
+        let mut claims = json!({
+            "iss": ISSUER, "aud": self.world.settings.client_id, "sub": sign_in.user,
+            "iat": now, "auth_time": now, "exp": now + LIFETIME,
+            "at_hash": URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]),
+            "https://slack.com/team_id": sign_in.team, "https://slack.com/user_id": sign_in.user,
+            "https://slack.com/team_name": team.map(|team| &team.name),
+            "email": email, "email_verified": true, "date_email_verified": now, "locale": "en-GB",
+            "name": name, "given_name": name, "family_name": "",
+        });
+        if let Some(nonce) = &sign_in.nonce {
+            claims["nonce"] = json!(nonce);
+        }
+        claims
+    }
+}
