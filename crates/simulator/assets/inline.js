@@ -10,6 +10,7 @@ const MARKDOWN = [
   CODE, ANGLE,
   "(?<link>!?\\[[^\\]\\n]*\\]\\([^()\\s]+(?:\\([^()\\s]*\\)[^()\\s]*)*\\))",
   BARE,
+  `(?<both>${edge("\\*\\*\\*")})`,
   `(?<bold>${edge("\\*\\*")}|\\b${edge("__")}\\b)`,
   `(?<italic>${edge("\\*")}(?!\\*)|(?<![\\w])${edge("_")}(?![\\w]))`,
   `(?<strike>${edge("~~")})`,
@@ -40,7 +41,7 @@ export function inline(text, context) {
 }
 
 function element(match, context) {
-  const { code, angle, link, bare, bold, italic } = match.groups;
+  const { code, angle, link, bare, both, bold, italic } = match.groups;
   const whole = match[0];
   const inside = (marks) => inline(whole.slice(marks, -marks), context);
   if (code) return h("code", {}, decode(code.slice(1, -1)));
@@ -50,6 +51,7 @@ function element(match, context) {
     return anchor(decode(url), inline(label || url, context), whole);
   }
   if (bare) return anchor(decode(bare), [decode(bare)], whole);
+  if (both) return h("strong", {}, h("em", {}, ...inside(3)));
   if (bold) return h("strong", {}, ...inside(context.markdown ? 2 : 1));
   if (italic) return h("em", {}, ...inside(1));
   return h("s", {}, ...inside(context.markdown ? 2 : 1));

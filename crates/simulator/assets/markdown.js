@@ -78,6 +78,8 @@ function list(lines, n, context) {
     if (item[1].length < indent.length) break;
     const deeper = (line) => line.trim() !== "" && /^\s*/.exec(line)[0].length > indent.length + 1;
     let end = upTo(lines, n + 1, deeper);
+    // A paragraph of its own inside the item.
+    while (lines[end]?.trim() === "" && deeper(lines[end + 1] ?? "")) end = upTo(lines, end + 1, deeper);
     const inside = lines.slice(n + 1, end).map((line) => line.slice(indent.length + 2));
     items.push(h("li", {}, ...inline(item[3], context), ...blocks(inside, context)));
     // A blank line between two items does not end the list.

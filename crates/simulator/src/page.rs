@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{Stream, StreamExt};
@@ -29,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/", get(async || asset(Path("index.html".to_owned())).await))
         .route("/assets/{*path}", get(asset))
+        // Where Slack opens an app's conversation; here that is the page itself.
+        .route("/app_redirect", get(async || Redirect::to("/")))
         .route("/page/team", get(team))
         .route("/page/messages", get(messages))
         .route("/page/changes", get(changes))
@@ -191,8 +193,11 @@ async fn stop(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> St
     let root = place.thread_ts.unwrap_or_default();
     shared.with(|world| {
         let thread = world.thread(&place.team, &place.channel, &root);
-        let streaming: Vec<String> =
-            thread.into_iter().filter(|message| message.streaming).map(|message| message.ts).collect();
+        let streaming: Vec<String> = thread
+            .into_iter()
+            .filter(|message| message.streaming)
+            .map(|message| message.ts.clone())
+            .collect();
         let event = json!({
             "type": "agent_session_stopped", "channel": place.channel, "thread_ts": root, "user": place.user,
             "streaming_message_ts": streaming, "event_ts": world.next_ts(),

@@ -194,14 +194,19 @@ impl Simulator {
         self.with(|world| world.status(team, channel, thread_ts))
     }
 
+    /// What only one person was shown (`chat.postEphemeral`): that person and the message.
+    pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
+        self.with(|world| world.ephemerals(team, channel).to_vec())
+    }
+
     /// The last 20,000 Web API calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
-        self.with(|world| world.calls())
+        self.with(|world| world.calls().iter().cloned().collect())
     }
 
     /// The last 20,000 attempts to deliver an event, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.with(|world| world.deliveries())
+        self.with(|world| world.deliveries().iter().cloned().collect())
     }
 
     /// Waits until `look` finds something. It looks after every change, so it should be quick.
@@ -248,6 +253,6 @@ impl Simulator {
 
     /// The last 20,000 requests to the model, oldest first.
     pub fn model_requests(&self) -> Vec<Value> {
-        self.with(|world| world.model_requests())
+        self.with(|world| world.model_requests().iter().cloned().collect())
     }
 }

@@ -1,5 +1,6 @@
 //! Looking at the world: what tests and benchmarks ask.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -49,13 +50,14 @@ impl World {
     /// A root and its replies, oldest first.
     pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<Message> {
         let channel = self.teams.get(team).and_then(|team| team.find_channel(channel));
-        channel.map(|channel| channel.thread(thread_ts).into_iter().cloned().collect()).unwrap_or_default()
+        let thread = channel.map(|channel| channel.thread(thread_ts)).unwrap_or_default();
+        thread.into_iter().cloned().collect()
     }
 
     /// What only one person was shown (`chat.postEphemeral`): that person and the message.
-    pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
+    pub fn ephemerals(&self, team: &str, channel: &str) -> &[(String, Message)] {
         let channel = self.teams.get(team).and_then(|team| team.find_channel(channel));
-        channel.map(|channel| channel.ephemerals.clone()).unwrap_or_default()
+        channel.map(|channel| channel.ephemerals.as_slice()).unwrap_or_default()
     }
 
     /// The status shown in a thread now: the assistant's text, or `processing`.
@@ -78,18 +80,18 @@ impl World {
     }
 
     /// The last 20,000 Web API calls, oldest first.
-    pub fn calls(&self) -> Vec<Call> {
-        self.calls.iter().cloned().collect()
+    pub fn calls(&self) -> &VecDeque<Call> {
+        &self.calls
     }
 
     /// The last 20,000 attempts to deliver an event, oldest first.
-    pub fn deliveries(&self) -> Vec<Delivery> {
-        self.deliveries.iter().cloned().collect()
+    pub fn deliveries(&self) -> &VecDeque<Delivery> {
+        &self.deliveries
     }
 
     /// The last 20,000 requests to the model, oldest first.
-    pub fn model_requests(&self) -> Vec<Value> {
-        self.model_requests.iter().cloned().collect()
+    pub fn model_requests(&self) -> &VecDeque<Value> {
+        &self.model_requests
     }
 
     pub(crate) fn log_call(&mut self, call: Call) {

@@ -70,7 +70,7 @@ async fn no_answer_is_a_failed_connection() -> anyhow::Result<()> {
     let url = app.sim.base_url();
     app.sim.set_events_url("http://127.0.0.1:1/slack/events");
     app.ada("D0ADA", "hello")?;
-    let look = |world: &simulator::World| (world.deliveries().len() == 4).then(|| world.deliveries());
+    let look = |world: &simulator::World| (world.deliveries().len() == 4).then(|| world.deliveries().clone());
     let deliveries = app.sim.wait_for(look, crate::app::PATIENCE).await?;
     assert!(deliveries.iter().all(|delivery| delivery.status.is_none()), "{url}");
     Ok(())
@@ -128,5 +128,19 @@ async fn the_bots_own_messages_come_back_with_a_bot_id_and_no_subtype() -> anyho
     assert_eq!(event["subtype"], "message_changed");
     assert_eq!(event["message"]["text"], "new");
     assert_eq!(event["previous_message"]["text"], "<@U0BOT0ACME>");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_thousand_events_are_delivered_at_once() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let started = std::time::Instant::now();
+    for n in 0..1000 {
+        app.ada("D0ADA", &format!("{n}"))?;
+    }
+    let look = |world: &simulator::World| (world.deliveries().len() >= 1000).then_some(());
+    app.sim.wait_for(look, crate::app::PATIENCE).await?;
+    assert!(app.sim.deliveries().iter().all(|delivery| delivery.status == Some(200)));
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     Ok(())
 }

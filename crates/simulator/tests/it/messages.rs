@@ -66,9 +66,8 @@ async fn an_ephemeral_message_is_in_no_history() -> anyhow::Result<()> {
     let args = json!({"channel": "C0GENERAL", "user": "U0GRACE", "text": "for you"});
     assert_eq!(app.call("chat.postEphemeral", args).await?["ok"], true);
     assert!(app.sim.messages("T0ACME", "general").is_empty());
-    let look = |world: &simulator::World| world.ephemerals("T0ACME", "general").pop();
-    let (to, message) = app.sim.wait_for(look, crate::app::PATIENCE).await?;
-    assert_eq!((to.as_str(), message.text.as_str()), ("U0GRACE", "for you"));
+    let shown = app.sim.ephemerals("T0ACME", "general");
+    assert_eq!((shown[0].0.as_str(), shown[0].1.text.as_str()), ("U0GRACE", "for you"));
     let args = json!({"channel": "D0ADA", "user": "U0GRACE", "text": "for you"});
     assert_eq!(app.refusal("chat.postEphemeral", args).await?, "user_not_in_channel");
     Ok(())
