@@ -1,0 +1,158 @@
+//! A headless Chromium, driven by ChromeDriver, that remembers what went to its console.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::{Capabilities, Locator, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
+use xtask::cluster::free_port;
+use xtask::service::{Service, Start};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Without background traffic: there is no network where tests run.
+const ARGUMENTS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+];
+
+pub(crate) struct Chromium {
+    pub(crate) client: Client,
+    _driver: Service,
+}
+
+/// A page's size and colours.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    pub(crate) name: &'static str,
+    pub(crate) width: u32,
+    pub(crate) dark: bool,
+}
+
+pub(crate) const VIEWS: [View; 4] = [
+    View { name: "wide-light", width: 1280, dark: false },
+    View { name: "wide-dark", width: 1280, dark: true },
+    View { name: "narrow-light", width: 390, dark: false },
+    View { name: "narrow-dark", width: 390, dark: true },
+];
+
+/// A command of ChromeDriver's own.
+#[derive(Debug)]
+struct Own {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Own {
+    fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
+        base_url.join(&format!("session/{}/{}", session_id.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}
+
+impl Chromium {
+    pub(crate) async fn start() -> Self {
+        let port = free_port().expect("a port");
+        let start = Start {
+            name: "chromedriver",
+            program: Path::new("/usr/bin/chromedriver"),
+            arguments: vec![format!("--port={port}")],
+            variables: [].into(),
+            port,
+            show: Arc::new(|_| ()),
+        };
+        let driver = Service::start(start).expect("it starts");
+        let wishes = json!({
+            "goog:chromeOptions": { "args": ARGUMENTS },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let wishes: Capabilities = serde_json::from_value(wishes).expect("an object");
+        let client = connect(wishes, &driver).await;
+        Self { client, _driver: driver }
+    }
+
+    /// The element that a test knows by this name, once it is there and can be seen.
+    pub(crate) async fn find(&self, test_id: &str) -> fantoccini::elements::Element {
+        self.find_css(&format!("[data-testid={test_id}]")).await
+    }
+
+    pub(crate) async fn find_css(&self, css: &str) -> fantoccini::elements::Element {
+        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
+        found.unwrap_or_else(|error| panic!("no {css}: {error}"))
+    }
+
+    pub(crate) async fn click(&self, test_id: &str) {
+        self.find(test_id).await.click().await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+    }
+
+    pub(crate) async fn write(&self, test_id: &str, text: &str) {
+        self.find(test_id).await.send_keys(text).await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+    }
+
+    pub(crate) async fn view(&self, view: View) {
+        let height = if view.width < 700 { 844 } else { 800 };
+        let metrics =
+            json!({ "width": view.width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let scheme = if view.dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// Pictures of the page in every view, for people to look at: `target/screenshots/<page>-<view>.png`.
+    pub(crate) async fn picture(&self, page: &str) {
+        let folder = xtask::workspace::target().join("screenshots");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for view in VIEWS {
+            self.view(view).await;
+            let width = self.client.execute("return document.documentElement.scrollWidth", vec![]).await;
+            let width = width.expect("a width").as_u64().expect("a number");
+            assert!(width <= view.width.into(), "{page} is {width} wide in {}", view.name);
+            let picture = self.client.screenshot().await.expect("a picture");
+            std::fs::write(folder.join(format!("{page}-{}.png", view.name)), picture).expect("it is written");
+        }
+        self.view(VIEWS[0]).await;
+    }
+
+    /// What went to the console and is an error.
+    pub(crate) async fn console_errors(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(Own { path: "se/log", body: json!({ "type": "browser" }) }).await;
+        let entries = log.expect("the console's log");
+        let entries = entries.as_array().expect("entries").iter();
+        entries.filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.client.issue_cmd(Own { path: "goog/cdp/execute", body }).await.expect("DevTools takes it");
+    }
+}
+
+/// ChromeDriver takes a moment until it listens.
+async fn connect(wishes: Capabilities, driver: &Service) -> Client {
+    let begun = Instant::now();
+    loop {
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        match builder.capabilities(wishes.clone()).connect(&driver.url()).await {
+            Ok(client) => return client,
+            Err(error) => {
+                assert!(begun.elapsed() < PATIENCE, "no session: {error}\n{}", driver.last_lines(20));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

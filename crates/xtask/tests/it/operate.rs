@@ -1,0 +1,116 @@
+//! What an operator meets: settings, migrations, health.
+
+use std::process::Command;
+
+use serde_json::Value;
+use xtask::service::{self, Variables};
+use xtask::settings::{Ports, Secrets, Settings};
+
+use crate::ground::{Database, binaries};
+use crate::test_app::TestApp;
+
+fn settings(database: &Database) -> Settings {
+    let secrets = Secrets::random().expect("random bytes");
+    Settings::simulated(Ports::free().expect("ports"), database.url.clone(), secrets)
+}
+
+/// Runs a binary that is expected to stop by itself; its exit code and what it wrote to stderr.
+fn run(name: &str, arguments: &[&str], variables: &Variables) -> (Option<i32>, String) {
+    let mut command = Command::new(binaries().path(name).expect("it is built"));
+    command.args(arguments).env_clear().envs(variables).current_dir("/");
+    let output = command.output().expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn every_wrong_variable_is_told_at_once_with_an_example() {
+    let variables =
+        [("API_PORT", "eighty"), ("ENCRYPTION_KEYS", "k1:short"), ("SLACK_BASE_URL", "slack.com")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let (code, told) = run("api", &[], &variables);
+    assert_eq!(code, Some(1));
+    for name in [
+        "API_PORT",
+        "ENCRYPTION_KEYS",
+        "SLACK_BASE_URL",
+        "DATABASE_URL",
+        "SLACK_SIGNING_SECRET",
+        "OPENAI_API_KEY",
+    ] {
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(name)).collect();
+        assert!(lines.len() == 1 && lines[0].contains("for example"), "{name}: {told}");
+    }
+    assert!(!told.contains("short"), "a secret is never shown: {told}");
+    let (code, told) = run("web", &[], &Variables::new());
+    assert_eq!(code, Some(1));
+    assert!(told.contains("SLACK_REDIRECT_URI is not set"), "{told}");
+}
+
+#[test]
+fn a_binary_with_a_schema_behind_it_names_the_command_that_helps() {
+    let database = Database::create();
+    let settings = settings(&database);
+    for (name, variables) in [("api", settings.api()), ("web", settings.web())] {
+        let (code, told) = run(name, &[], &variables);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("web migrate"), "{told}");
+    }
+    let migrate = || {
+        service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web()).expect("it runs")
+    };
+    assert!(migrate().contains("migrations were applied"));
+    assert_eq!(migrate().trim(), "The schema is up to date.");
+}
+
+#[test]
+fn the_manifest_names_what_the_code_uses() {
+    let variables: Variables =
+        [("SLACK_REDIRECT_URI".to_owned(), "https://bot.example.com/slack/oauth/callback".to_owned())].into();
+    let printed =
+        service::run(binaries().path("web").expect("web"), &["manifest"], &variables).expect("it runs");
+    let manifest: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(
+        manifest["settings"]["event_subscriptions"]["request_url"],
+        "https://bot.example.com/slack/events"
+    );
+    assert_eq!(manifest["oauth_config"]["scopes"]["bot"], serde_json::json!(slack::BOT_SCOPES));
+    assert_eq!(
+        manifest["settings"]["event_subscriptions"]["bot_events"],
+        serde_json::json!(slack::BOT_EVENTS)
+    );
+    assert!(manifest["features"]["agent_view"]["agent_description"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_what_is_wrong() {
+    let app = TestApp::start().await;
+    for service in [&app.web, &app.apis[0]] {
+        let get = |path: &str| app.http.get(format!("{}{path}", service.url())).send();
+        let health: Value = get("/health").await.expect("an answer").json().await.expect("JSON");
+        assert_eq!(
+            (health["status"].as_str(), health["service"].as_str()),
+            (Some("ok"), Some(service.name.as_str()))
+        );
+        let ready = get("/health/ready").await.expect("an answer");
+        assert_eq!(ready.status(), 200);
+        let ready: Value = ready.json().await.expect("JSON");
+        assert_eq!(ready["checks"]["database"], "ok");
+        assert!(
+            get("/metrics")
+                .await
+                .expect("an answer")
+                .text()
+                .await
+                .expect("text")
+                .contains("enablebot_http_requests_total")
+        );
+    }
+    app.database.ask("delete from _sqlx_migrations where version = 8");
+    for service in [&app.web, &app.apis[0]] {
+        let ready = app.http.get(format!("{}/health/ready", service.url())).send().await.expect("an answer");
+        assert_eq!(ready.status(), 503);
+        let ready: Value = ready.json().await.expect("JSON");
+        assert_eq!(ready["status"], "not_ready");
+        assert!(ready["checks"]["schema"].as_str().expect("text").contains("web migrate"));
+    }
+}

@@ -1,0 +1,220 @@
+//! EnableBot as its users have it: both services as processes, and the simulated Slack in the test's own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use simulator::{Message, PostMessage, Simulator};
+use xtask::service::{self, Service, Start, Variables};
+use xtask::settings::{Ports, Secrets, Settings};
+
+use crate::ground::{Database, binaries};
+
+/// The workspace, and the person who installs.
+pub(crate) const TEAM: &str = "T0ACME";
+pub(crate) const ADA: &str = "U0ADA";
+pub(crate) const GRACE: &str = "U0GRACE";
+
+/// Longer than anything here takes; a test that waits for so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// EnableBot on a database of its own. At its end the queue must be empty.
+pub(crate) struct TestApp {
+    pub(crate) simulator: Simulator,
+    pub(crate) web: Service,
+    /// The replicas of `api`, the first of them on `settings.ports.api`.
+    pub(crate) apis: Vec<Service>,
+    pub(crate) settings: Settings,
+    pub(crate) http: reqwest::Client,
+    pub(crate) database: Database,
+}
+
+impl TestApp {
+    /// One replica, nothing installed.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}, &[]).await
+    }
+
+    /// One replica, installed, with the welcome message posted.
+    pub(crate) async fn installed() -> Self {
+        let app = Self::start().await;
+        app.install().await;
+        app
+    }
+
+    /// `api` gets the variables of `own` besides.
+    pub(crate) async fn start_with(
+        simulated: impl FnOnce(&mut simulator::Settings),
+        own: &[(&str, &str)],
+    ) -> Self {
+        let ports = Ports::free().expect("free ports");
+        let database = Database::create();
+        let secrets = Secrets::random().expect("random bytes");
+        let settings = Settings::simulated(ports, database.url.clone(), secrets);
+        let mut simulated_settings = simulator::Settings {
+            port: ports.simulator,
+            events_url: format!("http://127.0.0.1:{}/slack/events", ports.api),
+            install_url: format!("http://127.0.0.1:{}/slack/install", ports.web),
+            retry_delays: [0, 1, 2].map(Duration::from_secs),
+            ..simulator::Settings::default()
+        };
+        simulated(&mut simulated_settings);
+        let simulator = Simulator::start(simulated_settings).await.expect("the simulator starts");
+        service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web())
+            .expect("it migrates");
+        let web = start("web", settings.web(), ports.web);
+        let redirects = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().redirect(redirects).build().expect("a client");
+        let mut app = Self { simulator, web, apis: Vec::new(), settings, http, database };
+        app.add_api(ports.api, own);
+        app
+    }
+
+    /// Starts one more replica of `api`.
+    pub(crate) fn add_api(&mut self, port: u16, own: &[(&str, &str)]) {
+        let mut variables = self.settings.api();
+        variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        variables.insert("API_PORT".into(), port.to_string());
+        self.apis.push(start("api", variables, port));
+    }
+
+    /// Lets the events go to all replicas in turn.
+    pub(crate) fn balance(&self) {
+        let urls = self.apis.iter().map(|api| format!("{}/slack/events", api.url()));
+        self.simulator.set_events_urls(urls.collect());
+    }
+
+    /// Installs by OAuth, as a browser does, and waits for the welcome.
+    pub(crate) async fn install(&self) {
+        let begun = self.begin_install().await;
+        let back = self.simulator.allow(&begun.authorize_url).expect("Slack allows it");
+        let page = self.come_back(&back, Some(&begun.cookie)).await;
+        assert_eq!(page.status(), 200);
+        self.idle().await;
+    }
+
+    pub(crate) async fn begin_install(&self) -> BegunInstall {
+        let answer = self.get("/slack/install", None).await;
+        assert_eq!(answer.status(), 302);
+        let header = |name| answer.headers()[name].to_str().expect("text").to_owned();
+        let cookie = header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        BegunInstall { authorize_url: header("location"), cookie, cookie_attributes: header("set-cookie") }
+    }
+
+    /// The browser comes back from Slack.
+    pub(crate) async fn come_back(&self, url: &str, cookie: Option<&str>) -> reqwest::Response {
+        let path = url.split_once("/slack/").expect("the callback").1;
+        self.get(&format!("/slack/{path}"), cookie).await
+    }
+
+    /// A page of `web`.
+    pub(crate) async fn get(&self, path: &str, cookie: Option<&str>) -> reqwest::Response {
+        let request = self.http.get(format!("{}{path}", self.web.url()));
+        request.header("cookie", cookie.unwrap_or_default()).send().await.expect("web answers")
+    }
+
+    /// Posts in the DM with the bot, at its top or in a thread; the message's `ts`.
+    pub(crate) fn say(&self, user: &str, thread_ts: Option<&str>, text: &str) -> String {
+        let channel = self.dm(user);
+        self.post(user, &channel, thread_ts, text)
+    }
+
+    /// Posts anywhere; `@bot` becomes the mention.
+    pub(crate) fn post(&self, user: &str, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
+        self.simulator.post(self.message(user, channel, thread_ts, text)).expect("Slack takes it")
+    }
+
+    pub(crate) fn message(
+        &self,
+        user: &str,
+        channel: &str,
+        thread_ts: Option<&str>,
+        text: &str,
+    ) -> PostMessage {
+        let bot = self.simulator.installation(TEAM).map(|installation| installation.bot_user_id);
+        PostMessage {
+            team: TEAM.into(),
+            channel: channel.into(),
+            user: user.into(),
+            text: text.replace("@bot", &format!("<@{}>", bot.unwrap_or_default())),
+            thread_ts: thread_ts.map(str::to_owned),
+        }
+    }
+
+    pub(crate) fn dm(&self, user: &str) -> String {
+        self.simulator.dm(TEAM, user).expect("a person of the team")
+    }
+
+    /// The bot's messages of a thread, once it has so many that are complete.
+    pub(crate) async fn replies(&self, channel: &str, thread_ts: &str, count: usize) -> Vec<Message> {
+        let complete = self.simulator.wait_for(
+            |world| {
+                let thread = world.thread(TEAM, channel, thread_ts);
+                let replies = thread.iter().filter(|message| message.bot_id.is_some());
+                let complete = replies.filter(|reply| !reply.streaming).count();
+                (complete >= count && thread.iter().all(|message| !message.streaming)).then_some(())
+            },
+            PATIENCE,
+        );
+        if complete.await.is_err() {
+            panic!("no {count} replies but {:?}\n{}", self.bots(channel, thread_ts), self.logs());
+        }
+        self.idle().await;
+        self.bots(channel, thread_ts)
+    }
+
+    /// The text of the one reply to a message.
+    pub(crate) async fn reply(&self, channel: &str, thread_ts: &str) -> String {
+        let replies = self.replies(channel, thread_ts, 1).await;
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies[0].text.clone()
+    }
+
+    /// The bot's messages of a thread as they stand.
+    pub(crate) fn bots(&self, channel: &str, thread_ts: &str) -> Vec<Message> {
+        let mut messages = self.simulator.thread(TEAM, channel, thread_ts);
+        messages.retain(|message| message.bot_id.is_some());
+        messages
+    }
+
+    /// Waits until every event has an outcome.
+    pub(crate) async fn idle(&self) {
+        let begun = Instant::now();
+        while self.waiting() != "0" {
+            assert!(begun.elapsed() < PATIENCE, "events still wait\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> String {
+        self.database.ask("select count(*) from events where outcome is null")
+    }
+
+    /// What the replicas of `api` have logged.
+    pub(crate) fn logs(&self) -> String {
+        self.apis.iter().map(|api| api.lines().join("\n")).collect::<Vec<_>>().join("\n--\n")
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.waiting(), "0", "the queue must be empty at the end of a test\n{}", self.logs());
+        }
+    }
+}
+
+/// An install whose browser is at Slack.
+pub(crate) struct BegunInstall {
+    pub(crate) authorize_url: String,
+    pub(crate) cookie: String,
+    pub(crate) cookie_attributes: String,
+}
+
+fn start(name: &str, variables: Variables, port: u16) -> Service {
+    let program = binaries().path(name).expect("it is built");
+    let show = Arc::new(|_: &str| ());
+    let start = Start { name, program, arguments: Vec::new(), variables, port, show };
+    let mut service = Service::start(start).expect("it starts");
+    service.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
+    service
+}
