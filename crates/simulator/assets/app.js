@@ -8,7 +8,8 @@ import { messageList } from "./list.js";
 const roots = messageList(at("messages"), openThread);
 const thread = messageList(at("replies"), null);
 const main = composer(at("composer"), { field: "composer", button: "send" }, (text) => post(text, null));
-const reply = composer(at("thread-composer"), { field: "thread-composer", button: "thread-send" }, (text) => post(text, store.thread));
+const replyIds = { field: "thread-composer", button: "thread-send" };
+const reply = composer(at("thread-composer"), replyIds, (text) => post(text, store.thread));
 const layer = (which) => { document.body.dataset.layer = which; };
 const place = () => ({ team: store.team.id, channel: store.channel, user: store.me });
 let unlisten = () => {};
@@ -27,7 +28,7 @@ function drawChannel() {
   at("title").textContent = title;
   document.title = `${title} – Slack simulator`;
   main.hint(`Message ${title}`);
-  roots.show(shown, here.person ? `This is the start of your conversation with ${team.app}.` : `This is the start of ${title}.`);
+  roots.show(shown, `This is the start of ${here.person ? `your conversation with ${team.app}` : title}.`);
   at("notice").replaceChildren(...notice());
   at("actions").replaceChildren(...actions());
 }
@@ -37,13 +38,13 @@ function notice() {
   const { team } = store;
   const box = (text, button) => [h("div", { class: "notice" }, h("p", {}, text), button)];
   if (!team.bot) {
-    const link = h("a", { class: "button primary", href: team.install_url, "data-testid": "install" }, "Add the bot to this workspace");
-    return box(`${team.app} is not in ${team.name} yet.`, link);
+    const link = { class: "button primary", href: team.install_url, "data-testid": "install" };
+    return box(`${team.app} is not in ${team.name} yet.`, h("a", link, "Add the bot to this workspace"));
   }
   if (!channel().joined) {
     const invite = () => send("/page/invite", place());
-    return box(`${team.app} is not in #${channel().name} and sees nothing of it.`,
-      h("button", { type: "button", "data-testid": "invite", onclick: invite }, `Invite ${team.app}`));
+    const button = h("button", { type: "button", "data-testid": "invite", onclick: invite }, `Invite ${team.app}`);
+    return box(`${team.app} is not in #${channel().name} and sees nothing of it.`, button);
   }
   return [];
 }
@@ -51,7 +52,8 @@ function notice() {
 /** Removing the app takes two clicks. */
 function actions() {
   if (!store.team.bot || !channel().person) return [];
-  const button = h("button", { class: "small", type: "button", "data-testid": "uninstall" }, `Remove ${store.team.app}`);
+  const attributes = { class: "small", type: "button", "data-testid": "uninstall" };
+  const button = h("button", attributes, `Remove ${store.team.app}`);
   button.addEventListener("click", () => {
     if (button.dataset.sure) return send("/page/uninstall", place());
     button.dataset.sure = "yes";
@@ -107,7 +109,9 @@ const choices = {
   onPerson(id) {
     const inDm = Boolean(channel()?.person);
     store.me = id;
-    return go(inDm ? dm().id : store.channel);
+    // Without the app there may be no DM to go to.
+    const otherwise = store.team.channels.find((one) => one.name).id;
+    return go(inDm ? (dm()?.id ?? otherwise) : store.channel);
   },
   async onTeam(id) {
     store.me = store.channel = null;
@@ -158,7 +162,8 @@ function changed(message) {
 }
 
 function elsewhere(event) {
-  const mine = store.team.channels.some((one) => one.id === event.channel && (one.name || one.person === store.me));
+  const visible = (one) => one.name || one.person === store.me;
+  const mine = store.team.channels.some((one) => one.id === event.channel && visible(one));
   if (event.type !== "message" || !mine || store.unread.has(event.channel)) return;
   store.unread.add(event.channel);
   drawSidebar(choices);

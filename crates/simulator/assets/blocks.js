@@ -11,7 +11,8 @@ export function renderBlocks(blocks, name) {
     switch (block.type) {
       case "section": {
         const fields = (block.fields ?? []).map((field) => h("div", {}, text(field)));
-        return h("div", {}, block.text ? text(block.text) : null, ...fields, block.accessory ? button(block.accessory) : null);
+        const accessory = block.accessory ? button(block.accessory) : null;
+        return h("div", {}, block.text ? text(block.text) : null, ...fields, accessory);
       }
       case "markdown":
         return h("div", { class: "body" }, render(block.text, { markdown: true, name }));
@@ -31,7 +32,7 @@ export function renderBlocks(blocks, name) {
 }
 
 const buttons = (element) =>
-  element.type === "feedback_buttons" ? [button(element.positive_button), button(element.negative_button)] : [button(element)];
+  (element.type === "feedback_buttons" ? [element.positive_button, element.negative_button] : [element]).map(button);
 
 /** A button; only those that open an address do something here. */
 function button(element) {
@@ -40,5 +41,6 @@ function button(element) {
     return h("a", { class: "button small", href: element.url, target: "_blank", rel: "noopener noreferrer" }, label);
   }
   const why = "The simulator sends no interactions";
-  return h("button", { class: "small", type: "button", disabled: true, title: why, "aria-label": element.accessibility_label ?? label }, label);
+  const spoken = element.accessibility_label ?? label;
+  return h("button", { class: "small", type: "button", disabled: true, title: why, "aria-label": spoken }, label);
 }

@@ -13,7 +13,8 @@ export function composer(place, ids, onSend) {
     onblur: () => close(),
   });
   const button = h("button", { class: "primary", type: "submit", "data-testid": ids.button }, "Send");
-  const names = h("ul", { class: "completion", id: listId, role: "listbox", "aria-label": "People and apps", hidden: true });
+  const label = "People and apps";
+  const names = h("ul", { class: "completion", id: listId, role: "listbox", "aria-label": label, hidden: true });
   const form = h("form", { onsubmit: (event) => { event.preventDefault(); submit(); } }, field, button);
   place.replaceChildren(names, form);
   let chosen = 0;
@@ -62,11 +63,14 @@ export function composer(place, ids, onSend) {
     const start = begun();
     const { team } = store;
     const all = [...(team.bot ? [team.app] : []), ...team.people.map((person) => person.name)];
-    const fitting = start === undefined ? [] : all.filter((name) => name.toLowerCase().startsWith(start.toLowerCase()));
+    const fits = (name) => name.toLowerCase().startsWith(start.toLowerCase());
+    const fitting = start === undefined ? [] : all.filter(fits);
     // A name that is already written out needs no completion.
     if (fitting.length === 0 || (fitting.length === 1 && fitting[0] === start)) return close();
-    names.replaceChildren(...fitting.map((name, n) =>
-      h("li", { id: `${listId}-${n}`, role: "option", "data-name": name, onmousedown: (event) => { event.preventDefault(); insert(name); } }, `@${name}`)));
+    names.replaceChildren(...fitting.map((name, n) => {
+      const pick = (event) => { event.preventDefault(); insert(name); };
+      return h("li", { id: `${listId}-${n}`, role: "option", "data-name": name, onmousedown: pick }, `@${name}`);
+    }));
     names.hidden = false;
     field.setAttribute("aria-expanded", "true");
     choose(0);

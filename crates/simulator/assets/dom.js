@@ -22,7 +22,8 @@ export function avatar(name, isBot) {
   for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) % 360;
   const letters = isBot ? name.replace(/[^A-Z]/g, "").slice(0, 2) || name.slice(0, 2) : name.slice(0, 1);
   const colour = isBot ? "#3d5166" : `hsl(${hash} 45% 42%)`;
-  return h("span", { class: "avatar", style: `background:${colour}`, "aria-hidden": "true" }, letters.toUpperCase());
+  const attributes = { class: "avatar", style: `background:${colour}`, "aria-hidden": "true" };
+  return h("span", attributes, letters.toUpperCase());
 }
 
 /** Posts JSON to one of the page's own routes; what it answers, or null for nothing. */

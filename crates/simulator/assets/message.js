@@ -12,19 +12,24 @@ export function messageView(message, onOpen) {
   const body = h("div", { class: "body" });
   const note = h("span", { class: "note" });
   const reactions = h("div", { class: "reactions" });
-  const thread = onOpen ? h("button", { class: "replies", type: "button", onclick: () => onOpen(message.ts) }) : null;
+  const open = () => onOpen(message.ts);
+  const thread = onOpen ? h("button", { class: "replies", type: "button", onclick: open }) : null;
   const author = name(message.user);
   const isBot = Boolean(message.bot_id);
   const time = new Date(message.at);
   const element = h(
     "li",
-    { class: message.to ? "message private" : "message", "data-testid": "message", "data-ts": message.ts, "data-author": isBot ? "bot" : "user" },
+    {
+      class: message.to ? "message private" : "message",
+      "data-testid": "message", "data-ts": message.ts, "data-author": isBot ? "bot" : "user",
+    },
     avatar(author, isBot),
     h("div", { class: "content" },
       h("div", { class: "byline" },
         h("b", {}, author),
         isBot ? h("span", { class: "tag" }, "APP") : null,
-        h("time", { datetime: time.toISOString(), title: time.toLocaleString() }, time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
+        h("time", { datetime: time.toISOString(), title: time.toLocaleString() },
+          time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
         note),
       body, reactions, thread),
   );
@@ -82,7 +87,9 @@ export function messageView(message, onOpen) {
 /** Where the text now ends, for the cursor. */
 function innermost(node) {
   let end = node;
-  while (end.lastElementChild?.matches(BLOCKS) || (end.tagName === "PRE" && end.lastElementChild)) end = end.lastElementChild;
+  while (end.lastElementChild?.matches(BLOCKS) || (end.tagName === "PRE" && end.lastElementChild)) {
+    end = end.lastElementChild;
+  }
   return end;
 }
 

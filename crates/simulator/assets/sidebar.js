@@ -10,7 +10,8 @@ export function drawSidebar({ onChannel, onPerson, onTeam }) {
       type: "button", "data-testid": testid, class: store.unread.has(id) ? "unread" : null,
       "aria-current": id === store.channel ? "true" : null, onclick: () => onChannel(id),
     }, h("span", { "aria-hidden": "true" }, sign), label);
-  const channels = team.channels.filter((one) => one.name).map((one) => item(one.id, `channel-${one.name}`, "#", one.name));
+  const named = team.channels.filter((one) => one.name);
+  const channels = named.map((one) => item(one.id, `channel-${one.name}`, "#", one.name));
   const bot = team.bot && dm()
     ? item(dm().id, "dm-bot", "●", team.app)
     : h("a", { href: team.install_url }, `Add ${team.app}…`);
@@ -27,5 +28,6 @@ export function drawSidebar({ onChannel, onPerson, onTeam }) {
 function select(label, testid, options, chosen, onChoice) {
   const list = options.map((one) =>
     h("option", { value: one.id, selected: one.id === chosen }, one.is_admin ? `${one.name} (admin)` : one.name));
-  return h("label", {}, label, h("select", { "data-testid": testid, onchange: (event) => onChoice(event.target.value) }, ...list));
+  const choose = (event) => onChoice(event.target.value);
+  return h("label", {}, label, h("select", { "data-testid": testid, onchange: choose }, ...list));
 }

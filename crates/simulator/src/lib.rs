@@ -4,6 +4,7 @@
 mod consent;
 mod delivery;
 mod document;
+mod looking;
 mod model;
 mod page;
 mod settings;

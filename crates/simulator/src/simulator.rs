@@ -2,24 +2,22 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::shared::Shared;
 use crate::web_api::Fault;
-use crate::world::{Call, Delivery, Effect, Grant, Installation, Message, Person, PostMessage, World};
+use crate::world::{Effect, Grant, Installation, Person, PostMessage, World};
 use crate::{consent, delivery, model, page, settings::Settings, sign_in, web_api};
 
 /// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
 #[derive(Clone)]
 pub struct Simulator {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     address: SocketAddr,
     _last: Arc<StopOnDrop>,
 }
@@ -83,7 +81,7 @@ impl Simulator {
     }
 
     /// Works on the world under its lock.
-    fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         self.shared.with(work)
     }
 
@@ -94,13 +92,9 @@ impl Simulator {
         self.with(|world| world.add_team(id, name));
     }
 
-    /// Adds a person to a team.
+    /// Adds a person to a team, with a DM where the app is installed.
     pub fn add_person(&self, team: &str, person: Person) {
-        self.with(|world| {
-            if let Some(team) = world.teams.get_mut(team) {
-                team.people.push(person);
-            }
-        });
+        self.with(|world| world.add_person(team, person));
     }
 
     /// Invites the bot to a channel (id or name).
@@ -179,61 +173,6 @@ impl Simulator {
         Ok(answer.status().as_u16())
     }
 
-    /// All messages of a channel (id or name), oldest first, replies among them.
-    pub fn messages(&self, team: &str, channel: &str) -> Vec<Message> {
-        self.with(|world| world.messages(team, channel))
-    }
-
-    /// A root and its replies, oldest first.
-    pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<Message> {
-        self.with(|world| world.thread(team, channel, thread_ts))
-    }
-
-    /// The status shown in a thread now: the assistant's text, or `processing`.
-    pub fn status(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
-        self.with(|world| world.status(team, channel, thread_ts))
-    }
-
-    /// What only one person was shown (`chat.postEphemeral`): that person and the message.
-    pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
-        self.with(|world| world.ephemerals(team, channel).to_vec())
-    }
-
-    /// The last 20,000 Web API calls, oldest first.
-    pub fn calls(&self) -> Vec<Call> {
-        self.with(|world| world.calls().iter().cloned().collect())
-    }
-
-    /// The last 20,000 attempts to deliver an event, oldest first.
-    pub fn deliveries(&self) -> Vec<Delivery> {
-        self.with(|world| world.deliveries().iter().cloned().collect())
-    }
-
-    /// Waits until `look` finds something. It looks after every change, so it should be quick.
-    /// Fails after `timeout`.
-    pub async fn wait_for<T>(
-        &self,
-        mut look: impl FnMut(&World) -> Option<T>,
-        timeout: Duration,
-    ) -> anyhow::Result<T> {
-        let mut changes = self.shared.changes.subscribe();
-        let waiting = async {
-            loop {
-                if let Some(found) = self.with(|world| look(world)) {
-                    return Ok(found);
-                }
-                if let Err(RecvError::Closed) = changes.recv().await {
-                    bail!("the simulator is gone");
-                }
-                // One look is enough for all that has piled up.
-                changes = changes.resubscribe();
-            }
-        };
-        tokio::time::timeout(timeout, waiting)
-            .await
-            .with_context(|| format!("what was waited for did not come within {timeout:?}"))?
-    }
-
     /// Lets the next `times` calls of a method fail.
     pub fn fail(&self, method: &str, fault: Fault, times: usize) {
         self.with(|world| {
@@ -249,10 +188,5 @@ impl Simulator {
             world.model_override = Some(query.to_owned()).filter(|query| !query.is_empty());
             world.model_failures = 0;
         });
-    }
-
-    /// The last 20,000 requests to the model, oldest first.
-    pub fn model_requests(&self) -> Vec<Value> {
-        self.with(|world| world.model_requests().iter().cloned().collect())
     }
 }

@@ -109,6 +109,16 @@ impl World {
         self.changed(Change::Team { team: id.to_owned() });
     }
 
+    pub(crate) fn add_person(&mut self, id: &str, person: Person) {
+        let Some(team) = self.teams.get_mut(id) else { return };
+        let user = person.id.clone();
+        team.people.push(person);
+        if team.installation.is_some() {
+            team.open_dm(&user);
+        }
+        self.changed(Change::Team { team: id.to_owned() });
+    }
+
     pub(crate) fn changed(&mut self, change: Change) {
         self.effects.push(Effect::Changed(change));
     }

@@ -1,0 +1,72 @@
+//! What a test sees of the workspace.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::simulator::Simulator;
+use crate::world::{Call, Delivery, Message, World};
+
+impl Simulator {
+    /// All messages of a channel (id or name), oldest first, replies among them.
+    pub fn messages(&self, team: &str, channel: &str) -> Vec<Message> {
+        self.with(|world| world.messages(team, channel))
+    }
+
+    /// A root and its replies, oldest first.
+    pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<Message> {
+        self.with(|world| world.thread(team, channel, thread_ts))
+    }
+
+    /// The status shown in a thread now: the assistant's text, or `processing`.
+    pub fn status(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
+        self.with(|world| world.status(team, channel, thread_ts))
+    }
+
+    /// What only one person was shown (`chat.postEphemeral`): that person and the message.
+    pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
+        self.with(|world| world.ephemerals(team, channel).to_vec())
+    }
+
+    /// The last 20,000 Web API calls, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.with(|world| world.calls().iter().cloned().collect())
+    }
+
+    /// The last 20,000 attempts to deliver an event, oldest first.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.with(|world| world.deliveries().iter().cloned().collect())
+    }
+
+    /// Waits until `look` finds something. It looks after every change, so it should be quick.
+    /// Fails after `timeout`.
+    pub async fn wait_for<T>(
+        &self,
+        mut look: impl FnMut(&World) -> Option<T>,
+        timeout: Duration,
+    ) -> anyhow::Result<T> {
+        let mut changes = self.shared.changes.subscribe();
+        let waiting = async {
+            loop {
+                if let Some(found) = self.with(|world| look(world)) {
+                    return Ok(found);
+                }
+                if let Err(RecvError::Closed) = changes.recv().await {
+                    bail!("the simulator is gone");
+                }
+                // One look is enough for all that has piled up.
+                changes = changes.resubscribe();
+            }
+        };
+        tokio::time::timeout(timeout, waiting)
+            .await
+            .with_context(|| format!("what was waited for did not come within {timeout:?}"))?
+    }
+
+    /// The last 20,000 requests to the model, oldest first.
+    pub fn model_requests(&self) -> Vec<Value> {
+        self.with(|world| world.model_requests().iter().cloned().collect())
+    }
+}
