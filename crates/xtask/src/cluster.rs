@@ -172,3 +172,33 @@ impl Drop for Cluster {
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_server_hinders_no_start_and_its_data_stays() {
+        let folder = workspace::target().join(format!("test/cluster-{}", std::process::id()));
+        let mut killed = Cluster::start(&folder, Options { fsync: true, fresh: false }).unwrap();
+        killed.create_database("kept").unwrap();
+        killed.server.kill().unwrap();
+        killed.server.wait().unwrap();
+        assert!(killed.data.join("postmaster.pid").exists());
+        let mut next = Cluster::start(&folder, Options { fsync: true, fresh: false }).unwrap();
+        assert!(next.has_database("kept").unwrap());
+        next.fresh = true;
+        let data = next.data.clone();
+        drop(next);
+        assert!(!data.exists());
+    }
+
+    #[test]
+    fn the_role_is_as_supabases() {
+        let folder = workspace::target().join(format!("test/role-{}", std::process::id()));
+        let cluster = Cluster::start(&folder, Options { fsync: false, fresh: true }).unwrap();
+        let rights =
+            "select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls from pg_roles where rolname = user";
+        assert_eq!(cluster.ask("postgres", rights).unwrap(), "f|t|t|t");
+    }
+}

@@ -13,7 +13,7 @@ use crate::postgres::{Programs, ServerUser};
 use crate::{launch, workspace};
 
 /// How long the server of a run that was killed may still take to end.
-const LAST_ONES_PATIENCE: Duration = Duration::from_secs(30);
+const LAST_ONES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The data folder: the one asked for, or, if the server's user cannot get there, one under the system's temp folder.
 pub(super) fn home(folder: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
