@@ -1,12 +1,13 @@
 //! A headless Chromium, driven by ChromeDriver, that remembers what went to its console.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fantoccini::wd::{Capabilities, Locator, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 use xtask::cluster::free_port;
@@ -27,9 +28,20 @@ const ARGUMENTS: [&str; 9] = [
     "--hide-scrollbars",
 ];
 
+/// Ended with everything it started, however the test ends.
 pub(crate) struct Chromium {
     pub(crate) client: Client,
-    _driver: Service,
+    driver: Service,
+    profile: PathBuf,
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // Chromium outlives a killed ChromeDriver, but stays in its process group.
+        let group = i32::try_from(self.driver.pid()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
 }
 
 /// A page's size and colours.
@@ -76,13 +88,16 @@ impl Chromium {
             show: Arc::new(|_| ()),
         };
         let driver = Service::start(start).expect("it starts");
+        let profile = xtask::workspace::target().join(format!("chromium/{port}"));
+        let mut arguments = ARGUMENTS.map(str::to_owned).to_vec();
+        arguments.push(format!("--user-data-dir={}", profile.display()));
         let wishes = json!({
-            "goog:chromeOptions": { "args": ARGUMENTS },
+            "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
         let wishes: Capabilities = serde_json::from_value(wishes).expect("an object");
         let client = connect(wishes, &driver).await;
-        Self { client, _driver: driver }
+        Self { client, driver, profile }
     }
 
     /// The element that a test knows by this name, once it is there and can be seen.
