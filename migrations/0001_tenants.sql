@@ -1,11 +1,9 @@
 -- Who uses EnableBot, and how it was installed there.
 
 create table tenants (
-    tenant_id          text primary key,      -- E… of an org-wide install, else T…
-    name               text not null,
-    -- Start-time fair queueing: the virtual time of the last place given to this tenant (0005_threads.sql).
-    last_virtual_start bigint not null default 0,
-    created_at         timestamptz not null default now()
+    tenant_id  text primary key,              -- E… of an org-wide install, else T…
+    name       text not null,
+    created_at timestamptz not null default now()
 );
 
 -- A data key a tenant, wrapped by a master key of ENCRYPTION_KEYS. One is current, older ones still open.

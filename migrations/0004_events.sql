@@ -1,8 +1,10 @@
 -- What Slack sent and EnableBot is to act on. The stored event is the job: there is no second queue.
+-- No foreign key to tenants, here and in threads: it would cost each insert a look and a lock, and what stores events
+-- has read the tenant's installation in the same transaction.
 
 create table events (
     seq           bigint generated always as identity primary key,
-    tenant_id     text not null references tenants on delete cascade,
+    tenant_id     text not null,
     event_id      text not null,
     kind          text not null,
     channel_id    text not null,
@@ -19,8 +21,9 @@ create table events (
     finished_at   timestamptz
 );
 
--- The three keys against doing anything twice: one insert meets them all.
-create unique index events_event_id on events (tenant_id, event_id);
+-- The three keys against doing anything twice: one insert meets them all. A message's re-delivery has the same event
+-- id and the same message, so for messages the second key holds the first.
+create unique index events_event_id on events (tenant_id, event_id) where message_ts is null;
 create unique index events_message on events (tenant_id, channel_id, message_ts) where message_ts is not null;
 create unique index events_client_msg_id on events (tenant_id, client_msg_id) where client_msg_id is not null;
 

@@ -56,8 +56,13 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let inbox = Inbox::open(Arc::clone(&app));
     let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
     let routes = routes::routes(settings.signing_secret, inbox);
-    let served = service::serve(listener, "api", routes, DatabaseProbes(db.clone()), metrics, shutdown);
-    let (served, ()) = tokio::join!(served, worker);
+    let probes = DatabaseProbes(db.clone());
+    let serving = async {
+        // However serving ends, the worker ends with it.
+        let _ended = shutdown.clone().drop_guard();
+        service::serve(listener, "api", routes, probes, metrics, shutdown.clone()).await
+    };
+    let (served, ()) = tokio::join!(serving, worker);
     db.close().await;
     Ok(served?)
 }

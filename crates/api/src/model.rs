@@ -23,6 +23,9 @@ const REFUSED: &str =
 const WRONG_SETUP: &str =
     "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
 
+/// The values of the label `kind` of `enablebot_llm_tokens_total`.
+pub(crate) const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
+
 /// The models in the order in which they are tried.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -77,6 +80,12 @@ impl Model {
             .connect_timeout(patience.min(Duration::from_secs(10)))
             .read_timeout(patience)
             .build()?;
+        for model in &settings.models {
+            for kind in TOKEN_KINDS {
+                metrics::counter!("enablebot_llm_tokens_total", "model" => model.clone(), "kind" => kind)
+                    .absolute(0);
+            }
+        }
         // By its own service the client would try three times inside, unseen by the event's count of tries.
         let client = Client::with_config(config).with_http_service(ReqwestService::new(http));
         Ok(Self { client, models: settings.models.clone(), patience })

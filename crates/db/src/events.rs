@@ -25,55 +25,17 @@ pub struct Enqueued {
     pub not_installed: u64,
 }
 
-/// Stores a batch and makes its threads ready, in two statements: what was seen before is dropped by the insert
-/// itself, and the workers are told once. The events may be of many tenants.
+/// Stores a batch and makes its threads ready (`migrations/0009_enqueue_events.sql`): what was seen before is dropped by
+/// the insert itself, and the workers are told once. The events may be of many tenants.
 pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
     let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
     tenant_ids.sort_unstable();
     tenant_ids.dedup();
     let keys = keys::list_of_installed(tx, &tenant_ids).await?;
     let rows = Rows::seal(events, &keys)?;
-    let row = sqlx::query!(
-        r#"with incoming as (
-               select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                    $7::text[], $8::text[], $9::bytea[], $10::bool[])
-                   as t (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id, user_id,
-                         body, addressed)
-           ), relevant as (
-               select * from incoming i
-               where addressed
-                  or exists (select from threads t where t.tenant_id = i.tenant_id
-                             and t.channel_id = i.channel_id and t.thread_ts = i.thread_ts)
-                  or exists (select from incoming o where o.addressed and o.tenant_id = i.tenant_id
-                             and o.channel_id = i.channel_id and o.thread_ts = i.thread_ts)
-           ), stored as (
-               insert into events (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id,
-                                   user_id, body)
-               select tenant_id, event_id, kind, channel_id, thread_ts, message_ts, client_msg_id, user_id, body
-               from relevant
-               on conflict do nothing
-               returning tenant_id, channel_id, thread_ts
-           ), ready as (
-               select tenant_id, channel_id, thread_ts,
-                      row_number() over (partition by tenant_id order by channel_id, thread_ts) as place
-               from (select distinct tenant_id, channel_id, thread_ts from stored) as touched
-           ), served as (
-               update tenants t
-               set last_virtual_start = greatest(last_virtual_start, (select last_value from virtual_clock)) + n
-               from (select tenant_id, count(*) as n from ready group by tenant_id order by tenant_id) as r
-               where r.tenant_id = t.tenant_id
-               returning t.tenant_id, last_virtual_start - n as before
-           ), woken as (
-               insert into threads (tenant_id, channel_id, thread_ts, state, virtual_start)
-               select tenant_id, channel_id, thread_ts, 'ready', before + place
-               from ready join served using (tenant_id)
-               order by tenant_id, channel_id, thread_ts
-               on conflict (tenant_id, channel_id, thread_ts) do update set
-                   state = case threads.state when 'idle' then 'ready' else threads.state end,
-                   virtual_start = case threads.state when 'idle' then excluded.virtual_start
-                                                      else threads.virtual_start end
-           )
-           select (select count(*) from relevant) as "relevant!", (select count(*) from stored) as "stored!""#,
+    let counts = sqlx::query!(
+        r#"select relevant_count as "relevant!", stored_count as "stored!"
+           from enqueue_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
         &rows.tenant_ids,
         &rows.event_ids,
         &rows.kinds,
@@ -85,13 +47,10 @@ pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, D
         &rows.bodies,
         &rows.addressed,
     )
-    .fetch_one(&mut *tx)
+    .fetch_one(tx)
     .await?;
     let (known, relevant, stored) =
-        (rows.addressed.len() as u64, row.relevant.unsigned_abs(), row.stored.unsigned_abs());
-    if stored > 0 {
-        sqlx::query!("select pg_notify($1, '')", crate::listener::CHANNEL).execute(tx).await?;
-    }
+        (rows.addressed.len() as u64, counts.relevant.unsigned_abs(), counts.stored.unsigned_abs());
     Ok(Enqueued {
         stored,
         duplicate: relevant - stored,

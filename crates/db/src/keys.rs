@@ -92,9 +92,9 @@ pub(crate) async fn list_of_installed(
 ) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
     let rows = sqlx::query_as!(
         Row,
-        "select tenant_id, key_id, master_key_id, wrapped_key
-         from encryption_keys join installations using (tenant_id)
-         where tenant_id = any($1) and retired_at is null",
+        r#"select tenant_id as "tenant_id!", key_id as "key_id!", master_key_id as "master_key_id!",
+                  wrapped_key as "wrapped_key!"
+           from installed_keys($1)"#,
         tenant_ids,
     )
     .fetch_all(&mut *tx)

@@ -4,7 +4,8 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::{Db, DbError};
 
-pub(crate) const CHANNEL: &str = "enablebot_events";
+/// Notified by `enqueue_events`.
+const CHANNEL: &str = "enablebot_events";
 
 /// A session that listens for new events.
 #[derive(Debug)]

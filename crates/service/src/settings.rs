@@ -48,7 +48,11 @@ impl Environment {
             true => dotenvy::from_filename_iter(env_file).and_then(Iterator::collect),
             false => Ok(config::Map::new()),
         };
-        let file = file.map_err(|error| unreadable(env_file, &error.to_string()))?;
+        let file = file.map_err(|error| match error {
+            // The line may hold a secret.
+            dotenvy::Error::LineParse(..) => unreadable(env_file, "a line is not of the form NAME=value"),
+            error => unreadable(env_file, &error.to_string()),
+        })?;
         let process = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

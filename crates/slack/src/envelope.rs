@@ -3,7 +3,7 @@
 
 use models::{EventBody, InboundEvent, Outcome, Relevance, ThreadKey, UserId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 /// The body is no JSON; nothing else about it is an error.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +24,18 @@ pub enum Delivery {
     Ignored(Outcome),
 }
 
+/// Only what is used, so that the rest of a body is skipped and not kept.
 #[derive(Deserialize)]
 struct Envelope {
-    event_id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    challenge: Option<String>,
+    event_id: Option<String>,
     #[serde(default)]
     authorizations: Vec<Authorization>,
     team_id: Option<String>,
     enterprise_id: Option<String>,
-    event: Message,
+    event: Option<Message>,
 }
 
 #[derive(Deserialize)]
@@ -66,25 +70,32 @@ struct Message {
 /// Reads a delivery. What does not look as expected is of no interest, never an error: an error would make Slack
 /// deliver it again, and count against the app.
 pub fn read_delivery(body: &[u8]) -> Result<Delivery, NotJson> {
-    let value: Value = serde_json::from_slice(body)?;
-    let kind = value.get("type").and_then(Value::as_str);
-    if kind == Some("url_verification") {
-        let challenge = value.get("challenge").and_then(Value::as_str).unwrap_or_default().to_owned();
-        return Ok(Delivery::UrlVerification { challenge });
-    }
-    let envelope = match kind {
-        Some("event_callback") => Envelope::deserialize(value).ok(),
-        _ => None,
+    let envelope: Envelope = match serde_json::from_slice(body) {
+        Ok(envelope) => envelope,
+        // Of another shape; that it is JSON to its end is still to be seen.
+        Err(error) if error.is_data() => {
+            serde_json::from_slice::<IgnoredAny>(body)?;
+            return Ok(Delivery::Ignored(Outcome::Unsupported));
+        }
+        Err(error) => return Err(error.into()),
     };
-    let delivery = envelope.map_or(Err(Outcome::Unsupported), Envelope::into_event);
+    let delivery = match envelope.kind.as_str() {
+        "url_verification" => {
+            return Ok(Delivery::UrlVerification { challenge: envelope.challenge.unwrap_or_default() });
+        }
+        "event_callback" => envelope.into_event(),
+        _ => Err(Outcome::Unsupported),
+    };
     Ok(delivery.map_or_else(Delivery::Ignored, |event| Delivery::Event(Box::new(event))))
 }
 
 impl Envelope {
     fn into_event(self) -> Result<InboundEvent, Outcome> {
         let (tenant_id, bot_user_id) = self.tenant().ok_or(Outcome::Unsupported)?;
-        let message = self.event;
-        let ids = [Some(&tenant_id), Some(&self.event_id), message.user.as_ref(), message.channel.as_ref()];
+        let (Some(event_id), Some(message)) = (self.event_id, self.event) else {
+            return Err(Outcome::Unsupported);
+        };
+        let ids = [Some(&tenant_id), Some(&event_id), message.user.as_ref(), message.channel.as_ref()];
         let more_ids = [message.ts.as_ref(), message.thread_ts.as_ref(), message.client_msg_id.as_ref()];
         if !ids.into_iter().chain(more_ids).flatten().all(|id| is_id(id)) {
             return Err(Outcome::Unsupported);
@@ -96,7 +107,7 @@ impl Envelope {
         let thread_ts = message.thread_ts.as_ref().filter(|thread_ts| !thread_ts.is_empty()).unwrap_or(ts);
         Ok(InboundEvent {
             tenant_id: tenant_id.into(),
-            event_id: self.event_id.into(),
+            event_id: event_id.into(),
             thread: ThreadKey { channel_id: channel.as_str().into(), thread_ts: thread_ts.as_str().into() },
             message_ts: Some(ts.as_str().into()),
             relevance: message.relevance(bot_user_id.as_deref())?,
@@ -168,7 +179,7 @@ fn is_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -77,6 +77,10 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         self.stay_within(text);
+        if text[self.shown..].trim().is_empty() {
+            // Slack takes no message, and no part of one, that is empty to the eye.
+            return Ok(());
+        }
         let part = self.part(text);
         if part.end < text.len() {
             return self.complete_part(text, &part).await;
@@ -103,6 +107,7 @@ impl<'a> Draft<'a> {
 
     /// Brings the whole text into Slack.
     pub(super) async fn finish(&mut self, text: &str) -> Result<(), Failure> {
+        let text = text.trim_end();
         self.stay_within(text);
         while self.part_start < text.len() {
             let part = self.part(text);

@@ -18,6 +18,7 @@ use slack::{MessageMetadata, Status};
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::model::TOKEN_KINDS;
 use draft::Draft;
 
 const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
@@ -110,18 +111,24 @@ impl<'a> Reply<'a> {
     }
 
     async fn answer(&self, question: Question) -> Result<Outcome, Failure> {
-        let progress = self.progress().await?;
-        let (status, prompt) = tokio::join!(self.set_status(Status::Processing), self.prompt(&question));
-        let ((), prompt) = (status, prompt?);
-        let mut draft = Draft::resume(self, &question, &progress).await?;
-        let (text, usage) = match progress.answer {
-            Some(paid) => paid,
-            None => self.ask(&prompt, &mut draft).await?,
-        };
-        draft.finish(&text).await?;
+        // Slack may take its time over the status; the model need not wait for that.
+        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(&question));
+        let (text, usage) = shown?;
         self.set_status(Status::Active).await;
         self.commit(&question, &text, &usage).await?;
         Ok(Outcome::Answered)
+    }
+
+    /// Brings the answer into Slack: the one that an earlier try has paid for, or a new one as it is made.
+    async fn show(&self, question: &Question) -> Result<(String, Usage), Failure> {
+        let progress = self.progress().await?;
+        let mut draft = Draft::resume(self, question, &progress).await?;
+        let (text, usage) = match progress.answer {
+            Some(paid) => paid,
+            None => self.ask(&self.prompt(question).await?, &mut draft).await?,
+        };
+        draft.finish(&text).await?;
+        Ok((text, usage))
     }
 
     /// Asks the model and shows its words as they come; the whole answer is kept before anything else is done with it,
@@ -181,7 +188,7 @@ impl<'a> Reply<'a> {
 }
 
 fn count_tokens(usage: &Usage) {
-    for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+    for (kind, tokens) in TOKEN_KINDS.into_iter().zip([usage.prompt_tokens, usage.completion_tokens]) {
         metrics::counter!("enablebot_llm_tokens_total", "model" => usage.model.clone(), "kind" => kind)
             .increment(tokens.unsigned_abs());
     }

@@ -2,7 +2,7 @@
 
 use simulator::Fault;
 
-use crate::test_app::{ADA, GRACE, TEAM, TestApp};
+use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dm_is_answered_in_its_thread_as_a_stream() {
@@ -57,8 +57,12 @@ async fn what_is_not_meant_for_the_bot_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_a_thread_are_answered_in_their_order() {
     let app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=1000&gap=0");
     let dm = app.dm(ADA);
     let ts = app.say(ADA, None, "say: one");
+    let asked = |world: &simulator::World| (!world.model_requests().is_empty()).then_some(());
+    app.simulator.wait_for(asked, PATIENCE).await.expect("the first is in work");
+    // While it is, the others come, in whatever order Slack's requests arrive.
     for word in ["two", "three", "four"] {
         app.say(ADA, Some(&ts), &format!("say: {word}"));
     }
@@ -136,14 +140,14 @@ async fn an_answer_that_is_cut_off_is_made_anew_in_the_same_message() {
             |world| {
                 (!world.thread(TEAM, &dm, &ts).is_empty() && world.model_requests().len() >= 2).then_some(())
             },
-            crate::test_app::PATIENCE,
+            PATIENCE,
         )
         .await
         .expect("a second try");
     app.simulator.set_model_behaviour("ttft=0&gap=0");
     let begun = std::time::Instant::now();
     while app.bots(&dm, &ts).first().is_none_or(|reply| reply.text != text) {
-        assert!(begun.elapsed() < crate::test_app::PATIENCE, "{:?}\n{}", app.bots(&dm, &ts), app.logs());
+        assert!(begun.elapsed() < PATIENCE, "{:?}\n{}", app.bots(&dm, &ts), app.logs());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(app.reply(&dm, &ts).await, text);
