@@ -1,17 +1,14 @@
 //! Delivering events as Slack does: signed, with a deadline, and three retries.
 //! Source: <https://docs.slack.dev/apis/events-api>
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use chrono::Utc;
-use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
-use slack::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
+use crate::door::{Door, signed};
 use crate::shared::Shared;
 use crate::world::Delivery;
 
@@ -92,28 +89,16 @@ async fn attempt_delivery(
     }
 }
 
-/// Posts signed bytes to the next of the app's addresses.
+/// Posts an event's signed bytes to the next of the app's addresses.
 pub(crate) async fn send(
     shared: &Shared,
     body: Bytes,
     retry: Option<(u8, &'static str)>,
 ) -> reqwest::Result<reqwest::Response> {
-    let url = {
-        let urls = shared.events_urls.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = shared.next_url.fetch_add(1, Ordering::Relaxed);
-        urls.get(turn % urls.len().max(1)).cloned().unwrap_or_default()
-    };
-    let now = Utc::now().timestamp();
-    let mut request = shared
-        .http
-        .post(url)
-        .header(CONTENT_TYPE, "application/json")
-        .header("user-agent", "Slackbot 1.0 (+https://api.slack.com/robots)")
-        .header(TIMESTAMP_HEADER, now)
-        .header(SIGNATURE_HEADER, shared.secret.sign(now, &body));
+    let mut request = signed(shared, Door::Events, body);
     if let Some((attempt, reason)) = retry {
         request =
             request.header("x-slack-retry-num", u64::from(attempt)).header("x-slack-retry-reason", reason);
     }
-    request.body(body).send().await
+    request.send().await
 }

@@ -4,6 +4,8 @@
 mod consent;
 mod delivery;
 mod document;
+mod door;
+mod interacting;
 mod looking;
 mod model;
 mod page;

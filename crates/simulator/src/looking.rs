@@ -25,6 +25,21 @@ impl Simulator {
         self.with(|world| world.status(team, channel, thread_ts))
     }
 
+    /// The title the app gave a thread.
+    pub fn title(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
+        self.with(|world| world.title(team, channel, thread_ts))
+    }
+
+    /// The prompts the app suggests in a thread, or in a conversation for None: title and message of each.
+    pub fn prompts(&self, team: &str, channel: &str, thread_ts: Option<&str>) -> Vec<(String, String)> {
+        self.with(|world| world.prompts(team, channel, thread_ts))
+    }
+
+    /// The Home tab the app published for a person, as Slack keeps it.
+    pub fn home(&self, team: &str, user: &str) -> Option<Value> {
+        self.with(|world| world.home(team, user))
+    }
+
     /// What only one person was shown (`chat.postEphemeral`): that person and the message.
     pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
         self.with(|world| world.ephemerals(team, channel).to_vec())

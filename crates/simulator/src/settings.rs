@@ -31,6 +31,13 @@ pub struct Settings {
     /// Whether the app is listed in Slack's Marketplace. If not, `conversations.history` and
     /// `conversations.replies` answer once a minute and with at most 15 messages.
     pub marketplace: bool,
+    /// Whether the app has `agent_view`, and with it `agents.sessions.*`. If not, it is the assistant of before:
+    /// threads are opened for it (<https://docs.slack.dev/ai/migrating-to-agent-messaging>).
+    pub agent_sessions: bool,
+    /// Whether the app's Home tab is enabled.
+    pub home_tab: bool,
+    /// How long a `response_url` takes answers. Slack's: 30 minutes.
+    pub response_url_lifetime: Duration,
 }
 
 impl Default for Settings {
@@ -48,6 +55,9 @@ impl Default for Settings {
             stream_lifetime: Duration::from_secs(300),
             rate_limits: true,
             marketplace: true,
+            agent_sessions: true,
+            home_tab: true,
+            response_url_lifetime: Duration::from_secs(1800),
         }
     }
 }

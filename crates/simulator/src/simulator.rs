@@ -37,6 +37,7 @@ impl Simulator {
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
         let address = listener.local_addr()?;
+        let settings = Settings { port: address.port(), ..settings };
         let shared = Arc::new(Shared::new(settings)?);
         let routes = Router::new()
             .merge(page::routes())

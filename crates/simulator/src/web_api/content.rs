@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::blocks;
 use super::dispatch::Invocation;
 use super::{Args, Refusal};
-use crate::world::Content;
+use crate::world::{Content, with_ids};
 
 /// Characters of `markdown_text` in any method.
 const MARKDOWN_LIMIT: usize = 12_000;
@@ -60,7 +60,7 @@ pub(crate) fn blocks(args: &Args) -> Result<Option<Value>, Refusal> {
     let Some(value) = args.json("blocks", "invalid_blocks_format")? else { return Ok(None) };
     let list = value.as_array().ok_or("invalid_blocks_format")?;
     blocks::check(list, blocks::MESSAGE_LIMIT)?;
-    Ok((!list.is_empty()).then_some(value))
+    Ok((!list.is_empty()).then(|| with_ids(value)))
 }
 
 /// `metadata`: `{}`, which removes it, or a type and a payload.

@@ -2,7 +2,7 @@
 
 use super::dispatch::Invocation;
 use super::limits::Tier;
-use super::{Answer, agents, auth, chat, conversations, openid, people, streams};
+use super::{Answer, agents, auth, chat, conversations, openid, people, streams, views};
 
 /// A method of the Web API.
 pub(crate) struct Method {
@@ -60,7 +60,7 @@ static METHODS: [Method; 26] = [
     write("reactions.add", Tier::Three, &["reactions:write"], people::react),
     read("team.info", Tier::Three, &["team:read"], people::team_info),
     read("users.info", Tier::Four, &["users:read"], people::user_info),
-    write("views.publish", Tier::Four, &[], people::publish_view),
+    write("views.publish", Tier::Four, &[], views::publish),
     // Without a bot token: the client's credentials are in the arguments.
     read("apps.uninstall", Tier::Free, &[], auth::uninstall),
     read("oauth.v2.access", Tier::Free, &[], auth::access),

@@ -1,9 +1,9 @@
-//! People and their team, reactions and Home tabs.
+//! People and their team, and reactions.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::Answer;
 use super::dispatch::Invocation;
-use super::{Answer, blocks};
 use crate::world::Change;
 
 /// <https://docs.slack.dev/reference/methods/users.info>
@@ -49,25 +49,4 @@ pub(crate) fn react(call: &mut Invocation<'_>) -> Answer {
     message.reactions.push(name);
     call.world.changed(Change::Message { team, channel, ts });
     Ok(json!({}))
-}
-
-/// <https://docs.slack.dev/reference/methods/views.publish>
-pub(crate) fn publish_view(call: &mut Invocation<'_>) -> Answer {
-    let user = call.args.required("user_id")?.to_owned();
-    let view = call.args.json("view", "invalid_arguments")?.ok_or("invalid_arguments")?;
-    let team = call.team.clone();
-    if call.world.teams.get(&team).is_none_or(|team| team.person(&user).is_none()) {
-        return Err("user_not_found".into());
-    }
-    let list = view["blocks"].as_array().map(Vec::as_slice).ok_or("invalid_arguments")?;
-    if view["type"] != "home" {
-        return Err("invalid_arguments".into());
-    }
-    if view.to_string().len() > 250 * 1024 {
-        return Err("view_too_large".into());
-    }
-    blocks::check(list, blocks::HOME_LIMIT)?;
-    let shown: Value = json!({"id": format!("V0{user}"), "team_id": team, "type": "home", "blocks": list});
-    call.world.publish_home(&team, &user, view);
-    Ok(json!({"view": shown}))
 }

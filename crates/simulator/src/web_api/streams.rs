@@ -29,6 +29,9 @@ pub(crate) fn start(call: &mut Invocation<'_>) -> Answer {
 /// <https://docs.slack.dev/reference/methods/chat.appendStream>
 pub(crate) fn append(call: &mut Invocation<'_>) -> Answer {
     let (channel, ts) = call.stream()?;
+    if call.channel(&channel)?.messages.get(&ts).is_some_and(|message| message.stopped) {
+        return Err("stopped_by_user".into());
+    }
     let text = content::streamed(&call.args)?;
     if text.is_empty() && call.args.json("chunks", "invalid_chunks")?.is_none() {
         return Err("no_text".into());

@@ -4,6 +4,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::interactions::VERIFICATION_TOKEN;
 use super::message::Message;
 use super::team::APP_ID;
 use super::{Effect, World};
@@ -81,7 +82,7 @@ impl World {
         let bot = self.teams.get(team)?.installation.as_ref()?;
         let kind = event["type"].as_str().unwrap_or_default().to_owned();
         Some(json!({
-            "token": "deprecated-verification-token",
+            "token": VERIFICATION_TOKEN,
             "team_id": outer_team,
             "context_team_id": team,
             "context_enterprise_id": null,

@@ -74,7 +74,19 @@ impl World {
         team.sessions.get(&(channel, thread_ts.to_owned()))?.title.clone()
     }
 
-    /// The Home tab the app published for a person.
+    /// The prompts the app suggests in a thread, or in a conversation for None: title and message of each.
+    pub fn prompts(&self, team: &str, channel: &str, thread_ts: Option<&str>) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let prompts = || {
+            let team = self.teams.get(team)?;
+            let key = (team.find_channel(channel)?.id.clone(), thread_ts.unwrap_or_default().to_owned());
+            team.sessions.get(&key)?.prompts.as_ref()?.as_array()
+        };
+        let prompts = prompts().into_iter().flatten();
+        prompts.map(|prompt| (text(&prompt["title"]), text(&prompt["message"]))).collect()
+    }
+
+    /// The Home tab the app published for a person, as Slack keeps it.
     pub fn home(&self, team: &str, user: &str) -> Option<Value> {
         self.teams.get(team)?.homes.get(user).cloned()
     }

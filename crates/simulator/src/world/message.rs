@@ -10,6 +10,8 @@ use super::team::APP_ID;
 pub struct Message {
     /// Its id in the channel.
     pub ts: String,
+    /// What kind of message it is, where it is no plain one.
+    pub subtype: Option<String>,
     /// The root it answers; None for a root.
     pub thread_ts: Option<String>,
     /// Who wrote it; the bot user for the app's.
@@ -26,6 +28,8 @@ pub struct Message {
     pub streamed: bool,
     /// Whether it can still be appended to.
     pub streaming: bool,
+    /// Whether a person stopped it; the app has still to end the stream.
+    pub stopped: bool,
     /// Whether `chat.update` changed it.
     pub edited: bool,
     /// `event_type` and `event_payload`, as posted.
@@ -51,6 +55,9 @@ impl Message {
         let mut slack = Map::new();
         let mut put = |key: &str, value: Value| slack.insert(key.to_owned(), value);
         put("type", json!("message"));
+        if let Some(subtype) = &self.subtype {
+            put("subtype", json!(subtype));
+        }
         put("user", json!(self.user));
         put("team", json!(team));
         put("ts", json!(self.ts));

@@ -1,12 +1,16 @@
 //! All that the simulated Slack knows, in memory.
 
+mod elements;
 mod events;
 mod install;
+mod interactions;
 mod look;
 mod message;
 mod post;
+mod responses;
 mod sign_in;
 mod stream;
+mod surface;
 mod team;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,12 +20,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use elements::with_ids;
 pub(crate) use install::{Code, Grant};
+pub(crate) use interactions::{Click, VERIFICATION_TOKEN};
 pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
 pub use post::PostMessage;
+pub(crate) use responses::{Asked, ResponseUrl, Showing};
 pub(crate) use sign_in::{IdKey, SignIn};
+pub(crate) use surface::ASSISTANT_THREAD;
 pub(crate) use team::{APP_ID, Channel, Session, Team};
 pub use team::{Installation, Person};
 
@@ -41,6 +49,8 @@ pub struct World {
     /// Sign-ins by their code, with when it was given out.
     pub(crate) sign_ins: HashMap<String, (SignIn, Instant)>,
     id_key: Option<Arc<IdKey>>,
+    /// By the secret in their path.
+    pub(crate) response_urls: HashMap<String, ResponseUrl>,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) limits: Limits,
     pub(crate) model_override: Option<String>,
@@ -90,6 +100,7 @@ impl World {
             codes: HashMap::new(),
             sign_ins: HashMap::new(),
             id_key: None,
+            response_urls: HashMap::new(),
             faults: HashMap::new(),
             limits: Limits::default(),
             model_override: None,

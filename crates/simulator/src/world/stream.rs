@@ -51,6 +51,7 @@ impl World {
         let before = message.clone();
         message.text.push_str(&last.text);
         message.streaming = false;
+        message.stopped = false;
         message.blocks = last.blocks;
         message.metadata = last.metadata;
         let root = message.thread_ts.clone().unwrap_or_default();

@@ -136,6 +136,8 @@ pub(crate) struct Team {
     pub(crate) installation: Option<Installation>,
     pub(crate) sessions: HashMap<(String, String), Session>,
     pub(crate) homes: HashMap<String, Value>,
+    /// The channel each person has before them, beside the app's conversation.
+    pub(crate) looking_at: HashMap<String, String>,
 }
 
 impl Team {
@@ -163,6 +165,7 @@ impl Team {
             installation: None,
             sessions: HashMap::new(),
             homes: HashMap::new(),
+            looking_at: HashMap::new(),
         }
     }
 
