@@ -1,23 +1,29 @@
 // The page: puts the parts together and carries changes to them.
 import { at, h, send } from "./dom.js";
-import { channel, dm, listen, loadMessages, loadTeam, replies, store } from "./store.js";
+import { channel, dm, listen, loadMessages, loadTeam, place, session, store } from "./store.js";
 import { composer } from "./composer.js";
+import { drawPrompts } from "./prompts.js";
 import { drawSidebar } from "./sidebar.js";
+import { drawTabs } from "./home.js";
 import { messageList } from "./list.js";
+import { threadPane } from "./thread.js";
 
 const roots = messageList(at("messages"), openThread);
-const thread = messageList(at("replies"), null);
-const main = composer(at("composer"), { field: "composer", button: "send" }, (text) => post(text, null));
-const replyIds = { field: "thread-composer", button: "thread-send" };
-const reply = composer(at("thread-composer"), replyIds, (text) => post(text, store.thread));
+const thread = threadPane((text) => post(text, store.thread));
+const ids = { field: "composer", button: "send" };
+const main = composer(at("composer"), ids, (text) => (text.startsWith("/") ? command(text) : post(text, null)));
 const layer = (which) => { document.body.dataset.layer = which; };
-const place = () => ({ team: store.team.id, channel: store.channel, user: store.me });
 let unlisten = () => {};
 
 async function post(text, root) {
   const { ts } = await send("/page/post", { ...place(), text, thread_ts: root });
   const toBot = channel()?.person || text.includes(`@${store.team.app}`);
   if (!root && store.team.bot && toBot) openThread(ts);
+}
+
+function command(typed) {
+  const [, name, text] = /^(\S+)\s*([^]*)$/.exec(typed);
+  return send("/page/command", { ...place(), command: name, text });
 }
 
 function drawChannel() {
@@ -31,6 +37,21 @@ function drawChannel() {
   roots.show(shown, `This is the start of ${here.person ? `your conversation with ${team.app}` : title}.`);
   at("notice").replaceChildren(...notice());
   at("actions").replaceChildren(...actions());
+  drawTabs(openTab);
+  suggest();
+}
+
+/** What the app suggests to begin with, in a conversation that has not begun. */
+function suggest() {
+  const begun = [...store.messages.values()].some((message) => !message.to);
+  const prompts = channel().person && !begun ? (session("").prompts ?? []) : [];
+  drawPrompts(at("prompts"), prompts, (text) => post(text, null));
+}
+
+function openTab(tab, from = null) {
+  store.tab = tab;
+  drawTabs(openTab);
+  send("/page/open", { ...place(), tab, from });
 }
 
 /** What stands in the way of an answer here, and what to do about it. */
@@ -64,9 +85,9 @@ function actions() {
 
 function openThread(ts) {
   store.thread = ts;
-  drawThread();
+  thread.draw();
   layer("thread");
-  reply.focus();
+  thread.focus();
 }
 
 function closeThread() {
@@ -75,33 +96,17 @@ function closeThread() {
   layer("channel");
 }
 
-function drawThread() {
-  const root = store.messages.get(store.thread);
-  at("thread").hidden = false;
-  at("thread-place").textContent = channel().person ? store.team.app : `#${channel().name}`;
-  reply.hint("Reply…");
-  thread.show(root ? [root, ...replies(store.thread)] : [], "Nothing here any more.");
-  drawStatus();
-}
-
-/** The app's status in the open thread; an answer that streams speaks for itself. */
-function drawStatus() {
-  const status = store.statuses.get(store.thread);
-  const streaming = replies(store.thread).some((message) => message.streaming);
-  const words = status === "processing" ? "is thinking…" : status;
-  at("status").textContent = words && !streaming ? `${store.team.app} ${words}` : "";
-  at("stop").hidden = !streaming && status !== "processing";
-}
-
 async function go(id) {
+  const from = store.channel;
   store.channel = id;
+  store.tab = "messages";
   store.unread.delete(id);
   closeThread();
   await loadMessages();
   drawSidebar(choices);
   drawChannel();
   main.focus();
-  if (id === dm()?.id) send("/page/open", place());
+  if (id === dm()?.id && store.team.bot) openTab("messages", from === id ? null : from);
 }
 
 const choices = {
@@ -132,12 +137,17 @@ async function reload() {
   await loadMessages();
   drawSidebar(choices);
   drawChannel();
-  if (open && store.messages.has(open)) drawThread();
+  if (open && store.messages.has(open)) thread.draw();
   else closeThread();
 }
 
 function change(event) {
   if (event.type === "reload" || event.type === "team") return reload();
+  if (event.type === "home") {
+    if (event.user !== store.me) return;
+    store.home = event.home;
+    return drawTabs(openTab);
+  }
   if (event.channel !== store.channel) return elsewhere(event);
   if (event.type === "message") changed(event.message);
   if (event.type === "deleted") {
@@ -145,20 +155,20 @@ function change(event) {
     roots.remove(event.ts);
     thread.remove(event.ts);
   }
-  if (event.type === "status") {
-    if (event.status) store.statuses.set(event.thread_ts, event.status);
-    else store.statuses.delete(event.thread_ts);
-  }
-  if (store.thread) drawStatus();
+  if (event.type === "status") store.sessions.set(event.thread_ts, event.session);
+  if (store.thread) thread.update();
+  suggest();
 }
 
 function changed(message) {
   if (message.to && message.to !== store.me) return;
+  const isNew = !store.messages.has(message.ts);
   store.messages.set(message.ts, message);
   const root = message.thread_ts;
   if (!root) roots.put(message);
   else roots.count(root);
   if (store.thread && store.thread === (root ?? message.ts)) thread.put(message);
+  if (isNew && message.subtype === "assistant_app_thread") openThread(message.ts);
 }
 
 function elsewhere(event) {
@@ -171,7 +181,6 @@ function elsewhere(event) {
 
 at("to-sidebar").addEventListener("click", () => layer("sidebar"));
 at("close-thread").addEventListener("click", closeThread);
-at("stop").addEventListener("click", () => send("/page/stop", { ...place(), thread_ts: store.thread }));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && store.thread && !event.defaultPrevented) closeThread();
 });

@@ -1,4 +1,4 @@
-// Where one types: Enter sends, Shift+Enter breaks the line, @ completes names.
+// Where one types: Enter sends, Shift+Enter breaks the line, @ completes names, / the app's command.
 import { h } from "./dom.js";
 import { store } from "./store.js";
 
@@ -8,21 +8,23 @@ export function composer(place, ids, onSend) {
   const field = h("textarea", {
     rows: "1", "data-testid": ids.field, "aria-label": "Message", autocomplete: "off",
     role: "combobox", "aria-controls": listId, "aria-expanded": "false", "aria-autocomplete": "list",
-    oninput: () => { fit(); complete(); },
+    oninput: () => { problem.hidden = true; fit(); complete(); },
     onkeydown: press,
     onblur: () => close(),
   });
   const button = h("button", { class: "primary", type: "submit", "data-testid": ids.button }, "Send");
   const label = "People and apps";
   const names = h("ul", { class: "completion", id: listId, role: "listbox", "aria-label": label, hidden: true });
+  const problem = h("p", { class: "problem", role: "alert", "data-testid": `${ids.field}-problem`, hidden: true });
   const form = h("form", { onsubmit: (event) => { event.preventDefault(); submit(); } }, field, button);
-  place.replaceChildren(names, form);
+  place.replaceChildren(names, problem, form);
   let chosen = 0;
 
   async function submit() {
     const text = field.value.trim();
     if (!text) return;
     field.value = "";
+    problem.hidden = true;
     close();
     fit();
     field.focus();
@@ -31,7 +33,8 @@ export function composer(place, ids, onSend) {
     } catch (error) {
       field.value = text;
       fit();
-      console.warn(error);
+      problem.textContent = error.message;
+      problem.hidden = false;
     }
   }
 
@@ -56,20 +59,21 @@ export function composer(place, ids, onSend) {
     }
   }
 
-  /** What stands between the last @ and the cursor, if a name could. */
-  const begun = () => /(?:^|\s)@(\w*)$/u.exec(field.value.slice(0, field.selectionStart))?.[1];
+  /** What stands between the last @ and the cursor, if a name could, or the command that is being typed. */
+  const begun = () => /(?:^|\s)(@\w*)$|^(\/\S*)$/u.exec(field.value.slice(0, field.selectionStart))?.slice(1).join("");
 
   function complete() {
     const start = begun();
     const { team } = store;
-    const all = [...(team.bot ? [team.app] : []), ...team.people.map((person) => person.name)];
+    const people = [...(team.bot ? [team.app] : []), ...team.people.map((person) => person.name)];
+    const all = [...people.map((name) => `@${name}`), ...(team.command ? [team.command] : [])];
     const fits = (name) => name.toLowerCase().startsWith(start.toLowerCase());
-    const fitting = start === undefined ? [] : all.filter(fits);
+    const fitting = start ? all.filter(fits) : [];
     // A name that is already written out needs no completion.
     if (fitting.length === 0 || (fitting.length === 1 && fitting[0] === start)) return close();
     names.replaceChildren(...fitting.map((name, n) => {
       const pick = (event) => { event.preventDefault(); insert(name); };
-      return h("li", { id: `${listId}-${n}`, role: "option", "data-name": name, onmousedown: pick }, `@${name}`);
+      return h("li", { id: `${listId}-${n}`, role: "option", "data-name": name, onmousedown: pick }, name);
     }));
     names.hidden = false;
     field.setAttribute("aria-expanded", "true");

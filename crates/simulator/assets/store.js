@@ -6,8 +6,10 @@ export const store = {
   me: null,
   channel: null,
   thread: null,
+  tab: "messages",
   messages: new Map(),
-  statuses: new Map(),
+  sessions: new Map(),
+  home: null,
   unread: new Set(),
 };
 
@@ -41,8 +43,15 @@ export async function loadMessages() {
   const loaded = await load("/page/messages", { team: team.id, channel: id, user: me });
   if (id !== store.channel) return;
   store.messages = new Map(loaded.messages.map((message) => [message.ts, message]));
-  store.statuses = new Map(Object.entries(loaded.statuses));
+  store.sessions = new Map(Object.entries(loaded.sessions));
+  store.home = loaded.home;
 }
+
+/** What the app says about its work in a thread, or in the whole conversation for "". */
+export const session = (root) => store.sessions.get(root) ?? {};
+
+/** Who and where one is, as the page's own routes take it. */
+export const place = () => ({ team: store.team.id, channel: store.channel, user: store.me });
 
 /** A root's replies, oldest first. */
 export const replies = (root) => [...store.messages.values()].filter((message) => message.thread_ts === root);

@@ -1,5 +1,7 @@
 //! The page's own routes: its files, and what its scripts ask for.
 
+mod acts;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::{Stream, StreamExt};
 use rust_embed::RustEmbed;
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 
 use crate::shared::Shared;
-use crate::world::{Change, Message, PostMessage, World, millis_of};
+use crate::world::{Change, Message, Session, World, millis_of};
 
 /// Messages of a channel that the page shows.
 const SHOWN: usize = 400;
@@ -34,11 +36,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/page/team", get(team))
         .route("/page/messages", get(messages))
         .route("/page/changes", get(changes))
-        .route("/page/post", post(write))
-        .route("/page/open", post(open))
-        .route("/page/stop", post(stop))
-        .route("/page/invite", post(invite))
-        .route("/page/uninstall", post(uninstall))
+        .merge(acts::routes())
 }
 
 async fn asset(Path(path): Path<String>) -> Response {
@@ -59,8 +57,6 @@ struct Place {
     team: String,
     channel: String,
     user: String,
-    thread_ts: Option<String>,
-    text: String,
 }
 
 async fn team(State(shared): State<Arc<Shared>>, Query(place): Query<Place>) -> Response {
@@ -79,6 +75,8 @@ fn team_json(world: &World, id: &str) -> Option<Value> {
         "id": team.id, "name": team.name, "people": team.people, "bot": bot,
         "channels": channels.collect::<Vec<_>>(), "teams": teams.collect::<Vec<_>>(),
         "app": world.settings.app_name, "install_url": world.settings.install_url,
+        "agent": world.settings.agent_sessions, "home_tab": world.settings.home_tab,
+        "command": world.command_of(&team.id),
     }))
 }
 
@@ -92,13 +90,19 @@ async fn messages(State(shared): State<Arc<Shared>>, Query(place): Query<Place>)
             let mut all: Vec<Value> =
                 public.chain(private.map(|(to, message)| shown(message, Some(to)))).collect();
             all.sort_by(|a, b| a["ts"].as_str().cmp(&b["ts"].as_str()));
-            let statuses = team.sessions.iter().filter(|((channel, _), _)| *channel == place.channel);
-            let statuses =
-                statuses.filter_map(|((_, ts), session)| Some((ts.clone(), json!(session.shown()?))));
-            Some(json!({"messages": all, "statuses": statuses.collect::<serde_json::Map<_, _>>()}))
+            let sessions = team.sessions.iter().filter(|((channel, _), _)| *channel == place.channel);
+            let sessions = sessions.map(|((_, ts), session)| (ts.clone(), session_json(session)));
+            let home = channel.person.as_ref().and_then(|person| team.homes.get(person));
+            let sessions: serde_json::Map<_, _> = sessions.collect();
+            Some(json!({"messages": all, "sessions": sessions, "home": home}))
         });
-        Json(found.unwrap_or_else(|| json!({"messages": [], "statuses": {}})))
+        Json(found.unwrap_or_else(|| json!({"messages": [], "sessions": {}, "home": null})))
     })
+}
+
+/// What the app says about its work in a thread.
+fn session_json(session: &Session) -> Value {
+    json!({"status": session.shown(), "title": session.title, "prompts": session.prompts})
 }
 
 /// A message as the page gets it; `to` is the one person who sees an ephemeral one.
@@ -143,78 +147,11 @@ fn describe(world: &World, team: &str, change: &Change) -> Option<Value> {
             };
         }
         Change::Status { team, channel, thread_ts } => {
-            event["status"] = json!(world.status(team, channel, thread_ts));
+            let key = (channel.clone(), thread_ts.clone());
+            event["session"] = session_json(world.teams.get(team)?.sessions.get(&key)?);
         }
+        Change::Home { team, user } => event["home"] = json!(world.home(team, user)),
         Change::Deleted { .. } | Change::Team { .. } | Change::Logged => {}
     }
     Some(event)
-}
-
-/// Posts what a person typed: escaped, and with names made mentions, as Slack's client does.
-async fn write(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> Response {
-    let posted = shared.with(|world| {
-        let text = as_sent(world, &place);
-        let Place { team, channel, user, thread_ts, .. } = place;
-        world.post(PostMessage { team, channel, user, text, thread_ts })
-    });
-    match posted {
-        Ok(ts) => Json(json!({"ts": ts})).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-    }
-}
-
-fn as_sent(world: &World, place: &Place) -> String {
-    let mut text = place.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let Some(team) = world.teams.get(&place.team) else { return text };
-    let people = team.people.iter().map(|person| (person.name.as_str(), person.id.as_str()));
-    let bot =
-        team.installation.iter().map(|bot| (world.settings.app_name.as_str(), bot.bot_user_id.as_str()));
-    for (name, id) in people.chain(bot) {
-        text = text.replace(&format!("@{name}"), &format!("<@{id}>"));
-    }
-    text
-}
-
-/// Opening the DM is an event of its own (<https://docs.slack.dev/reference/events/app_home_opened>).
-async fn open(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> StatusCode {
-    shared.with(|world| {
-        let event_ts = world.next_ts();
-        let Place { team, channel, user, .. } = place;
-        let event = json!({
-            "type": "app_home_opened", "user": user, "channel": channel, "tab": "messages", "event_ts": event_ts,
-        });
-        world.announce(&team, &team, false, event);
-    });
-    StatusCode::NO_CONTENT
-}
-
-/// The stop button (<https://docs.slack.dev/ai/agent-sessions>): the app is told, and is to stop by itself.
-async fn stop(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> StatusCode {
-    let root = place.thread_ts.unwrap_or_default();
-    shared.with(|world| {
-        let thread = world.thread(&place.team, &place.channel, &root);
-        let streaming: Vec<String> = thread
-            .into_iter()
-            .filter(|message| message.streaming)
-            .map(|message| message.ts.clone())
-            .collect();
-        let event = json!({
-            "type": "agent_session_stopped", "channel": place.channel, "thread_ts": root, "user": place.user,
-            "streaming_message_ts": streaming, "event_ts": world.next_ts(),
-        });
-        world.announce(&place.team, &place.team, false, event);
-    });
-    StatusCode::NO_CONTENT
-}
-
-async fn invite(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> StatusCode {
-    match shared.with(|world| world.invite(&place.team, &place.channel)) {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(_) => StatusCode::NOT_FOUND,
-    }
-}
-
-async fn uninstall(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> StatusCode {
-    shared.with(|world| world.uninstall(&place.team, "account_inactive"));
-    StatusCode::NO_CONTENT
 }

@@ -52,7 +52,7 @@ pub(crate) fn show_at_once(
         show(world, asked, Args::read("", content_type, body.as_bytes(), true)?)?;
     } else {
         let content = Content { text: body.to_owned(), ..Content::default() };
-        world.answer(asked, content, Showing::Private);
+        world.answer(asked, content, Showing::Private, None);
     }
     Ok(())
 }
@@ -68,9 +68,9 @@ fn show(world: &mut World, asked: &Asked, mut args: Args) -> Result<Option<Strin
     let content = content::to_post(&args)?;
     let showing = match args.text("response_type") {
         _ if args.flag("replace_original") => Showing::Replacing,
-        Some("in_channel") => Showing::Public { thread_ts: args.text("thread_ts").map(str::to_owned) },
+        Some("in_channel") => Showing::Public,
         None | Some("ephemeral") => Showing::Private,
         Some(_) => return Err("invalid_arguments".into()),
     };
-    Ok(world.answer(asked, content, showing))
+    Ok(world.answer(asked, content, showing, args.text("thread_ts")))
 }

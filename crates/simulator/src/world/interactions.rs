@@ -82,9 +82,7 @@ impl World {
     ) -> anyhow::Result<(Vec<(&'static str, String)>, Asked)> {
         let known = self.teams.get(team).with_context(|| format!("no team {team}"))?;
         let place = known.find_channel(channel).with_context(|| format!("no channel {channel}"))?;
-        let bot = known.installation.as_ref().context("the app is not installed")?;
-        let own = format!("/{}", self.settings.app_name.to_lowercase().replace(' ', "-"));
-        ensure!(command == own && bot.scopes.contains("commands"), "{command} is not a valid command");
+        ensure!(self.command_of(team).as_deref() == Some(command), "{command} is not a valid command");
         let person = known.person(user).with_context(|| format!("no person {user}"))?;
         let mut fields = vec![
             ("token", VERIFICATION_TOKEN.to_owned()),
@@ -107,6 +105,13 @@ impl World {
         fields.push(("response_url", self.response_url("commands", asked.clone())));
         fields.push(("trigger_id", trigger_id()));
         Ok((fields, asked))
+    }
+
+    /// The one slash command there is where the app is installed with it, the app's name.
+    pub(crate) fn command_of(&self, team: &str) -> Option<String> {
+        let bot = self.teams.get(team)?.installation.as_ref()?;
+        let name = || format!("/{}", self.settings.app_name.to_lowercase().replace(' ', "-"));
+        bot.scopes.contains("commands").then(name)
     }
 
     /// What all clicks tell.

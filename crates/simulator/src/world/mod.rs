@@ -87,6 +87,7 @@ pub(crate) enum Change {
     Message { team: String, channel: String, ts: String },
     Deleted { team: String, channel: String, ts: String },
     Status { team: String, channel: String, thread_ts: String },
+    Home { team: String, user: String },
     Team { team: String },
     Logged,
 }

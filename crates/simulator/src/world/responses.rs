@@ -33,7 +33,7 @@ pub(crate) enum Showing {
     /// To the person who asked.
     Private,
     /// To everyone in the channel.
-    Public { thread_ts: Option<String> },
+    Public,
     /// Instead of the original.
     Replacing,
 }
@@ -71,16 +71,25 @@ impl World {
     }
 
     /// Shows an answer; its message's `ts`, None where the app is no longer installed.
-    pub(crate) fn answer(&mut self, asked: &Asked, content: Content, showing: Showing) -> Option<String> {
+    pub(crate) fn answer(
+        &mut self,
+        asked: &Asked,
+        content: Content,
+        showing: Showing,
+        thread_ts: Option<&str>,
+    ) -> Option<String> {
         let (team, channel) = (asked.team.as_str(), asked.channel.as_str());
+        // Outside a thread, unless the answer names one, even to what was clicked in a thread.
+        let root =
+            thread_ts.filter(|root| self.message_mut(team, channel, root).is_some()).map(str::to_owned);
         match (showing, &asked.original) {
-            (Showing::Public { thread_ts }, _) => self.post_as_bot(team, channel, thread_ts, content),
+            (Showing::Public, _) => self.post_as_bot(team, channel, root, content),
             (Showing::Replacing, Some(original)) => {
                 self.replace(asked, original, content);
                 Some(original.clone())
             }
             (Showing::Private | Showing::Replacing, _) => {
-                let message = self.bot_message(team, None, content)?;
+                let message = self.bot_message(team, root, content)?;
                 Some(self.add_ephemeral(team, channel, asked.user.clone(), message))
             }
         }

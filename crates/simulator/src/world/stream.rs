@@ -90,7 +90,7 @@ impl World {
     pub(crate) fn publish_home(&mut self, team: &str, user: &str, view: Value) {
         if let Some(known) = self.teams.get_mut(team) {
             known.homes.insert(user.to_owned(), view);
-            self.changed(Change::Team { team: team.into() });
+            self.changed(Change::Home { team: team.into(), user: user.into() });
         }
     }
 }

@@ -92,7 +92,7 @@ async fn a_click_is_told_once_and_only_of_what_is_there() -> anyhow::Result<()> 
 #[tokio::test]
 async fn an_answer_to_a_click_is_shown_replaced_and_withdrawn() -> anyhow::Result<()> {
     let forms = Forms::start().await?;
-    let (_, ts) = answered(&forms).await?;
+    let (root, ts) = answered(&forms).await?;
     let sim = &forms.app.sim;
     sim.click("T0ACME", "U0ADA", "D0ADA", &ts, "feedback", Some("up")).await?;
     let url = forms.last().payload()?["response_url"].as_str().context("an address")?.to_owned();
@@ -105,9 +105,9 @@ async fn an_answer_to_a_click_is_shown_replaced_and_withdrawn() -> anyhow::Resul
     let message = sim.messages("T0ACME", "D0ADA").pop().context("the message")?;
     assert_eq!((&message.ts, &message.blocks.unwrap_or_default()[0]["text"]), (&ts, &json!("**new**")));
     assert_eq!(forms.respond(&url, json!({"text": " "})).await?, (400, json!("no_text")));
-    let public = json!({"text": "to all", "response_type": "in_channel"});
+    let public = json!({"text": "to all", "response_type": "in_channel", "thread_ts": root});
     assert_eq!(forms.respond(&url, public).await?.0, 200);
-    assert_eq!(sim.messages("T0ACME", "D0ADA").len(), 3);
+    assert_eq!(sim.thread("T0ACME", "D0ADA", &root).len(), 3);
     assert_eq!(forms.respond(&url, json!({"delete_original": true})).await?.0, 200);
     assert_eq!(sim.messages("T0ACME", "D0ADA").len(), 2);
     assert_eq!(forms.respond(&url, json!({"text": "once more"})).await?, (404, json!("used_url")));

@@ -2,8 +2,10 @@
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use simulator::World;
 
 use crate::app::{App, PATIENCE};
+use crate::forms::Forms;
 
 #[tokio::test]
 async fn what_is_typed_is_escaped_and_names_become_mentions() -> anyhow::Result<()> {
@@ -24,6 +26,50 @@ async fn what_is_typed_is_escaped_and_names_become_mentions() -> anyhow::Result<
     let shown: Value =
         app.http.get(url("/page/messages?team=T0ACME&channel=C0GENERAL")).send().await?.json().await?;
     assert_eq!(shown["messages"][0]["ts"], posted["ts"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_clicked_commanded_and_opened_is_told() -> anyhow::Result<()> {
+    let forms = Forms::start().await?;
+    let (app, place) = (&forms.app, json!({"team": "T0ACME", "channel": "D0ADA", "user": "U0ADA"}));
+    let act = async |path: &str, more: Value| {
+        let mut body = place.clone();
+        if let Some((body, more)) = body.as_object_mut().zip(more.as_object()) {
+            body.extend(more.clone());
+        }
+        let answer = app.http.post(format!("{}/page/{path}", app.sim.base_url())).json(&body).send().await?;
+        anyhow::Ok((answer.status().as_u16(), answer.text().await?))
+    };
+    let text = json!({"type": "plain_text", "text": "Try again"});
+    let button = json!({"type": "button", "action_id": "retry", "text": text, "value": "e1"});
+    let blocks = json!([{"type": "actions", "elements": [button]}]);
+    let args = json!({"channel": "D0ADA", "text": "x", "blocks": blocks});
+    let ts = app.call("chat.postMessage", args).await?["ts"].clone();
+    assert_eq!(act("click", json!({"ts": ts, "action_id": "retry", "value": "e1"})).await?.0, 204);
+    assert_eq!(forms.last().payload()?["actions"][0]["value"], "e1");
+    let (status, why) = act("click", json!({"ts": ts, "action_id": "other"})).await?;
+    assert_eq!((status, why.as_str()), (502, "nothing to click on."));
+    assert_eq!(act("command", json!({"command": "/enablebot", "text": "help"})).await?.0, 204);
+    assert_eq!(forms.last().field("text"), "help");
+    forms.answer_with(500, "text/plain", "");
+    let (_, why) = act("command", json!({"command": "/enablebot"})).await?;
+    assert_eq!(why, "EnableBot answered with an error (500).");
+    app.call("views.publish", json!({"user_id": "U0ADA", "view": {"type": "home", "blocks": blocks}}))
+        .await?;
+    let prompts = json!([{"title": "Plan", "message": "Plan my day"}]);
+    app.call("assistant.threads.setSuggestedPrompts", json!({"channel_id": "D0ADA", "prompts": prompts}))
+        .await?;
+    let url = format!("{}/page/messages?team=T0ACME&channel=D0ADA&user=U0ADA", app.sim.base_url());
+    let shown: Value = app.http.get(url).send().await?.json().await?;
+    assert_eq!(shown["home"]["blocks"][0]["type"], "actions");
+    assert_eq!(shown["sessions"][""]["prompts"], prompts);
+    assert_eq!(act("open", json!({"tab": "home", "from": "C0GENERAL"})).await?.0, 204);
+    for kind in ["app_home_opened", "app_context_changed"] {
+        let told =
+            |world: &World| world.deliveries().iter().any(|event| event.event_type == kind).then_some(());
+        app.sim.wait_for(told, PATIENCE).await?;
+    }
     Ok(())
 }
 

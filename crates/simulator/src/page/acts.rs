@@ -1,0 +1,128 @@
+//! What one does on the page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::interacting;
+use crate::shared::Shared;
+use crate::world::{Click, PostMessage, World};
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/page/post", post(write))
+        .route("/page/command", post(command))
+        .route("/page/click", post(click))
+        .route("/page/open", post(open))
+        .route("/page/stop", post(stop))
+        .route("/page/invite", post(invite))
+        .route("/page/uninstall", post(uninstall))
+}
+
+/// Who does something, where, and to what; what does not matter to a route is left out.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Act {
+    team: String,
+    channel: String,
+    user: String,
+    thread_ts: Option<String>,
+    text: String,
+    command: String,
+    /// The tab of the app that is opened.
+    tab: String,
+    /// The channel one came to the app from.
+    from: Option<String>,
+    /// The message that is clicked; none for the Home tab.
+    ts: Option<String>,
+    action_id: String,
+    value: Option<String>,
+}
+
+/// Posts what a person typed: escaped, and with names made mentions, as Slack's client does.
+async fn write(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {
+    let posted = shared.with(|world| {
+        let text = as_sent(world, &act);
+        let Act { team, channel, user, thread_ts, .. } = act;
+        world.post(PostMessage { team, channel, user, text, thread_ts })
+    });
+    match posted {
+        Ok(ts) => Json(json!({"ts": ts})).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+fn as_sent(world: &World, act: &Act) -> String {
+    let mut text = act.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let Some(team) = world.teams.get(&act.team) else { return text };
+    let people = team.people.iter().map(|person| (person.name.as_str(), person.id.as_str()));
+    let bot =
+        team.installation.iter().map(|bot| (world.settings.app_name.as_str(), bot.bot_user_id.as_str()));
+    for (name, id) in people.chain(bot) {
+        text = text.replace(&format!("@{name}"), &format!("<@{id}>"));
+    }
+    text
+}
+
+async fn command(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {
+    let sent =
+        interacting::send_command(&shared, &act.team, &act.user, &act.channel, &act.command, &act.text);
+    told(&shared, sent.await.map(|(status, _)| status))
+}
+
+async fn click(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {
+    let value = act.value.as_deref();
+    let click = Click { team: &act.team, user: &act.user, action_id: &act.action_id, value };
+    let told_app = match &act.ts {
+        Some(ts) => interacting::click(&shared, &click, &act.channel, ts).await,
+        None => interacting::click_home(&shared, &click).await,
+    };
+    told(&shared, told_app)
+}
+
+/// Nothing, or a sentence that says why the app was not reached.
+fn told(shared: &Shared, answer: anyhow::Result<u16>) -> Response {
+    let app = &shared.settings.app_name;
+    let why = match answer {
+        Ok(200..=299) => return StatusCode::NO_CONTENT.into_response(),
+        Ok(status) => format!("{app} answered with an error ({status})."),
+        Err(error) if error.is::<reqwest::Error>() => format!("{app} did not answer in time."),
+        Err(error) => format!("{error:#}."),
+    };
+    (StatusCode::BAD_GATEWAY, why).into_response()
+}
+
+/// Opens a tab of the app, coming from a channel that stays in sight beside it.
+async fn open(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> StatusCode {
+    shared.with(|world| {
+        world.open_home(&act.team, &act.user, &act.tab);
+        if act.from.is_some() {
+            world.look_at(&act.team, &act.user, act.from.as_deref());
+        }
+    });
+    StatusCode::NO_CONTENT
+}
+
+async fn stop(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> StatusCode {
+    let root = act.thread_ts.unwrap_or_default();
+    shared.with(|world| world.stop_session(&act.team, &act.user, &act.channel, &root));
+    StatusCode::NO_CONTENT
+}
+
+async fn invite(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> StatusCode {
+    match shared.with(|world| world.invite(&act.team, &act.channel)) {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn uninstall(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> StatusCode {
+    shared.with(|world| world.uninstall(&act.team, "account_inactive"));
+    StatusCode::NO_CONTENT
+}
