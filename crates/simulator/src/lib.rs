@@ -11,6 +11,7 @@ mod settings;
 mod shared;
 mod sign_in;
 mod simulator;
+mod tenants;
 mod web_api;
 mod world;
 

@@ -13,6 +13,7 @@ mod limits;
 mod methods;
 mod openid;
 mod people;
+mod place;
 mod refusal;
 mod streams;
 

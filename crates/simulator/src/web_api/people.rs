@@ -18,13 +18,14 @@ pub(crate) fn user_info(call: &mut Invocation<'_>) -> Answer {
         }
         None => return Err("user_not_found".into()),
     };
-    // Roles are told of the own team's people only.
-    let is_admin = is_admin && team == call.team;
+    // Roles are told of the own organisation's people only.
+    let is_stranger = !call.world.same_organization(team, &call.team);
+    let is_admin = is_admin && !is_stranger;
     Ok(json!({"user": {
         "id": user, "team_id": team, "name": name.to_lowercase(), "real_name": name, "deleted": false,
         "profile": {"real_name": name, "display_name": name, "team": team},
         "is_admin": is_admin, "is_owner": is_admin, "is_primary_owner": is_admin,
-        "is_restricted": false, "is_ultra_restricted": false, "is_stranger": team != call.team,
+        "is_restricted": false, "is_ultra_restricted": false, "is_stranger": is_stranger,
         "is_bot": is_bot, "is_app_user": false, "tz": "Europe/London", "tz_offset": 0, "locale": "en-GB",
     }}))
 }

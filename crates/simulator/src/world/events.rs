@@ -75,28 +75,38 @@ impl World {
         self.effects.push(Effect::Deliver { body: envelope.to_string().into(), copies: 1 });
     }
 
-    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the
-    /// installation's, as in `authorizations`.
+    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the one the event is
+    /// about. For what is about an organisation both are its id, and no team is named.
     fn envelope(&self, team: &str, outer_team: &str, shared: bool, event: Value) -> Option<Value> {
-        let bot = self.teams.get(team)?.installation.as_ref()?;
+        let bot = self.installation_of(team)?;
         let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        Some(json!({
+        let enterprise = |id| self.enterprise_of(id).map(|enterprise| &enterprise.id);
+        let named = |id: &str| self.teams.contains_key(id).then(|| id.to_owned());
+        let mut envelope = json!({
             "token": "deprecated-verification-token",
-            "team_id": outer_team,
-            "context_team_id": team,
-            "context_enterprise_id": null,
+            "team_id": named(outer_team),
+            "context_team_id": named(team),
+            "context_enterprise_id": enterprise(team),
             "api_app_id": APP_ID,
             "event": event,
             "type": "event_callback",
             "event_id": event_id(),
             "event_time": Utc::now().timestamp(),
             "authorizations": [{
-                "enterprise_id": null, "team_id": team, "user_id": bot.bot_user_id,
-                "is_bot": true, "is_enterprise_install": false,
+                "enterprise_id": enterprise(team),
+                "team_id": named(team).filter(|_| !bot.is_enterprise_install),
+                "user_id": bot.bot_user_id,
+                "is_bot": true,
+                "is_enterprise_install": bot.is_enterprise_install,
             }],
             "is_ext_shared_channel": shared,
             "event_context": format!("4-{kind}-{}", Uuid::new_v4().simple()),
-        }))
+        });
+        // Outside of Enterprise Grid there is no such key.
+        if let Some(enterprise) = enterprise(outer_team) {
+            envelope["enterprise_id"] = json!(enterprise);
+        }
+        Some(envelope)
     }
 
     fn may(&self, team: &str, scope: &str) -> bool {

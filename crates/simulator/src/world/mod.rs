@@ -1,5 +1,6 @@
 //! All that the simulated Slack knows, in memory.
 
+mod enterprise;
 mod events;
 mod install;
 mod look;
@@ -8,6 +9,7 @@ mod post;
 mod sign_in;
 mod stream;
 mod team;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use enterprise::Enterprise;
 pub(crate) use install::{Code, Grant};
 pub use look::{Call, Delivery};
 pub use message::Message;
@@ -24,6 +27,7 @@ pub use post::PostMessage;
 pub(crate) use sign_in::{IdKey, SignIn};
 pub(crate) use team::{APP_ID, Channel, Session, Team};
 pub use team::{Installation, Person};
+use tokens::Tokens;
 
 use crate::settings::Settings;
 use crate::web_api::{Fault, Limits};
@@ -35,8 +39,8 @@ const REMEMBERED: usize = 20_000;
 pub struct World {
     pub(crate) settings: Settings,
     pub(crate) teams: BTreeMap<String, Team>,
-    /// Each bot token ever given out, with its team, and why it no longer works.
-    pub(crate) tokens: HashMap<String, (String, Option<&'static str>)>,
+    pub(crate) enterprises: BTreeMap<String, Enterprise>,
+    pub(crate) tokens: Tokens,
     pub(crate) codes: HashMap<String, Code>,
     /// Sign-ins by their code, with when it was given out.
     pub(crate) sign_ins: HashMap<String, (SignIn, Instant)>,
@@ -86,7 +90,8 @@ impl World {
         let mut world = Self {
             settings,
             teams: BTreeMap::new(),
-            tokens: HashMap::new(),
+            enterprises: BTreeMap::new(),
+            tokens: Tokens::default(),
             codes: HashMap::new(),
             sign_ins: HashMap::new(),
             id_key: None,

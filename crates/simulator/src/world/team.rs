@@ -29,11 +29,15 @@ pub struct Person {
     pub is_admin: bool,
 }
 
-/// The app's place in one team, from `oauth.v2.access` to its uninstall.
-#[derive(Clone, Debug)]
+/// The app's place in one team or organisation, from `oauth.v2.access` to its uninstall.
+#[derive(Clone, Debug, Default)]
 pub struct Installation {
-    /// The bot token, `xoxb-…`.
+    /// The newest bot token, `xoxb-…`, or `xoxe.xoxb-…` if tokens rotate.
     pub token: String,
+    /// What the token is refreshed with, once, if tokens rotate: `xoxe-1-…`.
+    pub refresh_token: Option<String>,
+    /// Whether it is for an organisation and not for one team.
+    pub is_enterprise_install: bool,
     /// `B…`, as in the `bot_id` of its messages.
     pub bot_id: String,
     /// `U…`, to mention it by.
@@ -131,6 +135,8 @@ impl Channel {
 pub(crate) struct Team {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// Its organisation on Enterprise Grid.
+    pub(crate) enterprise: Option<String>,
     pub(crate) people: Vec<Person>,
     pub(crate) channels: BTreeMap<String, Channel>,
     pub(crate) installation: Option<Installation>,
@@ -158,6 +164,7 @@ impl Team {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
+            enterprise: None,
             people: vec![person("Ada", true), person("Grace", false), person("Linus", false)],
             channels: channels.into(),
             installation: None,

@@ -3,6 +3,7 @@
 mod app;
 mod conversations;
 mod deliveries;
+mod enterprise;
 mod faults;
 mod install;
 mod messages;
@@ -10,3 +11,4 @@ mod model;
 mod page;
 mod sign_in;
 mod streams;
+mod tokens;
