@@ -40,7 +40,7 @@ pub(crate) fn info(call: &mut Invocation<'_>) -> Answer {
     Ok(json!({"channel": {
         "id": channel.id, "name": channel.name, "user": channel.person, "is_im": is_im,
         "is_channel": !is_im, "is_private": is_im, "is_archived": false,
-        "is_member": channel.bot_is_member, "is_ext_shared": channel.is_ext_shared,
+        "is_member": channel.bot_is_member, "is_ext_shared": channel.is_ext_shared(),
         "context_team_id": call.team,
     }}))
 }

@@ -11,30 +11,57 @@ use super::{Effect, World};
 impl World {
     /// The events of a new message: `message`, and `app_mention` too where the bot is mentioned in a channel.
     pub(crate) fn announce_message(&mut self, team: &str, channel: &str, ts: &str) {
-        let Some(place) = self.teams.get(team).and_then(|team| team.channels.get(channel)) else { return };
-        let Some(message) = place.messages.get(ts) else { return };
+        let Some(event) = self.message_event(team, channel, ts) else { return };
+        if self.mentions_bot(team, channel, ts) {
+            self.announce_mention(team, channel, ts);
+        }
+        let foreign = self.foreign_author(team, event["user"].as_str().unwrap_or_default());
+        self.announce_in(team, channel, event, foreign.as_deref());
+    }
+
+    /// The `app_mention` of a message.
+    pub(crate) fn announce_mention(&mut self, team: &str, channel: &str, ts: &str) {
+        let Some(mut event) = self.message_event(team, channel, ts) else { return };
+        if self.may(team, "app_mentions:read") {
+            event["type"] = json!("app_mention");
+            let foreign = self.foreign_author(team, event["user"].as_str().unwrap_or_default());
+            self.announce_in(team, channel, event, foreign.as_deref());
+        }
+    }
+
+    fn message_event(&self, team: &str, channel: &str, ts: &str) -> Option<Value> {
+        let place = self.teams.get(team)?.channels.get(channel)?;
+        let message = place.messages.get(ts)?;
         let mut event = message.to_slack(team, &[], true);
         event.insert("channel".into(), json!(channel));
         event.insert("event_ts".into(), json!(ts));
         if let Some(root) = message.thread_ts.as_ref().and_then(|root| place.messages.get(root)) {
             event.insert("parent_user_id".into(), json!(root.user));
         }
-        let author = self.home_of(&message.user).map(|home| home.id.clone());
-        let foreign = author.filter(|home| home != team);
-        if let Some(home) = &foreign {
-            event.insert("user_team".into(), json!(home));
-            event.insert("source_team".into(), json!(home));
-            event.insert("team".into(), json!(home));
+        if let Some(home) = self.foreign_author(team, &message.user) {
+            for key in ["user_team", "source_team", "team"] {
+                event.insert(key.into(), json!(home));
+            }
         }
-        let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
-        let mentioned = bot.is_some_and(|bot| message.text.contains(&format!("<@{}>", bot.bot_user_id)));
-        let is_mention = mentioned && place.person.is_none() && message.bot_id.is_none();
-        if is_mention && self.may(team, "app_mentions:read") {
-            let mut mention = event.clone();
-            mention.insert("type".into(), json!("app_mention"));
-            self.announce_in(team, channel, Value::Object(mention), foreign.as_deref());
-        }
-        self.announce_in(team, channel, Value::Object(event), foreign.as_deref());
+        Some(Value::Object(event))
+    }
+
+    /// Whether a message is an `app_mention`. Another bot's is, the app's own never
+    /// (slackapi/bolt-python#1350); in a DM there is none.
+    pub(crate) fn mentions_bot(&self, team: &str, channel: &str, ts: &str) -> bool {
+        let find = || {
+            let team = self.teams.get(team)?;
+            let place = team.channels.get(channel).filter(|place| place.person.is_none())?;
+            let message = place.messages.get(ts)?;
+            let mention = format!("<@{}>", team.installation.as_ref()?.bot_user_id);
+            Some(!message.is_own() && message.subtype.is_none() && message.text.contains(&mention))
+        };
+        find().unwrap_or_default()
+    }
+
+    /// The team of an author who is of another organisation.
+    pub(crate) fn foreign_author(&self, team: &str, user: &str) -> Option<String> {
+        self.home_of(user).map(|home| home.id.clone()).filter(|home| !self.same_organization(home, team))
     }
 
     /// `message_changed`, with what the message was before.
@@ -45,7 +72,8 @@ impl World {
             "message": now.to_slack(team, &[], true),
             "previous_message": before.to_slack(team, &[], true),
         });
-        self.announce_in(team, channel, event, None);
+        let foreign = self.foreign_author(team, &before.user);
+        self.announce_in(team, channel, event, foreign.as_deref());
     }
 
     /// Announces what happened in a channel, if the bot is in it and may read there.
@@ -56,7 +84,7 @@ impl World {
         }
         let history = if place.person.is_some() { "im:history" } else { "channels:history" };
         let kind = place.kind();
-        let shared = place.is_ext_shared || foreign.is_some();
+        let shared = place.is_ext_shared() || foreign.is_some();
         if event["type"] == "message" {
             if !self.may(team, history) {
                 return;
@@ -109,7 +137,8 @@ impl World {
         Some(envelope)
     }
 
-    fn may(&self, team: &str, scope: &str) -> bool {
+    /// Whether the app has a scope in a team.
+    pub(crate) fn may(&self, team: &str, scope: &str) -> bool {
         let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
         bot.is_some_and(|bot| bot.scopes.contains(scope))
     }

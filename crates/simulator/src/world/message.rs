@@ -10,12 +10,16 @@ use super::team::APP_ID;
 pub struct Message {
     /// Its id in the channel.
     pub ts: String,
+    /// What kind of message it is, where it is no plain one.
+    pub subtype: Option<String>,
     /// The root it answers; None for a root.
     pub thread_ts: Option<String>,
-    /// Who wrote it; the bot user for the app's.
+    /// Who wrote it; the bot user for the app's, and empty for a `bot_message`.
     pub user: String,
-    /// Set on the app's messages.
+    /// Set on messages of apps.
     pub bot_id: Option<String>,
+    /// Set on messages of apps.
+    pub app_id: Option<String>,
     /// As it was sent, escapes and all.
     pub text: String,
     /// Whether `text` is Markdown (`markdown_text`, streams) and not mrkdwn.
@@ -26,7 +30,7 @@ pub struct Message {
     pub streamed: bool,
     /// Whether it can still be appended to.
     pub streaming: bool,
-    /// Whether `chat.update` changed it.
+    /// Whether it was changed.
     pub edited: bool,
     /// `event_type` and `event_payload`, as posted.
     pub metadata: Option<Value>,
@@ -46,12 +50,22 @@ pub(crate) struct Content {
 }
 
 impl Message {
+    /// Whether the app of this Slack wrote it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.app_id.as_deref() == Some(APP_ID)
+    }
+
     /// The message as events and methods write it. `replies` are those of a root.
     pub(crate) fn to_slack(&self, team: &str, replies: &[String], with_metadata: bool) -> Map<String, Value> {
         let mut slack = Map::new();
         let mut put = |key: &str, value: Value| slack.insert(key.to_owned(), value);
         put("type", json!("message"));
-        put("user", json!(self.user));
+        if let Some(subtype) = &self.subtype {
+            put("subtype", json!(subtype));
+        }
+        if !self.user.is_empty() {
+            put("user", json!(self.user));
+        }
         put("team", json!(team));
         put("ts", json!(self.ts));
         put("text", json!(self.text));
@@ -60,7 +74,7 @@ impl Message {
         }
         if let Some(bot_id) = &self.bot_id {
             put("bot_id", json!(bot_id));
-            put("app_id", json!(APP_ID));
+            put("app_id", json!(self.app_id));
         }
         if let Some(blocks) = &self.blocks {
             put("blocks", blocks.clone());

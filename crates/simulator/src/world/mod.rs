@@ -5,6 +5,8 @@ mod events;
 mod install;
 mod look;
 mod message;
+mod others;
+mod person;
 mod post;
 mod sign_in;
 mod stream;
@@ -23,10 +25,12 @@ pub(crate) use install::{Code, Grant};
 pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
+pub use others::OtherBot;
+pub use person::Person;
 pub use post::PostMessage;
 pub(crate) use sign_in::{IdKey, SignIn};
+pub use team::Installation;
 pub(crate) use team::{APP_ID, Channel, Session, Team};
-pub use team::{Installation, Person};
 use tokens::Tokens;
 
 use crate::settings::Settings;
@@ -111,16 +115,6 @@ impl World {
 
     pub(crate) fn add_team(&mut self, id: &str, name: &str) {
         self.teams.entry(id.to_owned()).or_insert_with(|| Team::new(id, name));
-        self.changed(Change::Team { team: id.to_owned() });
-    }
-
-    pub(crate) fn add_person(&mut self, id: &str, person: Person) {
-        let Some(team) = self.teams.get_mut(id) else { return };
-        let user = person.id.clone();
-        team.people.push(person);
-        if team.installation.is_some() {
-            team.open_dm(&user);
-        }
         self.changed(Change::Team { team: id.to_owned() });
     }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::message::{Content, Message};
+use super::team::APP_ID;
 use super::{Change, REMEMBERED, World};
 
 /// A message that a person writes.
@@ -25,19 +26,27 @@ pub struct PostMessage {
 impl World {
     /// Posts as a person; the events are queued as effects.
     pub(crate) fn post(&mut self, post: PostMessage) -> anyhow::Result<String> {
+        self.post_as(post, Uuid::new_v4().to_string())
+    }
+
+    /// Posts as a person, with the id that their client gave the message.
+    pub(crate) fn post_as(&mut self, post: PostMessage, client_msg_id: String) -> anyhow::Result<String> {
         let team = self.teams.get(&post.team).with_context(|| format!("no team {}", post.team))?;
         let channel =
             team.find_channel(&post.channel).with_context(|| format!("no channel {}", post.channel))?;
         if let Some(root) = &post.thread_ts {
             ensure!(channel.messages.contains_key(root), "no message {root} to answer");
         }
-        ensure!(self.home_of(&post.user).is_some(), "no person {}", post.user);
-        let channel = channel.id.clone();
+        let (channel, is_dm) = (channel.id.clone(), channel.person.is_some());
+        let home = self.home_of(&post.user).with_context(|| format!("no person {}", post.user))?.id.clone();
+        if !is_dm && !self.same_organization(&home, &post.team) {
+            self.share_channel(&post.team, &channel, &home)?;
+        }
         let message = Message {
             thread_ts: post.thread_ts,
             user: post.user,
             text: post.text,
-            client_msg_id: Some(Uuid::new_v4().to_string()),
+            client_msg_id: Some(client_msg_id),
             ..Message::default()
         };
         Ok(self.add(&post.team, &channel, message))
@@ -67,6 +76,7 @@ impl World {
             thread_ts,
             user: bot.bot_user_id.clone(),
             bot_id: Some(bot.bot_id.clone()),
+            app_id: Some(APP_ID.to_owned()),
             text: content.text,
             markdown: content.markdown,
             blocks: content.blocks,
@@ -80,7 +90,7 @@ impl World {
         let ts = self.next_ts();
         message.ts.clone_from(&ts);
         let root = message.thread_ts.clone().unwrap_or_else(|| ts.clone());
-        let from_bot = message.bot_id.is_some();
+        let from_bot = message.is_own();
         if let Some(channel) = self.channel_mut(team, channel) {
             channel.insert(message);
         }
@@ -138,7 +148,8 @@ impl World {
             "type": "message", "subtype": "message_deleted", "hidden": true, "channel": channel,
             "deleted_ts": ts, "previous_message": previous,
         });
-        self.announce_in(team, channel, event, None);
+        let foreign = self.foreign_author(team, &message.user);
+        self.announce_in(team, channel, event, foreign.as_deref());
     }
 
     /// A message of the bot ends the thread's status text.

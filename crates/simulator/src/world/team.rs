@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::Value;
 
-use super::Message;
+use super::{Message, Person};
 
 /// The one app of this Slack.
 pub(crate) const APP_ID: &str = "A0SIMULATED";
@@ -17,17 +16,6 @@ const STATUS_LIFETIME: Duration = Duration::from_secs(120);
 const PROCESSING_LIFETIME: Duration = Duration::from_secs(3600);
 /// What a channel keeps; older messages are dropped.
 const KEPT_MESSAGES: usize = 20_000;
-
-/// Someone who can write.
-#[derive(Clone, Debug, Serialize)]
-pub struct Person {
-    /// `U…`, unique over all teams.
-    pub id: String,
-    /// What others see.
-    pub name: String,
-    /// Whether they may install apps.
-    pub is_admin: bool,
-}
 
 /// The app's place in one team or organisation, from `oauth.v2.access` to its uninstall.
 #[derive(Clone, Debug, Default)]
@@ -76,8 +64,8 @@ pub(crate) struct Channel {
     /// The person at the other end of a DM.
     pub(crate) person: Option<String>,
     pub(crate) bot_is_member: bool,
-    /// Shared with another organisation (Slack Connect).
-    pub(crate) is_ext_shared: bool,
+    /// The teams of other organisations it is shared with (Slack Connect).
+    pub(crate) shared_with: BTreeSet<String>,
     pub(crate) messages: BTreeMap<String, Message>,
     /// The replies' `ts` by their root's.
     pub(crate) replies: HashMap<String, Vec<String>>,
@@ -91,11 +79,15 @@ impl Channel {
             name: name.map(Into::into),
             bot_is_member: person.is_some(),
             person: person.map(Into::into),
-            is_ext_shared: false,
+            shared_with: BTreeSet::new(),
             messages: BTreeMap::new(),
             replies: HashMap::new(),
             ephemerals: Vec::new(),
         }
+    }
+
+    pub(crate) fn is_ext_shared(&self) -> bool {
+        !self.shared_with.is_empty()
     }
 
     pub(crate) fn kind(&self) -> &'static str {
@@ -156,6 +148,8 @@ impl Team {
             id: format!("U0{}{suffix}", name.to_uppercase()),
             name: name.to_owned(),
             is_admin,
+            is_owner: is_admin,
+            ..Person::default()
         };
         let channels = ["general", "random"].map(|name| {
             let id = format!("C0{}{suffix}", name.to_uppercase());
