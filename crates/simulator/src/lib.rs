@@ -4,6 +4,7 @@
 mod consent;
 mod delivery;
 mod document;
+mod files;
 mod looking;
 mod model;
 mod others;
@@ -19,4 +20,4 @@ mod world;
 pub use settings::Settings;
 pub use simulator::Simulator;
 pub use web_api::Fault;
-pub use world::{Call, Delivery, Installation, Message, OtherBot, Person, PostMessage, World};
+pub use world::{Call, Delivery, File, Installation, Message, NewFile, OtherBot, Person, PostMessage, World};

@@ -155,7 +155,7 @@ async fn write(State(shared): State<Arc<Shared>>, Json(place): Json<Place>) -> R
     let posted = shared.with(|world| {
         let text = as_sent(world, &place);
         let Place { team, channel, user, thread_ts, .. } = place;
-        world.post(PostMessage { team, channel, user, text, thread_ts })
+        world.post(PostMessage { team, channel, user, text, thread_ts, ..PostMessage::default() })
     });
     match posted {
         Ok(ts) => Json(json!({"ts": ts})).into_response(),

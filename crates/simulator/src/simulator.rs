@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::shared::Shared;
 use crate::web_api::Fault;
 use crate::world::{Effect, Grant, Installation, Person, PostMessage, World};
-use crate::{consent, delivery, model, page, settings::Settings, sign_in, web_api};
+use crate::{consent, delivery, files, model, page, settings::Settings, sign_in, web_api};
 
 /// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
 #[derive(Clone)]
@@ -37,10 +37,12 @@ impl Simulator {
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
         let address = listener.local_addr()?;
+        let settings = Settings { port: address.port(), ..settings };
         let shared = Arc::new(Shared::new(settings)?);
         let routes = Router::new()
             .merge(page::routes())
             .merge(consent::routes())
+            .merge(files::routes())
             .merge(sign_in::routes())
             .merge(web_api::routes())
             .merge(model::routes())

@@ -2,7 +2,7 @@
 
 use super::dispatch::Invocation;
 use super::limits::Tier;
-use super::{Answer, agents, auth, chat, conversations, openid, people, streams};
+use super::{Answer, agents, auth, chat, conversations, files, openid, people, streams};
 
 /// A method of the Web API.
 pub(crate) struct Method {
@@ -58,6 +58,9 @@ static METHODS: &[Method] = &[
     read("conversations.info", Tier::Three, &["channels:read", "im:read"], conversations::info),
     write("conversations.open", Tier::Three, &["im:write"], conversations::open),
     read("conversations.replies", Tier::Three, HISTORY, conversations::replies),
+    write("files.completeUploadExternal", Tier::Four, &["files:write"], files::complete_upload),
+    read("files.getUploadURLExternal", Tier::Four, &["files:write"], files::get_upload_url),
+    read("files.info", Tier::Four, &["files:read"], files::info),
     write("reactions.add", Tier::Three, &["reactions:write"], people::react),
     read("team.info", Tier::Three, &["team:read"], people::team_info),
     read("users.conversations", Tier::Three, &["channels:read", "im:read"], conversations::of_bot),

@@ -9,6 +9,7 @@ mod content;
 mod conversations;
 mod dispatch;
 mod faults;
+mod files;
 mod limits;
 mod methods;
 mod openid;

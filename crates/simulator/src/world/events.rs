@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::message::Message;
+use super::post::FILE_SHARE;
 use super::team::APP_ID;
 use super::{Effect, World};
 
@@ -43,11 +44,17 @@ impl World {
                 event.insert(key.into(), json!(home));
             }
         }
+        if message.subtype.as_deref() == Some(FILE_SHARE) {
+            // slackapi/slack-api-specs#62.
+            event.remove("team");
+            event.insert("upload".into(), json!(false));
+            event.insert("display_as_bot".into(), json!(false));
+        }
         Some(Value::Object(event))
     }
 
-    /// Whether a message is an `app_mention`. Another bot's is, the app's own never
-    /// (slackapi/bolt-python#1350); in a DM there is none.
+    /// Whether a message is an `app_mention`. Another bot's is, the app's own never (slackapi/bolt-python#1350), one
+    /// with a file only sometimes and here never (#925); in a DM there is none.
     pub(crate) fn mentions_bot(&self, team: &str, channel: &str, ts: &str) -> bool {
         let find = || {
             let team = self.teams.get(team)?;

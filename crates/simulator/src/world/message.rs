@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::File;
 use super::team::APP_ID;
 
 /// A message as it stands now.
@@ -36,6 +37,8 @@ pub struct Message {
     pub metadata: Option<Value>,
     /// Set on what a person's client sent.
     pub client_msg_id: Option<String>,
+    /// Files shown with it.
+    pub files: Vec<File>,
     /// Names of the reactions the app added.
     pub reactions: Vec<String>,
 }
@@ -78,6 +81,9 @@ impl Message {
         }
         if let Some(blocks) = &self.blocks {
             put("blocks", blocks.clone());
+        }
+        if !self.files.is_empty() {
+            put("files", self.files.iter().map(File::in_message).collect());
         }
         if self.edited {
             put("edited", json!({"user": self.user, "ts": self.ts}));

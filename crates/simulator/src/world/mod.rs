@@ -2,6 +2,7 @@
 
 mod enterprise;
 mod events;
+mod file;
 mod install;
 mod look;
 mod message;
@@ -21,12 +22,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use enterprise::Enterprise;
+use file::Files;
+pub use file::{File, NewFile};
 pub(crate) use install::{Code, Grant};
 pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
 pub use others::OtherBot;
 pub use person::Person;
+pub(crate) use post::FILE_SHARE;
 pub use post::PostMessage;
 pub(crate) use sign_in::{IdKey, SignIn};
 pub use team::Installation;
@@ -49,6 +53,7 @@ pub struct World {
     /// Sign-ins by their code, with when it was given out.
     pub(crate) sign_ins: HashMap<String, (SignIn, Instant)>,
     id_key: Option<Arc<IdKey>>,
+    files: Files,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) limits: Limits,
     pub(crate) model_override: Option<String>,
@@ -99,6 +104,7 @@ impl World {
             codes: HashMap::new(),
             sign_ins: HashMap::new(),
             id_key: None,
+            files: Files::default(),
             faults: HashMap::new(),
             limits: Limits::default(),
             model_override: None,

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::message::{Content, Message};
 use super::team::APP_ID;
-use super::{Change, REMEMBERED, World};
+use super::{Change, NewFile, REMEMBERED, World};
+
+/// The subtype of a message with files.
+pub(crate) const FILE_SHARE: &str = "file_share";
 
 /// A message that a person writes.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,11 @@ pub struct PostMessage {
     pub text: String,
     /// The root to answer; None starts a thread.
     pub thread_ts: Option<String>,
+    /// What kind it is where it is no plain message, as `me_message` or `thread_broadcast`. With files it is always
+    /// `file_share`.
+    pub subtype: Option<String>,
+    /// Attached files.
+    pub files: Vec<NewFile>,
 }
 
 impl World {
@@ -42,7 +50,14 @@ impl World {
         if !is_dm && !self.same_organization(&home, &post.team) {
             self.share_channel(&post.team, &channel, &home)?;
         }
+        let mut files = Vec::new();
+        for file in post.files {
+            files.push(self.keep_file(file, &post.user, &post.team, &channel));
+        }
+        let subtype = if files.is_empty() { post.subtype } else { Some(FILE_SHARE.to_owned()) };
         let message = Message {
+            subtype,
+            files,
             thread_ts: post.thread_ts,
             user: post.user,
             text: post.text,

@@ -5,6 +5,7 @@ mod conversations;
 mod deliveries;
 mod enterprise;
 mod faults;
+mod files;
 mod install;
 mod messages;
 mod model;
