@@ -54,6 +54,15 @@ pub(crate) struct Ask {
     team: Option<String>,
 }
 
+/// What a person answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Decided {
+    Cancel,
+    Allow,
+    /// For all workspaces of the team's organisation.
+    AllowOrgWide,
+}
+
 /// The form of the page: what was asked, and the answer.
 #[derive(Deserialize)]
 struct Decision {
@@ -74,17 +83,22 @@ async fn ask(State(shared): State<Arc<Shared>>, Query(ask): Query<Ask>) -> Respo
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, Form(form): Form<Decision>) -> Response {
-    match shared.with(|world| form.ask.decide(world, form.decision == "allow")) {
+    let decision = match form.decision.as_str() {
+        "allow" => Decided::Allow,
+        "allow_org_wide" => Decided::AllowOrgWide,
+        _ => Decided::Cancel,
+    };
+    match shared.with(|world| form.ask.decide(world, decision)) {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
         Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
     }
 }
 
 /// Answers a consent page's address as a person would; where the browser goes then.
-pub(crate) fn decide(world: &mut World, authorize_url: &str, allow: bool) -> anyhow::Result<String> {
+pub(crate) fn decide(world: &mut World, authorize_url: &str, decision: Decided) -> anyhow::Result<String> {
     let url = Url::parse(authorize_url).context("no address of a consent page")?;
     let ask: Ask = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
-    ask.decide(world, allow).map_err(anyhow::Error::msg)
+    ask.decide(world, decision).map_err(anyhow::Error::msg)
 }
 
 impl Ask {
@@ -105,13 +119,19 @@ impl Ask {
         let first = world.teams.keys().next().cloned().unwrap_or_default();
         let team = self.team.clone().filter(|team| !team.is_empty()).unwrap_or(first);
         let user = world.admin_of(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
-        Ok(Grant { team, user, scopes, redirect_uri: self.redirect_uri.clone() })
+        Ok(Grant { team, enterprise: None, user, scopes, redirect_uri: self.redirect_uri.clone() })
     }
 
-    fn decide(&self, world: &mut World, allow: bool) -> Result<String, String> {
-        let grant = self.check(world)?;
-        let answer =
-            if allow { ("code", world.issue_code(grant)) } else { ("error", "access_denied".into()) };
+    fn decide(&self, world: &mut World, decision: Decided) -> Result<String, String> {
+        let mut grant = self.check(world)?;
+        if matches!(decision, Decided::AllowOrgWide) {
+            let enterprise = world.enterprise_of(&grant.team).map(|enterprise| enterprise.id.clone());
+            grant.enterprise = Some(enterprise.ok_or("This workspace is not part of an organization.")?);
+        }
+        let answer = match decision {
+            Decided::Cancel => ("error", "access_denied".to_owned()),
+            Decided::Allow | Decided::AllowOrgWide => ("code", world.issue_code(grant)),
+        };
         send_back(&self.redirect_uri, answer, self.state.as_deref())
     }
 }
@@ -123,6 +143,11 @@ fn meaning(scope: &str) -> Option<&'static str> {
 fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
     let app = escape(&world.settings.app_name);
     let team = world.teams.get(&grant.team).map(|team| escape(&team.name)).unwrap_or_default();
+    let org_wide = world.enterprise_of(&grant.team).map(|enterprise| {
+        let name = escape(&enterprise.name);
+        format!(r#"<button name="decision" value="allow_org_wide">Allow for all of {name}</button>"#)
+    });
+    let org_wide = org_wide.unwrap_or_default();
     let scopes: String = grant
         .scopes
         .iter()
@@ -142,7 +167,7 @@ fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
         r#"<h1>{app} would like to join <b>{team}</b></h1>
 <p>It will be able to:</p><ul>{scopes}</ul>
 <form method="post" action="/oauth/v2/authorize">{hidden}
-<button name="decision" value="cancel" data-testid="cancel">Cancel</button>
+<button name="decision" value="cancel" data-testid="cancel">Cancel</button>{org_wide}
 <button class="primary" name="decision" value="allow" data-testid="allow">Allow</button></form>"#
     ))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::simulator::Simulator;
-use crate::world::{Call, Delivery, Message, World};
+use crate::world::{Call, Delivery, File, Message, World};
 
 impl Simulator {
     /// All messages of a channel (id or name), oldest first, replies among them.
@@ -43,6 +43,11 @@ impl Simulator {
     /// What only one person was shown (`chat.postEphemeral`): that person and the message.
     pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, Message)> {
         self.with(|world| world.ephemerals(team, channel).to_vec())
+    }
+
+    /// The files of a channel's messages, oldest first, with their content.
+    pub fn files(&self, team: &str, channel: &str) -> Vec<File> {
+        self.messages(team, channel).into_iter().flat_map(|message| message.files).collect()
     }
 
     /// The last 20,000 Web API calls, oldest first.

@@ -24,6 +24,9 @@ pub struct Settings {
     pub retry_delays: [Duration; 3],
     /// How long a delivery may take to be acknowledged. Slack's: 3 s.
     pub ack_timeout: Duration,
+    /// How long a bot token lives; None: for ever. Slack's, where token rotation is on: 12 h
+    /// (<https://docs.slack.dev/authentication/using-token-rotation>).
+    pub token_lifetime: Option<Duration>,
     /// How long a stream lives from its start. Slack's: about 5 minutes.
     pub stream_lifetime: Duration,
     /// Whether Slack's rate limits apply (<https://docs.slack.dev/apis/web-api/rate-limits>).
@@ -52,6 +55,7 @@ impl Default for Settings {
             signing_secret: "simulated-signing-secret".into(),
             retry_delays: [0, 60, 300].map(Duration::from_secs),
             ack_timeout: Duration::from_secs(3),
+            token_lifetime: None,
             stream_lifetime: Duration::from_secs(300),
             rate_limits: true,
             marketplace: true,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::shared::Shared;
 use crate::web_api::Fault;
 use crate::world::{Effect, Grant, Installation, Person, PostMessage, World};
-use crate::{consent, delivery, model, page, settings::Settings, sign_in, web_api};
+use crate::{consent, delivery, files, model, page, settings::Settings, sign_in, web_api};
 
 /// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
 #[derive(Clone)]
@@ -42,6 +42,7 @@ impl Simulator {
         let routes = Router::new()
             .merge(page::routes())
             .merge(consent::routes())
+            .merge(files::routes())
             .merge(sign_in::routes())
             .merge(web_api::routes())
             .merge(model::routes())
@@ -113,29 +114,31 @@ impl Simulator {
         self.with(|world| {
             let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
             let user = world.admin_of(team).with_context(|| format!("no team {team} with an admin"))?;
-            let grant = Grant { team: team.into(), user, scopes, redirect_uri: String::new() };
+            let grant =
+                Grant { team: team.into(), enterprise: None, user, scopes, redirect_uri: String::new() };
             world.install(grant).with_context(|| format!("no team {team}"))
         })
     }
 
-    /// The team's installation, if there is one.
+    /// The installation of a team, or of an organisation, if there is one.
     pub fn installation(&self, team: &str) -> Option<Installation> {
-        self.with(|world| world.teams.get(team)?.installation.clone())
+        self.with(|world| world.installation_of(team).cloned())
     }
 
-    /// Uninstalls the app as an admin does; the app gets `app_uninstalled` and `tokens_revoked`.
+    /// Uninstalls the app as an admin does, from a team or an organisation; the app gets `app_uninstalled` and
+    /// `tokens_revoked`.
     pub fn uninstall(&self, team: &str) {
         self.with(|world| world.uninstall(team, "account_inactive"));
     }
 
     /// Answers a consent page as the admin's Allow does: the address the browser is sent to.
     pub fn allow(&self, authorize_url: &str) -> anyhow::Result<String> {
-        self.with(|world| consent::decide(world, authorize_url, true))
+        self.with(|world| consent::decide(world, authorize_url, consent::Decided::Allow))
     }
 
     /// Answers a consent page as Cancel does: the address the browser is sent to.
     pub fn deny(&self, authorize_url: &str) -> anyhow::Result<String> {
-        self.with(|world| consent::decide(world, authorize_url, false))
+        self.with(|world| consent::decide(world, authorize_url, consent::Decided::Cancel))
     }
 
     /// Answers a "Sign in with Slack" page as this person, or with Cancel for None: the address the browser is sent

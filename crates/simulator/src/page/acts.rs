@@ -50,7 +50,7 @@ async fn write(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Respo
     let posted = shared.with(|world| {
         let text = as_sent(world, &act);
         let Act { team, channel, user, thread_ts, .. } = act;
-        world.post(PostMessage { team, channel, user, text, thread_ts })
+        world.post(PostMessage { team, channel, user, text, thread_ts, ..PostMessage::default() })
     });
     match posted {
         Ok(ts) => Json(json!({"ts": ts})).into_response(),

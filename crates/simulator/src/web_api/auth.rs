@@ -1,5 +1,7 @@
 //! Codes to tokens, and tokens to their end.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -12,59 +14,110 @@ use crate::world::APP_ID;
 pub(crate) fn access(call: &mut Invocation<'_>) -> Answer {
     call.check_client()?;
     match call.args.text("grant_type").unwrap_or("authorization_code") {
-        "authorization_code" => {}
-        // Tokens here do not rotate, so no refresh token is right.
-        "refresh_token" => return Err("invalid_refresh_token".into()),
-        _ => return Err("invalid_grant_type".into()),
+        "authorization_code" => exchange(call),
+        "refresh_token" => refresh(call),
+        _ => Err("invalid_grant_type".into()),
     }
+}
+
+fn exchange(call: &mut Invocation<'_>) -> Answer {
     let code = call.args.text("code").unwrap_or_default().to_owned();
     let grant = call.world.take_code(&code).ok_or("invalid_code")?;
     if call.args.text("redirect_uri").unwrap_or_default() != grant.redirect_uri {
         return Err("bad_redirect_uri".into());
     }
-    let (team, user) = (grant.team.clone(), grant.user.clone());
-    let name = call.world.teams.get(&team).map(|team| team.name.clone()).ok_or("team_not_found")?;
-    let bot = call.world.install(grant).ok_or("team_not_found")?;
-    Ok(json!({
-        "app_id": APP_ID,
-        "authed_user": {"id": user},
-        "scope": bot.scopes.into_iter().collect::<Vec<_>>().join(","),
-        "token_type": "bot",
-        "access_token": bot.token,
-        "bot_user_id": bot.bot_user_id,
-        "team": {"id": team, "name": name},
-        "enterprise": null,
-        "is_enterprise_install": false,
-    }))
+    let org_wide = call.world.enterprise_of(&grant.team).is_some_and(|org| org.installation.is_some());
+    if org_wide && grant.enterprise.is_none() {
+        return Err("cannot_install_an_org_installed_app".into());
+    }
+    let tenant = grant.enterprise.as_ref().unwrap_or(&grant.team).clone();
+    call.world.install(grant).ok_or("team_not_found")?;
+    call.granted(&tenant, true)
 }
 
-/// <https://docs.slack.dev/reference/methods/auth.test>
+/// <https://docs.slack.dev/authentication/using-token-rotation>
+fn refresh(call: &mut Invocation<'_>) -> Answer {
+    let token = call.args.text("refresh_token").unwrap_or_default().to_owned();
+    let tenant = call.world.refresh(&token).ok_or("invalid_refresh_token")?;
+    call.granted(&tenant, false)
+}
+
+impl Invocation<'_> {
+    /// What `oauth.v2.access` answers for either kind of grant.
+    fn granted(&mut self, tenant: &str, with_user: bool) -> Answer {
+        self.tenant = tenant.to_owned();
+        let bot = self.bot()?;
+        let team = self.world.teams.get(tenant).map(|team| json!({"id": team.id, "name": team.name}));
+        let enterprise = self.world.enterprise_of(tenant).map(|org| json!({"id": org.id, "name": org.name}));
+        let mut answer = json!({
+            "app_id": APP_ID,
+            "scope": bot.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","),
+            "token_type": "bot",
+            "access_token": bot.token,
+            "bot_user_id": bot.bot_user_id,
+            "team": team,
+            "enterprise": enterprise,
+            "is_enterprise_install": bot.is_enterprise_install,
+        });
+        if with_user {
+            answer["authed_user"] = json!({"id": bot.installed_by});
+        }
+        if let (Some(refresh_token), Some(lifetime)) =
+            (&bot.refresh_token, self.world.settings.token_lifetime)
+        {
+            answer["refresh_token"] = json!(refresh_token);
+            answer["expires_in"] = json!(lifetime.as_secs());
+        }
+        Ok(answer)
+    }
+}
+
+/// <https://docs.slack.dev/reference/methods/auth.test>. An org-wide token is tested as the organisation's.
 pub(crate) fn test(call: &mut Invocation<'_>) -> Answer {
     let bot = call.bot()?;
-    let team = call.world.teams.get(&call.team).ok_or("team_not_found")?;
-    let domain = team.name.to_lowercase().replace(' ', "-");
-    Ok(json!({
-        "url": format!("https://{domain}.slack.com/"), "team": team.name, "team_id": team.id,
+    let enterprise = call.world.enterprise_of(&call.tenant);
+    let team = call.world.teams.get(&call.tenant).map(|team| (&team.id, &team.name));
+    let (id, name) = team.or(enterprise.map(|org| (&org.id, &org.name))).ok_or("team_not_found")?;
+    let domain = name.to_lowercase().replace(' ', "-");
+    let host = if bot.is_enterprise_install { "enterprise.slack.com" } else { "slack.com" };
+    let mut answer = json!({
+        "url": format!("https://{domain}.{host}/"), "team": name, "team_id": id,
         "user": call.world.settings.app_name.to_lowercase(), "user_id": bot.bot_user_id,
-        "bot_id": bot.bot_id, "is_enterprise_install": false,
-    }))
+        "bot_id": bot.bot_id, "is_enterprise_install": bot.is_enterprise_install,
+    });
+    if let Some(enterprise) = enterprise {
+        answer["enterprise_id"] = json!(enterprise.id);
+    }
+    Ok(answer)
 }
 
-/// <https://docs.slack.dev/reference/methods/auth.revoke>: without token rotation it ends the installation.
+/// <https://docs.slack.dev/reference/methods/auth.teams.list>
+pub(crate) fn list_teams(call: &mut Invocation<'_>) -> Answer {
+    let own = BTreeSet::from([call.tenant.clone()]);
+    let ids = call.world.enterprises.get(&call.tenant).map_or(&own, |enterprise| &enterprise.granted);
+    let teams = ids.iter().filter_map(|id| call.world.teams.get(id));
+    let teams: Vec<_> = teams.map(|team| json!({"id": team.id, "name": team.name})).collect();
+    Ok(json!({"teams": teams, "response_metadata": {"next_cursor": ""}}))
+}
+
+/// <https://docs.slack.dev/reference/methods/auth.revoke>: it ends the installation, or where tokens rotate only the
+/// token.
 pub(crate) fn revoke(call: &mut Invocation<'_>) -> Answer {
     if call.args.flag("test") {
         return Ok(json!({"revoked": false}));
     }
-    let team = call.team.clone();
-    call.world.uninstall(&team, "token_revoked");
+    if call.bot()?.refresh_token.is_some() {
+        call.world.tokens.end(&call.token, "token_revoked");
+    } else {
+        call.world.uninstall(&call.tenant, "token_revoked");
+    }
     Ok(json!({"revoked": true}))
 }
 
 /// <https://docs.slack.dev/reference/methods/apps.uninstall>
 pub(crate) fn uninstall(call: &mut Invocation<'_>) -> Answer {
     call.check_client()?;
-    let team = call.team.clone();
-    call.world.uninstall(&team, "account_inactive");
+    call.world.uninstall(&call.tenant, "account_inactive");
     Ok(json!({}))
 }
 

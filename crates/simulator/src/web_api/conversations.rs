@@ -40,7 +40,7 @@ pub(crate) fn info(call: &mut Invocation<'_>) -> Answer {
     Ok(json!({"channel": {
         "id": channel.id, "name": channel.name, "user": channel.person, "is_im": is_im,
         "is_channel": !is_im, "is_private": is_im, "is_archived": false,
-        "is_member": channel.bot_is_member, "is_ext_shared": channel.is_ext_shared,
+        "is_member": channel.bot_is_member, "is_ext_shared": channel.is_ext_shared(),
         "context_team_id": call.team,
     }}))
 }
@@ -51,6 +51,24 @@ pub(crate) fn open(call: &mut Invocation<'_>) -> Answer {
     let team = call.world.teams.get_mut(&call.team).ok_or("team_not_found")?;
     let id = team.open_dm(&users).ok_or("user_not_found")?;
     Ok(json!({"channel": {"id": id}}))
+}
+
+/// <https://docs.slack.dev/reference/methods/users.conversations>: the bot's own.
+pub(crate) fn of_bot(call: &mut Invocation<'_>) -> Answer {
+    let team = call.world.teams.get(&call.team).ok_or("team_not_found")?;
+    let types = call.args.text("types").filter(|types| !types.is_empty()).unwrap_or("public_channel");
+    let wanted = |channel: &Channel| {
+        let kind = if channel.person.is_some() { "im" } else { "public_channel" };
+        types.split(',').any(|wanted| wanted.trim() == kind)
+    };
+    let joined = team.channels.values().filter(|channel| channel.bot_is_member && wanted(channel));
+    let channels: Vec<Value> = joined
+        .map(|channel| match &channel.person {
+            Some(user) => json!({"id": channel.id, "is_im": true, "user": user}),
+            None => json!({"id": channel.id, "name": channel.name, "is_channel": true, "is_private": false}),
+        })
+        .collect();
+    Ok(json!({"channels": channels, "response_metadata": {"next_cursor": ""}}))
 }
 
 impl Invocation<'_> {

@@ -20,8 +20,12 @@ use crate::world::{Call, Channel, Installation, World};
 pub(crate) struct Invocation<'w> {
     pub(crate) world: &'w mut World,
     pub(crate) args: Args,
-    /// The token's team; empty for methods without a token.
+    /// Whose token it is, a team's or an organisation's; empty for methods without a token.
+    pub(crate) tenant: String,
+    /// The team that the call is about; empty if it is about none.
     pub(crate) team: String,
+    /// The token it came with.
+    pub(crate) token: String,
     /// Client id and secret from HTTP Basic.
     pub(crate) basic: Option<(String, String)>,
 }
@@ -75,43 +79,43 @@ fn run(
     let authorization = header_text(headers, header::AUTHORIZATION);
     let token = authorization.strip_prefix("Bearer ").map(str::to_owned).or_else(|| args.take("token"));
     let basic = authorization.strip_prefix("Basic ").and_then(super::auth::read_basic);
-    let mut invocation = Invocation { world, args, team: String::new(), basic };
+    let token = token.unwrap_or_default();
+    let mut invocation = Invocation { world, args, tenant: String::new(), team: String::new(), token, basic };
     let answer = match (method, injected.or(unreadable)) {
         (None, _) => Err("unknown_method".into()),
         (_, Some(refusal)) => {
-            invocation.team = invocation.team_of(token.as_deref()).unwrap_or_default();
+            invocation.tenant = invocation.tenant_of_token().unwrap_or_default();
             Err(refusal)
         }
-        (Some(method), None) => invocation.run(method, token.as_deref()),
+        (Some(method), None) => invocation.run(method),
     };
-    let Invocation { world, mut args, team, .. } = invocation;
+    let Invocation { world, mut args, tenant, .. } = invocation;
     for secret in ["client_secret", "code", "code_verifier", "refresh_token"] {
         args.take(secret);
     }
-    log(world, name, Some(team), &answer, args.into_value());
+    log(world, name, Some(tenant), &answer, args.into_value());
     answer
 }
 
 impl Invocation<'_> {
-    fn run(&mut self, method: &'static Method, token: Option<&str>) -> Answer {
+    fn run(&mut self, method: &'static Method) -> Answer {
         if method.needs_token() {
-            self.team = self.team_of(token)?;
+            self.tenant = self.tenant_of_token()?;
             let granted = &self.bot()?.scopes;
             if !method.scopes.is_empty() && !method.scopes.iter().any(|scope| granted.contains(*scope)) {
                 return Err(self.lacks(method.scopes.join(",").as_str()));
             }
+            self.locate(method)?;
         }
         self.limit(method)?;
         (method.run)(self)
     }
 
-    fn team_of(&self, token: Option<&str>) -> Result<String, Refusal> {
-        let token = token.filter(|token| !token.is_empty()).ok_or("not_authed")?;
-        match self.world.tokens.get(token) {
-            None => Err("invalid_auth".into()),
-            Some((_, Some(why))) => Err((*why).into()),
-            Some((team, None)) => Ok(team.clone()),
+    fn tenant_of_token(&self) -> Result<String, Refusal> {
+        if self.token.is_empty() {
+            return Err("not_authed".into());
         }
+        Ok(self.world.tokens.tenant_of(&self.token)?.to_owned())
     }
 
     fn limit(&mut self, method: &'static Method) -> Result<(), Refusal> {
@@ -121,14 +125,14 @@ impl Invocation<'_> {
         let history = matches!(method.name, "conversations.history" | "conversations.replies");
         let tier = if history && !self.world.settings.marketplace { Tier::History } else { method.tier };
         let channel = self.args.text("channel").filter(|_| matches!(tier, Tier::Post)).unwrap_or_default();
-        let taken = self.world.limits.take(tier, &self.team, method.name, channel);
+        let team = if self.team.is_empty() { &self.tenant } else { &self.team };
+        let taken = self.world.limits.take(tier, team, method.name, channel);
         taken.map_err(Refusal::rate_limited)
     }
 
     /// The installation the token is of.
     pub(crate) fn bot(&self) -> Result<&Installation, Refusal> {
-        let team = self.world.teams.get(&self.team);
-        team.and_then(|team| team.installation.as_ref()).ok_or_else(|| "account_inactive".into())
+        self.world.installation_of(&self.tenant).ok_or_else(|| "account_inactive".into())
     }
 
     /// `missing_scope`, with what the token has.
@@ -138,7 +142,7 @@ impl Invocation<'_> {
         Refusal::missing_scope(needed, provided.unwrap_or_default())
     }
 
-    /// A channel of the token's team that the bot is in.
+    /// A channel of the call's team that the bot is in.
     pub(crate) fn channel(&self, id: &str) -> Result<&Channel, Refusal> {
         let team = self.world.teams.get(&self.team).ok_or("team_not_found")?;
         let channel = team.channels.get(id).ok_or("channel_not_found")?;

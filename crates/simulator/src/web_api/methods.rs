@@ -2,7 +2,7 @@
 
 use super::dispatch::Invocation;
 use super::limits::Tier;
-use super::{Answer, agents, auth, chat, conversations, openid, people, streams, views};
+use super::{Answer, agents, auth, chat, conversations, files, openid, people, streams, views};
 
 /// A method of the Web API.
 pub(crate) struct Method {
@@ -38,13 +38,14 @@ const fn read(
     Method { name, tier, scopes, json: false, run }
 }
 
-static METHODS: [Method; 26] = [
+static METHODS: &[Method] = &[
     write("agents.sessions.rename", Tier::Three, WRITE, agents::rename),
     write("agents.sessions.setStatus", Tier::Three, WRITE, agents::set_state),
     write("assistant.threads.setStatus", Tier::Free, &["assistant:write", "chat:write"], agents::set_status),
     write("assistant.threads.setSuggestedPrompts", Tier::Four, ASSIST, agents::set_prompts),
     write("assistant.threads.setTitle", Tier::Four, ASSIST, agents::set_title),
     read("auth.revoke", Tier::Three, &[], auth::revoke),
+    read("auth.teams.list", Tier::Two, &[], auth::list_teams),
     write("auth.test", Tier::Free, &[], auth::test),
     write("chat.appendStream", Tier::Four, WRITE, streams::append),
     write("chat.delete", Tier::Three, WRITE, chat::delete),
@@ -57,8 +58,12 @@ static METHODS: [Method; 26] = [
     read("conversations.info", Tier::Three, &["channels:read", "im:read"], conversations::info),
     write("conversations.open", Tier::Three, &["im:write"], conversations::open),
     read("conversations.replies", Tier::Three, HISTORY, conversations::replies),
+    write("files.completeUploadExternal", Tier::Four, &["files:write"], files::complete_upload),
+    read("files.getUploadURLExternal", Tier::Four, &["files:write"], files::get_upload_url),
+    read("files.info", Tier::Four, &["files:read"], files::info),
     write("reactions.add", Tier::Three, &["reactions:write"], people::react),
     read("team.info", Tier::Three, &["team:read"], people::team_info),
+    read("users.conversations", Tier::Three, &["channels:read", "im:read"], conversations::of_bot),
     read("users.info", Tier::Four, &["users:read"], people::user_info),
     write("views.publish", Tier::Four, &[], views::publish),
     // Without a bot token: the client's credentials are in the arguments.
@@ -77,5 +82,11 @@ impl Method {
     /// Whether it is called with a bot token.
     pub(crate) fn needs_token(&self) -> bool {
         !matches!(self.name, "oauth.v2.access" | "openid.connect.token" | "api.test")
+    }
+
+    /// Whether an org-wide token has to name a workspace
+    /// (<https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>).
+    pub(crate) fn needs_team(&self) -> bool {
+        matches!(self.name, "team.info" | "users.conversations")
     }
 }

@@ -10,22 +10,18 @@ use crate::world::Change;
 pub(crate) fn user_info(call: &mut Invocation<'_>) -> Answer {
     let user = call.args.required("user")?;
     let bot = call.bot()?;
-    let person = call.world.home_of(user).and_then(|home| Some((home.id.as_str(), home.person(user)?)));
-    let (team, name, is_admin, is_bot) = match person {
-        Some((team, person)) => (team, person.name.as_str(), person.is_admin, false),
-        None if user == bot.bot_user_id => {
-            (call.team.as_str(), call.world.settings.app_name.as_str(), false, true)
-        }
-        None => return Err("user_not_found".into()),
-    };
-    // Roles are told of the own team's people only.
-    let is_admin = is_admin && team == call.team;
+    if let Some(user) = call.world.user_object(&call.team, user) {
+        return Ok(json!({"user": user}));
+    }
+    if user != bot.bot_user_id {
+        return Err("user_not_found".into());
+    }
+    let name = &call.world.settings.app_name;
     Ok(json!({"user": {
-        "id": user, "team_id": team, "name": name.to_lowercase(), "real_name": name, "deleted": false,
-        "profile": {"real_name": name, "display_name": name, "team": team},
-        "is_admin": is_admin, "is_owner": is_admin, "is_primary_owner": is_admin,
-        "is_restricted": false, "is_ultra_restricted": false, "is_stranger": team != call.team,
-        "is_bot": is_bot, "is_app_user": false, "tz": "Europe/London", "tz_offset": 0, "locale": "en-GB",
+        "id": user, "team_id": call.team, "name": name.to_lowercase(), "real_name": name, "deleted": false,
+        "profile": {"real_name": name, "display_name": name, "team": call.team, "bot_id": bot.bot_id},
+        "is_admin": false, "is_owner": false, "is_primary_owner": false, "is_restricted": false,
+        "is_ultra_restricted": false, "is_stranger": false, "is_bot": true, "is_app_user": false,
     }}))
 }
 
@@ -33,7 +29,12 @@ pub(crate) fn user_info(call: &mut Invocation<'_>) -> Answer {
 pub(crate) fn team_info(call: &mut Invocation<'_>) -> Answer {
     let team = call.world.teams.get(&call.team).ok_or("team_not_found")?;
     let domain = team.name.to_lowercase().replace(' ', "-");
-    Ok(json!({"team": {"id": team.id, "name": team.name, "domain": domain, "email_domain": ""}}))
+    let mut told = json!({"id": team.id, "name": team.name, "domain": domain, "email_domain": ""});
+    if let Some(enterprise) = call.world.enterprise_of(&call.team) {
+        told["enterprise_id"] = json!(enterprise.id);
+        told["enterprise_name"] = json!(enterprise.name);
+    }
+    Ok(json!({"team": told}))
 }
 
 /// <https://docs.slack.dev/reference/methods/reactions.add>

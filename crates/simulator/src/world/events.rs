@@ -6,36 +6,70 @@ use uuid::Uuid;
 
 use super::interactions::VERIFICATION_TOKEN;
 use super::message::Message;
+use super::post::FILE_SHARE;
 use super::team::APP_ID;
 use super::{Effect, World};
 
 impl World {
     /// The events of a new message: `message`, and `app_mention` too where the bot is mentioned in a channel.
     pub(crate) fn announce_message(&mut self, team: &str, channel: &str, ts: &str) {
-        let Some(place) = self.teams.get(team).and_then(|team| team.channels.get(channel)) else { return };
-        let Some(message) = place.messages.get(ts) else { return };
+        let Some(event) = self.message_event(team, channel, ts) else { return };
+        if self.mentions_bot(team, channel, ts) {
+            self.announce_mention(team, channel, ts);
+        }
+        let foreign = self.foreign_author(team, event["user"].as_str().unwrap_or_default());
+        self.announce_in(team, channel, event, foreign.as_deref());
+    }
+
+    /// The `app_mention` of a message.
+    pub(crate) fn announce_mention(&mut self, team: &str, channel: &str, ts: &str) {
+        let Some(mut event) = self.message_event(team, channel, ts) else { return };
+        if self.may(team, "app_mentions:read") {
+            event["type"] = json!("app_mention");
+            let foreign = self.foreign_author(team, event["user"].as_str().unwrap_or_default());
+            self.announce_in(team, channel, event, foreign.as_deref());
+        }
+    }
+
+    fn message_event(&self, team: &str, channel: &str, ts: &str) -> Option<Value> {
+        let place = self.teams.get(team)?.channels.get(channel)?;
+        let message = place.messages.get(ts)?;
         let mut event = message.to_slack(team, &[], true);
         event.insert("channel".into(), json!(channel));
         event.insert("event_ts".into(), json!(ts));
         if let Some(root) = message.thread_ts.as_ref().and_then(|root| place.messages.get(root)) {
             event.insert("parent_user_id".into(), json!(root.user));
         }
-        let author = self.home_of(&message.user).map(|home| home.id.clone());
-        let foreign = author.filter(|home| home != team);
-        if let Some(home) = &foreign {
-            event.insert("user_team".into(), json!(home));
-            event.insert("source_team".into(), json!(home));
-            event.insert("team".into(), json!(home));
+        if let Some(home) = self.foreign_author(team, &message.user) {
+            for key in ["user_team", "source_team", "team"] {
+                event.insert(key.into(), json!(home));
+            }
         }
-        let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
-        let mentioned = bot.is_some_and(|bot| message.text.contains(&format!("<@{}>", bot.bot_user_id)));
-        let is_mention = mentioned && place.person.is_none() && message.bot_id.is_none();
-        if is_mention && self.may(team, "app_mentions:read") {
-            let mut mention = event.clone();
-            mention.insert("type".into(), json!("app_mention"));
-            self.announce_in(team, channel, Value::Object(mention), foreign.as_deref());
+        if message.subtype.as_deref() == Some(FILE_SHARE) {
+            // slackapi/slack-api-specs#62.
+            event.remove("team");
+            event.insert("upload".into(), json!(false));
+            event.insert("display_as_bot".into(), json!(false));
         }
-        self.announce_in(team, channel, Value::Object(event), foreign.as_deref());
+        Some(Value::Object(event))
+    }
+
+    /// Whether a message is an `app_mention`. Another bot's is, the app's own never (slackapi/bolt-python#1350), one
+    /// with a file only sometimes and here never (#925); in a DM there is none.
+    pub(crate) fn mentions_bot(&self, team: &str, channel: &str, ts: &str) -> bool {
+        let find = || {
+            let team = self.teams.get(team)?;
+            let place = team.channels.get(channel).filter(|place| place.person.is_none())?;
+            let message = place.messages.get(ts)?;
+            let mention = format!("<@{}>", team.installation.as_ref()?.bot_user_id);
+            Some(!message.is_own() && message.subtype.is_none() && message.text.contains(&mention))
+        };
+        find().unwrap_or_default()
+    }
+
+    /// The team of an author who is of another organisation.
+    pub(crate) fn foreign_author(&self, team: &str, user: &str) -> Option<String> {
+        self.home_of(user).map(|home| home.id.clone()).filter(|home| !self.same_organization(home, team))
     }
 
     /// `message_changed`, with what the message was before.
@@ -46,7 +80,8 @@ impl World {
             "message": now.to_slack(team, &[], true),
             "previous_message": before.to_slack(team, &[], true),
         });
-        self.announce_in(team, channel, event, None);
+        let foreign = self.foreign_author(team, &before.user);
+        self.announce_in(team, channel, event, foreign.as_deref());
     }
 
     /// Announces what happened in a channel, if the bot is in it and may read there.
@@ -57,7 +92,7 @@ impl World {
         }
         let history = if place.person.is_some() { "im:history" } else { "channels:history" };
         let kind = place.kind();
-        let shared = place.is_ext_shared || foreign.is_some();
+        let shared = place.is_ext_shared() || foreign.is_some();
         if event["type"] == "message" {
             if !self.may(team, history) {
                 return;
@@ -76,31 +111,42 @@ impl World {
         self.effects.push(Effect::Deliver { body: envelope.to_string().into(), copies: 1 });
     }
 
-    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the
-    /// installation's, as in `authorizations`.
+    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the one the event is
+    /// about. For what is about an organisation both are its id, and no team is named.
     fn envelope(&self, team: &str, outer_team: &str, shared: bool, event: Value) -> Option<Value> {
-        let bot = self.teams.get(team)?.installation.as_ref()?;
+        let bot = self.installation_of(team)?;
         let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        Some(json!({
+        let enterprise = |id| self.enterprise_of(id).map(|enterprise| &enterprise.id);
+        let named = |id: &str| self.teams.contains_key(id).then(|| id.to_owned());
+        let mut envelope = json!({
             "token": VERIFICATION_TOKEN,
-            "team_id": outer_team,
-            "context_team_id": team,
-            "context_enterprise_id": null,
+            "team_id": named(outer_team),
+            "context_team_id": named(team),
+            "context_enterprise_id": enterprise(team),
             "api_app_id": APP_ID,
             "event": event,
             "type": "event_callback",
             "event_id": event_id(),
             "event_time": Utc::now().timestamp(),
             "authorizations": [{
-                "enterprise_id": null, "team_id": team, "user_id": bot.bot_user_id,
-                "is_bot": true, "is_enterprise_install": false,
+                "enterprise_id": enterprise(team),
+                "team_id": named(team).filter(|_| !bot.is_enterprise_install),
+                "user_id": bot.bot_user_id,
+                "is_bot": true,
+                "is_enterprise_install": bot.is_enterprise_install,
             }],
             "is_ext_shared_channel": shared,
             "event_context": format!("4-{kind}-{}", Uuid::new_v4().simple()),
-        }))
+        });
+        // Outside of Enterprise Grid there is no such key.
+        if let Some(enterprise) = enterprise(outer_team) {
+            envelope["enterprise_id"] = json!(enterprise);
+        }
+        Some(envelope)
     }
 
-    fn may(&self, team: &str, scope: &str) -> bool {
+    /// Whether the app has a scope in a team.
+    pub(crate) fn may(&self, team: &str, scope: &str) -> bool {
         let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
         bot.is_some_and(|bot| bot.scopes.contains(scope))
     }

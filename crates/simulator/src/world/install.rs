@@ -17,6 +17,8 @@ const CODE_LIFETIME: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct Grant {
     pub(crate) team: String,
+    /// Set if it is for all workspaces of this organisation.
+    pub(crate) enterprise: Option<String>,
     pub(crate) user: String,
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) redirect_uri: String,
@@ -42,30 +44,74 @@ impl World {
         self.codes.remove(code).filter(|code| code.issued.elapsed() < CODE_LIFETIME).map(|code| code.grant)
     }
 
-    /// Installs the app, or adds scopes to its installation, whose token then stays as it is.
-    /// The bot joins `#general` and gets a DM with each person.
+    /// Installs the app, or adds scopes to its installation. Its token stays as it is unless tokens rotate.
+    /// In a team the bot joins `#general` and gets a DM with each person; org-wide it is in no team yet.
     pub(crate) fn install(&mut self, grant: Grant) -> Option<Installation> {
-        let team = self.teams.get_mut(&grant.team)?;
-        let fresh = || Installation {
-            token: format!("xoxb-1000000001-{}", Uuid::new_v4().simple()),
-            bot_id: format!("B0BOT{}", grant.team.trim_start_matches('T')),
-            bot_user_id: format!("U0BOT{}", grant.team.trim_start_matches('T')),
-            scopes: BTreeSet::new(),
-            installed_by: grant.user.clone(),
-        };
-        let installation = team.installation.get_or_insert_with(fresh);
+        let tenant = grant.enterprise.as_ref().unwrap_or(&grant.team).clone();
+        let bare = tenant.trim_start_matches(['T', 'E']);
+        let mut installation = self.installation_of(&tenant).cloned().unwrap_or_else(|| Installation {
+            bot_id: format!("B0BOT{bare}"),
+            bot_user_id: format!("U0BOT{bare}"),
+            is_enterprise_install: grant.enterprise.is_some(),
+            ..Installation::default()
+        });
+        if installation.token.is_empty() || self.settings.token_lifetime.is_some() {
+            let issued = self.tokens.issue(&tenant, self.settings.token_lifetime);
+            installation.token = issued.access;
+            installation.refresh_token = issued.refresh;
+        }
         installation.scopes.extend(grant.scopes);
         installation.installed_by = grant.user;
-        let installation = installation.clone();
+        self.keep_installation(&tenant, installation.clone()).then_some(installation)
+    }
+
+    /// Exchanges a refresh token, which is used up by that, for a new pair; whose it is. Slack's grace for an answer
+    /// that was lost is not documented, and there is none here.
+    pub(crate) fn refresh(&mut self, refresh_token: &str) -> Option<String> {
+        let tenant = self.tokens.redeem(refresh_token)?;
+        let mut installation = self.installation_of(&tenant)?.clone();
+        let issued = self.tokens.issue(&tenant, self.settings.token_lifetime);
+        installation.token = issued.access;
+        installation.refresh_token = issued.refresh;
+        self.keep_installation(&tenant, installation).then_some(tenant)
+    }
+
+    /// Puts an installation where it belongs: to the team, or to the organisation and every team it was added to.
+    fn keep_installation(&mut self, tenant: &str, installation: Installation) -> bool {
+        let Some(enterprise) = self.enterprises.get_mut(tenant) else {
+            return self.join_team(tenant, installation);
+        };
+        enterprise.installation = Some(installation.clone());
+        for team in enterprise.granted.clone() {
+            self.join_team(&team, installation.clone());
+        }
+        true
+    }
+
+    /// Lets the bot into a team.
+    pub(crate) fn join_team(&mut self, id: &str, installation: Installation) -> bool {
+        let Some(team) = self.teams.get_mut(id) else { return false };
+        team.installation = Some(installation);
         for user in team.people.iter().map(|person| person.id.clone()).collect::<Vec<_>>() {
             team.open_dm(&user);
         }
         for channel in team.channels.values_mut() {
             channel.bot_is_member |= channel.name.as_deref() == Some("general");
         }
-        self.tokens.insert(installation.token.clone(), (grant.team.clone(), None));
-        self.changed(Change::Team { team: grant.team });
-        Some(installation)
+        self.changed(Change::Team { team: id.to_owned() });
+        true
+    }
+
+    /// Takes the bot out of a team.
+    pub(crate) fn leave_team(&mut self, id: &str) {
+        let Some(team) = self.teams.get_mut(id) else { return };
+        team.installation = None;
+        team.sessions.clear();
+        for channel in team.channels.values_mut() {
+            channel.bot_is_member = channel.person.is_some();
+            channel.messages.values_mut().for_each(|message| message.streaming = false);
+        }
+        self.changed(Change::Team { team: id.to_owned() });
     }
 
     /// The person who may install apps.
@@ -84,24 +130,31 @@ impl World {
         Ok(())
     }
 
-    /// Ends the installation: the token answers `why` from now on, and the app is told in two events.
-    pub(crate) fn uninstall(&mut self, team_id: &str, why: &'static str) {
-        let Some(bot) = self.teams.get(team_id).and_then(|team| team.installation.clone()) else { return };
-        // Slack names users here, not tokens, and promises no order of the two.
-        let revoked = json!({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [bot.bot_user_id]}});
-        for mut event in [json!({"type": "app_uninstalled"}), revoked] {
-            event["event_ts"] = json!(self.next_ts());
-            self.announce(team_id, team_id, false, event);
-        }
-        self.tokens.insert(bot.token, (team_id.to_owned(), Some(why)));
-        if let Some(team) = self.teams.get_mut(team_id) {
-            team.installation = None;
-            team.sessions.clear();
-            for channel in team.channels.values_mut() {
-                channel.bot_is_member = channel.person.is_some();
-                channel.messages.values_mut().for_each(|message| message.streaming = false);
+    /// Uninstalls the app from a team or an organisation: tokens answer `why` from now on, and the app is told in two
+    /// events, of which Slack promises no order.
+    pub(crate) fn uninstall(&mut self, place: &str, why: &'static str) {
+        let tenant = self.tenant_of(place);
+        let event = json!({"type": "app_uninstalled", "event_ts": self.next_ts()});
+        self.announce(&tenant, &tenant, false, event);
+        self.revoke(&tenant, why);
+    }
+
+    /// Ends the tokens of a team or an organisation, and with them the installation; the app gets `tokens_revoked`.
+    pub(crate) fn revoke(&mut self, place: &str, why: &'static str) {
+        let tenant = self.tenant_of(place);
+        let Some(bot) = self.installation_of(&tenant) else { return };
+        // Slack names users here, not tokens (<https://docs.slack.dev/reference/events/tokens_revoked>).
+        let tokens = json!({"oauth": [], "bot": [bot.bot_user_id]});
+        let event = json!({"type": "tokens_revoked", "tokens": tokens, "event_ts": self.next_ts()});
+        self.announce(&tenant, &tenant, false, event);
+        self.tokens.end_all(&tenant, why);
+        let teams = match self.enterprises.get_mut(&tenant) {
+            None => BTreeSet::from([tenant]),
+            Some(enterprise) => {
+                enterprise.installation = None;
+                std::mem::take(&mut enterprise.granted)
             }
-        }
-        self.changed(Change::Team { team: team_id.to_owned() });
+        };
+        teams.iter().for_each(|team| self.leave_team(team));
     }
 }

@@ -97,7 +97,7 @@ impl World {
             ("api_app_id", APP_ID.to_owned()),
         ];
         let asked = Asked::new(team, &place.id, user, None);
-        let installed = self.place_of(team)?;
+        let installed = self.installed_at(team)?;
         fields.push(("is_enterprise_install", installed.team.is_none().to_string()));
         if let Some((id, name)) = installed.enterprise {
             fields.extend([("enterprise_id", id), ("enterprise_name", name)]);
@@ -117,7 +117,7 @@ impl World {
     /// What all clicks tell.
     fn block_actions(&mut self, click: &Click<'_>, mut action: Value) -> anyhow::Result<Value> {
         action["action_ts"] = json!(self.next_ts());
-        let installed = self.place_of(click.team)?;
+        let installed = self.installed_at(click.team)?;
         let home = self.home_of(click.user).with_context(|| format!("no person {}", click.user))?;
         let name = home.person(click.user).map(|person| person.name.to_lowercase());
         Ok(json!({
@@ -134,11 +134,13 @@ impl World {
         }))
     }
 
-    /// Whose installation it is.
-    fn place_of(&self, team: &str) -> anyhow::Result<Place> {
-        let team = self.teams.get(team).with_context(|| format!("no team {team}"))?;
-        ensure!(team.installation.is_some(), "the app is not installed");
-        Ok(Place { team: Some((team.id.clone(), team.domain())), enterprise: None })
+    /// Whose installation it is that works in a team.
+    fn installed_at(&self, id: &str) -> anyhow::Result<Place> {
+        let team = self.teams.get(id).with_context(|| format!("no team {id}"))?;
+        let bot = team.installation.as_ref().context("the app is not installed")?;
+        let team = (!bot.is_enterprise_install).then(|| (team.id.clone(), team.domain()));
+        let enterprise = self.enterprise_of(id).map(|org| (org.id.clone(), org.name.clone()));
+        Ok(Place { team, enterprise })
     }
 }
 

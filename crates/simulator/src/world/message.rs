@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::File;
 use super::team::APP_ID;
 
 /// A message as it stands now.
@@ -14,10 +15,12 @@ pub struct Message {
     pub subtype: Option<String>,
     /// The root it answers; None for a root.
     pub thread_ts: Option<String>,
-    /// Who wrote it; the bot user for the app's.
+    /// Who wrote it; the bot user for the app's, and empty for a `bot_message`.
     pub user: String,
-    /// Set on the app's messages.
+    /// Set on messages of apps.
     pub bot_id: Option<String>,
+    /// Set on messages of apps.
+    pub app_id: Option<String>,
     /// As it was sent, escapes and all.
     pub text: String,
     /// Whether `text` is Markdown (`markdown_text`, streams) and not mrkdwn.
@@ -30,12 +33,14 @@ pub struct Message {
     pub streaming: bool,
     /// Whether a person stopped it; the app has still to end the stream.
     pub stopped: bool,
-    /// Whether `chat.update` changed it.
+    /// Whether it was changed.
     pub edited: bool,
     /// `event_type` and `event_payload`, as posted.
     pub metadata: Option<Value>,
     /// Set on what a person's client sent.
     pub client_msg_id: Option<String>,
+    /// Files shown with it.
+    pub files: Vec<File>,
     /// Names of the reactions the app added.
     pub reactions: Vec<String>,
 }
@@ -50,6 +55,11 @@ pub(crate) struct Content {
 }
 
 impl Message {
+    /// Whether the app of this Slack wrote it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.app_id.as_deref() == Some(APP_ID)
+    }
+
     /// The message as events and methods write it. `replies` are those of a root.
     pub(crate) fn to_slack(&self, team: &str, replies: &[String], with_metadata: bool) -> Map<String, Value> {
         let mut slack = Map::new();
@@ -58,7 +68,9 @@ impl Message {
         if let Some(subtype) = &self.subtype {
             put("subtype", json!(subtype));
         }
-        put("user", json!(self.user));
+        if !self.user.is_empty() {
+            put("user", json!(self.user));
+        }
         put("team", json!(team));
         put("ts", json!(self.ts));
         put("text", json!(self.text));
@@ -67,10 +79,13 @@ impl Message {
         }
         if let Some(bot_id) = &self.bot_id {
             put("bot_id", json!(bot_id));
-            put("app_id", json!(APP_ID));
+            put("app_id", json!(self.app_id));
         }
         if let Some(blocks) = &self.blocks {
             put("blocks", blocks.clone());
+        }
+        if !self.files.is_empty() {
+            put("files", self.files.iter().map(File::in_message).collect());
         }
         if self.edited {
             put("edited", json!({"user": self.user, "ts": self.ts}));

@@ -1,17 +1,22 @@
 //! All that the simulated Slack knows, in memory.
 
 mod elements;
+mod enterprise;
 mod events;
+mod file;
 mod install;
 mod interactions;
 mod look;
 mod message;
+mod others;
+mod person;
 mod post;
 mod responses;
 mod sign_in;
 mod stream;
 mod surface;
 mod team;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,17 +26,24 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use elements::with_ids;
+pub(crate) use enterprise::Enterprise;
+use file::Files;
+pub use file::{File, NewFile};
 pub(crate) use install::{Code, Grant};
 pub(crate) use interactions::{Click, VERIFICATION_TOKEN};
 pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
+pub use others::OtherBot;
+pub use person::Person;
+pub(crate) use post::FILE_SHARE;
 pub use post::PostMessage;
 pub(crate) use responses::{Asked, ResponseUrl, Showing};
 pub(crate) use sign_in::{IdKey, SignIn};
 pub(crate) use surface::ASSISTANT_THREAD;
+pub use team::Installation;
 pub(crate) use team::{APP_ID, Channel, Session, Team};
-pub use team::{Installation, Person};
+use tokens::Tokens;
 
 use crate::settings::Settings;
 use crate::web_api::{Fault, Limits};
@@ -43,14 +55,15 @@ const REMEMBERED: usize = 20_000;
 pub struct World {
     pub(crate) settings: Settings,
     pub(crate) teams: BTreeMap<String, Team>,
-    /// Each bot token ever given out, with its team, and why it no longer works.
-    pub(crate) tokens: HashMap<String, (String, Option<&'static str>)>,
+    pub(crate) enterprises: BTreeMap<String, Enterprise>,
+    pub(crate) tokens: Tokens,
     pub(crate) codes: HashMap<String, Code>,
     /// Sign-ins by their code, with when it was given out.
     pub(crate) sign_ins: HashMap<String, (SignIn, Instant)>,
     id_key: Option<Arc<IdKey>>,
     /// By the secret in their path.
     pub(crate) response_urls: HashMap<String, ResponseUrl>,
+    files: Files,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) limits: Limits,
     pub(crate) model_override: Option<String>,
@@ -97,11 +110,13 @@ impl World {
         let mut world = Self {
             settings,
             teams: BTreeMap::new(),
-            tokens: HashMap::new(),
+            enterprises: BTreeMap::new(),
+            tokens: Tokens::default(),
             codes: HashMap::new(),
             sign_ins: HashMap::new(),
             id_key: None,
             response_urls: HashMap::new(),
+            files: Files::default(),
             faults: HashMap::new(),
             limits: Limits::default(),
             model_override: None,
@@ -118,16 +133,6 @@ impl World {
 
     pub(crate) fn add_team(&mut self, id: &str, name: &str) {
         self.teams.entry(id.to_owned()).or_insert_with(|| Team::new(id, name));
-        self.changed(Change::Team { team: id.to_owned() });
-    }
-
-    pub(crate) fn add_person(&mut self, id: &str, person: Person) {
-        let Some(team) = self.teams.get_mut(id) else { return };
-        let user = person.id.clone();
-        team.people.push(person);
-        if team.installation.is_some() {
-            team.open_dm(&user);
-        }
         self.changed(Change::Team { team: id.to_owned() });
     }
 

@@ -5,7 +5,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::message::{Content, Message};
-use super::{Change, REMEMBERED, World};
+use super::team::APP_ID;
+use super::{Change, NewFile, REMEMBERED, World};
+
+/// The subtype of a message with files.
+pub(crate) const FILE_SHARE: &str = "file_share";
 
 /// A message that a person writes.
 #[derive(Clone, Debug, Default)]
@@ -20,24 +24,44 @@ pub struct PostMessage {
     pub text: String,
     /// The root to answer; None starts a thread.
     pub thread_ts: Option<String>,
+    /// What kind it is where it is no plain message, as `me_message` or `thread_broadcast`. With files it is always
+    /// `file_share`.
+    pub subtype: Option<String>,
+    /// Attached files.
+    pub files: Vec<NewFile>,
 }
 
 impl World {
     /// Posts as a person; the events are queued as effects.
     pub(crate) fn post(&mut self, post: PostMessage) -> anyhow::Result<String> {
+        self.post_as(post, Uuid::new_v4().to_string())
+    }
+
+    /// Posts as a person, with the id that their client gave the message.
+    pub(crate) fn post_as(&mut self, post: PostMessage, client_msg_id: String) -> anyhow::Result<String> {
         let team = self.teams.get(&post.team).with_context(|| format!("no team {}", post.team))?;
         let channel =
             team.find_channel(&post.channel).with_context(|| format!("no channel {}", post.channel))?;
         if let Some(root) = &post.thread_ts {
             ensure!(channel.messages.contains_key(root), "no message {root} to answer");
         }
-        ensure!(self.home_of(&post.user).is_some(), "no person {}", post.user);
-        let channel = channel.id.clone();
+        let (channel, is_dm) = (channel.id.clone(), channel.person.is_some());
+        let home = self.home_of(&post.user).with_context(|| format!("no person {}", post.user))?.id.clone();
+        if !is_dm && !self.same_organization(&home, &post.team) {
+            self.share_channel(&post.team, &channel, &home)?;
+        }
+        let mut files = Vec::new();
+        for file in post.files {
+            files.push(self.keep_file(file, &post.user, &post.team, &channel));
+        }
+        let subtype = if files.is_empty() { post.subtype } else { Some(FILE_SHARE.to_owned()) };
         let message = Message {
+            subtype,
+            files,
             thread_ts: post.thread_ts,
             user: post.user,
             text: post.text,
-            client_msg_id: Some(Uuid::new_v4().to_string()),
+            client_msg_id: Some(client_msg_id),
             ..Message::default()
         };
         Ok(self.add(&post.team, &channel, message))
@@ -67,6 +91,7 @@ impl World {
             thread_ts,
             user: bot.bot_user_id.clone(),
             bot_id: Some(bot.bot_id.clone()),
+            app_id: Some(APP_ID.to_owned()),
             text: content.text,
             markdown: content.markdown,
             blocks: content.blocks,
@@ -80,7 +105,7 @@ impl World {
         let ts = self.next_ts();
         message.ts.clone_from(&ts);
         let root = message.thread_ts.clone().unwrap_or_else(|| ts.clone());
-        let from_bot = message.bot_id.is_some();
+        let from_bot = message.is_own();
         if let Some(channel) = self.channel_mut(team, channel) {
             channel.insert(message);
         }
@@ -138,7 +163,8 @@ impl World {
             "type": "message", "subtype": "message_deleted", "hidden": true, "channel": channel,
             "deleted_ts": ts, "previous_message": previous,
         });
-        self.announce_in(team, channel, event, None);
+        let foreign = self.foreign_author(team, &message.user);
+        self.announce_in(team, channel, event, foreign.as_deref());
     }
 
     /// A message of the bot ends the thread's status text.

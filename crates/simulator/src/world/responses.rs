@@ -50,7 +50,7 @@ impl World {
     pub(crate) fn response_url(&mut self, kind: &str, asked: Asked) -> String {
         let secret = Uuid::new_v4().simple().to_string();
         let id = 1_000_000_000 + self.response_urls.len();
-        let url = format!("http://127.0.0.1:{}/{kind}/{}/{id}/{secret}", self.settings.port, asked.team);
+        let url = format!("{}/{kind}/{}/{id}/{secret}", self.origin(), asked.team);
         self.response_urls.insert(secret, ResponseUrl { asked, used: 0, issued: Instant::now() });
         url
     }

@@ -102,9 +102,10 @@ impl World {
     /// <https://docs.slack.dev/reference/events/assistant_thread_started>
     fn assistant_thread(&self, team_id: &str, user: &str, dm: &str, root: &str) -> Value {
         let seen = self.teams.get(team_id).and_then(|team| team.looking_at.get(user));
+        let enterprise = self.enterprise_of(team_id).map(|enterprise| &enterprise.id);
         let context = seen.map_or_else(
             || json!({}),
-            |channel| json!({"channel_id": channel, "team_id": team_id, "enterprise_id": null}),
+            |channel| json!({"channel_id": channel, "team_id": team_id, "enterprise_id": enterprise}),
         );
         json!({"user_id": user, "context": context, "channel_id": dm, "thread_ts": root})
     }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::Value;
 
-use super::Message;
+use super::{Message, Person};
 
 /// The one app of this Slack.
 pub(crate) const APP_ID: &str = "A0SIMULATED";
@@ -18,22 +17,15 @@ const PROCESSING_LIFETIME: Duration = Duration::from_secs(3600);
 /// What a channel keeps; older messages are dropped.
 const KEPT_MESSAGES: usize = 20_000;
 
-/// Someone who can write.
-#[derive(Clone, Debug, Serialize)]
-pub struct Person {
-    /// `U…`, unique over all teams.
-    pub id: String,
-    /// What others see.
-    pub name: String,
-    /// Whether they may install apps.
-    pub is_admin: bool,
-}
-
-/// The app's place in one team, from `oauth.v2.access` to its uninstall.
-#[derive(Clone, Debug)]
+/// The app's place in one team or organisation, from `oauth.v2.access` to its uninstall.
+#[derive(Clone, Debug, Default)]
 pub struct Installation {
-    /// The bot token, `xoxb-…`.
+    /// The newest bot token, `xoxb-…`, or `xoxe.xoxb-…` if tokens rotate.
     pub token: String,
+    /// What the token is refreshed with, once, if tokens rotate: `xoxe-1-…`.
+    pub refresh_token: Option<String>,
+    /// Whether it is for an organisation and not for one team.
+    pub is_enterprise_install: bool,
     /// `B…`, as in the `bot_id` of its messages.
     pub bot_id: String,
     /// `U…`, to mention it by.
@@ -72,8 +64,8 @@ pub(crate) struct Channel {
     /// The person at the other end of a DM.
     pub(crate) person: Option<String>,
     pub(crate) bot_is_member: bool,
-    /// Shared with another organisation (Slack Connect).
-    pub(crate) is_ext_shared: bool,
+    /// The teams of other organisations it is shared with (Slack Connect).
+    pub(crate) shared_with: BTreeSet<String>,
     pub(crate) messages: BTreeMap<String, Message>,
     /// The replies' `ts` by their root's.
     pub(crate) replies: HashMap<String, Vec<String>>,
@@ -87,11 +79,15 @@ impl Channel {
             name: name.map(Into::into),
             bot_is_member: person.is_some(),
             person: person.map(Into::into),
-            is_ext_shared: false,
+            shared_with: BTreeSet::new(),
             messages: BTreeMap::new(),
             replies: HashMap::new(),
             ephemerals: Vec::new(),
         }
+    }
+
+    pub(crate) fn is_ext_shared(&self) -> bool {
+        !self.shared_with.is_empty()
     }
 
     pub(crate) fn kind(&self) -> &'static str {
@@ -131,6 +127,8 @@ impl Channel {
 pub(crate) struct Team {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// Its organisation on Enterprise Grid.
+    pub(crate) enterprise: Option<String>,
     pub(crate) people: Vec<Person>,
     pub(crate) channels: BTreeMap<String, Channel>,
     pub(crate) installation: Option<Installation>,
@@ -152,6 +150,8 @@ impl Team {
             id: format!("U0{}{suffix}", name.to_uppercase()),
             name: name.to_owned(),
             is_admin,
+            is_owner: is_admin,
+            ..Person::default()
         };
         let channels = ["general", "random"].map(|name| {
             let id = format!("C0{}{suffix}", name.to_uppercase());
@@ -160,6 +160,7 @@ impl Team {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
+            enterprise: None,
             people: vec![person("Ada", true), person("Grace", false), person("Linus", false)],
             channels: channels.into(),
             installation: None,

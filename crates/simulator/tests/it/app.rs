@@ -127,6 +127,7 @@ impl App {
             user: "U0ADA".into(),
             text: text.into(),
             thread_ts: None,
+            ..PostMessage::default()
         })
     }
 }

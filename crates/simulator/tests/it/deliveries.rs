@@ -40,12 +40,38 @@ async fn a_dm_is_one_event_and_a_channel_without_the_bot_none() -> anyhow::Resul
         user: "U0ADA".into(),
         text: "more".into(),
         thread_ts: Some(root.clone()),
+        ..PostMessage::default()
     })?;
     let events = app.received(2).await?;
     assert_eq!(events.len(), 2);
     assert_eq!(events[0].envelope["event"]["channel_type"], "im");
     assert_eq!(events[1].envelope["event"]["thread_ts"], root);
     assert_eq!(events[1].envelope["event"]["parent_user_id"], "U0ADA");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_can_be_of_another_kind() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let root = app.ada("general", "root")?;
+    for (kind, thread_ts) in [("me_message", None), ("thread_broadcast", Some(root))] {
+        let subtype = Some(kind.to_owned());
+        let (team, channel, user) = ("T0ACME".into(), "general".into(), "U0ADA".into());
+        let text = "waves".into();
+        app.sim.post(PostMessage {
+            team,
+            channel,
+            user,
+            text,
+            thread_ts,
+            subtype,
+            ..PostMessage::default()
+        })?;
+    }
+    let mut kinds: Vec<_> =
+        app.received(3).await?.iter().map(|event| event.envelope["event"]["subtype"].to_string()).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["\"me_message\"", "\"thread_broadcast\"", "null"]);
     Ok(())
 }
 
@@ -85,6 +111,7 @@ async fn a_test_can_deliver_copies_and_bodies_of_its_own() -> anyhow::Result<()>
         user: "U0GRACE".into(),
         text: "hello".into(),
         thread_ts: None,
+        ..PostMessage::default()
     };
     app.sim.deliver_times(5, message)?;
     let copies = app.received(5).await?;
@@ -106,6 +133,7 @@ async fn a_person_of_another_team_comes_by_slack_connect() -> anyhow::Result<()>
         user: "U0ADABETA".into(),
         text: "hello".into(),
         thread_ts: None,
+        ..PostMessage::default()
     })?;
     let envelope = &app.received(1).await?[0].envelope;
     assert_eq!(envelope["team_id"], "T0BETA");

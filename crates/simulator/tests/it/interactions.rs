@@ -132,3 +132,24 @@ async fn a_private_message_is_not_told_again_and_answers_end() -> anyhow::Result
     assert_eq!(forms.respond(url, json!({"text": "late"})).await?, (404, json!("expired_url")));
     Ok(())
 }
+
+#[tokio::test]
+async fn an_org_wide_install_names_its_organisation_and_no_team() -> anyhow::Result<()> {
+    let mut forms = Forms::start().await?;
+    forms.app.sim.add_enterprise("E0ORG", "Org", &["T0NORTH"]);
+    forms.app.token = forms.app.sim.install_org_wide("E0ORG", &["chat:write", "commands"])?.token;
+    forms.app.sim.grant_team("E0ORG", "T0NORTH")?;
+    let args = json!({"channel": "C0GENERALNORTH", "text": "x", "blocks": thumbs()});
+    let ts = forms.app.call("chat.postMessage", args).await?["ts"].clone();
+    let sim = &forms.app.sim;
+    sim.click("T0NORTH", "U0ADANORTH", "general", ts.as_str().context("a ts")?, "retry", None).await?;
+    let payload = forms.last().payload()?;
+    assert_eq!(payload["enterprise"], json!({"id": "E0ORG", "name": "Org"}));
+    assert_eq!((&payload["team"], &payload["is_enterprise_install"]), (&Value::Null, &json!(true)));
+    assert_eq!(payload["user"]["team_id"], "T0NORTH");
+    sim.command("T0NORTH", "U0ADANORTH", "general", "/enablebot", "help").await?;
+    let form = forms.last();
+    assert_eq!((form.field("enterprise_id"), form.field("team_id")), ("E0ORG", "T0NORTH"));
+    assert_eq!((form.field("enterprise_name"), form.field("is_enterprise_install")), ("Org", "true"));
+    Ok(())
+}

@@ -137,6 +137,7 @@ impl TestApp {
             user: user.into(),
             text: text.replace("@bot", &format!("<@{}>", bot.unwrap_or_default())),
             thread_ts: thread_ts.map(str::to_owned),
+            ..PostMessage::default()
         }
     }
 

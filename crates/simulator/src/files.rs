@@ -1,0 +1,96 @@
+//! Where files are downloaded and uploaded, outside of the Web API.
+//! Source: <https://docs.slack.dev/reference/objects/file-object>
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use chrono::Utc;
+use serde_json::json;
+
+use crate::document::document;
+use crate::shared::Shared;
+use crate::world::{Call, File, World};
+
+/// Bytes an upload may have; the files of a test are small.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/files-pri/{place}/{name}", get(download))
+        .route("/files-pri/{place}/download/{name}", get(download))
+        .route("/signin", get(async || sign_in_page()))
+        .route("/upload/v1/{secret}", post(upload).layer(DefaultBodyLimit::max(LARGEST)))
+}
+
+/// Answers a wrong token with 200 and a page to sign in, as Slack does, and none with the way there.
+async fn download(
+    State(shared): State<Arc<Shared>>,
+    Path((place, _)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let way: String = url::form_urlencoded::byte_serialize(uri.path().as_bytes()).collect();
+        return (StatusCode::FOUND, [(header::LOCATION, format!("/signin?redir={way}"))]).into_response();
+    };
+    let id = place.rsplit_once('-').map_or("", |(_, id)| id);
+    let (known, file) = shared.with(|world| (world.has_file(id), give(world, token, id)));
+    match file {
+        Some(file) => ([(header::CONTENT_TYPE, file.mimetype)], file.content).into_response(),
+        None if known => sign_in_page(),
+        None => (StatusCode::NOT_FOUND, Html(document("<h1>There is no such file</h1>"))).into_response(),
+    }
+}
+
+/// The file, if the token may read it; logged as a call of `files-pri`.
+fn give(world: &mut World, token: &str, id: &str) -> Option<File> {
+    let tenant = world.tokens.tenant_of(token).ok().map(str::to_owned);
+    let bot = tenant.as_ref().and_then(|tenant| world.installation_of(tenant));
+    let may = bot.is_some_and(|bot| bot.scopes.contains("files:read"));
+    let file = tenant.as_ref().filter(|_| may).and_then(|tenant| world.find_file(tenant, id)).cloned();
+    world.log_call(Call {
+        method: "files-pri".to_owned(),
+        team: tenant,
+        ok: file.is_some(),
+        error: file.is_none().then(|| "signin".to_owned()),
+        args: json!({"file": id}),
+        at: Utc::now(),
+    });
+    file
+}
+
+fn sign_in_page() -> Response {
+    Html(document("<h1>Sign in to your workspace</h1><p>This file is for members only.</p>")).into_response()
+}
+
+/// Takes raw bytes or a multipart form with the file
+/// (<https://docs.slack.dev/reference/methods/files.getUploadURLExternal>).
+async fn upload(State(shared): State<Arc<Shared>>, Path(secret): Path<String>, request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let content = if kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) {
+        first_part(request).await
+    } else {
+        Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)
+    };
+    let content = match content {
+        Ok(content) => content,
+        Err(refusal) => return refusal,
+    };
+    match shared.with(|world| world.take_upload(&secret, content)) {
+        Ok(length) => format!("OK - {length}").into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+    }
+}
+
+async fn first_part(request: Request) -> Result<Bytes, Response> {
+    let mut form = Multipart::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
+    let part = form.next_field().await.map_err(IntoResponse::into_response)?;
+    let part = part.ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+    part.bytes().await.map_err(IntoResponse::into_response)
+}

@@ -1,0 +1,46 @@
+//! Which workspace a call is about.
+//! Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
+
+use super::Refusal;
+use super::dispatch::Invocation;
+use super::methods::Method;
+use crate::world::Enterprise;
+
+impl Invocation<'_> {
+    /// Sets the workspace: the token's own, or for an org-wide install the one that the arguments name. `team_id` counts
+    /// only where nothing else does, and not at all with the token of one workspace.
+    pub(crate) fn locate(&mut self, method: &Method) -> Result<(), Refusal> {
+        let Some(enterprise) = self.world.enterprises.get(&self.tenant) else {
+            self.team = self.tenant.clone();
+            return Ok(());
+        };
+        let argument = |name| self.args.text(name).filter(|value: &&str| !value.is_empty());
+        let named = argument("team_id").or_else(|| argument("team").filter(|_| method.name == "team.info"));
+        if method.needs_team() && named.is_none() {
+            return Err(Refusal::explained("missing_argument", "missing required field: team_id"));
+        }
+        let place = ["channel", "channel_id"].into_iter().find_map(argument);
+        let team = match (place, named) {
+            (Some(place), _) => Some(self.home_in(enterprise, place).ok_or("channel_not_found")?),
+            (None, named) => {
+                let person = ["user", "user_id", "users"].into_iter().find_map(argument);
+                let team = person.and_then(|user| self.home_in(enterprise, user));
+                team.or_else(|| named.map(str::to_owned))
+            }
+        };
+        self.team = match team {
+            Some(team) if !enterprise.teams.contains(&team) => return Err("team_not_found".into()),
+            Some(team) if !enterprise.granted.contains(&team) => return Err("team_access_not_granted".into()),
+            Some(team) => team,
+            None => enterprise.granted.first().cloned().unwrap_or_default(),
+        };
+        Ok(())
+    }
+
+    /// The organisation's team that a channel or a person is in.
+    fn home_in(&self, enterprise: &Enterprise, id: &str) -> Option<String> {
+        let teams = enterprise.teams.iter().filter_map(|team| self.world.teams.get(team));
+        let home = teams.into_iter().find(|team| team.channels.contains_key(id) || team.person(id).is_some());
+        home.map(|team| team.id.clone())
+    }
+}
