@@ -5,18 +5,23 @@ import { composer } from "./composer.js";
 import { drawPrompts } from "./prompts.js";
 import { drawSidebar } from "./sidebar.js";
 import { drawTabs } from "./home.js";
+import { encode } from "./files.js";
 import { messageList } from "./list.js";
 import { threadPane } from "./thread.js";
 
 const roots = messageList(at("messages"), openThread);
-const thread = threadPane((text) => post(text, store.thread));
+const thread = threadPane((text, files) => post(text, store.thread, files));
 const ids = { field: "composer", button: "send" };
-const main = composer(at("composer"), ids, (text) => (text.startsWith("/") ? command(text) : post(text, null)));
+const main = composer(at("composer"), ids, write);
 const layer = (which) => { document.body.dataset.layer = which; };
 let unlisten = () => {};
 
-async function post(text, root) {
-  const { ts } = await send("/page/post", { ...place(), text, thread_ts: root });
+function write(text, files) {
+  return text.startsWith("/") && files.length === 0 ? command(text) : post(text, null, files);
+}
+
+async function post(text, root, files = []) {
+  const { ts } = await send("/page/post", { ...place(), text, thread_ts: root, files: await encode(files) });
   const toBot = channel()?.person || text.includes(`@${store.team.app}`);
   if (!root && store.team.bot && toBot) openThread(ts);
 }

@@ -1,8 +1,9 @@
 // Where one types: Enter sends, Shift+Enter breaks the line, @ completes names, / the app's command.
 import { h } from "./dom.js";
+import { attachments } from "./files.js";
 import { store } from "./store.js";
 
-/** Fills `place` with a composer. `ids` are the test ids of its field and button. */
+/** Fills `place` with a composer. `ids` are the test ids of its field and button; `onSend` gets a text and files. */
 export function composer(place, ids, onSend) {
   const listId = `${ids.field}-names`;
   const field = h("textarea", {
@@ -10,28 +11,33 @@ export function composer(place, ids, onSend) {
     role: "combobox", "aria-controls": listId, "aria-expanded": "false", "aria-autocomplete": "list",
     oninput: () => { problem.hidden = true; fit(); complete(); },
     onkeydown: press,
+    onpaste: (event) => files.add(event.clipboardData.files),
     onblur: () => close(),
   });
   const button = h("button", { class: "primary", type: "submit", "data-testid": ids.button }, "Send");
   const label = "People and apps";
   const names = h("ul", { class: "completion", id: listId, role: "listbox", "aria-label": label, hidden: true });
   const problem = h("p", { class: "problem", role: "alert", "data-testid": `${ids.field}-problem`, hidden: true });
-  const form = h("form", { onsubmit: (event) => { event.preventDefault(); submit(); } }, field, button);
-  place.replaceChildren(names, problem, form);
+  const files = attachments(`${ids.field}-files`, () => { problem.hidden = true; field.focus(); });
+  const row = [files.button, field, button];
+  const form = h("form", { onsubmit: (event) => { event.preventDefault(); submit(); } }, ...row);
+  place.replaceChildren(names, problem, files.list, form);
   let chosen = 0;
 
   async function submit() {
     const text = field.value.trim();
-    if (!text) return;
+    const attached = files.take();
+    if (!text && attached.length === 0) return;
     field.value = "";
     problem.hidden = true;
     close();
     fit();
     field.focus();
     try {
-      await onSend(text);
+      await onSend(text, attached);
     } catch (error) {
       field.value = text;
+      files.add(attached);
       fit();
       problem.textContent = error.message;
       problem.hidden = false;

@@ -1,5 +1,6 @@
 // One message in a list: drawn once, then kept as it changes, its text running in while it streams.
 import { avatar, h, send } from "./dom.js";
+import { fileViews } from "./files.js";
 import { render } from "./markdown.js";
 import { renderBlocks } from "./blocks.js";
 import { name, place, replies } from "./store.js";
@@ -32,7 +33,7 @@ export function messageView(message, onOpen) {
         h("time", { datetime: time.toISOString(), title: time.toLocaleString() },
           time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
         note),
-      body, problem, reactions, thread),
+      body, h("div", { class: "files" }, ...fileViews(message)), problem, reactions, thread),
   );
   let current = message;
   // How much of a streaming text is on the screen.

@@ -5,13 +5,13 @@ import { composer } from "./composer.js";
 import { drawPrompts } from "./prompts.js";
 import { messageList } from "./list.js";
 
-/** The pane of a thread; `onPost(text)` answers in it. */
+/** The pane of a thread; `onPost(text, files)` answers in it. */
 export function threadPane(onPost) {
   const list = messageList(at("replies"), null);
   const ids = { field: "thread-composer", button: "thread-send" };
-  const reply = composer(at("thread-composer"), ids, (text) => {
-    if (text.startsWith("/")) throw new Error("Slack takes no commands in threads.");
-    return onPost(text);
+  const reply = composer(at("thread-composer"), ids, (text, files) => {
+    if (text.startsWith("/") && files.length === 0) throw new Error("Slack takes no commands in threads.");
+    return onPost(text, files);
   });
 
   function draw() {
@@ -31,7 +31,7 @@ export function threadPane(onPost) {
     at("thread-title").textContent = title ?? "Thread";
     at("status").textContent = words && !streaming ? `${store.team.app} ${words}` : "";
     at("stop").hidden = !store.team.agent || (!streaming && status !== "processing");
-    drawPrompts(at("thread-prompts"), replies(store.thread).length === 0 ? (prompts ?? []) : [], onPost);
+    drawPrompts(at("thread-prompts"), replies(store.thread).length === 0 ? (prompts ?? []) : [], (text) => onPost(text));
   }
 
   at("stop").addEventListener("click", () => send("/page/stop", { ...place(), thread_ts: store.thread }));

@@ -36,6 +36,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/page/team", get(team))
         .route("/page/messages", get(messages))
         .route("/page/changes", get(changes))
+        .route("/page/file", get(file))
         .merge(acts::routes())
 }
 
@@ -111,6 +112,30 @@ fn shown(message: &Message, to: Option<&String>) -> Value {
     json["at"] = json!(millis_of(&message.ts));
     json["to"] = json!(to);
     json
+}
+
+/// A file of a message.
+#[derive(Deserialize)]
+struct Wanted {
+    team: String,
+    channel: String,
+    ts: String,
+    file: String,
+}
+
+async fn file(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Response {
+    let file = shared.with(|world| {
+        let message = world.message_mut(&wanted.team, &wanted.channel, &wanted.ts)?;
+        message.files.iter().find(|file| file.id == wanted.file).cloned()
+    });
+    match file {
+        None => StatusCode::NOT_FOUND.into_response(),
+        Some(file) => {
+            let headers =
+                [(header::CONTENT_TYPE, file.mimetype), (header::CONTENT_DISPOSITION, "attachment".into())];
+            (headers, file.content).into_response()
+        }
+    }
 }
 
 /// Every change of a team, with what changed as it is when it is sent.

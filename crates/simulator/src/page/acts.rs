@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::interacting;
 use crate::shared::Shared;
-use crate::world::{Click, PostMessage, World};
+use crate::world::{Click, NewFile, PostMessage, World};
+
+/// Bytes of a message with its files.
+const LARGEST: usize = 64 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/page/post", post(write))
+        .route("/page/post", post(write).layer(DefaultBodyLimit::max(LARGEST)))
         .route("/page/command", post(command))
         .route("/page/click", post(click))
         .route("/page/open", post(open))
@@ -34,6 +39,7 @@ struct Act {
     user: String,
     thread_ts: Option<String>,
     text: String,
+    files: Vec<Attached>,
     command: String,
     /// The tab of the app that is opened.
     tab: String,
@@ -45,12 +51,29 @@ struct Act {
     value: Option<String>,
 }
 
+/// A file as the page sends it.
+#[derive(Deserialize)]
+struct Attached {
+    name: String,
+    mimetype: String,
+    /// In base64.
+    content: String,
+}
+
+impl Attached {
+    fn decode(self) -> anyhow::Result<NewFile> {
+        let content = STANDARD.decode(self.content)?.into();
+        Ok(NewFile { name: self.name, mimetype: self.mimetype, content })
+    }
+}
+
 /// Posts what a person typed: escaped, and with names made mentions, as Slack's client does.
 async fn write(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {
     let posted = shared.with(|world| {
         let text = as_sent(world, &act);
-        let Act { team, channel, user, thread_ts, .. } = act;
-        world.post(PostMessage { team, channel, user, text, thread_ts, ..PostMessage::default() })
+        let Act { team, channel, user, thread_ts, files, .. } = act;
+        let files = files.into_iter().map(Attached::decode).collect::<anyhow::Result<_>>()?;
+        world.post(PostMessage { team, channel, user, text, thread_ts, files, ..PostMessage::default() })
     });
     match posted {
         Ok(ts) => Json(json!({"ts": ts})).into_response(),

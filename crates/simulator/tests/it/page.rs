@@ -74,6 +74,27 @@ async fn what_is_clicked_commanded_and_opened_is_told() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_file_is_attached_and_shown() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let url = |path: &str| format!("{}{path}", app.sim.base_url());
+    let file = json!({"name": "notes.txt", "mimetype": "text/plain", "content": "aGVsbG8="});
+    let typed = json!({"team": "T0ACME", "channel": "D0ADA", "user": "U0ADA", "text": "", "files": [file]});
+    app.http.post(url("/page/post")).json(&typed).send().await?.error_for_status()?;
+    let message = app.sim.messages("T0ACME", "D0ADA").remove(0);
+    assert_eq!((message.files[0].name.as_str(), &message.files[0].content[..]), ("notes.txt", &b"hello"[..]));
+    let place =
+        [("team", "T0ACME"), ("channel", "D0ADA"), ("ts", &message.ts), ("file", &message.files[0].id)];
+    let shown = app.http.get(url("/page/file")).query(&place).send().await?;
+    assert_eq!(shown.headers()["content-type"], "text/plain");
+    assert_eq!(shown.text().await?, "hello");
+    assert_eq!(app.received(1).await?[0].envelope["event"]["subtype"], "file_share");
+    let broken = json!({"name": "x", "mimetype": "", "content": "%"});
+    let typed = json!({"team": "T0ACME", "channel": "D0ADA", "user": "U0ADA", "files": [broken]});
+    assert_eq!(app.http.post(url("/page/post")).json(&typed).send().await?.status(), 400);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_files_are_there() -> anyhow::Result<()> {
     let app = App::start().await?;
     for (path, kind) in
