@@ -124,10 +124,10 @@ fn told(shared: &Shared, answer: anyhow::Result<u16>) -> Response {
 /// Opens a tab of the app, coming from a channel that stays in sight beside it.
 async fn open(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> StatusCode {
     shared.with(|world| {
-        world.open_home(&act.team, &act.user, &act.tab);
         if act.from.is_some() {
             world.look_at(&act.team, &act.user, act.from.as_deref());
         }
+        world.open_home(&act.team, &act.user, &act.tab);
     });
     StatusCode::NO_CONTENT
 }
