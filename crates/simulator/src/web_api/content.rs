@@ -84,7 +84,11 @@ pub(crate) fn streamed(args: &Args) -> Result<String, Refusal> {
         match chunk["type"].as_str() {
             Some("markdown_text") => text.push_str(chunk["text"].as_str().ok_or("invalid_chunks")?),
             // Not shown here, only checked.
-            Some("task_update" | "plan_update" | "blocks") => {}
+            Some("task_update") if is_task(chunk) => {}
+            Some("plan_update") if chunk["title"].is_string() => {}
+            Some("blocks") => {
+                blocks::check(chunk["blocks"].as_array().ok_or("invalid_chunks")?, blocks::MESSAGE_LIMIT)?;
+            }
             _ => return Err("invalid_chunks".into()),
         }
     }
@@ -92,6 +96,14 @@ pub(crate) fn streamed(args: &Args) -> Result<String, Refusal> {
         return Err("msg_too_long".into());
     }
     Ok(text)
+}
+
+/// Whether a chunk has what a `task_update` has to have (<https://docs.slack.dev/ai/developing-agents>).
+fn is_task(chunk: &Value) -> bool {
+    let states = ["pending", "in_progress", "complete", "error"];
+    chunk["id"].is_string()
+        && chunk["title"].is_string()
+        && chunk["status"].as_str().is_some_and(|status| states.contains(&status))
 }
 
 impl Invocation<'_> {

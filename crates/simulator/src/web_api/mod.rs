@@ -8,6 +8,7 @@ mod chat;
 mod content;
 mod conversations;
 mod dispatch;
+mod elements;
 mod faults;
 mod files;
 mod limits;

@@ -6,6 +6,12 @@ use super::dispatch::Invocation;
 use super::methods::Method;
 use crate::world::Enterprise;
 
+/// With an org-wide token a channel cannot be given by its name
+/// (<https://docs.slack.dev/reference/methods/chat.startStream>).
+fn not_found(channel: &str) -> &'static str {
+    if channel.starts_with(['C', 'D', 'U', 'W']) { "channel_not_found" } else { "team_not_found" }
+}
+
 impl Invocation<'_> {
     /// Sets the workspace: the token's own, or for an org-wide install the one that the arguments name. `team_id` counts
     /// only where nothing else does, and not at all with the token of one workspace.
@@ -21,7 +27,7 @@ impl Invocation<'_> {
         }
         let place = ["channel", "channel_id"].into_iter().find_map(argument);
         let team = match (place, named) {
-            (Some(place), _) => Some(self.home_in(enterprise, place).ok_or("channel_not_found")?),
+            (Some(place), _) => Some(self.home_in(enterprise, place).ok_or(not_found(place))?),
             (None, named) => {
                 let person = ["user", "user_id", "users"].into_iter().find_map(argument);
                 let team = person.and_then(|user| self.home_in(enterprise, user));

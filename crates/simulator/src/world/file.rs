@@ -15,7 +15,7 @@ use super::{Team, World};
 pub struct NewFile {
     /// With its ending, as `notes.txt`.
     pub name: String,
-    /// As `text/plain`.
+    /// As `text/plain`; if empty it is guessed from the name.
     pub mimetype: String,
     /// Its bytes.
     pub content: Bytes,
@@ -40,12 +40,12 @@ pub struct File {
     pub channel: Option<String>,
     /// Unix seconds.
     pub created: i64,
-    /// Where it is downloaded, but for `files-pri/…`.
+    /// What its addresses begin with.
     #[serde(skip)]
     origin: String,
     /// Whether it came from another organisation, by Slack Connect.
     is_foreign: bool,
-    /// Bytes.
+    /// How many bytes it has.
     pub size: usize,
     /// Its bytes.
     #[serde(skip)]

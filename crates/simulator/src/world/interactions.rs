@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::elements::find_action;
+use super::actions::find_action;
 use super::responses::Asked;
 use super::team::{APP_ID, Channel, Team};
 use super::{Message, World};

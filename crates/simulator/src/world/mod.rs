@@ -1,6 +1,6 @@
 //! All that the simulated Slack knows, in memory.
 
-mod elements;
+mod actions;
 mod enterprise;
 mod events;
 mod file;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use elements::with_ids;
+pub(crate) use actions::with_ids;
 pub(crate) use enterprise::Enterprise;
 use file::Files;
 pub use file::{File, NewFile};

@@ -1,5 +1,7 @@
 //! Apps installed for an organisation of several workspaces.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use simulator::{PostMessage, Settings};
 use url::Url;
@@ -112,6 +114,7 @@ async fn some_methods_have_to_be_told_the_workspace() -> anyhow::Result<()> {
         assert_eq!(app.read(method, &[("team_id", "T0SOUTH")]).await?["error"], "team_access_not_granted");
         assert_eq!(app.read(method, &[("team_id", "T0ACME")]).await?["error"], "team_not_found");
     }
+    assert_eq!(app.refusal("chat.postMessage", json!({"channel": "general"})).await?, "team_not_found");
     let args = json!({"channel": "C0GENERALNORTH", "text": "hello", "team_id": "T0SOUTH"});
     assert_eq!(app.call("chat.postMessage", args).await?["ok"], true);
     let opened = app.call("conversations.open", json!({"users": "U0ADANORTH"})).await?;
@@ -120,6 +123,30 @@ async fn some_methods_have_to_be_told_the_workspace() -> anyhow::Result<()> {
     assert_eq!((&tested["enterprise_id"], &tested["is_enterprise_install"]), (&json!(ORG), &json!(true)));
     let teams = app.read("auth.teams.list", &[]).await?;
     assert_eq!(teams["teams"].as_array().map(Vec::len), Some(1));
+    assert_eq!(app.sim.calls()[0].team.as_deref(), Some(ORG));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_org_wide_token_rotates_for_all_its_workspaces() -> anyhow::Result<()> {
+    let app = App::with(|settings| settings.token_lifetime = Some(Duration::from_secs(60))).await?;
+    app.sim.add_enterprise(ORG, "Org", &["T0NORTH", "T0SOUTH"]);
+    let refresh_token = app.sim.install_org_wide(ORG, &SCOPES)?.refresh_token.unwrap_or_default();
+    app.sim.grant_team(ORG, "T0NORTH")?;
+    app.sim.expire_tokens("T0NORTH");
+    let Settings { client_id, client_secret, .. } = Settings::default();
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &refresh_token),
+        ("client_id", &client_id),
+        ("client_secret", &client_secret),
+    ];
+    let request = app.http.post(format!("{}/api/oauth.v2.access", app.sim.base_url()));
+    let pair: Value = request.form(&form).send().await?.json().await?;
+    assert_eq!((&pair["team"], &pair["enterprise"]["id"]), (&Value::Null, &json!(ORG)));
+    assert_eq!(pair["is_enterprise_install"], true);
+    let newest = app.sim.installation("T0NORTH").map(|bot| bot.token);
+    assert_eq!(newest.as_deref(), pair["access_token"].as_str());
     assert_eq!(app.sim.calls()[0].team.as_deref(), Some(ORG));
     Ok(())
 }

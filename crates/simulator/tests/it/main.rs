@@ -1,6 +1,7 @@
 //! The simulator against a small app that is played by the tests.
 
 mod app;
+mod blocks;
 mod commands;
 mod conversations;
 mod deliveries;
