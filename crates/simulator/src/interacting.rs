@@ -10,7 +10,7 @@ use crate::door::{Door, signed};
 use crate::shared::Shared;
 use crate::simulator::Simulator;
 use crate::web_api;
-use crate::world::{Click, VERIFICATION_TOKEN};
+use crate::world::{Click, Command, VERIFICATION_TOKEN};
 
 impl Simulator {
     /// Clicks on a button in a message, or on the one of a `feedback_buttons` element that has this value; the
@@ -42,7 +42,7 @@ impl Simulator {
         command: &str,
         text: &str,
     ) -> anyhow::Result<(u16, String)> {
-        send_command(&self.shared, team, user, channel, command, text).await
+        say(&self.shared, &Command { team, user, channel, command, text }).await
     }
 
     /// Opens a tab of the app, `home` or `messages`; the app is told.
@@ -99,15 +99,8 @@ async fn interact(shared: &Shared, payload: &Value) -> anyhow::Result<u16> {
 }
 
 /// Types a slash command.
-pub(crate) async fn send_command(
-    shared: &Arc<Shared>,
-    team: &str,
-    user: &str,
-    channel: &str,
-    command: &str,
-    text: &str,
-) -> anyhow::Result<(u16, String)> {
-    let (fields, asked) = shared.with(|world| world.command(team, user, channel, command, text))?;
+pub(crate) async fn say(shared: &Arc<Shared>, command: &Command<'_>) -> anyhow::Result<(u16, String)> {
+    let (fields, asked) = shared.with(|world| world.command(command))?;
     let body = serde_urlencoded::to_string(fields)?;
     let answer = signed(shared, Door::Commands, body.into()).send().await?;
     let status = answer.status().as_u16();

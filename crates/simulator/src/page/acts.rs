@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::interacting;
 use crate::shared::Shared;
-use crate::world::{Click, NewFile, PostMessage, World};
+use crate::world::{Click, Command, NewFile, PostMessage, World};
 
 /// Bytes of a message with its files.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -94,9 +94,9 @@ fn as_sent(world: &World, act: &Act) -> String {
 }
 
 async fn command(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {
-    let sent =
-        interacting::send_command(&shared, &act.team, &act.user, &act.channel, &act.command, &act.text);
-    told(&shared, sent.await.map(|(status, _)| status))
+    let Act { team, user, channel, command, text, .. } = &act;
+    let said = interacting::say(&shared, &Command { team, user, channel, command, text }).await;
+    told(&shared, said.map(|(status, _)| status))
 }
 
 async fn click(State(shared): State<Arc<Shared>>, Json(act): Json<Act>) -> Response {

@@ -21,6 +21,17 @@ pub(crate) struct Click<'a> {
     pub(crate) value: Option<&'a str>,
 }
 
+/// Who types which slash command where.
+pub(crate) struct Command<'a> {
+    pub(crate) team: &'a str,
+    pub(crate) user: &'a str,
+    /// Its id or name.
+    pub(crate) channel: &'a str,
+    /// With its slash.
+    pub(crate) command: &'a str,
+    pub(crate) text: &'a str,
+}
+
 /// Where the app is installed, as interactions and commands tell it.
 struct Place {
     /// Id and domain; None when an organisation installed the app.
@@ -74,36 +85,34 @@ impl World {
     /// what its answer is to.
     pub(crate) fn command(
         &mut self,
-        team: &str,
-        user: &str,
-        channel: &str,
-        command: &str,
-        text: &str,
+        said: &Command<'_>,
     ) -> anyhow::Result<(Vec<(&'static str, String)>, Asked)> {
-        let known = self.teams.get(team).with_context(|| format!("no team {team}"))?;
-        let place = known.find_channel(channel).with_context(|| format!("no channel {channel}"))?;
-        ensure!(self.command_of(team).as_deref() == Some(command), "{command} is not a valid command");
-        let person = known.person(user).with_context(|| format!("no person {user}"))?;
+        let team = self.teams.get(said.team).with_context(|| format!("no team {}", said.team))?;
+        let place =
+            team.find_channel(said.channel).with_context(|| format!("no channel {}", said.channel))?;
+        let known = self.command_of(said.team);
+        ensure!(known.as_deref() == Some(said.command), "{} is not a valid command", said.command);
+        let person = team.person(said.user).with_context(|| format!("no person {}", said.user))?;
+        let asked = Asked::new(said.team, &place.id, said.user, None);
         let mut fields = vec![
             ("token", VERIFICATION_TOKEN.to_owned()),
-            ("team_id", team.to_owned()),
-            ("team_domain", known.domain()),
+            ("team_id", team.id.clone()),
+            ("team_domain", team.domain()),
             ("channel_id", place.id.clone()),
             ("channel_name", place.spoken_name().to_owned()),
-            ("user_id", user.to_owned()),
+            ("user_id", person.id.clone()),
             ("user_name", person.name.to_lowercase()),
-            ("command", command.to_owned()),
-            ("text", text.to_owned()),
+            ("command", said.command.to_owned()),
+            ("text", said.text.to_owned()),
             ("api_app_id", APP_ID.to_owned()),
+            ("trigger_id", trigger_id()),
         ];
-        let asked = Asked::new(team, &place.id, user, None);
-        let installed = self.installed_at(team)?;
+        let installed = self.installed_at(said.team)?;
         fields.push(("is_enterprise_install", installed.team.is_none().to_string()));
         if let Some((id, name)) = installed.enterprise {
             fields.extend([("enterprise_id", id), ("enterprise_name", name)]);
         }
         fields.push(("response_url", self.response_url("commands", asked.clone())));
-        fields.push(("trigger_id", trigger_id()));
         Ok((fields, asked))
     }
 

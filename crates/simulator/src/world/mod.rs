@@ -30,7 +30,7 @@ pub(crate) use enterprise::Enterprise;
 use file::Files;
 pub use file::{File, NewFile};
 pub(crate) use install::{Code, Grant};
-pub(crate) use interactions::{Click, VERIFICATION_TOKEN};
+pub(crate) use interactions::{Click, Command, VERIFICATION_TOKEN};
 pub use look::{Call, Delivery};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
