@@ -1,6 +1,7 @@
 //! What the parts of `api` share, and how they start and end together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use db::Db;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inbox::Inbox;
 use crate::model::Model;
-use crate::settings::Settings;
+use crate::settings::{Settings, SlackApp};
 use crate::{routes, worker};
 
 /// What a reply needs.
@@ -20,6 +21,12 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) slack: slack::Client,
     pub(crate) model: Model,
+    /// Who the app is to Slack; needed only to refresh tokens.
+    pub(crate) slack_app: Option<SlackApp>,
+    /// How long a stream is appended to, before the answer goes on in the next message.
+    pub(crate) max_stream_age: Duration,
+    /// Days between an uninstall and the deletion of the data.
+    pub(crate) uninstall_grace_days: i32,
     /// Rung when there may be something to claim.
     pub(crate) bell: Notify,
 }
@@ -45,6 +52,9 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         model: Model::new(&settings.model, settings.timeout)?,
+        slack_app: settings.slack_app,
+        max_stream_age: settings.max_stream_age,
+        uninstall_grace_days: settings.uninstall_grace_days,
         bell: Notify::new(),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))

@@ -1,4 +1,4 @@
-//! Why an event is not done, and what follows: said where it happens, acted on in `worker`.
+//! Why an event is not done, and what follows: said where it happens, acted on in `work` and `worker`.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(crate) enum Failure {
         /// For the person who asked, where they can be told.
         sentence: Option<&'static str>,
     },
+    /// Slack did not do it; what that means for the installation is for `work` to note.
+    Slack(SlackError),
     /// Another worker has the thread by now.
     LeaseLost,
 }
@@ -29,7 +31,8 @@ pub(crate) enum Failure {
 /// What people read when something was tried for long enough.
 pub(crate) const OUT_OF_TRIES: &str = "Sorry, I could not answer this: I tried for a while, but something I depend on is not working. Please ask again later.";
 
-const SLACK_REFUSED: &str = "Sorry, Slack did not take my answer. Please ask again, perhaps in other words.";
+pub(crate) const SLACK_REFUSED: &str =
+    "Sorry, Slack did not take my answer. Please ask again, perhaps in other words.";
 
 impl Failure {
     /// To be tried again.
@@ -61,13 +64,6 @@ impl From<DbError> for Failure {
 
 impl From<SlackError> for Failure {
     fn from(error: SlackError) -> Self {
-        match error.failure() {
-            slack::Failure::Throttled(after) => Self::Retry { reason: error.to_string(), after: Some(after) },
-            slack::Failure::Transient => Self::retry(error),
-            slack::Failure::Content => Self::give_up(error, SLACK_REFUSED),
-            slack::Failure::DeadToken | slack::Failure::Setup | slack::Failure::PlaceGone => {
-                Self::give_up_silently(error)
-            }
-        }
+        Self::Slack(error)
     }
 }

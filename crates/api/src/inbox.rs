@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use db::events::Enqueued;
 use db::{Db, DbError};
-use models::{InboundEvent, Outcome};
+use models::{IgnoredEvent, InboundEvent, Outcome};
+use slack::StopRequest;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 
@@ -23,6 +24,9 @@ const BATCH: usize = 512;
 
 /// Commits at a time: one is written while the next is made up.
 const COMMITTERS: usize = 2;
+
+/// Between two batches of what is noted only.
+const NOTING_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why an event was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,28 +46,77 @@ struct Pending {
 
 /// Where verified events go. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Inbox(mpsc::Sender<Pending>);
+pub(crate) struct Inbox {
+    app: Arc<App>,
+    pending: mpsc::Sender<Pending>,
+    ignored: mpsc::Sender<IgnoredEvent>,
+}
 
 impl Inbox {
     /// Starts the committers; they end when the last inbox is dropped.
     pub(crate) fn open(app: Arc<App>) -> Self {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
+        let (pending, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..COMMITTERS {
             tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver)));
         }
-        Self(sender)
+        let (ignored, receiver) = mpsc::channel(CAPACITY);
+        tokio::spawn(note_ignored(app.db.clone(), receiver));
+        Self { app, pending, ignored }
     }
 
     /// Returns once the event is committed, and within two seconds in any case.
     pub(crate) async fn commit(&self, event: InboundEvent) -> Result<(), NotStored> {
         let (committed, answer) = oneshot::channel();
-        self.0.try_send(Pending { event, committed }).map_err(|_| NotStored::Full)?;
+        self.pending.try_send(Pending { event, committed }).map_err(|_| NotStored::Full)?;
         match timeout(DEADLINE, answer).await {
             Ok(Ok(true)) => Ok(()),
             Ok(_) => Err(NotStored::Failed),
             Err(_) => Err(NotStored::Late),
         }
+    }
+}
+
+impl Inbox {
+    /// Notes what nothing is done about. Nobody waits for that, and under more load than can be noted it is not.
+    pub(crate) fn note(&self, event: IgnoredEvent) {
+        let _ = self.ignored.try_send(event);
+    }
+
+    /// Stops an answer at once, on whichever replica it is made, and remembers that for whoever takes it over.
+    pub(crate) async fn stop(&self, stop: &StopRequest) -> Result<(), NotStored> {
+        let requested = async {
+            let mut tx = self.app.db.begin().await?;
+            db::events::request_stop(&mut tx, &stop.tenant_id, &stop.thread).await?;
+            tx.commit().await
+        };
+        match timeout(DEADLINE, requested).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err::<_, DbError>(error)) => {
+                tracing::error!(error = %error, "a stop was not stored");
+                Err(NotStored::Failed)
+            }
+            Err(_) => Err(NotStored::Late),
+        }
+    }
+}
+
+async fn note_ignored(db: Db, mut receiver: mpsc::Receiver<IgnoredEvent>) {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        if receiver.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        let noted = async {
+            let mut tx = db.begin().await?;
+            db::ignored_events::insert(&mut tx, &batch).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %error, "{} ignored events were not noted", batch.len());
+        }
+        // Nobody waits: the longer the pause, the larger the batch.
+        sleep(NOTING_INTERVAL).await;
     }
 }
 

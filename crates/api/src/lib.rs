@@ -1,14 +1,18 @@
-//! Receives what Slack sends, stores it, answers it: `routes` → `inbox` → `worker` → `reply`.
+//! Receives what Slack sends, stores it, acts on it: `routes` → `inbox` → `worker` → `work` → `reply` and others.
 
 mod app;
 mod extract;
 mod failure;
 mod inbox;
+mod life_cycle;
 mod model;
 mod reply;
 mod routes;
 mod settings;
+mod surface;
+mod tokens;
+mod work;
 mod worker;
 
 pub use app::serve;
-pub use settings::{ModelSettings, Settings};
+pub use settings::{ModelSettings, Settings, SlackApp};

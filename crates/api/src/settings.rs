@@ -7,6 +7,10 @@ use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
 use slack::SigningSecret;
 
+/// Fourteen business days are never fewer calendar days than this.
+/// Source: <https://docs.slack.dev/developer-policy>
+const MAX_GRACE_DAYS: u32 = 18;
+
 /// The settings of `api`; the README lists the variables.
 #[derive(Debug)]
 pub struct Settings {
@@ -20,12 +24,27 @@ pub struct Settings {
     pub signing_secret: SigningSecret,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
+    /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`; only tokens that rotate need them.
+    pub slack_app: Option<SlackApp>,
+    /// `SLACK_STREAM_SECONDS`: how long a stream is appended to. Slack ends it after about five minutes.
+    pub max_stream_age: Duration,
+    /// `UNINSTALL_GRACE_DAYS`: how long the data outlives an uninstall. Slack's policy grants 14 business days.
+    pub uninstall_grace_days: i32,
     /// Which model answers.
     pub model: ModelSettings,
     /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
     pub max_concurrent_replies: u32,
     /// `TIMEOUT`: how long Slack or the model may stay silent.
     pub timeout: Duration,
+}
+
+/// Who the app is to Slack.
+#[derive(Clone, Debug)]
+pub struct SlackApp {
+    /// `SLACK_CLIENT_ID`.
+    pub client_id: String,
+    /// `SLACK_CLIENT_SECRET`.
+    pub client_secret: SecretString,
 }
 
 /// Which model answers, on any server with OpenAI's streaming `/chat/completions`.
@@ -57,6 +76,13 @@ impl Settings {
         });
         let signing_secret = env.required("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5", secret);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
+        let client_id = env.text("SLACK_CLIENT_ID");
+        let client_secret = env.text("SLACK_CLIENT_SECRET").map(SecretString::from);
+        let slack_app = client_id
+            .zip(client_secret)
+            .map(|(client_id, client_secret)| SlackApp { client_id, client_secret });
+        let max_stream_age = Duration::from_secs(env.number("SLACK_STREAM_SECONDS", 240, 1..=280).into());
+        let grace_days = env.number("UNINSTALL_GRACE_DAYS", 0, 0..=MAX_GRACE_DAYS);
         let model = ModelSettings::read(&mut env);
         let max_concurrent_replies = env.number("MAX_CONCURRENT_REPLIES", 256, 0..=100_000);
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
@@ -67,6 +93,9 @@ impl Settings {
                 master_keys: master_keys?,
                 signing_secret: SigningSecret::new(signing_secret?),
                 slack_base_url,
+                slack_app,
+                max_stream_age,
+                uninstall_grace_days: i32::try_from(grace_days).unwrap_or_default(),
                 model: model?,
                 max_concurrent_replies,
                 timeout,

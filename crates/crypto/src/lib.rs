@@ -5,8 +5,10 @@
 
 mod data_key;
 mod master_keys;
+mod receipt;
 mod sealed;
 
 pub use data_key::DataKey;
 pub use master_keys::{MasterKeys, MasterKeysError, WrappedKey};
+pub use receipt::Signature;
 pub use sealed::{Binding, SealError, key_id};

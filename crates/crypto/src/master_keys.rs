@@ -80,14 +80,20 @@ impl MasterKeys {
     /// Unwraps a tenant's data key under the master key that wrapped it.
     pub fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError> {
         let master = self
-            .0
-            .iter()
-            .find(|master| master.id == stored.master_key_id)
+            .find(&stored.master_key_id)
             .ok_or_else(|| MasterKeysError::Unknown(stored.master_key_id.clone()))?;
-        let refused = || MasterKeysError::Refused(master.id.clone());
-        let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
+        let refused = || MasterKeysError::Refused(stored.master_key_id.clone());
+        let bytes = open(master, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| refused())?;
         Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
+    }
+
+    pub(crate) fn first(&self) -> (&str, &[u8; 32]) {
+        (&self.0[0].id, &self.0[0].bytes)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&[u8; 32]> {
+        self.0.iter().find(|master| master.id == id).map(|master| &*master.bytes)
     }
 }
 

@@ -14,6 +14,24 @@ pub enum Action {
     Answered,
     /// An event was given up.
     SetAside,
+    /// The bot was taken out of the workspace.
+    Uninstalled,
+    /// Everything of the tenant was deleted; the entry is the signed receipt.
+    Deleted,
+    /// The token is dead; only a new install helps.
+    Disabled,
+    /// The token was replaced before its end.
+    TokenRefreshed,
+    /// An org-wide install was let into workspaces.
+    TeamAccessGranted,
+    /// An org-wide install was taken out of workspaces.
+    TeamAccessRevoked,
+    /// A person had everything about them deleted.
+    PersonForgotten,
+    /// A person had everything about them sent to them.
+    PersonExported,
+    /// A channel was opened to people of other organisations, or closed.
+    ChannelSet,
 }
 
 impl Action {
@@ -22,6 +40,15 @@ impl Action {
             Self::Installed => "installed",
             Self::Answered => "answered",
             Self::SetAside => "set_aside",
+            Self::Uninstalled => "uninstalled",
+            Self::Deleted => "deleted",
+            Self::Disabled => "disabled",
+            Self::TokenRefreshed => "token_refreshed",
+            Self::TeamAccessGranted => "team_access_granted",
+            Self::TeamAccessRevoked => "team_access_revoked",
+            Self::PersonForgotten => "person_forgotten",
+            Self::PersonExported => "person_exported",
+            Self::ChannelSet => "channel_set",
         }
     }
 }

@@ -111,6 +111,10 @@ impl Tx {
     pub(crate) fn keys(&self) -> Keys {
         self.keys.clone()
     }
+
+    pub(crate) fn master_keys(&self) -> Arc<MasterKeys> {
+        self.keys.master()
+    }
 }
 
 /// pgBouncer refuses start-up parameters that it does not know.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crypto::DataKey;
-use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId};
+use models::{EventBody, EventId, InboundEvent, Outcome, Relevance, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
-use crate::{DbError, Tx};
+use crate::{DbError, Tx, threads};
 
 const BODY: Column = Column { table: "events", column: "body" };
 
@@ -25,7 +25,7 @@ pub struct Enqueued {
     pub not_installed: u64,
 }
 
-/// Stores a batch and makes its threads ready (`migrations/0009_enqueue_events.sql`): what was seen before is dropped by
+/// Stores a batch and makes its threads ready (`migrations/0011_enqueue_events.sql`): what was seen before is dropped by
 /// the insert itself, and the workers are told once. The events may be of many tenants.
 pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
     let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
@@ -113,7 +113,7 @@ pub async fn finish(
     reason: Option<&str>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update events set outcome = $3, last_error = $4, finished_at = now(), not_before = null,
+        "update events set outcome = $3, reason = $4, finished_at = now(), not_before = null,
              body = case when $5 then body end
          where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
@@ -136,7 +136,7 @@ pub async fn put_off(
     reason: &str,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update events set not_before = now() + $3::bigint * interval '1 millisecond', last_error = $4
+        "update events set not_before = now() + $3::bigint * interval '1 millisecond', reason = $4
          where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
         seq,
@@ -169,6 +169,16 @@ pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
     Ok(QueueState { depth: row.depth, oldest_seconds: row.oldest_seconds })
 }
 
+/// How many events of a tenant wait.
+pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from events where tenant_id = $1 and outcome is null"#,
+        tenant_id.as_str(),
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
 /// Opens what is to be done about an event.
 ///
 /// # Errors
@@ -176,4 +186,49 @@ pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
 pub async fn open_body(tx: &mut Tx, tenant_id: &TenantId, sealed: &[u8]) -> Result<EventBody, DbError> {
     let body = keys::open(tx, tenant_id, BODY, sealed).await?;
     Ok(serde_json::from_str(body.expose_secret())?)
+}
+
+/// Gives an event that was set aside another chance: it is done again from where it stopped. Whether there was one.
+pub async fn redrive(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<bool, DbError> {
+    let thread = sqlx::query!(
+        "update events set outcome = null, finished_at = null, attempts = 0, not_before = null,
+             stop_requested_at = null
+         where tenant_id = $1 and event_id = $2 and outcome = 'set_aside'
+         returning channel_id, thread_ts",
+        tenant_id.as_str(),
+        event_id.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(thread) = thread else { return Ok(false) };
+    let thread = ThreadKey { channel_id: thread.channel_id.into(), thread_ts: thread.thread_ts.into() };
+    threads::make_ready(tx, tenant_id, &thread).await?;
+    Ok(true)
+}
+
+/// Marks the message that is being answered in a thread as unwanted, and tells whoever answers it at once. One that
+/// nobody has begun with is another question. Whether there was one.
+pub async fn request_stop(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -> Result<bool, DbError> {
+    let stopped = sqlx::query_scalar!(
+        "update events set stop_requested_at = now()
+         where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null and kind = 'message'
+           and attempts > 0
+         returning pg_notify('enablebot_stops', seq::text) is null",
+        tenant_id.as_str(),
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    Ok(!stopped.is_empty())
+}
+
+/// Of these events, by their number, those that somebody wants stopped.
+pub async fn list_stopped(tx: &mut Tx, seqs: &[i64]) -> Result<Vec<i64>, DbError> {
+    Ok(sqlx::query_scalar!(
+        "select seq from events where seq = any($1) and outcome is null and stop_requested_at is not null",
+        seqs,
+    )
+    .fetch_all(tx)
+    .await?)
 }

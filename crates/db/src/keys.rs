@@ -26,6 +26,10 @@ impl Keys {
         Self { master, unwrapped: Cache::new(CACHED_KEYS) }
     }
 
+    pub(crate) fn master(&self) -> Arc<MasterKeys> {
+        Arc::clone(&self.master)
+    }
+
     fn unwrap(&self, tenant_id: &str, stored: &WrappedKey) -> Result<Arc<DataKey>, DbError> {
         if let Some(key) = self.unwrapped.get(&stored.id) {
             return Ok(key);

@@ -5,21 +5,28 @@
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
 pub mod audit_log;
+pub mod channels;
 mod connection;
 mod error;
 pub mod events;
 mod executor;
+pub mod feedback;
+pub mod ignored_events;
 pub mod installations;
 mod keys;
 mod listener;
 pub mod oauth_states;
+pub mod people;
 pub mod replies;
 mod schema;
+pub mod team_access;
+pub mod tenants;
 pub mod threads;
+pub mod tokens;
 pub mod turns;
 pub mod usage;
 
 pub use connection::{ConnectionCounts, Db, Settings, Tx};
 pub use error::DbError;
-pub use listener::Listener;
+pub use listener::{Listener, Notice};
 pub use schema::{DatabaseHealth, migrate};

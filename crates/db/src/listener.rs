@@ -5,9 +5,21 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use crate::{Db, DbError};
 
 /// Notified by `enqueue_events`.
-const CHANNEL: &str = "enablebot_events";
+const EVENTS: &str = "enablebot_events";
 
-/// A session that listens for new events.
+/// Notified by `events::request_stop`, with the event's number.
+const STOPS: &str = "enablebot_stops";
+
+/// What was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// There are new events; or the session broke and was opened anew, and there may be.
+    Events,
+    /// The answer to the event of this number is unwanted.
+    Stop(i64),
+}
+
+/// A session that listens for new events and for stops.
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
@@ -19,18 +31,17 @@ impl Listener {
     pub async fn connect(db: &Db) -> Result<Self, DbError> {
         let pool = PgPoolOptions::new().max_connections(1).connect_with(db.direct().clone()).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([EVENTS, STOPS]).await?;
         Ok(Self(listener))
     }
 
-    /// Waits until somebody stored events, or the session broke: then it is opened anew and this returns, since
-    /// something may have been missed.
+    /// Waits for what happens next.
     ///
     /// # Errors
     /// The session could not be opened anew.
-    pub async fn heard(&mut self) -> Result<(), DbError> {
-        self.0.try_recv().await?;
-        while self.0.next_buffered().is_some() {}
-        Ok(())
+    pub async fn heard(&mut self) -> Result<Notice, DbError> {
+        let Some(notification) = self.0.try_recv().await? else { return Ok(Notice::Events) };
+        let stop = (notification.channel() == STOPS).then(|| notification.payload().parse().ok()).flatten();
+        Ok(stop.map_or(Notice::Events, Notice::Stop))
     }
 }

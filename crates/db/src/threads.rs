@@ -40,6 +40,8 @@ pub struct Job {
     pub sealed_body: Vec<u8>,
     /// Which try this is, from 1.
     pub attempt: i32,
+    /// Somebody pressed "Stop".
+    pub stop_requested: bool,
 }
 
 /// Leases up to `limit` ready threads, those with the smallest virtual start first, and moves the clock to them.
@@ -127,7 +129,8 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
     hold(tx, lease).await?;
     let row = sqlx::query!(
         r#"select seq, event_id, message_ts, user_id, body as "body!", attempts,
-                  coalesce(not_before > now(), false) as "sleeping!"
+                  coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
+                  stop_requested_at is not null as "stop_requested!"
            from events
            where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null
            order by message_ts, seq limit 1"#,
@@ -157,6 +160,7 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         user_id: row.user_id.into(),
         sealed_body: row.body,
         attempt: row.attempts + 1,
+        stop_requested: row.stop_requested,
     }))
 }
 
@@ -180,4 +184,38 @@ pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Makes an idle thread ready, behind its tenant's others.
+pub async fn make_ready(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into threads (tenant_id, channel_id, thread_ts, state, virtual_start)
+         select $1, $2, $3, 'ready', 1 + greatest(
+             (select last_value from virtual_clock),
+             (select max(virtual_start) from threads where tenant_id = $1 and state = 'ready'))
+         on conflict (tenant_id, channel_id, thread_ts) do update set
+             state = 'ready', virtual_start = excluded.virtual_start
+         where threads.state = 'idle'",
+        tenant_id.as_str(),
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("select pg_notify('enablebot_events', '')").execute(tx).await?;
+    Ok(())
+}
+
+/// Notes that an external person was told that this thread is closed to them; false if that was done before.
+pub async fn set_refused(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
+    let noted = sqlx::query!(
+        "update threads set refused_at = now()
+         where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and refused_at is null",
+        lease.tenant_id.as_str(),
+        lease.thread.channel_id.as_str(),
+        lease.thread.thread_ts.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(noted.rows_affected() == 1)
 }

@@ -1,7 +1,9 @@
 //! The table `turns`: what was said in the bot's threads, sealed.
 
-use models::{Role, TenantId, ThreadKey, Turn};
+use chrono::{DateTime, Utc};
+use models::{Origin, Role, TenantId, ThreadKey, Turn, UserId};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
@@ -18,13 +20,14 @@ pub async fn insert(
     let key = keys::current(tx, tenant_id).await?;
     for turn in turns {
         sqlx::query!(
-            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, text)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, origin, text)
+             values ($1, $2, $3, $4, $5, $6, $7)",
             tenant_id.as_str(),
             thread.channel_id.as_str(),
             thread.thread_ts.as_str(),
             turn.role.as_str(),
             turn.user_id.as_str(),
+            turn.origin.as_str(),
             key.seal(TEXT.of(tenant_id), &turn.text)?,
         )
         .execute(&mut *tx)
@@ -41,7 +44,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Turn>, DbError> {
     let rows = sqlx::query!(
-        "select role, user_id, text from turns
+        "select role, user_id, origin, text from turns
          where tenant_id = $1 and channel_id = $2 and thread_ts = $3
          order by turn_id desc limit $4",
         tenant_id.as_str(),
@@ -57,8 +60,50 @@ pub async fn list(
         turns.push(Turn {
             role: if row.role == Role::User.as_str() { Role::User } else { Role::Assistant },
             user_id: row.user_id.into(),
+            origin: Origin::from(row.origin.as_str()),
             text: text.expose_secret().to_owned(),
         });
     }
     Ok(turns)
+}
+
+/// What was said with a person, thread by thread and oldest first: for their export.
+pub async fn list_of_person(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+) -> Result<Vec<Remembered>, DbError> {
+    let rows = sqlx::query!(
+        "select channel_id, thread_ts, role, text, created_at from turns
+         where tenant_id = $1 and user_id = $2 order by turn_id",
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut turns = Vec::with_capacity(rows.len());
+    for row in rows {
+        let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
+        turns.push(Remembered {
+            thread: ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() },
+            role: row.role,
+            said_at: row.created_at,
+            text: text.expose_secret().to_owned(),
+        });
+    }
+    Ok(turns)
+}
+
+/// Words of a conversation, as they are exported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Remembered {
+    /// Where they were said.
+    #[serde(flatten)]
+    pub thread: ThreadKey,
+    /// `user` or `assistant`.
+    pub role: String,
+    /// When they were remembered.
+    pub said_at: DateTime<Utc>,
+    /// The words, as Markdown.
+    pub text: String,
 }

@@ -2,15 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelId, EventId, MessageTs, TeamId, TenantId, UserId};
+use crate::{ChannelId, EventBody, EventId, MessageTs, TenantId, UserId};
 
 /// A thread of a channel; its messages are answered in order, one at a time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreadKey {
     /// The channel or DM.
     pub channel_id: ChannelId,
     /// The `ts` of the thread's first message.
     pub thread_ts: MessageTs,
+}
+
+impl ThreadKey {
+    /// Where no message is behind an event: what concerns one person happens in order.
+    pub fn of_person(user_id: &UserId) -> Self {
+        Self { channel_id: user_id.as_str().into(), thread_ts: "".into() }
+    }
+
+    /// Where no person is behind it either.
+    pub fn of_tenant(tenant_id: &TenantId) -> Self {
+        Self { channel_id: tenant_id.as_str().into(), thread_ts: "".into() }
+    }
 }
 
 /// Whether an event concerns the bot; decided before its message is claimed, so that a copy of no interest
@@ -21,33 +33,6 @@ pub enum Relevance {
     Addressed,
     /// A message of a thread: it counts where the bot takes part, which the database knows.
     InThreadOfTheBot,
-}
-
-/// What is to be done; kept encrypted, since it holds what people wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum EventBody {
-    /// Somebody wrote to the bot.
-    Message {
-        /// The message's text in Slack's own markup.
-        text: String,
-        /// The writer's own workspace, which Slack's streaming calls ask for.
-        user_team_id: Option<TeamId>,
-        /// Whether the channel is a DM with the bot.
-        is_dm: bool,
-    },
-    /// The bot was installed; the installer gets a first message.
-    Welcome,
-}
-
-impl EventBody {
-    /// The name that stands unencrypted beside the body.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Message { .. } => "message",
-            Self::Welcome => "welcome",
-        }
-    }
 }
 
 /// An event that is to be stored and answered.
@@ -63,10 +48,51 @@ pub struct InboundEvent {
     pub message_ts: Option<MessageTs>,
     /// The sending client's id of the message: the third key.
     pub client_msg_id: Option<String>,
-    /// Who wrote it.
+    /// Who wrote it; empty where Slack itself is the author.
     pub user_id: UserId,
     /// Whether it concerns the bot.
     pub relevance: Relevance,
     /// What is to be done.
     pub body: EventBody,
+}
+
+impl InboundEvent {
+    /// An event without a message, in the order of its person, or of its tenant where it has none.
+    pub fn without_message(
+        tenant_id: TenantId,
+        event_id: EventId,
+        user_id: Option<UserId>,
+        body: EventBody,
+    ) -> Self {
+        let thread = user_id.as_ref().map_or_else(|| ThreadKey::of_tenant(&tenant_id), ThreadKey::of_person);
+        Self {
+            tenant_id,
+            event_id,
+            thread,
+            message_ts: None,
+            client_msg_id: None,
+            user_id: user_id.unwrap_or_else(|| "".into()),
+            relevance: Relevance::Addressed,
+            body,
+        }
+    }
+}
+
+/// An event of a tenant that nothing is done about, kept for a while so that "why no reply?" has an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoredEvent {
+    /// Whose event it is.
+    pub tenant_id: TenantId,
+    /// Slack's id of the event.
+    pub event_id: EventId,
+    /// Where it happened, if anywhere.
+    pub channel_id: Option<ChannelId>,
+    /// The message's `ts`, if there is a message.
+    pub message_ts: Option<MessageTs>,
+    /// Who did it, if anybody.
+    pub user_id: Option<UserId>,
+    /// What became of it.
+    pub outcome: crate::Outcome,
+    /// Why, in Slack's own word where there is one.
+    pub reason: String,
 }

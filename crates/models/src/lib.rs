@@ -1,13 +1,19 @@
 //! Ids and the nouns of the field: what every other crate speaks of. No I/O.
 
+mod body;
 mod event;
+mod file;
 mod ids;
 mod installation;
 mod outcome;
+mod person;
 mod turn;
 
-pub use event::{EventBody, InboundEvent, Relevance, ThreadKey};
+pub use body::{EventBody, Message};
+pub use event::{IgnoredEvent, InboundEvent, Relevance, ThreadKey};
+pub use file::FileRef;
 pub use ids::{AppId, ChannelId, EnterpriseId, EventId, MessageTs, TeamId, TenantId, UserId};
 pub use installation::Installation;
 pub use outcome::Outcome;
+pub use person::{Origin, Person};
 pub use turn::{Role, Turn, Usage};

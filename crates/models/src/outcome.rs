@@ -7,6 +7,16 @@ pub enum Outcome {
     Answered,
     /// The installer has their first message.
     Welcomed,
+    /// What was to be done besides answering is done.
+    Done,
+    /// The person may not use the bot here, and was told so.
+    Refused,
+    /// The person stopped the answer.
+    Stopped,
+    /// It was overtaken by something newer, and changes nothing.
+    Stale,
+    /// The bot was taken out of the workspace, and its data deleted or about to be.
+    Uninstalled,
     /// It kept failing and was set aside, with the reason beside it.
     SetAside,
     /// Slack delivered it before, under the same or another id.
@@ -23,9 +33,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, so that each counter can stand at zero from the start.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Answered,
         Self::Welcomed,
+        Self::Done,
+        Self::Refused,
+        Self::Stopped,
+        Self::Stale,
+        Self::Uninstalled,
         Self::SetAside,
         Self::Duplicate,
         Self::NotAddressed,
@@ -39,6 +54,11 @@ impl Outcome {
         match self {
             Self::Answered => "answered",
             Self::Welcomed => "welcomed",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Stopped => "stopped",
+            Self::Stale => "stale",
+            Self::Uninstalled => "uninstalled",
             Self::SetAside => "set_aside",
             Self::Duplicate => "duplicate",
             Self::NotAddressed => "not_addressed",

@@ -1,6 +1,6 @@
 //! What was said in a thread.
 
-use crate::UserId;
+use crate::{Origin, UserId};
 
 /// Who spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Turn {
     pub role: Role,
     /// The person; for the bot's words, the person they answer.
     pub user_id: UserId,
+    /// What that person is to the workspace.
+    pub origin: Origin,
     /// The words, as Markdown.
     pub text: String,
 }

@@ -1,9 +1,11 @@
 //! What Slack posts to `/slack/events`, read tolerantly: Slack adds fields and types without notice.
 //! Source: <https://docs.slack.dev/apis/events-api>
 
-use models::{EventBody, InboundEvent, Outcome, Relevance, ThreadKey, UserId};
+use models::{EventBody, IgnoredEvent, InboundEvent, Message, Outcome, Relevance, TeamId, ThreadKey, UserId};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use crate::inner_event::InnerEvent;
 
 /// The body is no JSON; nothing else about it is an error.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +22,33 @@ pub enum Delivery {
     },
     /// Something to store and to answer.
     Event(Box<InboundEvent>),
-    /// Of no interest, and why.
-    Ignored(Outcome),
+    /// An answer in work is unwanted: to be acted on at once, not in its turn.
+    Stop(Box<StopRequest>),
+    /// Of no interest.
+    Ignored {
+        /// Which kind of no interest.
+        outcome: Outcome,
+        /// What is kept of it, where it is somebody's.
+        event: Option<Box<IgnoredEvent>>,
+    },
+}
+
+/// Somebody pressed "Stop".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopRequest {
+    /// Whose thread it is.
+    pub tenant_id: models::TenantId,
+    /// The thread in which nothing more is to be said.
+    pub thread: ThreadKey,
+    /// Who pressed it.
+    pub user_id: UserId,
+}
+
+/// Why an event is of no interest.
+pub(crate) type NoInterest = (Outcome, String);
+
+pub(crate) fn unsupported(reason: impl Into<String>) -> NoInterest {
+    (Outcome::Unsupported, reason.into())
 }
 
 /// Only what is used, so that the rest of a body is skipped and not kept.
@@ -32,10 +59,15 @@ struct Envelope {
     challenge: Option<String>,
     event_id: Option<String>,
     #[serde(default)]
+    event_time: i64,
+    #[serde(default)]
     authorizations: Vec<Authorization>,
     team_id: Option<String>,
     enterprise_id: Option<String>,
-    event: Option<Message>,
+    context_team_id: Option<String>,
+    #[serde(default)]
+    is_ext_shared_channel: bool,
+    event: Option<InnerEvent>,
 }
 
 #[derive(Deserialize)]
@@ -47,133 +79,179 @@ struct Authorization {
     is_enterprise_install: bool,
 }
 
-#[derive(Deserialize)]
-struct Message {
-    #[serde(rename = "type")]
-    kind: String,
-    subtype: Option<String>,
-    #[serde(default)]
-    hidden: bool,
-    bot_id: Option<String>,
-    user: Option<String>,
-    user_team: Option<String>,
-    team: Option<String>,
-    text: Option<String>,
-    channel: Option<String>,
-    channel_type: Option<String>,
-    ts: Option<String>,
-    thread_ts: Option<String>,
-    parent_user_id: Option<String>,
-    client_msg_id: Option<String>,
+/// The installation an event is for.
+struct Receiver {
+    tenant_id: String,
+    bot_user_id: Option<String>,
+    /// The workspace it happened in, where the installation is org-wide.
+    team_id: Option<TeamId>,
 }
 
 /// Reads a delivery. What does not look as expected is of no interest, never an error: an error would make Slack
 /// deliver it again, and count against the app.
+///
+/// # Errors
+/// The body is not JSON.
 pub fn read_delivery(body: &[u8]) -> Result<Delivery, NotJson> {
     let envelope: Envelope = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
         // Of another shape; that it is JSON to its end is still to be seen.
         Err(error) if error.is_data() => {
             serde_json::from_slice::<IgnoredAny>(body)?;
-            return Ok(Delivery::Ignored(Outcome::Unsupported));
+            return Ok(Delivery::Ignored { outcome: Outcome::Unsupported, event: None });
         }
         Err(error) => return Err(error.into()),
     };
-    let delivery = match envelope.kind.as_str() {
-        "url_verification" => {
-            return Ok(Delivery::UrlVerification { challenge: envelope.challenge.unwrap_or_default() });
-        }
-        "event_callback" => envelope.into_event(),
-        _ => Err(Outcome::Unsupported),
-    };
-    Ok(delivery.map_or_else(Delivery::Ignored, |event| Delivery::Event(Box::new(event))))
+    Ok(match envelope.kind.as_str() {
+        "url_verification" => Delivery::UrlVerification { challenge: envelope.challenge.unwrap_or_default() },
+        "event_callback" => envelope.into_delivery(),
+        _ => Delivery::Ignored { outcome: Outcome::Unsupported, event: None },
+    })
 }
 
 impl Envelope {
-    fn into_event(self) -> Result<InboundEvent, Outcome> {
-        let (tenant_id, bot_user_id) = self.tenant().ok_or(Outcome::Unsupported)?;
-        let (Some(event_id), Some(message)) = (self.event_id, self.event) else {
-            return Err(Outcome::Unsupported);
+    fn into_delivery(mut self) -> Delivery {
+        let ignored = Delivery::Ignored { outcome: Outcome::Unsupported, event: None };
+        let (Some(receiver), Some(event_id), Some(event)) =
+            (self.receiver(), self.event_id.take(), self.event.take())
+        else {
+            return ignored;
         };
-        let ids = [Some(&tenant_id), Some(&event_id), message.user.as_ref(), message.channel.as_ref()];
-        let more_ids = [message.ts.as_ref(), message.thread_ts.as_ref(), message.client_msg_id.as_ref()];
-        if !ids.into_iter().chain(more_ids).flatten().all(|id| is_id(id)) {
-            return Err(Outcome::Unsupported);
+        let ids = [Some(receiver.tenant_id.as_str()), Some(event_id.as_str())];
+        if !ids.into_iter().chain(event.ids()).flatten().all(is_id) {
+            return ignored;
         }
-        let user_id = message.writer(bot_user_id.as_deref())?;
-        let (Some(channel), Some(ts)) = (&message.channel, &message.ts) else {
-            return Err(Outcome::Unsupported);
+        let mut trace = IgnoredEvent {
+            tenant_id: receiver.tenant_id.as_str().into(),
+            event_id: event_id.as_str().into(),
+            channel_id: event.channel.as_deref().map(Into::into),
+            message_ts: event.ts.as_deref().map(Into::into),
+            user_id: event.user.as_ref().map(|user| user.id.as_str().into()),
+            outcome: Outcome::Unsupported,
+            reason: String::new(),
         };
-        let thread_ts = message.thread_ts.as_ref().filter(|thread_ts| !thread_ts.is_empty()).unwrap_or(ts);
-        Ok(InboundEvent {
-            tenant_id: tenant_id.into(),
-            event_id: event_id.into(),
-            thread: ThreadKey { channel_id: channel.as_str().into(), thread_ts: thread_ts.as_str().into() },
-            message_ts: Some(ts.as_str().into()),
-            relevance: message.relevance(bot_user_id.as_deref())?,
-            user_id,
-            body: EventBody::Message {
-                is_dm: message.is_dm(),
-                user_team_id: message.user_team.or(message.team).or(self.team_id).map(Into::into),
-                text: message.text.unwrap_or_default(),
-            },
-            client_msg_id: message.client_msg_id,
-        })
+        match self.read(receiver, event_id, event) {
+            Ok(delivery) => delivery,
+            Err((outcome, reason)) => {
+                (trace.outcome, trace.reason) = (outcome, reason);
+                Delivery::Ignored { outcome, event: Some(Box::new(trace)) }
+            }
+        }
     }
 
-    /// The tenant and the bot's user, from `authorizations[0]`: in Slack Connect the ids at the top are those of the
-    /// other workspace. Only where Slack sends no authorization do the ids at the top count.
-    fn tenant(&self) -> Option<(String, Option<String>)> {
-        match self.authorizations.first() {
-            Some(authorization) if authorization.is_enterprise_install => {
-                Some((authorization.enterprise_id.clone()?, authorization.user_id.clone()))
+    fn read(&self, receiver: Receiver, event_id: String, event: InnerEvent) -> Result<Delivery, NoInterest> {
+        match event.kind.as_str() {
+            "message" | "app_mention" => self.read_message(receiver, event_id, event),
+            "agent_session_stopped" => {
+                let (Some(user), Some(channel), Some(thread_ts)) =
+                    (event.user, event.channel, event.thread_ts)
+                else {
+                    return Err(unsupported("agent_session_stopped without its thread"));
+                };
+                let thread = ThreadKey { channel_id: channel.into(), thread_ts: thread_ts.into() };
+                let stop =
+                    StopRequest { tenant_id: receiver.tenant_id.into(), thread, user_id: user.id.into() };
+                Ok(Delivery::Stop(Box::new(stop)))
             }
-            Some(authorization) => Some((authorization.team_id.clone()?, authorization.user_id.clone())),
-            None => Some((self.team_id.clone().or_else(|| self.enterprise_id.clone())?, None)),
+            _ => {
+                let (user_id, body) = event.into_body(receiver.team_id, self.event_seconds())?;
+                let (tenant_id, event_id) = (receiver.tenant_id.into(), event_id.into());
+                let event = InboundEvent::without_message(tenant_id, event_id, user_id, body);
+                Ok(Delivery::Event(Box::new(event)))
+            }
         }
+    }
+
+    fn read_message(
+        &self,
+        receiver: Receiver,
+        event_id: String,
+        event: InnerEvent,
+    ) -> Result<Delivery, NoInterest> {
+        let bot_user_id = receiver.bot_user_id.as_deref();
+        let user_id = event.writer(bot_user_id)?;
+        let (Some(channel), Some(ts)) = (&event.channel, &event.ts) else {
+            return Err(unsupported("a message without its channel or ts"));
+        };
+        let thread_ts = event.parent().unwrap_or(ts);
+        Ok(Delivery::Event(Box::new(InboundEvent {
+            tenant_id: receiver.tenant_id.as_str().into(),
+            event_id: event_id.into(),
+            thread: ThreadKey { channel_id: channel.as_str().into(), thread_ts: thread_ts.into() },
+            message_ts: Some(ts.as_str().into()),
+            relevance: event.relevance(bot_user_id)?,
+            user_id,
+            body: EventBody::Message(Message {
+                is_dm: event.is_dm(),
+                user_team_id: event.user_team_id().or(self.team_id.as_deref()).map(Into::into),
+                team_id: receiver.team_id,
+                is_ext_shared: self.is_ext_shared_channel,
+                files: event.files.into_iter().filter_map(Into::into).collect(),
+                text: event.text.unwrap_or_default(),
+            }),
+            client_msg_id: event.client_msg_id,
+        })))
+    }
+
+    /// The installation, from `authorizations[0]`: in Slack Connect the ids at the top are those of the other workspace.
+    /// Only where Slack sends no authorization do the ids at the top count.
+    fn receiver(&self) -> Option<Receiver> {
+        let (tenant_id, bot_user_id, is_org_wide) = match self.authorizations.first() {
+            Some(authorization) if authorization.is_enterprise_install => {
+                (authorization.enterprise_id.clone()?, authorization.user_id.clone(), true)
+            }
+            Some(authorization) => (authorization.team_id.clone()?, authorization.user_id.clone(), false),
+            None => (self.team_id.clone().or_else(|| self.enterprise_id.clone())?, None, false),
+        };
+        let is_team = |id: &&String| id.starts_with('T');
+        let team_id = self.context_team_id.as_ref().filter(is_team).or(self.team_id.as_ref().filter(is_team));
+        let team_id = team_id.filter(|_| is_org_wide).map(|id| id.as_str().into());
+        Some(Receiver { tenant_id, bot_user_id, team_id })
+    }
+
+    /// `event_time` in Unix seconds; some of Slack's own examples have microseconds.
+    fn event_seconds(&self) -> i64 {
+        if self.event_time > 100_000_000_000 { self.event_time / 1_000_000 } else { self.event_time }
     }
 }
 
-impl Message {
+impl InnerEvent {
     /// Who wrote it, if it is a message that counts: edits, deletions and notices do not, nor do bots.
-    fn writer(&self, bot_user_id: Option<&str>) -> Result<UserId, Outcome> {
-        let counts = matches!(self.kind.as_str(), "message" | "app_mention")
-            && matches!(
-                self.subtype.as_deref(),
-                None | Some("file_share" | "thread_broadcast" | "me_message")
-            )
-            && !self.hidden;
+    fn writer(&self, bot_user_id: Option<&str>) -> Result<UserId, NoInterest> {
+        let subtype = self.subtype.as_deref();
+        let from_bot = |reason: &str| Err((Outcome::FromBot, reason.to_owned()));
         match &self.user {
-            _ if self.bot_id.is_some() || self.subtype.as_deref() == Some("bot_message") => {
-                Err(Outcome::FromBot)
+            Some(user) if Some(user.id.as_str()) == bot_user_id => from_bot("the bot's own message"),
+            _ if self.bot_id.is_some() || subtype == Some("bot_message") => from_bot("another bot's message"),
+            _ if self.edited.is_some() => Err(unsupported("an edit")),
+            _ if self.hidden => Err(unsupported(subtype.unwrap_or("hidden"))),
+            Some(user)
+                if matches!(subtype, None | Some("file_share" | "thread_broadcast" | "me_message")) =>
+            {
+                Ok(user.id.as_str().into())
             }
-            Some(user) if Some(user.as_str()) == bot_user_id => Err(Outcome::FromBot),
-            Some(user) if counts => Ok(user.as_str().into()),
-            _ => Err(Outcome::Unsupported),
+            _ => Err(unsupported(subtype.unwrap_or("a message without its writer"))),
         }
     }
 
-    fn is_dm(&self) -> bool {
-        self.channel_type.as_deref() == Some("im")
-    }
-
-    fn relevance(&self, bot_user_id: Option<&str>) -> Result<Relevance, Outcome> {
+    /// Decided before the message is claimed: a copy of no interest must not take its place.
+    fn relevance(&self, bot_user_id: Option<&str>) -> Result<Relevance, NoInterest> {
         let text = self.text.as_deref().unwrap_or_default();
         let mentioned = bot_user_id
             .is_some_and(|bot| text.contains(&format!("<@{bot}>")) || text.contains(&format!("<@{bot}|")));
         let began_the_thread = bot_user_id.is_some() && self.parent_user_id.as_deref() == bot_user_id;
         if self.kind == "app_mention" || self.is_dm() || mentioned || began_the_thread {
             Ok(Relevance::Addressed)
-        } else if self.thread_ts.as_ref().is_some_and(|thread_ts| !thread_ts.is_empty()) {
+        } else if self.parent().is_some() {
             Ok(Relevance::InThreadOfTheBot)
         } else {
-            Err(Outcome::NotAddressed)
+            Err((Outcome::NotAddressed, "a channel message without a mention".into()))
         }
     }
 }
 
 /// Ids are opaque, but short and printable; what is not would not go into an index.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() <= 255 && !text.chars().any(char::is_control)
 }
 
@@ -213,7 +291,7 @@ mod tests {
 
     fn outcome(event: Value, envelope: Value) -> Outcome {
         match read(event, envelope) {
-            Delivery::Ignored(outcome) => outcome,
+            Delivery::Ignored { outcome, .. } => outcome,
             other => panic!("expected it to be ignored, got {other:?}"),
         }
     }
@@ -249,6 +327,10 @@ mod tests {
         for subtype in ["message_changed", "message_deleted", "channel_join", "something_new"] {
             assert_eq!(outcome(json!({"subtype": subtype}), json!({})), Outcome::Unsupported, "{subtype}");
         }
+        assert_eq!(
+            outcome(json!({"type": "app_mention", "edited": {"ts": "2.0"}}), json!({})),
+            Outcome::Unsupported
+        );
         assert_eq!(outcome(json!({"type": "reaction_added"}), json!({})), Outcome::Unsupported);
         assert_eq!(outcome(json!({}), json!({"type": "app_rate_limited"})), Outcome::Unsupported);
         assert_eq!(outcome(json!({"user": 7}), json!({})), Outcome::Unsupported);
@@ -271,7 +353,7 @@ mod tests {
     #[test]
     fn anything_that_is_json_is_read_without_an_error() {
         for body in ["{}", "[]", "null", "7", "\"x\"", r#"{"type":"event_callback"}"#] {
-            assert!(matches!(read_delivery(body.as_bytes()), Ok(Delivery::Ignored(_))), "{body}");
+            assert!(matches!(read_delivery(body.as_bytes()), Ok(Delivery::Ignored { .. })), "{body}");
         }
         for body in ["", "{", "payload=%7B%7D", "\u{0}"] {
             assert!(read_delivery(body.as_bytes()).is_err(), "{body}");

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use db::replies::Progress;
 use models::{ChannelId, MessageTs};
-use slack::{Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError};
+use slack::{Buttons, Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError, Update};
 
-use super::{Question, Reply};
+use super::Question;
 use crate::failure::Failure;
+use crate::work::Work;
 
 /// Bytes of the answer in one message: below Slack's limit, with room for closing a code fence.
 const PART_BYTES: usize = slack::MARKDOWN_LIMIT - 1_000;
@@ -19,9 +20,6 @@ const APPEND_INTERVAL: Duration = Duration::from_millis(700);
 /// Between two updates, as Slack asks (<https://docs.slack.dev/reference/methods/chat.update>).
 const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Slack ends a stream after about five minutes; before that the answer goes on in the next message.
-const MAX_STREAM_AGE: Duration = Duration::from_secs(240);
-
 /// How the current message is filled.
 enum Message {
     NotPosted,
@@ -30,7 +28,7 @@ enum Message {
 }
 
 pub(super) struct Draft<'a> {
-    reply: &'a Reply<'a>,
+    work: &'a Work<'a>,
     recipient: Option<Recipient<'a>>,
     message: Message,
     /// Where in the text the current message begins.
@@ -44,19 +42,19 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Takes up the message of an earlier try, or will post one.
     pub(super) async fn resume(
-        reply: &'a Reply<'a>,
+        work: &'a Work<'a>,
         question: &'a Question,
         progress: &Progress,
     ) -> Result<Self, Failure> {
         let part_start = progress.part_start;
         let ts = match &progress.message_ts {
-            None if progress.posting => reply.find_posted(part_start).await?,
+            None if progress.posting => work.find_posted(part_start).await?,
             known => known.clone(),
         };
         let team_id = question.user_team_id.as_ref().filter(|_| !question.is_dm);
-        let recipient = team_id.map(|team_id| Recipient { user_id: &reply.job.user_id, team_id });
+        let recipient = team_id.map(|team_id| Recipient { user_id: &work.job.user_id, team_id });
         let mut draft = Self {
-            reply,
+            work,
             recipient,
             message: Message::NotPosted,
             part_start,
@@ -83,14 +81,14 @@ impl<'a> Draft<'a> {
         }
         let part = self.part(text);
         if part.end < text.len() {
-            return self.complete_part(text, &part).await;
+            return self.complete_part(text, &part, None).await;
         }
         let part_text = format!("{}{}", part.prefix, &text[self.part_start..]);
         match &self.message {
             Message::NotPosted => self.post(text, &part_text).await?,
-            Message::Streaming { since, .. } if since.elapsed() > MAX_STREAM_AGE => {
+            Message::Streaming { since, .. } if since.elapsed() > self.work.app.max_stream_age => {
                 let part = slack::next_part(text, self.part_start, self.shown, self.shown - self.part_start);
-                return self.complete_part(text, &part).await;
+                return self.complete_part(text, &part, None).await;
             }
             Message::Streaming { ts, .. } => {
                 let ts = ts.clone();
@@ -98,28 +96,29 @@ impl<'a> Draft<'a> {
             }
             Message::Posted { ts } => {
                 let ts = ts.clone();
-                let updated = self.update(&ts, &part_text).await;
+                let updated = self.update(&ts, &part_text, Some(Buttons::Stop)).await;
                 self.paced(updated, UPDATE_INTERVAL, text.len())?;
             }
         }
         Ok(())
     }
 
-    /// Brings the whole text into Slack.
-    pub(super) async fn finish(&mut self, text: &str) -> Result<(), Failure> {
+    /// Brings the whole text into Slack, with buttons under its last message.
+    pub(super) async fn finish(&mut self, text: &str, buttons: Option<Buttons>) -> Result<(), Failure> {
         let text = text.trim_end();
         self.stay_within(text);
         while self.part_start < text.len() {
             let part = self.part(text);
-            self.complete_part(text, &part).await?;
+            let buttons = buttons.filter(|_| part.end == text.len());
+            self.complete_part(text, &part, buttons).await?;
         }
         Ok(())
     }
 
     /// Says something else in the current message, whatever stands there.
-    pub(super) async fn replace(&mut self, text: &str) -> Result<(), Failure> {
+    pub(super) async fn replace(&mut self, text: &str, buttons: Option<Buttons>) -> Result<(), Failure> {
         (self.part_start, self.shown) = (0, 0);
-        self.finish(text).await
+        self.finish(text, buttons).await
     }
 
     /// A model that is asked again answers in other words: what was shown of the first may end within a character.
@@ -133,23 +132,28 @@ impl<'a> Draft<'a> {
     }
 
     /// Fills the current message to the part's end and begins with the next.
-    async fn complete_part(&mut self, text: &str, part: &Part) -> Result<(), Failure> {
+    async fn complete_part(
+        &mut self,
+        text: &str,
+        part: &Part,
+        buttons: Option<Buttons>,
+    ) -> Result<(), Failure> {
         let whole = format!("{}{}{}", part.prefix, &text[self.part_start..part.end], part.suffix);
         match std::mem::replace(&mut self.message, Message::NotPosted) {
             Message::NotPosted => {
                 self.note_posting().await?;
-                let ts = self.post_message(&whole).await?;
+                let ts = self.post_message(&whole, buttons).await?;
                 self.note_posted(&ts).await?;
             }
-            Message::Posted { ts } => self.update(&ts, &whole).await?,
+            Message::Posted { ts } => self.update(&ts, &whole, buttons).await?,
             Message::Streaming { ts, .. } => {
                 let rest = format!("{}{}", &text[self.shown.min(part.end)..part.end], part.suffix);
-                let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
-                let metadata = self.reply.metadata(self.part_start);
-                match slack.stop_stream(token, self.channel_id(), &ts, &rest, &metadata).await {
+                let (slack, bot) = (&self.work.app.slack, &self.work.bot);
+                let metadata = self.work.metadata(self.part_start);
+                match slack.stop_stream(bot, self.channel_id(), &ts, &rest, &metadata, buttons).await {
                     Ok(()) => {}
                     // It ended without us, or we cannot know: then the text is set as a whole.
-                    Err(error) if !is_throttled(&error) => self.update(&ts, &whole).await?,
+                    Err(error) if !is_throttled(&error) => self.update(&ts, &whole, buttons).await?,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -164,11 +168,11 @@ impl<'a> Draft<'a> {
         self.note_posting().await?;
         let stream = NewStream {
             channel_id: self.channel_id(),
-            thread_ts: &self.reply.job.thread.thread_ts,
+            thread_ts: &self.work.job.thread.thread_ts,
             recipient: self.recipient.clone(),
             markdown: part_text,
         };
-        let started = self.reply.app.slack.start_stream(&self.reply.bot_token, &stream).await;
+        let started = self.work.app.slack.start_stream(&self.work.bot, &stream).await;
         let (ts, interval) = match started {
             Ok(ts) => {
                 self.message = Message::Streaming { ts: ts.clone(), since: Instant::now() };
@@ -176,7 +180,7 @@ impl<'a> Draft<'a> {
             }
             Err(error) if refuses_streams(&error) => {
                 tracing::info!("no stream ({error}): the answer is posted and updated");
-                let ts = self.post_message(part_text).await?;
+                let ts = self.post_message(part_text, Some(Buttons::Stop)).await?;
                 self.message = Message::Posted { ts: ts.clone() };
                 (ts, UPDATE_INTERVAL)
             }
@@ -186,15 +190,16 @@ impl<'a> Draft<'a> {
         self.paced(Ok(()), interval, text.len())
     }
 
-    async fn post_message(&self, markdown: &str) -> Result<MessageTs, Failure> {
-        let metadata = self.reply.metadata(self.part_start);
+    async fn post_message(&self, markdown: &str, buttons: Option<Buttons>) -> Result<MessageTs, Failure> {
+        let metadata = self.work.metadata(self.part_start);
         let message = NewMessage {
             channel_id: self.channel_id(),
-            thread_ts: Some(&self.reply.job.thread.thread_ts),
+            thread_ts: Some(&self.work.job.thread.thread_ts),
             markdown,
             metadata: &metadata,
+            buttons,
         };
-        match self.reply.app.slack.post_message(&self.reply.bot_token, &message).await {
+        match self.work.app.slack.post_message(&self.work.bot, &message).await {
             Ok(ts) => Ok(ts),
             Err(error) => Err(self.not_posted(error).await),
         }
@@ -203,9 +208,14 @@ impl<'a> Draft<'a> {
     /// A stream that Slack ended, or an append of which nobody knows whether it took effect: from here on the message
     /// is updated as a whole.
     async fn append(&mut self, ts: &MessageTs, text: &str) -> Result<(), Failure> {
-        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
-        let appended = slack.append_stream(token, self.channel_id(), ts, &text[self.shown..]).await;
+        let (slack, bot) = (&self.work.app.slack, &self.work.bot);
+        let appended = slack.append_stream(bot, self.channel_id(), ts, &text[self.shown..]).await;
         match appended {
+            Err(error) if error.failure() == SlackFailure::Stopped => {
+                // Slack says so itself, before or instead of the event.
+                self.work.stop.cancel();
+                Ok(())
+            }
             Err(error) if !is_throttled(&error) => {
                 tracing::warn!(error = %error, "a stream ended early; its message is updated instead");
                 self.stop_quietly(ts).await?;
@@ -216,10 +226,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    async fn update(&self, ts: &MessageTs, markdown: &str) -> Result<(), Failure> {
-        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
-        let metadata = self.reply.metadata(self.part_start);
-        Ok(slack.update_message(token, self.channel_id(), ts, markdown, &metadata).await?)
+    async fn update(&self, ts: &MessageTs, markdown: &str, buttons: Option<Buttons>) -> Result<(), Failure> {
+        let metadata = self.work.metadata(self.part_start);
+        let update = Update { channel_id: self.channel_id(), ts, markdown, metadata: &metadata, buttons };
+        Ok(self.work.app.slack.update_message(&self.work.bot, &update).await?)
     }
 
     /// Sets the pace: by the interval after a success, by Slack's word when it held the call back.
@@ -235,8 +245,8 @@ impl<'a> Draft<'a> {
                 self.next_at = Instant::now() + interval;
                 Ok(())
             }
-            Err(Failure::Retry { after: Some(after), .. }) => {
-                self.next_at = Instant::now() + after;
+            Err(Failure::Slack(SlackError::RateLimited { retry_after, .. })) => {
+                self.next_at = Instant::now() + retry_after;
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -245,9 +255,9 @@ impl<'a> Draft<'a> {
 
     /// Ends a stream that may still be open; that it is not, or not any more, is no fault.
     async fn stop_quietly(&self, ts: &MessageTs) -> Result<(), Failure> {
-        let (slack, token) = (&self.reply.app.slack, &self.reply.bot_token);
-        let metadata = self.reply.metadata(self.part_start);
-        match slack.stop_stream(token, self.channel_id(), ts, "", &metadata).await {
+        let (slack, bot) = (&self.work.app.slack, &self.work.bot);
+        let metadata = self.work.metadata(self.part_start);
+        match slack.stop_stream(bot, self.channel_id(), ts, "", &metadata, None).await {
             Err(error @ (SlackError::RateLimited { .. } | SlackError::Unanswered { .. })) => {
                 Err(error.into())
             }
@@ -256,15 +266,15 @@ impl<'a> Draft<'a> {
     }
 
     async fn note_posting(&self) -> Result<(), Failure> {
-        let mut tx = self.reply.fenced().await?;
-        let job = self.reply.job;
+        let mut tx = self.work.fenced().await?;
+        let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
         Ok(tx.commit().await?)
     }
 
     async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {
-        let mut tx = self.reply.fenced().await?;
-        let job = self.reply.job;
+        let mut tx = self.work.fenced().await?;
+        let job = self.work.job;
         db::replies::set_posted(&mut tx, &job.tenant_id, job.seq, ts).await?;
         Ok(tx.commit().await?)
     }
@@ -275,8 +285,8 @@ impl<'a> Draft<'a> {
             matches!(error, SlackError::RateLimited { .. }) || error.failure() != SlackFailure::Transient;
         let noted = async {
             if refused {
-                let mut tx = self.reply.fenced().await?;
-                db::replies::clear_posting(&mut tx, &self.reply.job.tenant_id, self.reply.job.seq).await?;
+                let mut tx = self.work.fenced().await?;
+                db::replies::clear_posting(&mut tx, &self.work.job.tenant_id, self.work.job.seq).await?;
                 tx.commit().await?;
             }
             Ok::<_, Failure>(())
@@ -285,7 +295,7 @@ impl<'a> Draft<'a> {
     }
 
     fn channel_id(&self) -> &'a ChannelId {
-        &self.reply.job.thread.channel_id
+        &self.work.job.thread.channel_id
     }
 }
 

@@ -4,10 +4,10 @@
 use models::MessageTs;
 use slack::PostedMessage;
 
-use super::Reply;
 use crate::failure::Failure;
+use crate::work::Work;
 
-impl Reply<'_> {
+impl Work<'_> {
     /// The message that begins at this byte of the answer, if it stands in the thread.
     pub(super) async fn find_posted(&self, part_start: usize) -> Result<Option<MessageTs>, Failure> {
         let thread = &self.job.thread;
@@ -16,7 +16,7 @@ impl Reply<'_> {
             .app
             .slack
             .list_own_replies(
-                &self.bot_token,
+                &self.bot,
                 &thread.channel_id,
                 &thread.thread_ts,
                 after,

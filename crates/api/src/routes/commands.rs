@@ -1,13 +1,17 @@
-//! `POST /slack/commands`: the manifest has no slash command; one that an admin added says how the bot is used.
+//! `POST /slack/commands`: slash commands, stored like events and answered later.
 
-use axum::Json;
-use serde_json::{Value, json};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
-use crate::extract::Verified;
+use super::accept::accept;
+use crate::extract::VerifiedForm;
+use crate::inbox::Inbox;
 
-pub(crate) async fn receive(Verified(_): Verified) -> Json<Value> {
-    Json(json!({
-        "response_type": "ephemeral",
-        "text": "Send me a direct message, or mention me in a channel: I answer in the thread.",
-    }))
+pub(crate) async fn receive(State(inbox): State<Inbox>, form: VerifiedForm) -> Response {
+    let VerifiedForm::Signed(body) = form else { return StatusCode::OK.into_response() };
+    match slack::read_command(&body) {
+        Ok(delivery) => accept(&inbox, delivery).await,
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
 }

@@ -11,7 +11,7 @@ use super::leases::HeldLease;
 use crate::app::App;
 use crate::failure::{Failure, OUT_OF_TRIES};
 use crate::inbox::count;
-use crate::reply;
+use crate::work;
 
 /// Tries of one event. With the pauses between them they last for more than a minute.
 const MAX_ATTEMPTS: i32 = 8;
@@ -24,9 +24,11 @@ pub(super) async fn drain(app: &App, held: &HeldLease) {
     loop {
         match next_event(app, &held.lease).await {
             Ok(Some(job)) => {
-                let worked = held.lost.run_until_cancelled(work(app, &held.lease, &job)).await;
+                let worked = held.lost.run_until_cancelled(work_on(app, held, &job)).await;
                 match worked {
-                    Some(Ok(())) => {}
+                    // The thread is gone with everything else of the tenant.
+                    Some(Ok(Some(Outcome::Uninstalled))) => return,
+                    Some(Ok(_)) => {}
                     Some(Err(error)) => return log_left(&held.lease, &error),
                     None => return log_left(&held.lease, &DbError::LeaseLost),
                 }
@@ -49,7 +51,8 @@ async fn next_event(app: &App, lease: &Lease) -> Result<Option<Job>, DbError> {
     Ok(job)
 }
 
-async fn work(app: &App, lease: &Lease, job: &Job) -> Result<(), DbError> {
+/// The outcome, or `None` where there will be another try.
+async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcome>, DbError> {
     let begun = Instant::now();
     let span = tracing::info_span!(
         "work",
@@ -58,16 +61,19 @@ async fn work(app: &App, lease: &Lease, job: &Job) -> Result<(), DbError> {
         event_id = %job.event_id
     );
     async {
-        let result = reply::answer(app, lease, job).await;
+        let stoppable = held.stoppable(job.seq);
+        let result = work::run(app, &held.lease, job, &stoppable.stop).await;
         let duration_ms = begun.elapsed().as_millis() as u64;
         match result {
             Ok(outcome) => {
                 count(outcome, 1);
-                metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
+                if outcome == Outcome::Answered {
+                    metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
+                }
                 tracing::info!(duration_ms, "{} at try {}", outcome.as_str(), job.attempt);
-                Ok(())
+                Ok(Some(outcome))
             }
-            Err(failure) => follow(app, lease, job, failure, duration_ms).await,
+            Err(failure) => follow(app, &held.lease, job, failure, duration_ms).await.map(|()| None),
         }
     }
     .instrument(span)
@@ -90,6 +96,7 @@ async fn follow(
         }
         Failure::Retry { reason, .. } => set_aside(app, lease, job, &reason, Some(OUT_OF_TRIES)).await,
         Failure::GiveUp { reason, sentence } => set_aside(app, lease, job, &reason, sentence).await,
+        Failure::Slack(error) => set_aside(app, lease, job, &error.to_string(), None).await,
     }
 }
 
@@ -117,7 +124,7 @@ async fn set_aside(
     sentence: Option<&'static str>,
 ) -> Result<(), DbError> {
     tracing::error!(error = reason, "set aside at try {}", job.attempt);
-    if let Err(failure) = reply::apologise(app, lease, job, sentence).await {
+    if let Err(failure) = work::apologise(app, lease, job, sentence).await {
         tracing::warn!(error = ?failure, "the person could not be told");
     }
     let mut tx = app.db.begin().await?;

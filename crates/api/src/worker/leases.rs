@@ -15,7 +15,14 @@ use crate::app::App;
 /// A third of the lease: two renewals may fail before it ends.
 const RENEWAL: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 
-type Held = HashMap<Uuid, (Lease, CancellationToken)>;
+/// What this process works on.
+#[derive(Default)]
+struct Held {
+    /// By their tokens; each with what is cancelled when it is lost.
+    leases: HashMap<Uuid, (Lease, CancellationToken)>,
+    /// Events in work by their number; each with what is cancelled when somebody stops it.
+    events: HashMap<i64, CancellationToken>,
+}
 
 /// The leases of this process. Cheap to clone.
 #[derive(Clone, Default)]
@@ -31,14 +38,36 @@ pub(super) struct HeldLease {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.leases.with(|held| held.remove(&self.lease.token));
+        self.leases.with(|held| held.leases.remove(&self.lease.token));
+    }
+}
+
+/// An event that can be stopped; no longer once this is dropped.
+pub(super) struct Stoppable {
+    pub(super) stop: CancellationToken,
+    seq: i64,
+    leases: Leases,
+}
+
+impl Drop for Stoppable {
+    fn drop(&mut self) {
+        self.leases.with(|held| held.events.remove(&self.seq));
+    }
+}
+
+impl HeldLease {
+    /// From now on the event can be stopped.
+    pub(super) fn stoppable(&self, seq: i64) -> Stoppable {
+        let stop = CancellationToken::new();
+        self.leases.with(|held| held.events.insert(seq, stop.clone()));
+        Stoppable { stop, seq, leases: self.leases.clone() }
     }
 }
 
 impl Leases {
     pub(super) fn hold(&self, lease: Lease) -> HeldLease {
         let lost = CancellationToken::new();
-        self.with(|held| held.insert(lease.token, (lease.clone(), lost.clone())));
+        self.with(|held| held.leases.insert(lease.token, (lease.clone(), lost.clone())));
         HeldLease { lease, lost, leases: self.clone() }
     }
 
@@ -48,7 +77,8 @@ impl Leases {
         let mut renewed_at = Instant::now();
         loop {
             ticks.tick().await;
-            let tokens: Vec<Uuid> = self.with(|held| held.keys().copied().collect());
+            let tokens: Vec<Uuid> = self.with(|held| held.leases.keys().copied().collect());
+            self.stop_unheard(&app.db).await;
             let asked_at = Instant::now();
             match renew(&app.db, &tokens).await {
                 Ok(still_held) => {
@@ -65,9 +95,30 @@ impl Leases {
         }
     }
 
+    /// Stops the work on an event, if it is done here.
+    pub(super) fn stop(&self, seq: i64) {
+        if let Some(stop) = self.with(|held| held.events.get(&seq).cloned()) {
+            stop.cancel();
+        }
+    }
+
+    /// A notice may be lost; what it said is stored.
+    async fn stop_unheard(&self, db: &Db) {
+        let seqs: Vec<i64> = self.with(|held| held.events.keys().copied().collect());
+        if seqs.is_empty() {
+            return;
+        }
+        let stopped = async { db::events::list_stopped(&mut db.begin().await?, &seqs).await };
+        match stopped.await {
+            Ok(stopped) => stopped.into_iter().for_each(|seq| self.stop(seq)),
+            Err(error) => tracing::warn!(error = %error, "whether anything was stopped cannot be seen"),
+        }
+    }
+
     /// Lets everything go at once, for other replicas to take over.
     pub(super) async fn hand_back(&self, db: &Db) {
-        let held: Vec<Lease> = self.with(|held| held.values().map(|(lease, _)| lease.clone()).collect());
+        let held: Vec<Lease> =
+            self.with(|held| held.leases.values().map(|(lease, _)| lease.clone()).collect());
         self.lose(held.iter().map(|lease| lease.token).collect::<Vec<_>>().into_iter());
         for lease in held {
             if let Err(error) = release(db, &lease).await {
@@ -77,7 +128,7 @@ impl Leases {
     }
 
     fn lose(&self, tokens: impl Iterator<Item = Uuid>) {
-        let lost: Vec<_> = self.with(|held| tokens.filter_map(|token| held.remove(&token)).collect());
+        let lost: Vec<_> = self.with(|held| tokens.filter_map(|token| held.leases.remove(&token)).collect());
         for (_, lost) in lost {
             lost.cancel();
         }

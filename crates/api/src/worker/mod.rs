@@ -1,12 +1,13 @@
 //! Claims threads, drains each in order, and keeps the leases on them.
 
 mod drain;
+mod housekeeping;
 mod leases;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::{DbError, Listener};
+use db::{DbError, Listener, Notice};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,9 @@ pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) 
     let leases = Leases::default();
     let (tasks, helpers) = (TaskTracker::new(), CancellationToken::new());
     let _stopped = helpers.clone().drop_guard();
-    tokio::spawn(helpers.clone().run_until_cancelled_owned(listen(Arc::clone(&app))));
+    tokio::spawn(helpers.clone().run_until_cancelled_owned(listen(Arc::clone(&app), leases.clone())));
     tokio::spawn(helpers.clone().run_until_cancelled_owned(wake(Arc::clone(&app))));
+    tokio::spawn(helpers.clone().run_until_cancelled_owned(housekeeping::run(Arc::clone(&app))));
     tokio::spawn(helpers.run_until_cancelled_owned(leases.clone().keep(Arc::clone(&app))));
 
     let free = Arc::new(Semaphore::new(slots as usize));
@@ -103,13 +105,16 @@ async fn wake(app: Arc<App>) {
     }
 }
 
-/// Rings the bell at each NOTIFY; without a session for it, polling goes on.
-async fn listen(app: Arc<App>) {
+/// Rings the bell for new events and stops what is unwanted; without a session for it, polling goes on.
+async fn listen(app: Arc<App>, leases: Leases) {
     loop {
         match Listener::connect(&app.db).await {
             Ok(mut listener) => {
-                while listener.heard().await.is_ok() {
-                    app.bell.notify_one();
+                while let Ok(notice) = listener.heard().await {
+                    match notice {
+                        Notice::Events => app.bell.notify_one(),
+                        Notice::Stop(seq) => leases.stop(seq),
+                    }
                 }
             }
             Err(error) => {

@@ -55,6 +55,17 @@ pub(crate) struct Content {
 }
 
 impl Message {
+    /// What people read: the Markdown of its blocks where it has some (then `text` is for notifications), else the text.
+    pub fn shown(&self) -> String {
+        let blocks = self.blocks.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let markdown: Vec<&str> = blocks
+            .iter()
+            .filter(|block| block["type"] == "markdown")
+            .filter_map(|block| block["text"].as_str())
+            .collect();
+        if markdown.is_empty() { self.text.clone() } else { markdown.join("\n") }
+    }
+
     /// Whether the app of this Slack wrote it.
     pub(crate) fn is_own(&self) -> bool {
         self.app_id.as_deref() == Some(APP_ID)

@@ -9,7 +9,8 @@ use axum::response::Response;
 use axum_extra::extract::CookieJar;
 use db::DbError;
 use db::audit_log::Action as AuditAction;
-use models::{EventBody, EventId, InboundEvent, Relevance, ThreadKey};
+use db::tokens::Rotation;
+use models::{EventBody, EventId, InboundEvent};
 use serde::Deserialize;
 use serde_json::json;
 use slack::{Grant, SlackError};
@@ -97,20 +98,20 @@ async fn consume_state(app: &App, cookies: &CookieJar, state: Option<&str>) -> R
 /// The installation, the audit entry and the first message to the installer, or none of them.
 async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     let installation = &grant.installation;
-    let welcome = InboundEvent {
-        tenant_id: installation.tenant_id.clone(),
-        event_id: EventId::new(format!("welcome-{}", uuid::Uuid::now_v7())),
-        thread: ThreadKey { channel_id: installation.installed_by.as_str().into(), thread_ts: "".into() },
-        message_ts: None,
-        client_msg_id: None,
-        user_id: installation.installed_by.clone(),
-        relevance: Relevance::Addressed,
-        body: EventBody::Welcome,
-    };
+    let welcome = InboundEvent::without_message(
+        installation.tenant_id.clone(),
+        EventId::new(format!("welcome-{}", uuid::Uuid::now_v7())),
+        Some(installation.installed_by.clone()),
+        EventBody::Welcome,
+    );
+    let rotation = grant.rotation.as_ref().map(|rotation| Rotation {
+        refresh_token: rotation.refresh_token.clone(),
+        expires_in: rotation.expires_in,
+    });
     let detail = json!({ "app_id": installation.app_id, "scopes": installation.scopes });
     let (tenant_id, actor) = (&installation.tenant_id, installation.installed_by.as_str());
     let mut tx = app.db.begin().await?;
-    db::installations::upsert(&mut tx, installation, &grant.bot_token).await?;
+    db::installations::upsert(&mut tx, installation, &grant.bot_token, rotation.as_ref()).await?;
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
     db::events::enqueue(&mut tx, &[welcome]).await?;
     tx.commit().await

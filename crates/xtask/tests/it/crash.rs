@@ -61,7 +61,7 @@ async fn a_replica_that_is_told_to_stop_finishes_its_answer_and_leaves_with_zero
         .expect("the answer begins");
     let status = app.apis[0].stop().expect("it ends");
     assert!(status.success(), "{status}");
-    assert!(app.bots(&dm, &ts)[0].text.ends_with("to the end."), "{:?}", app.bots(&dm, &ts));
+    assert!(app.bots(&dm, &ts)[0].shown().ends_with("to the end."), "{:?}", app.bots(&dm, &ts));
 }
 
 #[tokio::test(flavor = "multi_thread")]

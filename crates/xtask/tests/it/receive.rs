@@ -38,13 +38,17 @@ fn now() -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_slack_signed_of_late_is_heard() {
     let app = TestApp::start().await;
-    for path in ["/slack/events", "/slack/interactions", "/slack/commands"] {
+    let command = "command=%2Fhelp&team_id=T1&user_id=U1&channel_id=C1&trigger_id=1&response_url=http%3A%2F%2F127.0.0.1";
+    let bodies =
+        [("/slack/events", "{}"), ("/slack/interactions", "payload=%7B%7D"), ("/slack/commands", command)];
+    for (path, body) in bodies {
         let url = format!("{}{path}", app.apis[0].url());
-        assert_eq!(app.http.post(&url).body("{}").send().await.expect("an answer").status(), 401, "{path}");
-        assert_eq!(app.send(path, "{}", "another secret", 0).await.0, 401, "{path}");
-        assert_eq!(app.send(path, "{}", SIGNING_SECRET, 301).await.0, 401, "{path}");
-        assert_eq!(app.send(path, "{}", SIGNING_SECRET, -310).await.0, 401, "{path}");
-        assert_eq!(app.send(path, "{}", SIGNING_SECRET, 290).await.0, 200, "{path}");
+        assert_eq!(app.http.post(&url).body(body).send().await.expect("an answer").status(), 401, "{path}");
+        assert_eq!(app.send(path, body, "another secret", 0).await.0, 401, "{path}");
+        assert_eq!(app.send(path, body, SIGNING_SECRET, 301).await.0, 401, "{path}");
+        assert_eq!(app.send(path, body, SIGNING_SECRET, -310).await.0, 401, "{path}");
+        assert_eq!(app.send(path, body, SIGNING_SECRET, 290).await.0, 200, "{path}");
+        assert_eq!(app.send(path, "{", SIGNING_SECRET, 0).await.0, 400, "{path}");
         let large = "x".repeat(1024 * 1024 + 1);
         assert_eq!(app.send(path, &large, SIGNING_SECRET, 0).await.0, 413, "{path}");
     }

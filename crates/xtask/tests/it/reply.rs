@@ -67,7 +67,7 @@ async fn messages_of_a_thread_are_answered_in_their_order() {
         app.say(ADA, Some(&ts), &format!("say: {word}"));
     }
     let replies = app.replies(&dm, &ts, 4).await;
-    let texts: Vec<&str> = replies.iter().map(|reply| reply.text.as_str()).collect();
+    let texts: Vec<String> = replies.iter().map(simulator::Message::shown).collect();
     assert_eq!(texts, ["one", "two", "three", "four"]);
 }
 
@@ -114,9 +114,11 @@ async fn a_long_answer_arrives_whole_in_several_messages() {
     let text: String = (0..1500).map(|line| format!("Line {line} of a long answer.\n")).collect();
     let ts = app.say(ADA, None, &format!("say: {}", text.trim_end()));
     let replies = app.replies(&dm, &ts, 4).await;
-    let joined: String = replies.iter().map(|reply| reply.text.as_str()).collect();
-    assert_eq!(joined.trim_end(), text.trim_end());
-    assert!(replies.iter().all(|reply| reply.text.len() <= slack::MARKDOWN_LIMIT));
+    let joined: String = replies.iter().map(simulator::Message::shown).collect();
+    let differs = joined.bytes().zip(text.bytes()).take_while(|(shown, said)| shown == said).count();
+    let near: Vec<&str> = replies.iter().map(|reply| reply.text.get(..60).unwrap_or(&reply.text)).collect();
+    assert_eq!(differs, text.trim_end().len(), "of {} bytes: {near:?}", joined.len());
+    assert!(replies.iter().all(|reply| reply.shown().len() <= slack::MARKDOWN_LIMIT));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +148,7 @@ async fn an_answer_that_is_cut_off_is_made_anew_in_the_same_message() {
         .expect("a second try");
     app.simulator.set_model_behaviour("ttft=0&gap=0");
     let begun = std::time::Instant::now();
-    while app.bots(&dm, &ts).first().is_none_or(|reply| reply.text != text) {
+    while app.bots(&dm, &ts).first().is_none_or(|reply| reply.shown() != text) {
         assert!(begun.elapsed() < PATIENCE, "{:?}\n{}", app.bots(&dm, &ts), app.logs());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -162,7 +164,7 @@ async fn what_the_model_refuses_becomes_a_plain_sentence() {
     let reply = app.reply(&dm, &ts).await;
     assert!(reply.starts_with("Sorry, the model did not take this message."), "{reply}");
     assert_eq!(app.simulator.status(TEAM, &dm, &ts), None);
-    let kept = app.database.ask("select outcome, last_error from events where kind = 'message'");
+    let kept = app.database.ask("select outcome, reason from events where kind = 'message'");
     assert!(kept.starts_with("set_aside|the model's server answered 400"), "{kept}");
 }
 

@@ -167,7 +167,7 @@ impl TestApp {
     pub(crate) async fn reply(&self, channel: &str, thread_ts: &str) -> String {
         let replies = self.replies(channel, thread_ts, 1).await;
         assert_eq!(replies.len(), 1, "{replies:?}");
-        replies[0].text.clone()
+        replies[0].shown()
     }
 
     /// The bot's messages of a thread as they stand.

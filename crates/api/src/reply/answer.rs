@@ -1,0 +1,167 @@
+//! The answer itself: asked of the model, shown as it comes, kept as a whole, and booked in one transaction.
+
+use std::time::Instant;
+
+use db::audit_log::Action;
+use models::{Origin, Outcome, Person, Role, Turn, Usage};
+use serde_json::json;
+use slack::{Buttons, Inert, Status};
+
+use super::Question;
+use super::draft::Draft;
+use super::prompt::Prompt;
+use crate::failure::Failure;
+use crate::model::TOKEN_KINDS;
+use crate::work::Work;
+
+const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
+
+const STOPPED: &str = "_Stopped._";
+
+/// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
+const MAX_ANSWER_BYTES: usize = 400_000;
+
+/// Characters of a question that become its thread's title.
+const TITLE_CHARS: usize = 80;
+
+/// An answer that stands in Slack.
+struct Shown {
+    text: String,
+    usage: Usage,
+    /// What the model was asked, as it is remembered; `None` where an earlier try knew.
+    asked: Option<String>,
+    stopped: bool,
+}
+
+impl Work<'_> {
+    pub(super) async fn answer_to(&self, question: Question, person: Person) -> Result<Outcome, Failure> {
+        // Slack may take its time over the status; the model need not wait for that.
+        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(&question, &person));
+        let shown = shown?;
+        self.set_status(Status::Active).await;
+        let outcome = if shown.stopped { Outcome::Stopped } else { Outcome::Answered };
+        self.commit(&question, &person, shown, outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Brings the answer into Slack: the one that an earlier try has paid for, or a new one as it is made.
+    async fn show(&self, question: &Question, person: &Person) -> Result<Shown, Failure> {
+        let progress = self.progress().await?;
+        let mut draft = Draft::resume(self, question, &progress).await?;
+        let shown = match progress.answer {
+            Some((text, usage)) => Shown { text, usage, asked: None, stopped: false },
+            None => {
+                let prompt = self.prompt(question, person).await?;
+                if question.is_dm && prompt.is_first {
+                    self.set_title(question).await;
+                }
+                self.ask(prompt, &mut draft).await?
+            }
+        };
+        draft.finish(&shown.text, Some(Buttons::Feedback)).await?;
+        Ok(shown)
+    }
+
+    /// Asks the model and shows its words as they come; the whole answer is kept before anything else is done with it,
+    /// so that it is paid once.
+    async fn ask(&self, mut prompt: Prompt, draft: &mut Draft<'_>) -> Result<Shown, Failure> {
+        let asked_at = Instant::now();
+        let asking = self.app.model.ask(&prompt.messages);
+        let mut answer = match self.stop.run_until_cancelled(asking).await {
+            Some(Err(Failure::GiveUp { .. })) if prompt.has_images() => {
+                prompt.drop_images();
+                self.app.model.ask(&prompt.messages).await?
+            }
+            Some(answer) => answer?,
+            None => return self.stopped(prompt, String::new(), Usage::default()),
+        };
+        let (mut text, mut inert) = (String::new(), Inert::default());
+        loop {
+            let Some(words) = self.stop.run_until_cancelled(answer.next()).await else {
+                text.push_str(&inert.finish());
+                return self.stopped(prompt, text, answer.usage().clone());
+            };
+            let Some(words) = words? else { break };
+            if text.is_empty() {
+                metrics::histogram!("enablebot_reply_first_token_seconds")
+                    .record(asked_at.elapsed().as_secs_f64());
+            }
+            text.push_str(&inert.push(&words));
+            if text.len() > MAX_ANSWER_BYTES {
+                break;
+            }
+            draft.show(&text).await?;
+        }
+        text.push_str(&inert.finish());
+        if text.trim().is_empty() {
+            return Err(Failure::give_up("the model's answer was empty", EMPTY));
+        }
+        for remark in answer.closing_remark().map(str::to_owned).into_iter().chain(prompt.remark()) {
+            text.push_str("\n\n");
+            text.push_str(&remark);
+        }
+        let usage = answer.usage().clone();
+        count_tokens(&usage);
+        let mut tx = self.fenced().await?;
+        db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
+        tx.commit().await?;
+        Ok(Shown { text, usage, asked: Some(prompt.asked), stopped: false })
+    }
+
+    fn stopped(&self, prompt: Prompt, mut text: String, usage: Usage) -> Result<Shown, Failure> {
+        if !text.trim().is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(STOPPED);
+        Ok(Shown { text, usage, asked: Some(prompt.asked), stopped: true })
+    }
+
+    /// What the thread is called in Slack's list of conversations.
+    async fn set_title(&self, question: &Question) {
+        let text = self.readable(&question.text);
+        let title: String = text.lines().next().unwrap_or_default().chars().take(TITLE_CHARS).collect();
+        if title.trim().is_empty() {
+            return;
+        }
+        let thread = &self.job.thread;
+        let set =
+            self.app.slack.set_title(&self.bot, &thread.channel_id, &thread.thread_ts, title.trim()).await;
+        if let Err(error) = set {
+            tracing::info!("the thread has no title: {error}");
+        }
+    }
+
+    /// The turn, the cost, the audit entry and the end of the event, or none of them.
+    async fn commit(
+        &self,
+        question: &Question,
+        person: &Person,
+        shown: Shown,
+        outcome: Outcome,
+    ) -> Result<(), Failure> {
+        let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
+        let asked = shown.asked.unwrap_or_else(|| self.readable(&question.text));
+        let turns = [
+            self.turn(Role::User, person.origin, asked),
+            self.turn(Role::Assistant, person.origin, shown.text),
+        ];
+        let mut tx = self.fenced().await?;
+        db::turns::insert(&mut tx, tenant_id, &self.job.thread, &turns).await?;
+        db::usage::insert(&mut tx, tenant_id, seq, &self.job.user_id, &shown.usage).await?;
+        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
+        db::replies::drop_text(&mut tx, tenant_id, seq).await?;
+        db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn turn(&self, role: Role, origin: Origin, text: String) -> Turn {
+        Turn { role, user_id: self.job.user_id.clone(), origin, text }
+    }
+}
+
+fn count_tokens(usage: &Usage) {
+    for (kind, tokens) in TOKEN_KINDS.into_iter().zip([usage.prompt_tokens, usage.completion_tokens]) {
+        metrics::counter!("enablebot_llm_tokens_total", "model" => usage.model.clone(), "kind" => kind)
+            .increment(tokens.unsigned_abs());
+    }
+}

@@ -1,0 +1,125 @@
+//! Who is asking, and whether they are answered: closed to people of other organisations until a channel is opened to
+//! them, and to a bot that talks to this one in circles.
+
+use models::{Origin, Person, Role};
+use slack::SlackUser;
+
+use super::Question;
+use crate::failure::Failure;
+use crate::work::Work;
+
+/// Turns of another bot in a row that are answered in a thread.
+const BOT_TURNS: usize = 3;
+
+const CLOSED: &str =
+    "Sorry, I only answer people of the workspace I belong to. An admin there can open this channel to you.";
+
+/// What is to be done about whoever asks.
+pub(super) enum Asker {
+    /// They are answered.
+    Welcome(Person),
+    /// They are not, and why.
+    Refused(&'static str),
+}
+
+impl Work<'_> {
+    pub(super) async fn find_asker(&self, question: &Question) -> Result<Asker, Failure> {
+        let person = self.find_person(self.may_be_external(question)).await?;
+        match person.origin {
+            Origin::Member | Origin::Guest => Ok(Asker::Welcome(person)),
+            Origin::External => self.admit_external(person).await,
+            Origin::Bot => self.admit_bot(person).await,
+        }
+    }
+
+    /// Slack says of a message only where its writer comes from; what they are here is asked.
+    fn may_be_external(&self, question: &Question) -> bool {
+        let known = |team_id: &str| {
+            let team = self.installation.team_id.as_ref().map(|id| id.as_str());
+            let enterprise = self.installation.enterprise_id.as_ref().map(|id| id.as_str());
+            team.is_none() || team == Some(team_id) || enterprise == Some(team_id)
+        };
+        question.is_ext_shared || question.user_team_id.as_ref().is_some_and(|id| !known(id.as_str()))
+    }
+
+    /// What Slack said of them within a day, or says now. Where nothing hints at another organisation, an answer does not
+    /// wait for Slack to tell.
+    async fn find_person(&self, may_be_external: bool) -> Result<Person, Failure> {
+        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
+        let mut tx = self.app.db.begin().await?;
+        let known = db::people::find(&mut tx, tenant_id, user_id).await?;
+        drop(tx);
+        if let Some(person) = known {
+            return Ok(person);
+        }
+        let unknown = |origin| Person { origin, name: String::new(), is_admin: false };
+        match self.app.slack.find_user(&self.bot, user_id).await {
+            Ok(user) => {
+                let person = self.to_person(user);
+                let mut tx = self.fenced().await?;
+                db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
+                tx.commit().await?;
+                Ok(person)
+            }
+            Err(error) if !may_be_external => {
+                tracing::info!("who asks is not known: {error}");
+                Ok(unknown(Origin::Member))
+            }
+            Err(error)
+                if matches!(error.failure(), slack::Failure::Throttled(_) | slack::Failure::Transient) =>
+            {
+                Err(error.into())
+            }
+            Err(_) => Ok(unknown(Origin::External)),
+        }
+    }
+
+    fn to_person(&self, user: SlackUser) -> Person {
+        let installation = &self.installation;
+        let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
+        let same_enterprise =
+            user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
+        let origin = if user.is_bot {
+            Origin::Bot
+        } else if user.is_stranger || !(same_team || same_enterprise) {
+            Origin::External
+        } else if user.is_guest {
+            Origin::Guest
+        } else {
+            Origin::Member
+        };
+        Person { origin, name: user.real_name, is_admin: user.is_admin }
+    }
+
+    /// They are told once a thread, and only they see it.
+    async fn admit_external(&self, person: Person) -> Result<Asker, Failure> {
+        let thread = &self.job.thread;
+        let mut tx = self.fenced().await?;
+        if db::channels::is_external_allowed(&mut tx, &self.job.tenant_id, &thread.channel_id).await? {
+            return Ok(Asker::Welcome(person));
+        }
+        // Noted first: better not told than told twice.
+        let first = db::threads::set_refused(&mut tx, self.lease).await?;
+        tx.commit().await?;
+        if first {
+            let (slack, user_id) = (&self.app.slack, &self.job.user_id);
+            let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
+            let told = slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, CLOSED).await;
+            if let Err(error) = told {
+                tracing::warn!(error = %error, "an external person could not be told");
+            }
+        }
+        Ok(Asker::Refused("external people are not answered in this channel"))
+    }
+
+    async fn admit_bot(&self, person: Person) -> Result<Asker, Failure> {
+        let mut tx = self.app.db.begin().await?;
+        let limit = i64::try_from(2 * BOT_TURNS).unwrap_or(i64::MAX);
+        let turns = db::turns::list(&mut tx, &self.job.tenant_id, &self.job.thread, limit).await?;
+        let asked = turns.iter().rev().filter(|turn| turn.role == Role::User);
+        if asked.take_while(|turn| turn.origin == Origin::Bot).count() >= BOT_TURNS {
+            return Ok(Asker::Refused("two bots would go on for ever"));
+        }
+        Ok(Asker::Welcome(person))
+    }
+}

@@ -1,0 +1,47 @@
+//! What a verified delivery of any kind comes to: committed, or of no interest, or not stored and to be sent again.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use models::InboundEvent;
+use serde_json::json;
+use slack::Delivery;
+use tracing::Span;
+
+use crate::inbox::{Inbox, NotStored, count};
+
+pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
+    match delivery {
+        Delivery::Event(event) => store(inbox, *event).await.into_response(),
+        Delivery::Stop(stop) => {
+            Span::current().record("tenant_id", stop.tenant_id.as_str());
+            Span::current().record("user_id", stop.user_id.as_str());
+            status(inbox.stop(&stop).await).into_response()
+        }
+        Delivery::UrlVerification { challenge } => Json(json!({ "challenge": challenge })).into_response(),
+        Delivery::Ignored { outcome, event } => {
+            count(outcome, 1);
+            if let Some(event) = event {
+                inbox.note(*event);
+            }
+            StatusCode::OK.into_response()
+        }
+    }
+}
+
+async fn store(inbox: &Inbox, event: InboundEvent) -> StatusCode {
+    Span::current().record("tenant_id", event.tenant_id.as_str());
+    Span::current().record("user_id", event.user_id.as_str());
+    Span::current().record("event_id", event.event_id.as_str());
+    status(inbox.commit(event).await)
+}
+
+fn status(stored: Result<(), NotStored>) -> StatusCode {
+    match stored {
+        Ok(()) => StatusCode::OK,
+        Err(not_stored) => {
+            tracing::error!(error = %not_stored, "an event was not stored; Slack will deliver it again");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Tokens that rotate: refreshed well before their end, by one replica at a time.
+//! Source: <https://docs.slack.dev/authentication/using-token-rotation>
+
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use db::audit_log::Action;
+use db::installations::Installed;
+use db::tokens::{RefreshLease, Rotation};
+use models::TenantId;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::app::App;
+use crate::failure::Failure;
+
+/// How long before its end a token is replaced; Slack's tokens live for twelve hours.
+pub(crate) const AHEAD: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// A token with less than this is not called with any more.
+const MARGIN: TimeDelta = TimeDelta::seconds(30);
+
+/// How long to wait for another replica that refreshes the token just now.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tries to store a new pair: the old one is void by then.
+const STORE_TRIES: u32 = 5;
+
+/// The installation with a token that can be called with.
+pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
+    let begun = Instant::now();
+    loop {
+        let installed = find(app, tenant_id).await?;
+        let Some(ends) = installed.token_expires_at else { return Ok(installed) };
+        if ends - Utc::now() > TimeDelta::from_std(AHEAD).unwrap_or(TimeDelta::MAX) {
+            return Ok(installed);
+        }
+        let usable = ends - Utc::now() > MARGIN;
+        match refresh(app, tenant_id).await {
+            Ok(true) => {}
+            Ok(false) | Err(Failure::Retry { .. }) if usable => return Ok(installed),
+            Ok(false) if begun.elapsed() > PATIENCE => {
+                return Err(Failure::retry("another replica has not refreshed the token yet"));
+            }
+            Ok(false) => sleep(Duration::from_millis(200)).await,
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+async fn find(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
+    let mut tx = app.db.begin().await?;
+    let installed = db::installations::find(&mut tx, tenant_id)
+        .await?
+        .ok_or_else(|| Failure::give_up_silently("the workspace has no installation (any more)"))?;
+    match &installed.disabled_reason {
+        Some(reason) => {
+            Err(Failure::give_up_silently(format!("the token is dead ({reason}): install the bot again")))
+        }
+        None => Ok(installed),
+    }
+}
+
+/// Replaces a tenant's token; false while somebody else does.
+pub(crate) async fn refresh(app: &App, tenant_id: &TenantId) -> Result<bool, Failure> {
+    let mut tx = app.db.begin().await?;
+    let lease = db::tokens::lease_refresh(&mut tx, tenant_id).await?;
+    tx.commit().await?;
+    let Some(lease) = lease else { return Ok(false) };
+    let Some(slack_app) = &app.slack_app else {
+        release(app, tenant_id, &lease).await?;
+        return Err(Failure::retry("SLACK_CLIENT_ID and SLACK_CLIENT_SECRET are needed to refresh a token"));
+    };
+    let (id, secret) = (&slack_app.client_id, &slack_app.client_secret);
+    match app.slack.refresh(id, secret, &lease.refresh_token).await {
+        Ok((bot_token, rotation)) => {
+            let rotation =
+                Rotation { refresh_token: rotation.refresh_token, expires_in: rotation.expires_in };
+            store(app, tenant_id, &lease, &bot_token, &rotation).await?;
+            Ok(true)
+        }
+        Err(error) if error.failure() == slack::Failure::DeadToken => {
+            disable(app, tenant_id, &error.to_string()).await?;
+            Err(Failure::give_up_silently(error))
+        }
+        Err(error) => {
+            release(app, tenant_id, &lease).await?;
+            Err(Failure::retry(error))
+        }
+    }
+}
+
+/// The new pair is the only one that is good: it is stored before anybody calls with it.
+async fn store(
+    app: &App,
+    tenant_id: &TenantId,
+    lease: &RefreshLease,
+    bot_token: &SecretString,
+    rotation: &Rotation,
+) -> Result<(), Failure> {
+    let mut tries = 1;
+    loop {
+        let stored = async {
+            let mut tx = app.db.begin().await?;
+            if db::tokens::replace(&mut tx, tenant_id, lease, bot_token, rotation).await? {
+                let detail = json!({ "expires_in_seconds": rotation.expires_in.as_secs() });
+                db::audit_log::insert(&mut tx, tenant_id, "enablebot", Action::TokenRefreshed, detail)
+                    .await?;
+            }
+            tx.commit().await
+        };
+        match stored.await {
+            Ok(()) => return Ok(()),
+            Err(error) if tries < STORE_TRIES => {
+                tracing::warn!(tenant_id = %tenant_id, error = %error, "a refreshed token is not stored yet");
+                tries += 1;
+                sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn release(app: &App, tenant_id: &TenantId, lease: &RefreshLease) -> Result<(), Failure> {
+    let mut tx = app.db.begin().await?;
+    db::tokens::release(&mut tx, tenant_id, lease).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that the token is dead: nothing more is tried until the bot is installed again.
+pub(crate) async fn disable(app: &App, tenant_id: &TenantId, reason: &str) -> Result<(), Failure> {
+    let mut tx = app.db.begin().await?;
+    if db::installations::disable(&mut tx, tenant_id, reason).await? {
+        tracing::error!(tenant_id = %tenant_id, error = reason, "the token is dead; only a new install helps");
+        let detail = json!({ "reason": reason });
+        db::audit_log::insert(&mut tx, tenant_id, "enablebot", Action::Disabled, detail).await?;
+    }
+    Ok(tx.commit().await?)
+}

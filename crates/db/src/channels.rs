@@ -1,0 +1,52 @@
+//! The table `channels`: what an admin has set for one.
+
+use models::{ChannelId, TenantId};
+
+use crate::{DbError, Tx};
+
+/// Whether people of other organisations are answered in a channel; they are not until somebody says so.
+pub async fn is_external_allowed(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    channel_id: &ChannelId,
+) -> Result<bool, DbError> {
+    let allowed = sqlx::query_scalar!(
+        "select external_allowed from channels where tenant_id = $1 and channel_id = $2",
+        tenant_id.as_str(),
+        channel_id.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(allowed.unwrap_or(false))
+}
+
+/// Opens a channel to people of other organisations, or closes it; false where there is no such tenant.
+pub async fn set_external_allowed(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    channel_id: &ChannelId,
+    allowed: bool,
+) -> Result<bool, DbError> {
+    let set = sqlx::query!(
+        "insert into channels (tenant_id, channel_id, external_allowed)
+         select tenant_id, $2, $3 from tenants where tenant_id = $1
+         on conflict (tenant_id, channel_id) do update set external_allowed = excluded.external_allowed",
+        tenant_id.as_str(),
+        channel_id.as_str(),
+        allowed,
+    )
+    .execute(tx)
+    .await?;
+    Ok(set.rows_affected() == 1)
+}
+
+/// The channels that are open to people of other organisations.
+pub async fn list_external_allowed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ChannelId>, DbError> {
+    let channels = sqlx::query_scalar!(
+        "select channel_id from channels where tenant_id = $1 and external_allowed order by channel_id",
+        tenant_id.as_str(),
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(channels.into_iter().map(ChannelId::from).collect())
+}

@@ -1,0 +1,101 @@
+//! The table `ignored_events`, and the question "why no reply?" over it and over `events`.
+
+use chrono::{DateTime, Utc};
+use models::{IgnoredEvent, TenantId};
+
+use crate::{DbError, Tx};
+
+/// How long it can be looked up.
+const KEPT_DAYS: i32 = 7;
+
+/// Notes events that nothing is done about; those of tenants without an installation are not kept.
+pub async fn insert(tx: &mut Tx, events: &[IgnoredEvent]) -> Result<(), DbError> {
+    let column = |of: fn(&IgnoredEvent) -> Option<&str>| -> Vec<Option<String>> {
+        events.iter().map(|event| of(event).map(str::to_owned)).collect()
+    };
+    sqlx::query!(
+        "insert into ignored_events (tenant_id, event_id, channel_id, message_ts, user_id, outcome, reason)
+         select i.* from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+             as i (tenant_id, event_id, channel_id, message_ts, user_id, outcome, reason)
+         join installations using (tenant_id)",
+        &column(|event| Some(event.tenant_id.as_str())) as &[Option<String>],
+        &column(|event| Some(event.event_id.as_str())) as &[Option<String>],
+        &column(|event| event.channel_id.as_ref().map(|id| id.as_str())) as &[Option<String>],
+        &column(|event| event.message_ts.as_ref().map(|ts| ts.as_str())) as &[Option<String>],
+        &column(|event| event.user_id.as_ref().map(|id| id.as_str())) as &[Option<String>],
+        &column(|event| Some(event.outcome.as_str())) as &[Option<String>],
+        &column(|event| Some(&event.reason)) as &[Option<String>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Drops what is older than a week, a batch at a time; how many those were.
+pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
+    let purged = sqlx::query!(
+        "delete from ignored_events where ctid in (
+             select ctid from ignored_events where received_at < now() - make_interval(days => $1) limit 10000)",
+        KEPT_DAYS,
+    )
+    .execute(tx)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+/// Which events to look up.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// One event.
+    pub event_id: Option<String>,
+    /// Those of a channel.
+    pub channel_id: Option<String>,
+    /// Those of the last so many seconds.
+    pub last_seconds: Option<f64>,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug)]
+pub struct EventFate {
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+    /// Slack's id of it.
+    pub event_id: String,
+    /// Where it happened.
+    pub channel_id: Option<String>,
+    /// Who did it.
+    pub user_id: Option<String>,
+    /// How it ended; `None` while it waits.
+    pub outcome: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The newest events of a tenant that the filter meets, answered or not.
+pub async fn list_fates(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<EventFate>, DbError> {
+    Ok(sqlx::query_as!(
+        EventFate,
+        r#"select received_at as "received_at!", event_id as "event_id!", channel_id, user_id, outcome, reason
+           from (select received_at, event_id, channel_id, user_id, outcome, reason, tenant_id from events
+                 union all
+                 select received_at, event_id, channel_id, user_id, outcome, reason, tenant_id from ignored_events
+                ) as fates
+           where tenant_id = $1
+             and ($2::text is null or event_id = $2)
+             and ($3::text is null or channel_id = $3)
+             and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
+           order by received_at desc limit $5"#,
+        tenant_id.as_str(),
+        filter.event_id,
+        filter.channel_id,
+        filter.last_seconds,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
+}

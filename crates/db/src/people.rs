@@ -1,0 +1,152 @@
+//! The table `people`: what Slack says of those who ask, kept for a day.
+
+use models::{ChannelId, Origin, Person, TenantId, UserId};
+use secrecy::ExposeSecret;
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+const NAME: Column = Column { table: "people", column: "name" };
+
+/// A person, if Slack was asked within the last day.
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
+    let row = sqlx::query!(
+        r#"select origin as "origin!", name as "name!", is_admin from people
+           where tenant_id = $1 and user_id = $2 and checked_at > now() - interval '1 day'"#,
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let name = keys::open(tx, tenant_id, NAME, &row.name).await?;
+    let origin = Origin::from(row.origin.as_str());
+    Ok(Some(Person { origin, name: name.expose_secret().to_owned(), is_admin: row.is_admin }))
+}
+
+/// Keeps what Slack said.
+pub async fn upsert(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    person: &Person,
+) -> Result<(), DbError> {
+    let key = keys::current(tx, tenant_id).await?;
+    sqlx::query!(
+        "insert into people (tenant_id, user_id, origin, name, is_admin, checked_at)
+         values ($1, $2, $3, $4, $5, now())
+         on conflict (tenant_id, user_id) do update set
+             origin = excluded.origin, name = excluded.name, is_admin = excluded.is_admin, checked_at = now()",
+        tenant_id.as_str(),
+        user_id.as_str(),
+        person.origin.as_str(),
+        key.seal(NAME.of(tenant_id), &person.name)?,
+        person.is_admin,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether a person has had their first message.
+pub async fn is_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
+    let onboarded = sqlx::query_scalar!(
+        r#"select onboarded_at is not null as "onboarded!" from people where tenant_id = $1 and user_id = $2"#,
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(onboarded.unwrap_or(false))
+}
+
+/// Notes that a person has had their first message.
+pub async fn set_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into people (tenant_id, user_id, onboarded_at) values ($1, $2, now())
+         on conflict (tenant_id, user_id) do update set onboarded_at = now()",
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes which channel a person looks at beside the conversation with the bot.
+pub async fn set_looking_at(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    channel_id: Option<&ChannelId>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into people (tenant_id, user_id, looking_at) values ($1, $2, $3)
+         on conflict (tenant_id, user_id) do update set looking_at = excluded.looking_at",
+        tenant_id.as_str(),
+        user_id.as_str(),
+        channel_id.map(ChannelId::as_str),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The channel a person looks at beside the conversation with the bot.
+pub async fn find_looking_at(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+) -> Result<Option<ChannelId>, DbError> {
+    let channel_id = sqlx::query_scalar!(
+        "select looking_at from people where tenant_id = $1 and user_id = $2",
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(channel_id.flatten().map(ChannelId::from))
+}
+
+/// Deletes what is known of a person and what was said with them: the number of turns. What their answers cost stays,
+/// without their name; and that they had their first message, so that they do not get it again.
+pub async fn forget(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<u64, DbError> {
+    let (tenant, user) = (tenant_id.as_str(), user_id.as_str());
+    let turns = sqlx::query!("delete from turns where tenant_id = $1 and user_id = $2", tenant, user)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "update usage set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("delete from feedback where tenant_id = $1 and user_id = $2", tenant, user)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "update events set user_id = 'forgotten', body = null
+         where tenant_id = $1 and user_id = $2 and outcome is not null",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update ignored_events set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update people set origin = null, name = null, is_admin = false, checked_at = null, looking_at = null
+         where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(tx)
+    .await?;
+    Ok(turns.rows_affected())
+}

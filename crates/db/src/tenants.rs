@@ -1,0 +1,164 @@
+//! The table `tenants`: who uses EnableBot, how they leave, and what is left then.
+
+use chrono::{DateTime, Utc};
+use crypto::Signature;
+use models::TenantId;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::audit_log::{self, Action};
+use crate::{DbError, Tx};
+
+/// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deletion {
+    /// Whose data it was.
+    pub tenant_id: TenantId,
+    /// Why, in a word.
+    pub reason: String,
+    /// When.
+    pub deleted_at: DateTime<Utc>,
+    /// Rows, table by table.
+    pub rows: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// Notes a tenant, or its new name; what was to be deleted stays.
+pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into tenants (tenant_id, name) values ($1, $2)
+         on conflict (tenant_id) do update set name = excluded.name, delete_after = null",
+        tenant_id.as_str(),
+        name,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Puts the deletion off by so many days; within them a new install has everything again.
+pub async fn delete_later(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<(), DbError> {
+    sqlx::query!(
+        "update tenants set delete_after = now() + make_interval(days => $2) where tenant_id = $1",
+        tenant_id.as_str(),
+        days,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Tenants whose data is to go now. Locked, so that a new install waits for what becomes of it.
+pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
+    let due = sqlx::query_scalar!(
+        "select tenant_id from tenants where delete_after <= now()
+         order by delete_after limit 10 for update skip locked",
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(due.into_iter().map(TenantId::from).collect())
+}
+
+/// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
+/// backup. What stays is the audit log, with a signed receipt as its last entry.
+pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
+    let id = tenant_id.as_str();
+    let mut rows = std::collections::BTreeMap::new();
+    macro_rules! delete_from {
+        ($table:literal, $sql:literal) => {
+            rows.insert($table, sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected());
+        };
+    }
+    delete_from!("encryption_keys", "delete from encryption_keys where tenant_id = $1");
+    delete_from!("installations", "delete from installations where tenant_id = $1");
+    delete_from!("team_access", "delete from team_access where tenant_id = $1");
+    delete_from!("turns", "delete from turns where tenant_id = $1");
+    delete_from!("usage", "delete from usage where tenant_id = $1");
+    delete_from!("feedback", "delete from feedback where tenant_id = $1");
+    delete_from!("people", "delete from people where tenant_id = $1");
+    delete_from!("channels", "delete from channels where tenant_id = $1");
+    delete_from!("replies", "delete from replies where tenant_id = $1");
+    delete_from!("events", "delete from events where tenant_id = $1");
+    delete_from!("ignored_events", "delete from ignored_events where tenant_id = $1");
+    delete_from!("threads", "delete from threads where tenant_id = $1");
+    delete_from!("tenants", "delete from tenants where tenant_id = $1");
+    let deletion = Deletion {
+        tenant_id: tenant_id.clone(),
+        reason: reason.to_owned(),
+        // What Postgres stores of a time has microseconds.
+        deleted_at: chrono::SubsecRound::trunc_subsecs(Utc::now(), 6),
+        rows,
+    };
+    let statement = serde_json::to_value(&deletion)?;
+    let signature = tx.master_keys().sign(statement.to_string().as_bytes());
+    let detail = json!({
+        "receipt": statement,
+        "signature": hex::encode(&signature.tag),
+        "master_key_id": signature.master_key_id,
+    });
+    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await?;
+    Ok(deletion)
+}
+
+/// A receipt as it is found in the audit log.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// What was deleted.
+    pub statement: serde_json::Value,
+    /// Whether the signature is right; `None` where its master key is gone.
+    pub is_genuine: Option<bool>,
+}
+
+/// The receipts of a tenant, oldest first, each checked.
+pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Receipt>, DbError> {
+    let details = sqlx::query_scalar!(
+        "select detail from audit_log where tenant_id = $1 and action = 'deleted' order by entry_id",
+        tenant_id.as_str(),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let keys = tx.master_keys();
+    Ok(details
+        .into_iter()
+        .map(|mut detail| {
+            let text = |key: &str| detail[key].as_str().unwrap_or_default().to_owned();
+            let signature = Signature {
+                tag: hex::decode(text("signature")).unwrap_or_default(),
+                master_key_id: text("master_key_id"),
+            };
+            let statement = detail["receipt"].take();
+            let is_genuine = keys.verify(statement.to_string().as_bytes(), &signature);
+            Receipt { statement, is_genuine }
+        })
+        .collect())
+}
+
+/// A tenant, as an operator looks at it.
+#[derive(Clone, Debug)]
+pub struct TenantState {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// When it was installed last; `None` once it is not.
+    pub installed_at: Option<DateTime<Utc>>,
+    /// What was granted.
+    pub scopes: Option<String>,
+    /// Why the token is dead, if it is.
+    pub disabled_reason: Option<String>,
+    /// What Slack last refused for how the app is set up.
+    pub problem: Option<String>,
+    /// When its data goes, if the bot was taken out.
+    pub delete_after: Option<DateTime<Utc>>,
+}
+
+/// Every tenant, by name.
+pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
+    Ok(sqlx::query_as!(
+        TenantState,
+        r#"select tenant_id, name, installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
+                  delete_after
+           from tenants left join installations using (tenant_id) order by name, tenant_id"#,
+    )
+    .fetch_all(tx)
+    .await?)
+}

@@ -1,0 +1,126 @@
+//! Tokens that rotate, in the table `installations`: a refresh token is good once, so only who holds the refresh lease
+//! may use it, and the new pair is stored before anybody calls with it.
+
+use std::time::Duration;
+
+use models::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use crate::installations::BOT_TOKEN;
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+pub(crate) const REFRESH_TOKEN: Column = Column { table: "installations", column: "refresh_token" };
+
+/// How long one replica may take over a refresh before another may try.
+const LEASE_SECONDS: f64 = 30.0;
+
+/// What a token that ends is replaced with.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// Good for one refresh.
+    pub refresh_token: SecretString,
+    /// How long the bot token lives from now.
+    pub expires_in: Duration,
+}
+
+impl Rotation {
+    pub(crate) fn seconds(&self) -> f64 {
+        self.expires_in.as_secs_f64()
+    }
+}
+
+/// The right to use a refresh token.
+#[derive(Clone, Debug)]
+pub struct RefreshLease {
+    id: Uuid,
+    /// What to use.
+    pub refresh_token: SecretString,
+}
+
+/// Takes the right to refresh a tenant's token; `None` while somebody else has it, or where the token does not rotate.
+pub async fn lease_refresh(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<RefreshLease>, DbError> {
+    let row = sqlx::query!(
+        r#"update installations
+           set refresh_lease = gen_random_uuid(), refresh_lease_until = now() + make_interval(secs => $2)
+           where tenant_id = $1 and refresh_token is not null and disabled_reason is null
+             and (refresh_lease_until is null or refresh_lease_until < now())
+           returning refresh_lease as "id!", refresh_token as "refresh_token!""#,
+        tenant_id.as_str(),
+        LEASE_SECONDS,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let refresh_token = keys::open(tx, tenant_id, REFRESH_TOKEN, &row.refresh_token).await?;
+    Ok(Some(RefreshLease { id: row.id, refresh_token }))
+}
+
+/// Stores the new pair and gives the lease back; false if another install or holder came between.
+pub async fn replace(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    lease: &RefreshLease,
+    bot_token: &SecretString,
+    rotation: &Rotation,
+) -> Result<bool, DbError> {
+    let key = keys::current(tx, tenant_id).await?;
+    let replaced = sqlx::query!(
+        "update installations set bot_token = $3, refresh_token = $4,
+             token_expires_at = now() + make_interval(secs => $5), refresh_lease = null, refresh_lease_until = null
+         where tenant_id = $1 and refresh_lease = $2",
+        tenant_id.as_str(),
+        lease.id,
+        key.seal(BOT_TOKEN.of(tenant_id), bot_token.expose_secret())?,
+        key.seal(REFRESH_TOKEN.of(tenant_id), rotation.refresh_token.expose_secret())?,
+        rotation.seconds(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(replaced.rows_affected() == 1)
+}
+
+/// Gives the lease back without a new pair.
+pub async fn release(tx: &mut Tx, tenant_id: &TenantId, lease: &RefreshLease) -> Result<(), DbError> {
+    sqlx::query!(
+        "update installations set refresh_lease = null, refresh_lease_until = null
+         where tenant_id = $1 and refresh_lease = $2",
+        tenant_id.as_str(),
+        lease.id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that Slack calls the token expired, unless it has been replaced since this worker read it.
+pub async fn expire(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    read_with: Option<chrono::DateTime<chrono::Utc>>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update installations set token_expires_at = now()
+         where tenant_id = $1 and refresh_token is not null and token_expires_at is not distinct from $2",
+        tenant_id.as_str(),
+        read_with,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Tenants whose token ends within this time.
+pub async fn list_expiring(tx: &mut Tx, within: Duration) -> Result<Vec<TenantId>, DbError> {
+    let rows = sqlx::query_scalar!(
+        "select tenant_id from installations
+         where refresh_token is not null and disabled_at is null
+           and token_expires_at < now() + make_interval(secs => $1)
+         order by token_expires_at limit 1000",
+        within.as_secs_f64(),
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(TenantId::from).collect())
+}

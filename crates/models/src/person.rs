@@ -1,0 +1,49 @@
+//! Who is asking.
+
+/// What somebody is to the workspace; it decides whether they are answered, and how far their words are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A member of the workspace or its organisation.
+    Member,
+    /// A guest of the workspace.
+    Guest,
+    /// Somebody of another organisation, by Slack Connect.
+    External,
+    /// Another bot, writing as a user.
+    Bot,
+}
+
+impl Origin {
+    /// The word in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Guest => "guest",
+            Self::External => "external",
+            Self::Bot => "bot",
+        }
+    }
+}
+
+impl From<&str> for Origin {
+    /// What is unknown is trusted least.
+    fn from(word: &str) -> Self {
+        match word {
+            "member" => Self::Member,
+            "guest" => Self::Guest,
+            "bot" => Self::Bot,
+            _ => Self::External,
+        }
+    }
+}
+
+/// A person, as Slack knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// What they are to the workspace.
+    pub origin: Origin,
+    /// What others call them.
+    pub name: String,
+    /// Whether they administer the workspace.
+    pub is_admin: bool,
+}

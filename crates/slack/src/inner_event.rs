@@ -1,0 +1,227 @@
+//! The `event` of an envelope: messages and all the other kinds, field by field as Slack names them.
+//! Source: <https://docs.slack.dev/reference/events>
+
+use models::{EventBody, FileRef, TeamId, UserId};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::envelope::{NoInterest, unsupported};
+
+#[derive(Deserialize)]
+pub(crate) struct InnerEvent {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) subtype: Option<String>,
+    #[serde(default)]
+    pub(crate) hidden: bool,
+    /// A mention that was added by an edit comes as one more `app_mention`, of a message that was decided about.
+    pub(crate) edited: Option<IgnoredAny>,
+    pub(crate) bot_id: Option<String>,
+    #[serde(default, deserialize_with = "user")]
+    pub(crate) user: Option<User>,
+    user_team: Option<String>,
+    source_team: Option<String>,
+    team: Option<String>,
+    pub(crate) text: Option<String>,
+    #[serde(default, deserialize_with = "id")]
+    pub(crate) channel: Option<String>,
+    channel_type: Option<String>,
+    pub(crate) ts: Option<String>,
+    pub(crate) thread_ts: Option<String>,
+    pub(crate) parent_user_id: Option<String>,
+    pub(crate) client_msg_id: Option<String>,
+    #[serde(default)]
+    pub(crate) files: Vec<File>,
+    /// `app_home_opened`.
+    tab: Option<String>,
+    /// `tokens_revoked`.
+    tokens: Option<RevokedTokens>,
+    /// `team_access_granted`, `team_access_revoked`.
+    #[serde(default)]
+    team_ids: Vec<String>,
+    /// `app_context_changed`.
+    context: Option<Context>,
+    /// `assistant_thread_started`, `assistant_thread_context_changed`.
+    assistant_thread: Option<AssistantThread>,
+}
+
+/// An id, or in some events the whole person.
+#[derive(Default, Deserialize)]
+pub(crate) struct User {
+    #[serde(default)]
+    pub(crate) id: String,
+    #[serde(default)]
+    is_bot: bool,
+    #[serde(default)]
+    is_restricted: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct File {
+    id: Option<String>,
+    name: Option<String>,
+    mimetype: Option<String>,
+    size: Option<u64>,
+    file_access: Option<String>,
+    url_private_download: Option<String>,
+    url_private: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RevokedTokens {
+    #[serde(default)]
+    bot: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Context {
+    #[serde(default)]
+    entities: Vec<Entity>,
+    channel_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entity {
+    #[serde(rename = "type", default)]
+    kind: String,
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AssistantThread {
+    user_id: Option<String>,
+    channel_id: Option<String>,
+    thread_ts: Option<String>,
+    #[serde(default)]
+    context: Context,
+}
+
+impl InnerEvent {
+    /// Everything in it that is kept as an id.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&str>> {
+        let user = self.user.as_ref().map(|user| user.id.as_str());
+        let thread = self.assistant_thread.as_ref();
+        [
+            user,
+            self.channel.as_deref(),
+            self.ts.as_deref(),
+            self.thread_ts.as_deref(),
+            self.client_msg_id.as_deref(),
+            thread.and_then(|thread| thread.user_id.as_deref()),
+            thread.and_then(|thread| thread.channel_id.as_deref()),
+            thread.and_then(|thread| thread.thread_ts.as_deref()),
+        ]
+        .into_iter()
+    }
+
+    /// The thread it belongs to, if it is no first message.
+    pub(crate) fn parent(&self) -> Option<&str> {
+        self.thread_ts.as_deref().filter(|thread_ts| !thread_ts.is_empty())
+    }
+
+    pub(crate) fn is_dm(&self) -> bool {
+        self.channel_type.as_deref() == Some("im")
+    }
+
+    /// The writer's own workspace: streams ask for it, and an organisation's id will not do there.
+    pub(crate) fn user_team_id(&self) -> Option<&str> {
+        let named = [&self.user_team, &self.source_team, &self.team];
+        let named = || named.into_iter().filter_map(Option::as_deref);
+        named().find(|id| id.starts_with('T')).or_else(|| named().next())
+    }
+
+    /// What is to be done about an event that is no message, and whom it concerns.
+    pub(crate) fn into_body(
+        self,
+        team_id: Option<TeamId>,
+        event_time: i64,
+    ) -> Result<(Option<UserId>, EventBody), NoInterest> {
+        let kind = self.kind.as_str();
+        let missing = || unsupported(format!("{kind} without what it is about"));
+        let user_id = self.user.as_ref().map(|user| UserId::new(user.id.as_str()));
+        match (kind, self.tab.as_deref()) {
+            ("app_uninstalled", _) => Ok((None, EventBody::Uninstalled { event_time })),
+            ("tokens_revoked", _) => {
+                let bots = self.tokens.map(|tokens| tokens.bot).unwrap_or_default();
+                if bots.is_empty() {
+                    return Err(unsupported("tokens_revoked without a bot's"));
+                }
+                let bot_user_ids = bots.into_iter().map(Into::into).collect();
+                Ok((None, EventBody::TokensRevoked { event_time, bot_user_ids }))
+            }
+            ("team_access_granted" | "team_access_revoked", _) => {
+                let granted = kind == "team_access_granted";
+                let team_ids = self.team_ids.into_iter().map(Into::into).collect();
+                Ok((None, EventBody::TeamAccess { granted, team_ids }))
+            }
+            ("app_home_opened", Some("messages")) => {
+                let channel_id = self.channel.ok_or_else(missing)?.into();
+                let body = EventBody::ConversationOpened { team_id, channel_id, thread_ts: None };
+                Ok((Some(user_id.ok_or_else(missing)?), body))
+            }
+            ("app_home_opened", _) => {
+                Ok((Some(user_id.ok_or_else(missing)?), EventBody::HomeOpened { team_id }))
+            }
+            ("app_context_changed", _) => {
+                let channel_id = self.context.and_then(Context::into_channel).map(Into::into);
+                Ok((Some(user_id.ok_or_else(missing)?), EventBody::ContextChanged { channel_id }))
+            }
+            ("assistant_thread_started" | "assistant_thread_context_changed", _) => {
+                let thread = self.assistant_thread.ok_or_else(missing)?;
+                let user_id = UserId::from(thread.user_id.ok_or_else(missing)?);
+                if kind == "assistant_thread_context_changed" {
+                    let channel_id = thread.context.into_channel().map(Into::into);
+                    return Ok((Some(user_id), EventBody::ContextChanged { channel_id }));
+                }
+                let channel_id = thread.channel_id.ok_or_else(missing)?.into();
+                let thread_ts = thread.thread_ts.map(Into::into);
+                Ok((Some(user_id), EventBody::ConversationOpened { team_id, channel_id, thread_ts }))
+            }
+            ("team_join", _) => {
+                let user = self.user.ok_or_else(missing)?;
+                if user.is_bot || user.is_restricted {
+                    // Slack lets no guest use an agent.
+                    return Err(unsupported("team_join of a bot or a guest"));
+                }
+                Ok((Some(user.id.into()), EventBody::TeamJoined { team_id }))
+            }
+            _ => Err(unsupported(kind)),
+        }
+    }
+}
+
+impl Context {
+    fn into_channel(self) -> Option<String> {
+        let channel = |entity: &Entity| entity.kind.ends_with("/channel_id");
+        self.channel_id.or_else(|| self.entities.into_iter().find(channel)?.value)
+    }
+}
+
+impl From<File> for Option<FileRef> {
+    /// A file of another organisation has to be asked for: `file_access` says so.
+    fn from(file: File) -> Self {
+        let url = file.url_private_download.or(file.url_private);
+        Some(FileRef {
+            id: file.id?,
+            name: file.name.unwrap_or_else(|| "a file".into()),
+            mimetype: file.mimetype.unwrap_or_default(),
+            size: file.size.unwrap_or_default(),
+            url: url.filter(|_| file.file_access.as_deref() != Some("check_file_info")),
+        })
+    }
+}
+
+/// `"U1"`, `{"id": "U1", …}`, or something else, which counts as nothing.
+fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
+    let user = match Value::deserialize(deserializer)? {
+        Value::String(id) => Some(User { id, ..User::default() }),
+        object => User::deserialize(object).ok(),
+    };
+    Ok(user.filter(|user| !user.id.is_empty()))
+}
+
+/// Some events have the whole channel where others have its id.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(user(deserializer)?.map(|thing| thing.id))
+}
