@@ -3,18 +3,29 @@
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use models::TenantId;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 
-use crate::SlackError;
+use crate::held::Held;
+use crate::repeat;
+use crate::surface::Surfaces;
+use crate::{Bot, SlackError};
 
-/// The methods in use, so that `enablebot_slack_calls_total` stands at zero for each.
-pub const METHODS: [&str; 11] = [
+/// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last three are no methods, but
+/// addresses that Slack hands out.
+pub const METHODS: [&str; 24] = [
+    "agents.sessions.rename",
     "agents.sessions.setStatus",
     "assistant.threads.setStatus",
+    "assistant.threads.setSuggestedPrompts",
+    "assistant.threads.setTitle",
+    "auth.revoke",
     "chat.appendStream",
+    "chat.postEphemeral",
     "chat.postMessage",
     "chat.startStream",
     "chat.stopStream",
@@ -22,17 +33,27 @@ pub const METHODS: [&str; 11] = [
     "conversations.history",
     "conversations.open",
     "conversations.replies",
+    "files.completeUploadExternal",
+    "files.getUploadURLExternal",
+    "files.info",
     "oauth.v2.access",
+    "users.info",
+    "views.publish",
+    "file_download",
+    "file_upload",
+    "response_url",
 ];
 
 /// What Slack says when it does not tell how long to wait.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Slack's Web API. Cheap to clone.
+/// Slack's Web API. Cheap to clone; its clones know of each other's limits.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    base_url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) base_url: String,
+    pub(crate) surfaces: Surfaces,
+    held: Held,
 }
 
 impl Client {
@@ -44,31 +65,39 @@ impl Client {
         let http = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(10)))
+            // Slack's methods redirect nowhere, and a token has no business elsewhere.
+            .redirect(Policy::none())
             .user_agent(concat!("enablebot/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, base_url: base_url.trim_end_matches('/').to_owned() })
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        Ok(Self { http, base_url, surfaces: Surfaces::default(), held: Held::default() })
     }
 
     /// Calls a method with JSON arguments.
     pub(crate) async fn call(
         &self,
         method: &'static str,
-        token: &SecretString,
-        arguments: &Value,
+        bot: &Bot,
+        mut arguments: Value,
     ) -> Result<Value, SlackError> {
-        let request = self.post(method).bearer_auth(token.expose_secret()).json(arguments);
-        self.send(method, request).await
+        if let Some(team_id) = &bot.team_id {
+            arguments["team_id"] = json!(team_id);
+        }
+        let request = self.post(method).bearer_auth(bot.token.expose_secret()).json(&arguments);
+        self.send(method, Some(&bot.tenant_id), request).await
     }
 
     /// Calls a method that takes its arguments only as a form or query, as the methods that read do.
     pub(crate) async fn call_form(
         &self,
         method: &'static str,
-        token: &SecretString,
+        bot: &Bot,
         arguments: &[(&str, &str)],
     ) -> Result<Value, SlackError> {
-        let request = self.post(method).bearer_auth(token.expose_secret()).form(arguments);
-        self.send(method, request).await
+        let mut arguments = arguments.to_vec();
+        arguments.extend(bot.team_id.as_ref().map(|team_id| ("team_id", team_id.as_str())));
+        let request = self.post(method).bearer_auth(bot.token.expose_secret()).form(&arguments);
+        self.send(method, Some(&bot.tenant_id), request).await
     }
 
     pub(crate) fn post(&self, method: &str) -> RequestBuilder {
@@ -79,9 +108,33 @@ impl Client {
     pub(crate) async fn send(
         &self,
         method: &'static str,
+        tenant_id: Option<&TenantId>,
         request: RequestBuilder,
     ) -> Result<Value, SlackError> {
-        let answer = read_answer(method, request).await;
+        repeat::where_harmless(method, || async {
+            // Every body here is in memory, and so can be sent again.
+            let request = request.try_clone().ok_or_else(|| unsendable(method))?;
+            self.counted(method, tenant_id, async {
+                let response = respond(method, request).await?;
+                let headers = response.headers().clone();
+                read_answer(method, &headers, response.json().await.map_err(|e| unanswered(method, e))?)
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Makes one call, unless Slack has asked to wait; counts how it ended, and notes whether to wait from now on.
+    pub(crate) async fn counted<T>(
+        &self,
+        method: &'static str,
+        tenant_id: Option<&TenantId>,
+        call: impl Future<Output = Result<T, SlackError>>,
+    ) -> Result<T, SlackError> {
+        if let Some(tenant_id) = tenant_id {
+            self.held.pass(tenant_id, method).await?;
+        }
+        let answer = call.await;
         let result = match &answer {
             Ok(_) => "ok",
             Err(SlackError::RateLimited { .. }) => "rate_limited",
@@ -89,36 +142,47 @@ impl Client {
             Err(SlackError::Unanswered { .. }) => "unanswered",
         };
         metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result).increment(1);
+        if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&answer, tenant_id) {
+            self.held.hold(tenant_id, method, *retry_after);
+        }
         answer
     }
 }
 
-async fn read_answer(method: &'static str, request: RequestBuilder) -> Result<Value, SlackError> {
-    // A reqwest error may name the address, which holds no secret, but nothing of the body.
-    let unanswered = |error: reqwest::Error| SlackError::Unanswered { method, reason: error.to_string() };
-    let response = request.send().await.map_err(unanswered)?;
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
-        .map_or(DEFAULT_RETRY_AFTER, Duration::from_secs);
-    let status = response.status();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(SlackError::RateLimited { method, retry_after });
+/// Sends a request; a status that is no success is an error already.
+pub(crate) async fn respond(method: &'static str, request: RequestBuilder) -> Result<Response, SlackError> {
+    let response = request.send().await.map_err(|error| unanswered(method, error))?;
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => Err(limited(method, response.headers())),
+        status if status.is_success() => Ok(response),
+        status => Err(SlackError::Unanswered { method, reason: format!("HTTP {}", status.as_u16()) }),
     }
-    if !status.is_success() {
-        return Err(SlackError::Unanswered { method, reason: format!("HTTP {}", status.as_u16()) });
-    }
-    let answer: Value = response.json().await.map_err(unanswered)?;
+}
+
+fn read_answer(method: &'static str, headers: &HeaderMap, answer: Value) -> Result<Value, SlackError> {
     if answer.get("ok").and_then(Value::as_bool) == Some(true) {
         return Ok(answer);
     }
     let text = |key| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-    match text("error").as_deref() {
-        Some("ratelimited" | "rate_limited" | "message_limit_exceeded") => {
-            Err(SlackError::RateLimited { method, retry_after })
+    match text("error") {
+        Some(code) if matches!(code.as_str(), "ratelimited" | "rate_limited" | "message_limit_exceeded") => {
+            Err(limited(method, headers))
         }
-        Some(code) => Err(SlackError::Refused { method, code: code.to_owned(), needed: text("needed") }),
+        Some(code) => Err(SlackError::Refused { method, code, needed: text("needed") }),
         None => Err(SlackError::Unanswered { method, reason: "neither ok nor error".into() }),
     }
+}
+
+pub(crate) fn limited(method: &'static str, headers: &HeaderMap) -> SlackError {
+    let seconds = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    SlackError::RateLimited { method, retry_after: seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs) }
+}
+
+/// Without the address: that of a file or an answer to a command is a secret.
+pub(crate) fn unanswered(method: &'static str, error: reqwest::Error) -> SlackError {
+    SlackError::Unanswered { method, reason: error.without_url().to_string() }
+}
+
+fn unsendable(method: &'static str) -> SlackError {
+    SlackError::Unanswered { method, reason: "the request cannot be repeated".into() }
 }

@@ -40,8 +40,12 @@ pub enum Failure {
     Throttled(Duration),
     /// Slack is in trouble; a post may have been made all the same.
     Transient,
+    /// The token's time is over: refresh it, then call again.
+    Expired,
     /// The token is dead: only a new install helps.
     DeadToken,
+    /// A person pressed Slack's stop button: the work is to end.
+    Stopped,
     /// The app or the workspace is set up wrongly for this call; an admin can mend it.
     Setup,
     /// The channel, thread or message is gone, or closed to the bot.
@@ -51,6 +55,10 @@ pub enum Failure {
 }
 
 impl SlackError {
+    pub(crate) fn refused(method: &'static str, code: &str) -> Self {
+        Self::Refused { method, code: code.to_owned(), needed: None }
+    }
+
     /// Slack's `error`, where it answered with one.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -71,26 +79,74 @@ impl SlackError {
             | "internal_error"
             | "fatal_error"
             | "request_timeout"
+            | "team_added_to_org"
+            // The message still streams; it has ended soon, or is stopped by whoever tries again.
+            | "streaming_state_conflict"
             | "org_login_required" => Failure::Transient,
-            "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired" | "not_authed" => {
+            "token_expired" => Failure::Expired,
+            "invalid_auth" | "account_inactive" | "token_revoked" | "not_authed" | "invalid_refresh_token" => {
                 Failure::DeadToken
             }
+            "stopped_by_user" => Failure::Stopped,
             "missing_scope"
             | "not_allowed_token_type"
+            | "no_permission"
             | "messages_tab_disabled"
             | "not_agent_app"
+            | "not_enabled"
+            | "feature_disabled"
+            | "access_denied"
             | "team_access_not_granted"
             | "ekm_access_denied"
-            | "accesslimited" => Failure::Setup,
+            | "accesslimited"
+            | "bad_client_secret"
+            | "invalid_client_id" => Failure::Setup,
             "channel_not_found"
             | "is_archived"
+            | "is_inactive"
             | "not_in_channel"
+            | "user_not_in_channel"
             | "thread_not_found"
             | "message_not_found"
             | "cannot_reply_to_message"
-            | "user_not_found" => Failure::PlaceGone,
+            | "edit_window_closed"
+            | "file_not_found"
+            | "file_deleted"
+            | "user_not_found"
+            | "user_not_visible"
+            | "user_disabled" => Failure::PlaceGone,
             code if code.starts_with("restricted_action") => Failure::PlaceGone,
             _ => Failure::Content,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_says_what_to_do() {
+        let cases = [
+            ("internal_error", Failure::Transient),
+            ("streaming_state_conflict", Failure::Transient),
+            ("org_login_required", Failure::Transient),
+            ("token_expired", Failure::Expired),
+            ("token_revoked", Failure::DeadToken),
+            ("stopped_by_user", Failure::Stopped),
+            ("missing_scope", Failure::Setup),
+            ("team_access_not_granted", Failure::Setup),
+            ("restricted_action_read_only_channel", Failure::PlaceGone),
+            ("thread_not_found", Failure::PlaceGone),
+            ("msg_too_long", Failure::Content),
+            ("something_new", Failure::Content),
+        ];
+        for (code, failure) in cases {
+            let error = SlackError::Refused { method: "chat.update", code: code.into(), needed: None };
+            assert_eq!(error.failure(), failure, "{code}");
+        }
+        let wait = Duration::from_secs(7);
+        let limited = SlackError::RateLimited { method: "chat.update", retry_after: wait };
+        assert_eq!(limited.failure(), Failure::Throttled(wait));
     }
 }

@@ -3,25 +3,80 @@
 
 use serde_json::{Value, json};
 
+/// A permission of the bot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Slack's name for it.
+    pub name: &'static str,
+    /// What does not work without it.
+    pub breaks: &'static str,
+}
+
 /// What the bot may do; each is used.
-pub const BOT_SCOPES: [&str; 8] = [
-    "app_mentions:read",
-    "assistant:write",
-    "channels:history",
-    "chat:write",
-    "groups:history",
-    "im:history",
-    "im:write",
-    "mpim:history",
+pub const SCOPES: &[Scope] = &[
+    Scope { name: "app_mentions:read", breaks: "I do not hear it when somebody mentions me in a channel." },
+    Scope { name: "assistant:write", breaks: "I cannot suggest what to ask, nor name conversations." },
+    Scope { name: "channels:history", breaks: "I cannot follow threads in public channels." },
+    Scope { name: "chat:write", breaks: "I cannot answer at all." },
+    Scope { name: "commands", breaks: "The command /enablebot does not work." },
+    Scope { name: "files:read", breaks: "I cannot read files that come with a message." },
+    Scope { name: "files:write", breaks: "I cannot send anybody the export of their data." },
+    Scope { name: "groups:history", breaks: "I cannot follow threads in private channels." },
+    Scope { name: "im:history", breaks: "I do not hear direct messages." },
+    Scope { name: "im:write", breaks: "I cannot write to anybody first, for example to welcome them." },
+    Scope { name: "mpim:history", breaks: "I cannot follow threads in group messages." },
+    Scope { name: "users:read", breaks: "I cannot tell guests, admins and bots from other people." },
 ];
 
-/// What Slack tells the bot of.
-pub const BOT_EVENTS: [&str; 5] =
-    ["app_mention", "message.channels", "message.groups", "message.im", "message.mpim"];
+/// The names of [`SCOPES`].
+pub const BOT_SCOPES: [&str; SCOPES.len()] = names();
+
+const fn names() -> [&'static str; SCOPES.len()] {
+    let mut names = [""; SCOPES.len()];
+    let mut at = 0;
+    while at < SCOPES.len() {
+        names[at] = SCOPES[at].name;
+        at += 1;
+    }
+    names
+}
+
+/// What an install lacks; `granted` is Slack's comma-separated list.
+pub fn missing_scopes(granted: &str) -> Vec<Scope> {
+    let granted: Vec<&str> = granted.split(',').map(str::trim).collect();
+    SCOPES.iter().filter(|scope| !granted.contains(&scope.name)).copied().collect()
+}
+
+/// What Slack tells the bot of. Source: <https://docs.slack.dev/reference/events>
+pub const BOT_EVENTS: [&str; 13] = [
+    "agent_session_stopped",
+    "app_context_changed",
+    "app_home_opened",
+    "app_mention",
+    "app_uninstalled",
+    "message.channels",
+    "message.groups",
+    "message.im",
+    "message.mpim",
+    "team_access_granted",
+    "team_access_revoked",
+    "team_join",
+    "tokens_revoked",
+];
+
+/// What Slack suggests to ask in an empty conversation: title and message.
+pub const SUGGESTED_PROMPTS: &[(&str, &str)] = &[
+    ("What can you do?", "What can you do?"),
+    ("Draft an announcement", "Draft a short announcement for our team."),
+];
 
 /// The manifest of a deployment. `events_origin` is where Slack reaches `api`, for example
 /// `https://bot.example.com`; `redirect_uri` is `SLACK_REDIRECT_URI`.
 pub fn manifest(events_origin: &str, redirect_uri: &str) -> Value {
+    let prompts: Vec<Value> = SUGGESTED_PROMPTS
+        .iter()
+        .map(|(title, message)| json!({ "title": title, "message": message }))
+        .collect();
     json!({
         "display_information": {
             "name": "EnableBot",
@@ -31,13 +86,21 @@ pub fn manifest(events_origin: &str, redirect_uri: &str) -> Value {
         "features": {
             "agent_view": {
                 "agent_description": "Ask me anything: I answer in the thread, as a stream.",
-                "suggested_prompts": [
-                    { "title": "What can you do?", "message": "What can you do?" },
-                    { "title": "Draft an announcement", "message": "Draft a short announcement for our team." },
-                ],
+                "suggested_prompts": prompts,
             },
-            "app_home": { "messages_tab_enabled": true, "messages_tab_read_only_enabled": false },
+            "app_home": {
+                "home_tab_enabled": true,
+                "messages_tab_enabled": true,
+                "messages_tab_read_only_enabled": false,
+            },
             "bot_user": { "display_name": "EnableBot", "always_online": true },
+            "slash_commands": [{
+                "command": "/enablebot",
+                "url": format!("{events_origin}/slack/commands"),
+                "description": "Help, what I know, and what I keep of you",
+                "usage_hint": "help | status | forget me | export",
+                "should_escape": false,
+            }],
         },
         "oauth_config": { "redirect_urls": [redirect_uri], "scopes": { "bot": BOT_SCOPES } },
         "settings": {
@@ -54,4 +117,28 @@ pub fn manifest(events_origin: &str, redirect_uri: &str) -> Value {
             "token_rotation_enabled": false,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_scope_is_named_with_what_breaks() {
+        assert!(missing_scopes(&BOT_SCOPES.join(",")).is_empty());
+        let without: Vec<&str> = BOT_SCOPES.into_iter().filter(|name| *name != "files:read").collect();
+        let missing = missing_scopes(&without.join(", "));
+        assert_eq!(missing.iter().map(|scope| scope.name).collect::<Vec<_>>(), ["files:read"]);
+        assert_eq!(missing_scopes("").len(), SCOPES.len());
+    }
+
+    #[test]
+    fn the_manifest_leads_to_every_address() {
+        let manifest = manifest("https://bot.example.com", "https://bot.example.com/slack/oauth/callback");
+        let settings = &manifest["settings"];
+        assert_eq!(settings["event_subscriptions"]["request_url"], "https://bot.example.com/slack/events");
+        assert_eq!(settings["interactivity"]["request_url"], "https://bot.example.com/slack/interactions");
+        let command = &manifest["features"]["slash_commands"][0];
+        assert_eq!(command["url"], "https://bot.example.com/slack/commands");
+    }
 }

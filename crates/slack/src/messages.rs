@@ -1,16 +1,18 @@
 //! Posting, updating and finding messages.
 
 use models::{ChannelId, EventId, MessageTs, UserId};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::{Client, SlackError};
+use crate::{Bot, Buttons, Client, SlackError};
 
 /// Characters that `markdown_text` takes. Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
 pub const MARKDOWN_LIMIT: usize = 12_000;
 
 /// The `event_type` of the bot's own metadata.
 const METADATA_TYPE: &str = "enablebot_reply";
+
+/// Characters of `text` beside blocks: `chat.update` refuses more than 4,000.
+const PLAIN_LIMIT: usize = 3_000;
 
 /// What marks a message as the bot's answer to one event, so that a post whose fate is unknown can be looked for.
 /// Members of the workspace can read it: it holds ids only.
@@ -48,6 +50,23 @@ pub struct NewMessage<'a> {
     pub markdown: &'a str,
     /// Which answer it is.
     pub metadata: &'a MessageMetadata,
+    /// What can be pressed under it.
+    pub buttons: Option<Buttons>,
+}
+
+/// What a message is to be from now on.
+#[derive(Clone, Debug)]
+pub struct Update<'a> {
+    /// Where.
+    pub channel_id: &'a ChannelId,
+    /// Which message.
+    pub ts: &'a MessageTs,
+    /// Its new text, as Markdown of at most [`MARKDOWN_LIMIT`] characters.
+    pub markdown: &'a str,
+    /// Which answer it is; set too, since a stream's message has none.
+    pub metadata: &'a MessageMetadata,
+    /// What can be pressed under it; `None` takes away what was there.
+    pub buttons: Option<Buttons>,
 }
 
 /// One of the bot's messages, as found.
@@ -61,43 +80,33 @@ pub struct PostedMessage {
 
 impl Client {
     /// `chat.postMessage`; returns the message's `ts`.
-    pub async fn post_message(
-        &self,
-        token: &SecretString,
-        message: &NewMessage<'_>,
-    ) -> Result<MessageTs, SlackError> {
+    pub async fn post_message(&self, bot: &Bot, message: &NewMessage<'_>) -> Result<MessageTs, SlackError> {
         let mut arguments = json!({
             "channel": message.channel_id,
-            "markdown_text": message.markdown,
             "metadata": message.metadata.to_json(),
             "unfurl_links": false,
             "unfurl_media": false,
         });
+        set_content(&mut arguments, message.markdown, message.buttons, message.metadata);
         if let Some(thread_ts) = message.thread_ts {
             arguments["thread_ts"] = json!(thread_ts);
         }
-        let answer = self.call("chat.postMessage", token, &arguments).await?;
+        let answer = self.call("chat.postMessage", bot, arguments).await?;
         read_ts("chat.postMessage", &answer)
     }
 
-    /// `chat.update`: replaces a message's text; its metadata is set too, since a stream's message has none.
-    pub async fn update_message(
-        &self,
-        token: &SecretString,
-        channel_id: &ChannelId,
-        ts: &MessageTs,
-        markdown: &str,
-        metadata: &MessageMetadata,
-    ) -> Result<(), SlackError> {
-        let arguments = json!({
-            "channel": channel_id, "ts": ts, "markdown_text": markdown, "metadata": metadata.to_json(),
+    /// `chat.update`: replaces a message's text, its buttons and its metadata.
+    pub async fn update_message(&self, bot: &Bot, update: &Update<'_>) -> Result<(), SlackError> {
+        let mut arguments = json!({
+            "channel": update.channel_id, "ts": update.ts, "metadata": update.metadata.to_json(),
         });
-        self.call("chat.update", token, &arguments).await.map(|_| ())
+        set_content(&mut arguments, update.markdown, update.buttons, update.metadata);
+        self.call("chat.update", bot, arguments).await.map(drop)
     }
 
     /// `conversations.open`: the DM with a person.
-    pub async fn open_dm(&self, token: &SecretString, user_id: &UserId) -> Result<ChannelId, SlackError> {
-        let answer = self.call("conversations.open", token, &json!({ "users": user_id })).await?;
+    pub async fn open_dm(&self, bot: &Bot, user_id: &UserId) -> Result<ChannelId, SlackError> {
+        let answer = self.call("conversations.open", bot, json!({ "users": user_id })).await?;
         let channel = answer.pointer("/channel/id").and_then(Value::as_str);
         channel.map(ChannelId::from).ok_or_else(|| incomplete("conversations.open"))
     }
@@ -106,7 +115,7 @@ impl Client {
     /// most apps may call this once a minute.
     pub async fn list_own_replies(
         &self,
-        token: &SecretString,
+        bot: &Bot,
         channel_id: &ChannelId,
         thread_ts: &MessageTs,
         after: &MessageTs,
@@ -119,7 +128,7 @@ impl Client {
             ("include_all_metadata", "true"),
             ("limit", "15"),
         ];
-        let answer = self.call_form("conversations.replies", token, &arguments).await?;
+        let answer = self.call_form("conversations.replies", bot, &arguments).await?;
         Ok(own_messages(&answer, bot_user_id).filter(|message| message.ts > *after).collect())
     }
 
@@ -127,14 +136,36 @@ impl Client {
     /// [`Client::list_own_replies`].
     pub async fn list_own_messages(
         &self,
-        token: &SecretString,
+        bot: &Bot,
         channel_id: &ChannelId,
         bot_user_id: &UserId,
     ) -> Result<Vec<PostedMessage>, SlackError> {
         let arguments = [("channel", channel_id.as_str()), ("include_all_metadata", "true"), ("limit", "15")];
-        let answer = self.call_form("conversations.history", token, &arguments).await?;
+        let answer = self.call_form("conversations.history", bot, &arguments).await?;
         Ok(own_messages(&answer, bot_user_id).collect())
     }
+}
+
+/// Markdown alone where there are no buttons: Slack shows `text` without blocks in place of the blocks that were there,
+/// and so it does with `markdown_text`. With buttons all is blocks, and the text is for notifications.
+/// Source: <https://docs.slack.dev/reference/methods/chat.update>
+fn set_content(arguments: &mut Value, markdown: &str, buttons: Option<Buttons>, metadata: &MessageMetadata) {
+    match buttons {
+        None => arguments["markdown_text"] = json!(markdown),
+        Some(buttons) => {
+            arguments["text"] = json!(plain_beginning(markdown));
+            arguments["blocks"] =
+                json!([{ "type": "markdown", "text": markdown }, buttons.to_block(&metadata.event_id)]);
+        }
+    }
+}
+
+/// The beginning of Markdown as one would read it aloud, for notifications and screen readers.
+pub(crate) fn plain_beginning(markdown: &str) -> String {
+    let marks = |line: &str| line.trim_start_matches('#').trim_start().replace("**", "").replace('`', "");
+    let lines = markdown.lines().filter(|line| !line.trim_start().starts_with("```")).map(marks);
+    let plain = lines.take(PLAIN_LIMIT).collect::<Vec<_>>().join("\n");
+    crate::escape(plain.trim()).chars().take(PLAIN_LIMIT).collect()
 }
 
 fn own_messages<'a>(answer: &'a Value, bot_user_id: &'a UserId) -> impl Iterator<Item = PostedMessage> + 'a {
@@ -154,4 +185,28 @@ pub(crate) fn read_ts(method: &'static str, answer: &Value) -> Result<MessageTs,
 
 pub(crate) fn incomplete(method: &'static str) -> SlackError {
     SlackError::Unanswered { method, reason: "an answer without its id".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(markdown: &str, buttons: Option<Buttons>) -> Value {
+        let metadata = MessageMetadata { event_id: "Ev1".into(), part_start: 0 };
+        let mut arguments = json!({});
+        set_content(&mut arguments, markdown, buttons, &metadata);
+        arguments
+    }
+
+    #[test]
+    fn with_buttons_all_is_blocks_and_the_text_is_short() {
+        assert_eq!(content("**Hi**", None), json!({ "markdown_text": "**Hi**" }));
+        let answer = format!("## Title\n**Bold** `code`\n{}", "ä".repeat(11_000));
+        let content = content(&answer, Some(Buttons::Stop));
+        assert!(content.get("markdown_text").is_none());
+        assert_eq!(content["blocks"][0], json!({ "type": "markdown", "text": answer }));
+        assert_eq!(content["blocks"][1]["elements"][0]["value"], "Ev1");
+        let text = content["text"].as_str().unwrap();
+        assert!(text.starts_with("Title\nBold code\nää") && text.chars().count() == PLAIN_LIMIT, "{text}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Installing by OAuth, version 2. Source: <https://docs.slack.dev/authentication/installing-with-oauth>
 
+use std::time::Duration;
+
 use models::{Installation, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -7,7 +9,7 @@ use url::Url;
 
 use crate::manifest::BOT_SCOPES;
 use crate::messages::incomplete;
-use crate::{Client, SlackError};
+use crate::{Bot, Client, SlackError};
 
 /// The Slack app that is installed.
 #[derive(Clone, Debug)]
@@ -27,6 +29,17 @@ pub struct Grant {
     pub installation: Installation,
     /// What it calls Slack with.
     pub bot_token: SecretString,
+    /// How the token is renewed, where the app's tokens rotate.
+    pub rotation: Option<Rotation>,
+}
+
+/// How a token is renewed. Source: <https://docs.slack.dev/authentication/using-token-rotation>
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// Good once.
+    pub refresh_token: SecretString,
+    /// How long the token it came with lives.
+    pub expires_in: Duration,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +54,22 @@ struct Access {
     #[serde(default)]
     is_enterprise_install: bool,
     authed_user: AuthedUser,
+    #[serde(flatten)]
+    renewal: Renewal,
+}
+
+/// Both are there, or the token lives until it is revoked.
+#[derive(Deserialize)]
+struct Renewal {
+    refresh_token: Option<SecretText>,
+    expires_in: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Renewed {
+    access_token: SecretText,
+    #[serde(flatten)]
+    renewal: Renewal,
 }
 
 #[derive(Deserialize)]
@@ -82,8 +111,40 @@ impl Client {
             .post(METHOD)
             .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
             .form(&[("code", code), ("redirect_uri", &app.redirect_uri)]);
-        let answer = self.send(METHOD, request).await?;
+        let answer = self.send(METHOD, None, request).await?;
         Access::deserialize(answer).ok().and_then(Access::into_grant).ok_or_else(|| incomplete(METHOD))
+    }
+
+    /// `oauth.v2.access` once more: a new token and a new refresh token for a refresh token, which is used up by this,
+    /// also when the answer is lost.
+    pub async fn refresh(
+        &self,
+        client_id: &str,
+        client_secret: &SecretString,
+        refresh_token: &SecretString,
+    ) -> Result<(SecretString, Rotation), SlackError> {
+        const METHOD: &str = "oauth.v2.access";
+        let request = self
+            .post(METHOD)
+            .basic_auth(client_id, Some(client_secret.expose_secret()))
+            .form(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())]);
+        let answer = self.send(METHOD, None, request).await?;
+        let renewed = Renewed::deserialize(answer).map_err(|_| incomplete(METHOD))?;
+        let rotation = renewed.renewal.into_rotation().ok_or_else(|| incomplete(METHOD))?;
+        Ok((renewed.access_token.0.into(), rotation))
+    }
+
+    /// `auth.revoke`: the token is worth nothing from now on. Of an app whose tokens do not rotate this usually ends
+    /// the installation too.
+    pub async fn revoke(&self, bot: &Bot) -> Result<(), SlackError> {
+        self.call_form("auth.revoke", bot, &[]).await.map(drop)
+    }
+}
+
+impl Renewal {
+    fn into_rotation(self) -> Option<Rotation> {
+        let refresh_token = self.refresh_token?.0.into();
+        Some(Rotation { refresh_token, expires_in: Duration::from_secs(self.expires_in?) })
     }
 }
 
@@ -102,6 +163,7 @@ impl Access {
             scopes: self.scope,
             installed_by: self.authed_user.id.into(),
         };
-        Some(Grant { installation, bot_token: self.access_token.0.into() })
+        let rotation = self.renewal.into_rotation();
+        Some(Grant { installation, bot_token: self.access_token.0.into(), rotation })
     }
 }

@@ -1,11 +1,16 @@
-//! "EnableBot is thinking…": set at once, and cleared in every case.
+//! "EnableBot is thinking…", set at once and cleared in every case; a thread's title; and what to ask first.
 //! Source: <https://docs.slack.dev/ai/agent-sessions>
 
 use models::{ChannelId, MessageTs};
-use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Client, Failure, SlackError};
+use crate::{Bot, Client, SlackError};
+
+/// Characters of a title. Source: <https://docs.slack.dev/reference/methods/agents.sessions.rename>
+const TITLE_LIMIT: usize = 200;
+
+/// Prompts that Slack shows. Source: <https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts>
+const PROMPT_LIMIT: usize = 4;
 
 /// What people see of the work on their message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +22,10 @@ pub enum Status {
 }
 
 impl Client {
-    /// Sets a thread's status: by `agents.sessions.setStatus`, and where the app or workspace has no agent sessions by
-    /// the older `assistant.threads.setStatus`.
+    /// Sets a thread's status, by the one interface for it that the tenant has.
     pub async fn set_status(
         &self,
-        token: &SecretString,
+        bot: &Bot,
         channel_id: &ChannelId,
         thread_ts: &MessageTs,
         status: Status,
@@ -30,21 +34,46 @@ impl Client {
             Status::Processing => ("processing", "is thinking…"),
             Status::Active => ("active", ""),
         };
-        let arguments = json!({ "channel_id": channel_id, "thread_ts": thread_ts, "status": session_status });
-        match self.call("agents.sessions.setStatus", token, &arguments).await {
-            Err(error) if lacks_sessions(&error) => {
-                let arguments = json!({ "channel_id": channel_id, "thread_ts": thread_ts, "status": words });
-                self.call("assistant.threads.setStatus", token, &arguments).await.map(|_| ())
-            }
-            result => result.map(|_| ()),
-        }
+        let arguments =
+            |status| json!({ "channel_id": channel_id, "thread_ts": thread_ts, "status": status });
+        let sessions = ("agents.sessions.setStatus", arguments(session_status));
+        self.call_surface(bot, sessions, ("assistant.threads.setStatus", arguments(words))).await
     }
-}
 
-/// Refused for what the app is, not for what was asked: another method may do.
-fn lacks_sessions(error: &SlackError) -> bool {
-    matches!(
-        error.code(),
-        Some("feature_disabled" | "session_not_found" | "unknown_method" | "not_authorized")
-    ) || (error.code().is_some() && error.failure() == Failure::Setup)
+    /// Names a thread, in at most 200 characters; the rest is cut off. An empty title changes nothing.
+    pub async fn set_title(
+        &self,
+        bot: &Bot,
+        channel_id: &ChannelId,
+        thread_ts: &MessageTs,
+        title: &str,
+    ) -> Result<(), SlackError> {
+        let title: String = title.trim().chars().take(TITLE_LIMIT).collect();
+        if title.is_empty() {
+            return Ok(());
+        }
+        let arguments = json!({ "channel_id": channel_id, "thread_ts": thread_ts, "title": title });
+        let sessions = ("agents.sessions.rename", arguments.clone());
+        self.call_surface(bot, sessions, ("assistant.threads.setTitle", arguments)).await
+    }
+
+    /// `assistant.threads.setSuggestedPrompts`: what to ask first, each as title and message; Slack shows four.
+    pub async fn set_suggested_prompts(
+        &self,
+        bot: &Bot,
+        channel_id: &ChannelId,
+        thread_ts: Option<&MessageTs>,
+        prompts: &[(&str, &str)],
+    ) -> Result<(), SlackError> {
+        let prompts: Vec<Value> = prompts
+            .iter()
+            .take(PROMPT_LIMIT)
+            .map(|(title, message)| json!({ "title": title, "message": message }))
+            .collect();
+        let mut arguments = json!({ "channel_id": channel_id, "prompts": prompts });
+        if let Some(thread_ts) = thread_ts {
+            arguments["thread_ts"] = json!(thread_ts);
+        }
+        self.call("assistant.threads.setSuggestedPrompts", bot, arguments).await.map(drop)
+    }
 }

@@ -2,11 +2,10 @@
 //! Source: <https://docs.slack.dev/reference/methods/chat.startStream>
 
 use models::{ChannelId, MessageTs, TeamId, UserId};
-use secrecy::SecretString;
 use serde_json::json;
 
 use crate::messages::{MessageMetadata, read_ts};
-use crate::{Client, SlackError};
+use crate::{Bot, Buttons, Client, SlackError};
 
 /// Who a stream is for; Slack asks for both ids outside DMs.
 #[derive(Clone, Debug)]
@@ -32,11 +31,7 @@ pub struct NewStream<'a> {
 
 impl Client {
     /// `chat.startStream`; returns the message's `ts`.
-    pub async fn start_stream(
-        &self,
-        token: &SecretString,
-        stream: &NewStream<'_>,
-    ) -> Result<MessageTs, SlackError> {
+    pub async fn start_stream(&self, bot: &Bot, stream: &NewStream<'_>) -> Result<MessageTs, SlackError> {
         let mut arguments = json!({
             "channel": stream.channel_id, "thread_ts": stream.thread_ts, "markdown_text": stream.markdown,
         });
@@ -44,35 +39,39 @@ impl Client {
             arguments["recipient_user_id"] = json!(recipient.user_id);
             arguments["recipient_team_id"] = json!(recipient.team_id);
         }
-        let answer = self.call("chat.startStream", token, &arguments).await?;
+        let answer = self.call("chat.startStream", bot, arguments).await?;
         read_ts("chat.startStream", &answer)
     }
 
     /// `chat.appendStream`: more words.
     pub async fn append_stream(
         &self,
-        token: &SecretString,
+        bot: &Bot,
         channel_id: &ChannelId,
         ts: &MessageTs,
         markdown: &str,
     ) -> Result<(), SlackError> {
         let arguments = json!({ "channel": channel_id, "ts": ts, "markdown_text": markdown });
-        self.call("chat.appendStream", token, &arguments).await.map(|_| ())
+        self.call("chat.appendStream", bot, arguments).await.map(drop)
     }
 
-    /// `chat.stopStream`: the last words, and the mark of which answer this was.
+    /// `chat.stopStream`: the last words, the buttons under them, and the mark of which answer this was.
     pub async fn stop_stream(
         &self,
-        token: &SecretString,
+        bot: &Bot,
         channel_id: &ChannelId,
         ts: &MessageTs,
         markdown: &str,
         metadata: &MessageMetadata,
+        buttons: Option<Buttons>,
     ) -> Result<(), SlackError> {
         let mut arguments = json!({ "channel": channel_id, "ts": ts, "metadata": metadata.to_json() });
         if !markdown.is_empty() {
             arguments["markdown_text"] = json!(markdown);
         }
-        self.call("chat.stopStream", token, &arguments).await.map(|_| ())
+        if let Some(buttons) = buttons {
+            arguments["blocks"] = json!([buttons.to_block(&metadata.event_id)]);
+        }
+        self.call("chat.stopStream", bot, arguments).await.map(drop)
     }
 }

@@ -1,0 +1,139 @@
+//! Files: those that come with a message, and those that the bot sends.
+//! Source: <https://docs.slack.dev/messaging/working-with-files>
+
+use bytes::{Bytes, BytesMut};
+use models::{ChannelId, FileRef};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::client::{respond, unanswered};
+use crate::messages::incomplete;
+use crate::{Bot, Client, SlackError, repeat};
+
+const DOWNLOAD: &str = "file_download";
+const UPLOAD: &str = "file_upload";
+
+/// Where Slack keeps files.
+const HOSTS: [&str; 2] = ["files.slack.com", "files.slack-gov.com"];
+
+impl Client {
+    /// `files.info`: a file of which a message told too little, as in Slack Connect.
+    pub async fn find_file(&self, bot: &Bot, file_id: &str) -> Result<FileRef, SlackError> {
+        const METHOD: &str = "files.info";
+        let answer = self.call_form(METHOD, bot, &[("file", file_id)]).await?;
+        answer.get("file").and_then(read_file).ok_or_else(|| incomplete(METHOD))
+    }
+
+    /// A file's bytes, at most `limit` of them. The bot's token goes to where Slack keeps files and nowhere else.
+    ///
+    /// # Errors
+    /// Beside those of a call: the codes `foreign_file_url`, `not_downloadable` (Slack shows a page to sign in) and
+    /// `too_large`.
+    pub async fn download(&self, bot: &Bot, url: &str, limit: usize) -> Result<Bytes, SlackError> {
+        let url = self.file_url(url).ok_or_else(|| SlackError::refused(DOWNLOAD, "foreign_file_url"))?;
+        let may_be_page = is_page(&url);
+        repeat::where_harmless(DOWNLOAD, || async {
+            let request = self.http.get(url.clone()).bearer_auth(bot.token.expose_secret());
+            self.counted(DOWNLOAD, Some(&bot.tenant_id), fetch(request, may_be_page, limit)).await
+        })
+        .await
+    }
+
+    /// Sends a file into a channel or DM, with a comment.
+    pub async fn upload_file(
+        &self,
+        bot: &Bot,
+        channel_id: &ChannelId,
+        filename: &str,
+        bytes: impl Into<Bytes>,
+        comment: &str,
+    ) -> Result<(), SlackError> {
+        const METHOD: &str = "files.getUploadURLExternal";
+        let bytes = bytes.into();
+        let length = bytes.len().to_string();
+        let answer = self.call_form(METHOD, bot, &[("filename", filename), ("length", &length)]).await?;
+        let text = |key| answer.get(key).and_then(Value::as_str).ok_or_else(|| incomplete(METHOD));
+        let (file_id, url) = (text("file_id")?, text("upload_url")?);
+        let url = self.file_url(url).ok_or_else(|| SlackError::refused(UPLOAD, "foreign_file_url"))?;
+        let request = self.http.post(url).header(CONTENT_TYPE, "application/octet-stream").body(bytes);
+        self.counted(UPLOAD, Some(&bot.tenant_id), respond(UPLOAD, request)).await?;
+        let arguments = json!({
+            "files": [{ "id": file_id, "title": filename }],
+            "channel_id": channel_id,
+            "initial_comment": comment,
+        });
+        self.call("files.completeUploadExternal", bot, arguments).await.map(drop)
+    }
+
+    /// The address, if a token or a file may be sent there.
+    fn file_url(&self, url: &str) -> Option<Url> {
+        let url = Url::parse(url).ok()?;
+        let host = url.host_str()?;
+        let keeps_files = HOSTS
+            .iter()
+            .any(|known| host == *known || host.strip_suffix(known).is_some_and(|sub| sub.ends_with('.')));
+        (self.is_own(&url) || (keeps_files && url.scheme() == "https")).then_some(url)
+    }
+
+    /// Whether it is of the same origin as the methods; in plain only on loopback.
+    pub(crate) fn is_own(&self, url: &Url) -> bool {
+        let is_loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let is_same = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
+        is_same && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
+    }
+}
+
+async fn fetch(request: RequestBuilder, may_be_page: bool, limit: usize) -> Result<Bytes, SlackError> {
+    let mut response = request.send().await.map_err(|error| unanswered(DOWNLOAD, error))?;
+    check(&response, may_be_page)?;
+    let too_large = || SlackError::refused(DOWNLOAD, "too_large");
+    let announced = response.content_length().unwrap_or_default();
+    if announced > limit as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(DOWNLOAD, error))? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Who may not have a file is sent to a page to sign in, with 200 or by a redirect.
+fn check(response: &Response, may_be_page: bool) -> Result<(), SlackError> {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match response.status() {
+        status if status.is_success() && (may_be_page || !kind.starts_with("text/html")) => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS => Err(crate::client::limited(DOWNLOAD, response.headers())),
+        status if status.is_server_error() => {
+            Err(SlackError::Unanswered { method: DOWNLOAD, reason: format!("HTTP {}", status.as_u16()) })
+        }
+        _ => Err(SlackError::refused(DOWNLOAD, "not_downloadable")),
+    }
+}
+
+fn is_page(url: &Url) -> bool {
+    let name = url.path().to_ascii_lowercase();
+    [".html", ".htm", ".xhtml"].iter().any(|ending| name.ends_with(ending))
+}
+
+fn read_file(file: &Value) -> Option<FileRef> {
+    let text = |key| file.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some(FileRef {
+        id: text("id")?.to_owned(),
+        name: text("name").or(text("title")).unwrap_or("file").to_owned(),
+        mimetype: text("mimetype").unwrap_or("application/octet-stream").to_owned(),
+        size: file.get("size").and_then(Value::as_u64).unwrap_or_default(),
+        url: text("url_private_download").or(text("url_private")).map(str::to_owned),
+    })
+}
