@@ -164,7 +164,7 @@ fn set_content(arguments: &mut Value, markdown: &str, buttons: Option<Buttons>, 
 pub(crate) fn plain_beginning(markdown: &str) -> String {
     let marks = |line: &str| line.trim_start_matches('#').trim_start().replace("**", "").replace('`', "");
     let lines = markdown.lines().filter(|line| !line.trim_start().starts_with("```")).map(marks);
-    let plain = lines.take(PLAIN_LIMIT).collect::<Vec<_>>().join("\n");
+    let plain = lines.collect::<Vec<_>>().join("\n");
     crate::escape(plain.trim()).chars().take(PLAIN_LIMIT).collect()
 }
 

@@ -1,44 +1,164 @@
-//! Where an answer that is longer than a message is cut.
+//! Where an answer that is longer than a message is cut: between paragraphs rather than lines, and outside code fences
+//! and tables where it can be. What has to be cut is closed, and opened again in the next message.
+
+use crate::spans::{Kind, is_row, spans};
+
+/// Bytes of a fence's info string that are repeated; a longer one is dropped.
+const LONGEST_INFO: usize = 100;
+
+/// Bytes of a table's first two rows that are repeated; with a fence to be closed behind it a part gets 600 at most.
+const LONGEST_HEAD: usize = 550;
 
 /// A stretch of an answer that fits into one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The byte of the text after this part.
     pub end: usize,
-    /// What goes in front: the opening of a code fence that an earlier part had to close.
+    /// What goes in front: the opening of a code fence that an earlier part had to close, or the first two rows of a
+    /// table that an earlier part began.
     pub prefix: String,
     /// What goes behind: the closing of a code fence that goes on in the next part.
     pub suffix: String,
 }
 
-/// The part that begins at `start`, of at most `limit` bytes of the text; it ends at the text's end, or else between
-/// paragraphs, lines or words, in this order, and never before `not_before`, since that much is shown already.
+/// The part that begins at `start`, of at most `limit` bytes of the text, or one character; it never ends before
+/// `not_before`, since that much is shown already. Prefix and suffix come on top, with at most 600 bytes.
 pub fn next_part(text: &str, start: usize, not_before: usize, limit: usize) -> Part {
-    let rest = &text[start..];
-    let end = if rest.len() <= limit {
-        text.len()
-    } else {
-        let window = &rest[..rest.floor_char_boundary(limit)];
-        let shown = not_before.saturating_sub(start);
-        let border = |pattern: &str| {
-            window.rfind(pattern).map(|at| at + pattern.len()).filter(|end| *end > shown.max(limit / 2))
-        };
-        start + border("\n\n").or_else(|| border("\n")).or_else(|| border(" ")).unwrap_or(window.len())
-    };
-    let open_before = open_fence(&text[..start]);
-    let open_after = open_fence(&text[..end]);
-    Part {
-        end,
-        prefix: open_before.map(|fence| format!("{fence}\n")).unwrap_or_default(),
-        suffix: if open_after.is_some() && end < text.len() { "\n```".into() } else { String::new() },
+    let start = text.floor_char_boundary(start);
+    let prefix = reopening(text, start);
+    if text.len() - start <= limit {
+        return Part { end: text.len(), prefix, suffix: String::new() };
+    }
+    let end = cut(text, start, not_before, limit);
+    let suffix = closing(&format!("{prefix}{}", &text[start..end]));
+    Part { end, prefix, suffix }
+}
+
+/// What has to stand before the rest of a text that was cut here.
+fn reopening(text: &str, start: usize) -> String {
+    let (before, rest) = text.split_at(start);
+    let Some(span) = spans(before).pop().filter(|span| span.is_open) else { return String::new() };
+    match span.kind {
+        Kind::Fence(fence) if fence.info.len() > LONGEST_INFO => format!("{}\n", fence.mark),
+        Kind::Fence(fence) => format!("{}{}\n", fence.mark, fence.info),
+        Kind::Table(head) => {
+            let goes_on = !before.ends_with('\n') || rest.lines().next().is_some_and(is_row);
+            let repeated = goes_on && head.len() < LONGEST_HEAD;
+            if repeated { format!("{}\n", head.trim_end_matches('\n')) } else { String::new() }
+        }
     }
 }
 
-/// The line that opened the code fence in which the text ends.
-fn open_fence(text: &str) -> Option<&str> {
-    let mut open = None;
-    for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("```")) {
-        open = if open.is_some() { None } else { Some(line.trim_end()) };
+/// What has to stand behind a text that ends within a code fence.
+fn closing(shown: &str) -> String {
+    match spans(shown).last() {
+        Some(span) if span.is_open => match span.kind {
+            Kind::Fence(fence) if shown.ends_with('\n') => fence.mark.to_owned(),
+            Kind::Fence(fence) => format!("\n{}", fence.mark),
+            Kind::Table(_) => String::new(),
+        },
+        _ => String::new(),
     }
-    open
+}
+
+/// The end of a part of a text that goes on beyond the limit.
+fn cut(text: &str, start: usize, not_before: usize, limit: usize) -> usize {
+    let one = text.ceil_char_boundary(start + 1);
+    let most = text.floor_char_boundary(start.saturating_add(limit)).max(one);
+    let least = text.ceil_char_boundary(not_before).clamp(one, most);
+    let spans = spans(text);
+    // A table that would be cut goes on to the next part, if it is not shown already and fits there.
+    let table = spans.iter().find(|span| matches!(span.kind, Kind::Table(_)) && span.surrounds(most));
+    if let Some(table) = table.filter(|table| table.start >= least && table.end - table.start <= limit) {
+        return table.start;
+    }
+    // A border early in the part would leave a message nearly empty.
+    let least = least.max(start.saturating_add(limit / 2));
+    let borders = text[..most].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at >= least);
+    let borders: Vec<usize> = borders.collect();
+    let is_outside = |at: usize| !spans.iter().any(|span| span.surrounds(at));
+    let is_in_body = |at: usize| spans.iter().any(|span| span.surrounds(at) && at > span.body);
+    let is_paragraph = |at: usize| text[..at].ends_with("\n\n");
+    let last = |fits: &dyn Fn(usize) -> bool| borders.iter().copied().find(|at| fits(*at));
+    last(&|at| is_outside(at) && is_paragraph(at))
+        .or_else(|| last(&is_outside))
+        .or_else(|| last(&|at| is_in_body(at) && is_paragraph(at)))
+        .or_else(|| last(&is_in_body))
+        .or_else(|| text[..most].rfind(' ').map(|at| at + 1).filter(|at| *at >= least))
+        .unwrap_or(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str, limit: usize) -> Vec<String> {
+        let (mut start, mut parts) = (0, Vec::new());
+        while start < text.len() {
+            let part = next_part(text, start, start, limit);
+            parts.push(format!("{}{}{}", part.prefix, &text[start..part.end], part.suffix));
+            start = part.end;
+        }
+        parts
+    }
+
+    #[test]
+    fn parts_end_between_paragraphs_and_join_to_the_whole() {
+        let text = "One paragraph.\n\nAnother, longer one.\n\nThe last.";
+        assert_eq!(parts(text, 40), ["One paragraph.\n\nAnother, longer one.\n\n", "The last."]);
+        for limit in 4..60 {
+            assert_eq!(parts(text, limit).concat(), text, "limit {limit}");
+        }
+        assert_eq!(parts("äöü", 3), ["ä", "ö", "ü"]);
+        assert_eq!(parts("äöü", 0), ["ä", "ö", "ü"]);
+    }
+
+    #[test]
+    fn a_fence_is_closed_and_opened_again() {
+        let parts = parts("```rust\nlet a = 1;\nlet b = 2;\n```\ndone", 22);
+        assert_eq!(parts, ["```rust\nlet a = 1;\n```", "```rust\nlet b = 2;\n```\ndone"]);
+    }
+
+    #[test]
+    fn a_fence_is_opened_again_as_it_was_unless_that_is_long() {
+        let text = format!("~~~~ c\n{}", "```\n".repeat(30));
+        assert_eq!(next_part(&text, 0, 0, 60).suffix, "~~~~");
+        assert_eq!(next_part(&text, 59, 59, 60).prefix, "~~~~c\n");
+        assert_eq!(next_part(&text, 60, 60, 2).suffix, "\n~~~~");
+        let text = format!("``` {}\n{}", "x".repeat(101), "a\n".repeat(90));
+        assert_eq!(next_part(&text, 200, 200, 10).prefix, "```\n");
+    }
+
+    #[test]
+    fn a_border_outside_a_fence_goes_before_a_later_one_within() {
+        let text = format!("{}\n\n```\na\n\nb\n\n{}```\n", "word ".repeat(8), "c\n".repeat(20));
+        let part = next_part(&text, 0, 0, 60);
+        assert_eq!((part.end, part.suffix.as_str()), (42, ""));
+    }
+
+    #[test]
+    fn a_table_that_fits_goes_to_the_next_part_as_a_whole() {
+        let table = "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n";
+        let text = format!("Intro\n\n{table}\nOutro");
+        assert_eq!(parts(&text, 42), ["Intro\n\n", &format!("{table}\n"), "Outro"]);
+    }
+
+    #[test]
+    fn a_table_that_is_cut_has_its_head_in_each_part() {
+        let head = "| a | b |\n|---|---|\n";
+        let text = format!("{head}{}\nOutro", "| 1 | 2 |\n".repeat(6));
+        let parts = parts(&text, 45);
+        assert_eq!(parts[0], format!("{head}{}", "| 1 | 2 |\n".repeat(2)));
+        assert_eq!(parts[1], format!("{head}{}\n", "| 1 | 2 |\n".repeat(4)));
+        assert_eq!(parts[2], "Outro");
+        // Shown already, it cannot move any more.
+        let part = next_part(&format!("Intro\n\n{text}"), 0, 40, 50);
+        assert_eq!(part.end, 47);
+    }
+
+    #[test]
+    fn what_is_shown_already_is_not_cut_off() {
+        assert_eq!(next_part("aaaa\nbbbbbbbbbbbb", 0, 9, 10).end, 10);
+        assert_eq!(next_part("aaaa\nbbbbbbbbbbbb", 0, 7, 7).end, 7);
+    }
 }

@@ -1,0 +1,243 @@
+//! Links in a model's Markdown, and what becomes of them: nobody is to read one address and be led to another.
+//! Source: <https://spec.commonmark.org/>
+
+use crate::escape;
+
+/// Schemes that a link may have.
+const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+
+/// Brackets within brackets, before they count as text.
+const DEEPEST: usize = 32;
+
+/// Characters that one does not see.
+const UNSEEN: [char; 7] = ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}', '\\'];
+
+/// What a stretch of Markdown turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading<T> {
+    /// That depends on what follows.
+    Unfinished,
+    /// Nothing but text.
+    Text,
+    /// This.
+    Found(T),
+}
+
+/// What a bracket may open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link<'a> {
+    /// `[text](target)`.
+    Inline { text: &'a str, target: &'a str },
+    /// `[label]:`, which makes links of the same words elsewhere.
+    Definition { label: &'a str },
+}
+
+/// Reads what begins with `[`; at the end, nothing follows the view.
+pub(crate) fn read(view: &str, is_end: bool) -> Reading<Link<'_>> {
+    let missing = if is_end { Reading::Text } else { Reading::Unfinished };
+    let text = match enclosed(view, is_end) {
+        Reading::Found(text) => text,
+        Reading::Text => return Reading::Text,
+        Reading::Unfinished => return missing,
+    };
+    let behind = &view[text.len() + 2..];
+    match behind.as_bytes().first() {
+        None => missing,
+        Some(b':') => Reading::Found(Link::Definition { label: text }),
+        Some(b'(') => match enclosed(behind, is_end) {
+            Reading::Found(target) => Reading::Found(Link::Inline { text, target }),
+            Reading::Text => Reading::Text,
+            Reading::Unfinished => missing,
+        },
+        Some(_) => Reading::Text,
+    }
+}
+
+/// What stands between the first bracket and the one that closes it, in one paragraph. Brackets that are escaped do not
+/// count, and between `[` and `]` neither do those in code.
+fn enclosed(view: &str, is_end: bool) -> Reading<&str> {
+    let is_text = view.starts_with('[');
+    let (open, close) = if is_text { (b'[', b']') } else { (b'(', b')') };
+    let (mut at, mut depth, mut has_code) = (0, 0, is_text);
+    while let Some(byte) = view.as_bytes().get(at) {
+        match *byte {
+            b'\\' => at += 1,
+            b'\n' if view[at + 1..].trim_start_matches([' ', '\t', '\r']).starts_with('\n') => {
+                return Reading::Text;
+            }
+            b'`' if has_code => match code_span(&view[at..], is_end) {
+                Reading::Found(span) => at += span.len() - 1,
+                Reading::Text => has_code = false,
+                Reading::Unfinished => return Reading::Unfinished,
+            },
+            byte if byte == open && depth == DEEPEST => return Reading::Text,
+            byte if byte == open => depth += 1,
+            byte if byte == close && depth == 1 => return Reading::Found(&view[1..at]),
+            byte if byte == close => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    Reading::Unfinished
+}
+
+/// The code span that a text begins with, if it ends on the same line.
+pub(crate) fn code_span(view: &str, is_end: bool) -> Reading<&str> {
+    let is_whole = is_end || view.contains('\n');
+    let line = view.split('\n').next().unwrap_or_default();
+    let run = |text: &str| text.len() - text.trim_start_matches('`').len();
+    let mark = run(line);
+    let mut at = mark;
+    while let Some(found) = line[at..].find('`') {
+        let length = run(&line[at + found..]);
+        at += found + length;
+        if length == mark && (is_whole || at < line.len()) {
+            return Reading::Found(&line[..at]);
+        }
+    }
+    if is_whole { Reading::Text } else { Reading::Unfinished }
+}
+
+/// A link as people may get it.
+pub(crate) fn harmless(text: &str, target: &str) -> String {
+    let (address, rest) = split_target(target.trim());
+    if !rest.is_empty() && !rest.starts_with(['"', '\'', '(']) {
+        return format!("[{}] ({})", unlinked(text), unlinked(target));
+    }
+    let has_bad_scheme =
+        scheme(&address).is_some_and(|scheme| !SCHEMES.contains(&scheme.to_lowercase().as_str()));
+    if has_bad_scheme || address.is_empty() {
+        unlinked(text)
+    } else if text.trim().is_empty() {
+        escape(&address)
+    } else if is_disguised(text, &address) || text.contains("](") {
+        format!("{} ({})", unlinked(text), escape(&address))
+    } else {
+        format!("[{}]({})", escape(text), escape(&address))
+    }
+}
+
+/// Text in which no link and no image is left.
+pub(crate) fn unlinked(text: &str) -> String {
+    escape(text).replace("](", "] (").replace("![", "[")
+}
+
+/// The address, and what stands behind it: as a rule a title, which is dropped.
+fn split_target(target: &str) -> (String, &str) {
+    let (address, rest) = match target.strip_prefix('<').and_then(|target| target.split_once('>')) {
+        Some((address, rest)) => (address.trim().replace('(', "%28").replace(')', "%29"), rest),
+        None => {
+            let (address, rest) = target.split_once(char::is_whitespace).unwrap_or((target, ""));
+            (address.to_owned(), rest)
+        }
+    };
+    let address = address.replace(char::is_whitespace, "%20").replace('[', "%5B").replace(']', "%5D");
+    (address, rest.trim())
+}
+
+/// What stands before the colon, however it is written; a host with its port has no scheme.
+fn scheme(address: &str) -> Option<String> {
+    let seen: String = address.chars().filter(|c| !UNSEEN.contains(c) && !c.is_control()).collect();
+    let before_path = seen.split(['/', '?', '#']).next()?;
+    match before_path.split_once(':') {
+        Some((scheme, _)) if scheme.contains('.') || scheme == "localhost" => None,
+        Some((scheme, _)) => Some(scheme.to_owned()),
+        // A colon may hide in an escape.
+        None if before_path.contains(['&', '%']) => Some(before_path.to_owned()),
+        None => None,
+    }
+}
+
+/// Whether the text names an address, and another one than it leads to.
+fn is_disguised(text: &str, address: &str) -> bool {
+    // An escaped character may be anything.
+    let names_an_address = text.contains("&#") || text.replace('\\', "").contains("://");
+    match host(text) {
+        Some(named) => host(address) != Some(named),
+        None => names_an_address,
+    }
+}
+
+/// The host that an address leads to, or that a text looks like.
+fn host(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !UNSEEN.contains(c)).collect();
+    let text = text.trim_matches(|c: char| c.is_whitespace() || "*_~`\"'“”()<>".contains(c));
+    let (has_scheme, text) = match text.split_once("://") {
+        Some((_, behind)) => (true, behind),
+        None => (false, text.strip_prefix("//").or(text.strip_prefix("mailto:")).unwrap_or(text)),
+    };
+    let authority = text.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?.trim_end_matches('.').to_lowercase();
+    let labels: Vec<&str> = host.split('.').collect();
+    let is_number = |label: &&str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = labels.iter().filter(|label| is_number(label)).count();
+    // `3.14` and `v1.2` are no hosts, four numbers are.
+    let is_name = labels.len() > 1 && labels.last().is_some_and(|label| !is_number(label));
+    let is_ip = labels.len() == 4 && numbers == 4;
+    let is_well_formed = labels.iter().all(|label| {
+        !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+    });
+    (is_well_formed && (has_scheme || is_name || is_ip))
+        .then(|| host.strip_prefix("www.").unwrap_or(&host).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_read_with_what_it_holds() {
+        let link = |text, target| Reading::Found(Link::Inline { text, target });
+        assert_eq!(read("[a](b) c", true), link("a", "b"));
+        assert_eq!(read("[a [b]](c(d)e) f", true), link("a [b]", "c(d)e"));
+        assert_eq!(read("[`]` a](b)", true), link("`]` a", "b"));
+        assert_eq!(read("[a\\]](b)", true), link("a\\]", "b"));
+        for text in ["[a] (b)", "[a\n \nb](c)", "[a](b", "[", "[a][b]", "[`a](b)`"] {
+            assert_eq!(read(text, true), Reading::Text, "{text}");
+        }
+        for text in ["[a](b", "[a]", "[`](b)", "[`` a`"] {
+            assert_eq!(read(text, false), Reading::Unfinished, "{text}");
+        }
+        assert_eq!(read("[a]: b", false), Reading::Found(Link::Definition { label: "a" }));
+        assert_eq!(read(&"[".repeat(100), false), Reading::Text);
+    }
+
+    #[test]
+    fn nobody_is_led_elsewhere_than_they_read() {
+        let cases = [
+            ("the docs", "https://docs.example", "[the docs](https://docs.example)"),
+            ("docs.example", "https://www.docs.example/a", "[docs.example](https://www.docs.example/a)"),
+            ("v1.2", "https://docs.example/v1.2", "[v1.2](https://docs.example/v1.2)"),
+            ("https://bank.example", "https://evil.example", "https://bank.example (https://evil.example)"),
+            ("https://bank", "https://evil", "https://bank (https://evil)"),
+            ("**bank.example**", "https://evil.example", "**bank.example** (https://evil.example)"),
+            ("10.0.0.1", "https://evil.example", "10.0.0.1 (https://evil.example)"),
+            ("bank\\.example/login", "evil.example", "bank\\.example/login (evil.example)"),
+            ("bank&#46;example", "https://evil.example", "bank&#46;example (https://evil.example)"),
+            (
+                "bank.example",
+                "https://bank.example@evil.example",
+                "bank.example (https://bank.example@evil.example)",
+            ),
+            ("bank.example", "mailto:a@evil.example", "bank.example (mailto:a@evil.example)"),
+            ("a", "https://b.example \"a title\"", "[a](https://b.example)"),
+            ("a", "<https://b.example/c d>", "[a](https://b.example/c%20d)"),
+            ("1", "see the note", "[1] (see the note)"),
+            ("a", "localhost:3000/x", "[a](localhost:3000/x)"),
+            ("a", "/relative?x=1", "[a](/relative?x=1)"),
+            (
+                "![CI](https://ci.example/x.png)",
+                "https://ci.example",
+                "[CI] (https://ci.example/x.png) (https://ci.example)",
+            ),
+            ("a", "javascript:alert(1)", "a"),
+            ("a", "java\u{200b}Script:alert(1)", "a"),
+            ("a", "javascript&colon;alert(1)", "a"),
+            ("a", "data:text/html,x", "a"),
+            ("", "https://pixel.example/x.png", "https://pixel.example/x.png"),
+        ];
+        for (text, target, shown) in cases {
+            assert_eq!(harmless(text, target), shown, "[{text}]({target})");
+        }
+    }
+}

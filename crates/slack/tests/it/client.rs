@@ -1,0 +1,170 @@
+//! The client, when Slack is slow, absent, or of an older kind.
+
+use std::time::{Duration, Instant};
+
+use models::{ChannelId, EventId, MessageTs, TeamId, UserId};
+use slack::{
+    Bot, Buttons, Failure, MessageMetadata, NewMessage, SUGGESTED_PROMPTS, SlackError, Status, Update,
+};
+
+use crate::server::{Answer, Server, bot};
+
+fn channel() -> ChannelId {
+    ChannelId::from("C1")
+}
+
+fn ts() -> MessageTs {
+    MessageTs::from("1.5")
+}
+
+fn metadata() -> MessageMetadata {
+    MessageMetadata { event_id: EventId::from("Ev1"), part_start: 0 }
+}
+
+async fn post(server: &slack::Client, bot: &Bot) -> Result<MessageTs, SlackError> {
+    let (channel_id, metadata) = (channel(), metadata());
+    let message = NewMessage {
+        channel_id: &channel_id,
+        thread_ts: None,
+        markdown: "Hi",
+        metadata: &metadata,
+        buttons: None,
+    };
+    server.post_message(bot, &message).await
+}
+
+async fn update(server: &slack::Client, bot: &Bot, buttons: Option<Buttons>) -> Result<(), SlackError> {
+    let (channel_id, ts, metadata) = (channel(), ts(), metadata());
+    let update =
+        Update { channel_id: &channel_id, ts: &ts, markdown: "**Hi**", metadata: &metadata, buttons };
+    server.update_message(bot, &update).await
+}
+
+#[tokio::test]
+async fn an_update_is_repeated_and_a_post_is_not() {
+    let server = Server::start(|_, before| {
+        if before < 2 { Answer::status(503) } else { Answer::json(r#"{"ok":true,"ts":"1.5"}"#) }
+    })
+    .await;
+    assert!(update(&server.client(), &bot("T1"), None).await.is_ok());
+    assert_eq!(server.paths(), ["/api/chat.update"; 3]);
+
+    let server = Server::start(|_, _| Answer::status(503)).await;
+    let refused = post(&server.client(), &bot("T1")).await;
+    assert_eq!(refused.map_err(|error| error.failure()), Err(Failure::Transient));
+    assert_eq!(server.paths(), ["/api/chat.postMessage"]);
+}
+
+#[tokio::test]
+async fn a_429_holds_back_that_method_of_that_tenant_only() {
+    let server = Server::start(|request, before| {
+        let answer = Answer::json(r#"{"ok":true,"ts":"1.5"}"#);
+        match (request.path.as_str(), before) {
+            ("/api/chat.postMessage", 0) => Answer::status(429).with("retry-after: 30"),
+            ("/api/chat.update", 1) => Answer::status(429).with("retry-after: 1"),
+            _ => answer,
+        }
+    })
+    .await;
+    let client = server.client();
+    let held = |result: Result<(), SlackError>| match result.map_err(|error| error.failure()) {
+        Err(Failure::Throttled(wait)) => wait,
+        other => panic!("expected to be held back, got {other:?}"),
+    };
+    assert_eq!(held(post(&client, &bot("T1")).await.map(drop)), Duration::from_secs(30));
+    assert_eq!(held(update(&client, &bot("T1"), None).await), Duration::from_secs(1));
+    // Still for half a minute: said at once, without a call, by each clone of the client.
+    assert!(held(post(&client.clone(), &bot("T1")).await.map(drop)) > Duration::from_secs(25));
+    assert_eq!(server.paths().len(), 2);
+    // Another tenant goes on, and so does this one where the wait is short.
+    assert!(post(&client, &bot("T2")).await.is_ok());
+    let begun = Instant::now();
+    assert!(update(&client, &bot("T1"), None).await.is_ok());
+    assert!(begun.elapsed() > Duration::from_millis(700));
+    assert_eq!(server.paths().len(), 4);
+}
+
+#[tokio::test]
+async fn an_org_wide_install_names_the_workspace_in_every_call() {
+    let server =
+        Server::start(|_, _| Answer::json(r#"{"ok":true,"ts":"1.5","user":{"team_id":"T1"}}"#)).await;
+    let bot = Bot { team_id: Some(TeamId::from("T1")), ..bot("E1") };
+    post(&server.client(), &bot).await.unwrap();
+    server.client().find_user(&bot, &UserId::from("U1")).await.unwrap();
+    let bodies: Vec<String> = server.requests().into_iter().map(|request| request.body).collect();
+    assert!(bodies[0].contains(r#""team_id":"T1""#), "{}", bodies[0]);
+    assert_eq!(bodies[1], "user=U1&team_id=T1");
+}
+
+#[tokio::test]
+async fn buttons_come_and_go_with_an_update() {
+    let server = Server::start(|_, _| Answer::json(r#"{"ok":true}"#)).await;
+    for buttons in [Some(Buttons::Stop), None] {
+        update(&server.client(), &bot("T1"), buttons).await.unwrap();
+    }
+    let sent: Vec<serde_json::Value> =
+        server.requests().iter().map(|request| serde_json::from_str(&request.body).unwrap()).collect();
+    assert_eq!((&sent[0]["text"], &sent[0]["blocks"][0]["text"]), (&"Hi".into(), &"**Hi**".into()));
+    assert_eq!((sent[1].get("blocks"), &sent[1]["markdown_text"]), (None, &"**Hi**".into()));
+}
+
+#[tokio::test]
+async fn a_tenant_without_agent_sessions_is_not_asked_for_them_again() {
+    let server = Server::start(|request, _| {
+        let lacks = request.path.starts_with("/api/agents.");
+        Answer::json(if lacks { r#"{"ok":false,"error":"feature_disabled"}"# } else { r#"{"ok":true}"# })
+    })
+    .await;
+    let client = server.client();
+    for status in [Status::Processing, Status::Active] {
+        client.set_status(&bot("T1"), &channel(), &ts(), status).await.unwrap();
+    }
+    client.set_title(&bot("T1"), &channel(), &ts(), &"ä".repeat(300)).await.unwrap();
+    client.set_title(&bot("T1"), &channel(), &ts(), " ").await.unwrap();
+    client.set_suggested_prompts(&bot("T1"), &channel(), None, SUGGESTED_PROMPTS).await.unwrap();
+    assert_eq!(
+        server.paths(),
+        [
+            "/api/agents.sessions.setStatus",
+            "/api/assistant.threads.setStatus",
+            "/api/assistant.threads.setStatus",
+            "/api/assistant.threads.setTitle",
+            "/api/assistant.threads.setSuggestedPrompts",
+        ]
+    );
+    let title = &server.requests()[3].body;
+    assert_eq!(title.matches('ä').count(), 200);
+}
+
+#[tokio::test]
+async fn a_tenant_with_neither_is_asked_for_neither_again() {
+    let server = Server::start(|_, _| Answer::json(r#"{"ok":false,"error":"not_agent_app"}"#)).await;
+    let client = server.client();
+    assert!(client.set_status(&bot("T1"), &channel(), &ts(), Status::Processing).await.is_err());
+    assert!(client.set_status(&bot("T1"), &channel(), &ts(), Status::Active).await.is_ok());
+    assert_eq!(server.paths().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_refreshed_once() {
+    let server = Server::start(|_, before| match before {
+        0 => Answer::json(
+            r#"{"ok":true,"access_token":"xoxe.xoxb-2","refresh_token":"xoxe-2","expires_in":43200}"#,
+        ),
+        _ => Answer::status(500),
+    })
+    .await;
+    use secrecy::ExposeSecret;
+    let client = server.client();
+    let refresh = || client.refresh("id", &SECRET, &REFRESH_TOKEN);
+    static SECRET: std::sync::LazyLock<secrecy::SecretString> = std::sync::LazyLock::new(|| "secret".into());
+    static REFRESH_TOKEN: std::sync::LazyLock<secrecy::SecretString> =
+        std::sync::LazyLock::new(|| "xoxe-1".into());
+    let (token, rotation) = refresh().await.unwrap();
+    assert_eq!((token.expose_secret(), rotation.refresh_token.expose_secret()), ("xoxe.xoxb-2", "xoxe-2"));
+    assert_eq!(rotation.expires_in, Duration::from_secs(43_200));
+    assert_eq!(server.requests()[0].body, "grant_type=refresh_token&refresh_token=xoxe-1");
+    // A refresh token is good once: a lost answer is not asked for again.
+    assert!(refresh().await.is_err());
+    assert_eq!(server.paths().len(), 2);
+}

@@ -1,0 +1,110 @@
+//! Files and answers to commands: what may go where.
+
+use models::ChannelId;
+use slack::{Failure, SlackError};
+
+use crate::server::{Answer, Server, bot};
+
+fn code<T: std::fmt::Debug>(result: Result<T, SlackError>) -> String {
+    result.unwrap_err().code().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_goes_to_slacks_own_hosts_only() {
+    let server = Server::start(|_, _| Answer::status(500)).await;
+    let client = server.client();
+    let foreign = [
+        "https://evil.example/files-pri/T1-F1/a.txt",
+        "https://files.slack.com.evil.example/a.txt",
+        "https://evilfiles.slack.com/a.txt",
+        "http://files.slack.com/a.txt",
+        "https://files.slack.com@evil.example/a.txt",
+        "file:///etc/passwd",
+        "nonsense",
+        &format!("{}0/a.txt", server.url),
+    ];
+    for url in foreign {
+        assert_eq!(code(client.download(&bot("T1"), url, 10).await), "foreign_file_url", "{url}");
+        assert_eq!(code(client.respond(&url.into(), "Hi").await), "foreign_response_url", "{url}");
+    }
+    assert!(server.paths().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_is_read_to_its_limit() {
+    let server =
+        Server::start(|_, _| Answer { status: 200, headers: String::new(), body: "0123456789".into() });
+    let server = server.await;
+    let (client, url) = (server.client(), format!("{}/files-pri/T1-F1/a.txt", server.url));
+    assert_eq!(client.download(&bot("T1"), &url, 10).await.unwrap(), "0123456789");
+    assert_eq!(code(client.download(&bot("T1"), &url, 9).await), "too_large");
+    assert!(server.requests()[0].head.contains("authorization: bearer xoxb-secret"));
+}
+
+#[tokio::test]
+async fn a_page_to_sign_in_is_no_file() {
+    let server = Server::start(|request, _| match request.path.as_str() {
+        "/redirected" => Answer::status(302).with("location: /signin"),
+        _ => {
+            let page = Answer { status: 200, headers: String::new(), body: "<html>".into() };
+            page.with("content-type: text/html; charset=utf-8")
+        }
+    })
+    .await;
+    let client = server.client();
+    for path in ["/a.txt", "/redirected"] {
+        let url = format!("{}{path}", server.url);
+        assert_eq!(code(client.download(&bot("T1"), &url, 100).await), "not_downloadable", "{path}");
+    }
+    assert_eq!(client.download(&bot("T1"), &format!("{}/a.html", server.url), 100).await.unwrap(), "<html>");
+    assert_eq!(server.paths(), ["/a.txt", "/redirected", "/a.html"]);
+}
+
+#[tokio::test]
+async fn a_file_is_sent_in_three_steps() {
+    let (told, address) = tokio::sync::watch::channel(String::new());
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/api/files.getUploadURLExternal" => Answer::json(&format!(
+            r#"{{"ok":true,"file_id":"F1","upload_url":"{}/upload/secret"}}"#,
+            *address.borrow()
+        )),
+        _ => Answer::json(r#"{"ok":true}"#),
+    })
+    .await;
+    told.send(server.url.clone()).unwrap();
+    let channel_id = ChannelId::from("D1");
+    server.client().upload_file(&bot("T1"), &channel_id, "a.json", "[1]", "Yours").await.unwrap();
+    let requests = server.requests();
+    let bodies: Vec<&str> = requests.iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(bodies[..2], ["filename=a.json&length=3", "[1]"]);
+    assert!(!requests[1].head.contains("authorization"));
+    let complete: serde_json::Value = serde_json::from_str(bodies[2]).unwrap();
+    assert_eq!(
+        complete,
+        serde_json::json!({
+            "files": [{ "id": "F1", "title": "a.json" }], "channel_id": "D1", "initial_comment": "Yours",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_command_is_answered_once() {
+    let server = Server::start(|_, before| match before {
+        0 => Answer { status: 200, headers: String::new(), body: "ok".into() },
+        1 => Answer { status: 404, ..Answer::json(r#"{"ok":false,"error":"used_url"}"#) },
+        2 => Answer::status(403),
+        _ => Answer::status(500),
+    })
+    .await;
+    let url = format!("{}/commands/T1/1/secret", server.url).into();
+    let client = server.client();
+    assert!(client.respond(&url, "**Hi**").await.is_ok());
+    let sent: serde_json::Value = serde_json::from_str(&server.requests()[0].body).unwrap();
+    assert_eq!((&sent["response_type"], &sent["text"]), (&"ephemeral".into(), &"Hi".into()));
+    assert_eq!(code(client.respond(&url, "Hi").await), "used_url");
+    assert_eq!(code(client.respond(&url, "Hi").await), "http_403");
+    let unknown = client.respond(&url, "Hi").await.unwrap_err();
+    assert_eq!(unknown.failure(), Failure::Transient);
+    assert!(!unknown.to_string().contains("secret"));
+    assert_eq!(server.paths().len(), 4);
+}

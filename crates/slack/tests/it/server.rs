@@ -1,0 +1,110 @@
+//! Something on loopback that answers as it is told, in place of Slack.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use models::TenantId;
+use slack::{Bot, Client};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// What it is told to answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(body: &str) -> Self {
+        Self { status: 200, headers: "content-type: application/json\r\n".into(), body: body.into() }
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, headers: String::new(), body: String::new() }
+    }
+
+    pub(crate) fn with(mut self, header: &str) -> Self {
+        self.headers.push_str(header);
+        self.headers.push_str("\r\n");
+        self
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// Answers each request by what is given for it and for how many came before.
+    pub(crate) async fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let seen = requests.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let Some(request) = read(&mut stream).await else { continue };
+                let before = seen.lock().unwrap().len();
+                let answer = answer(&request, before);
+                seen.lock().unwrap().push(request);
+                write(&mut stream, &answer).await;
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.url, Duration::from_secs(5)).unwrap()
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.requests().into_iter().map(|request| request.path).collect()
+    }
+}
+
+pub(crate) fn bot(tenant_id: &str) -> Bot {
+    Bot { tenant_id: TenantId::from(tenant_id), token: "xoxb-secret".into(), team_id: None }
+}
+
+async fn read(stream: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at;
+        }
+        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    let length: usize = length.parse().ok()?;
+    while bytes.len() < head_end + 4 + length {
+        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
+    }
+    let first = String::from_utf8_lossy(&bytes[..head_end]).lines().next()?.to_owned();
+    let path = first.split(' ').nth(1)?.to_owned();
+    Some(Request { path, head, body: String::from_utf8_lossy(&bytes[head_end + 4..]).into_owned() })
+}
+
+async fn write(stream: &mut TcpStream, answer: &Answer) {
+    let Answer { status, headers, body } = answer;
+    let length = body.len();
+    let response = format!(
+        "HTTP/1.1 {status} -\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    // The client may have hung up, as it does above a limit.
+    let _ = stream.write_all(response.as_bytes()).await;
+}
