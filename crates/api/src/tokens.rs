@@ -10,7 +10,7 @@ use db::tokens::{RefreshLease, Rotation};
 use models::TenantId;
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -23,6 +23,9 @@ const MARGIN: TimeDelta = TimeDelta::seconds(30);
 
 /// How long to wait for another replica that refreshes the token just now.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the call may take: with storing its answer it must fit into the refresh lease.
+const CALL: Duration = Duration::from_secs(20);
 
 /// Tries to store a new pair: the old one is void by then.
 const STORE_TRIES: u32 = 5;
@@ -73,7 +76,9 @@ pub(crate) async fn refresh(app: &App, tenant_id: &TenantId) -> Result<bool, Fai
         return Err(Failure::retry("SLACK_CLIENT_ID and SLACK_CLIENT_SECRET are needed to refresh a token"));
     };
     let (id, secret) = (&slack_app.client_id, &slack_app.client_secret);
-    match app.slack.refresh(id, secret, &lease.refresh_token).await {
+    let refreshed = timeout(CALL, app.slack.refresh(id, secret, &lease.refresh_token)).await;
+    let refreshed = refreshed.map_err(|_| Failure::retry("Slack did not refresh the token in time"))?;
+    match refreshed {
         Ok((bot_token, rotation)) => {
             let rotation =
                 Rotation { refresh_token: rotation.refresh_token, expires_in: rotation.expires_in };

@@ -24,6 +24,12 @@ enum Command {
     Migrate,
     /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
     Manifest,
+    /// Who uses the bot, and what is set for them
+    #[command(subcommand)]
+    Tenants(commands::tenants::Command),
+    /// What became of what Slack sent: "why no reply?"
+    #[command(subcommand)]
+    Events(commands::events::Command),
 }
 
 fn main() -> ExitCode {
@@ -31,5 +37,7 @@ fn main() -> ExitCode {
         None => service::run("web", Settings::read(), web::serve),
         Some(Command::Migrate) => commands::migrate(),
         Some(Command::Manifest) => commands::manifest(),
+        Some(Command::Tenants(command)) => commands::tenants::run(command),
+        Some(Command::Events(command)) => commands::events::run(command),
     }
 }

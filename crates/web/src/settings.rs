@@ -38,9 +38,7 @@ impl Settings {
         let process = ProcessSettings::read(&mut env);
         let port = env.port("WEB_PORT", 8000);
         let database = DatabaseSettings::read(&mut env);
-        let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
-            MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
-        });
+        let master_keys = read_master_keys(&mut env);
         let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
         let client_secret: Option<SecretString> =
             env.required("SLACK_CLIENT_SECRET", "0123456789abcdef0123456789abcdef", secret);
@@ -61,6 +59,12 @@ impl Settings {
 
 pub(crate) fn read_environment() -> Result<Environment, SettingsError> {
     Environment::read(".env.web")
+}
+
+pub(crate) fn read_master_keys(env: &mut Environment) -> Option<MasterKeys> {
+    env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
+        MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
+    })
 }
 
 /// Slack sends the browser back there, so it must be https, except on loopback.

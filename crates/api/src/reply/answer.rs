@@ -1,11 +1,12 @@
 //! The answer itself: asked of the model, shown as it comes, kept as a whole, and booked in one transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use db::audit_log::Action;
 use models::{Origin, Outcome, Person, Role, Turn, Usage};
 use serde_json::json;
 use slack::{Buttons, Inert, Status};
+use tokio::time::timeout;
 
 use super::Question;
 use super::draft::Draft;
@@ -21,6 +22,9 @@ const STOPPED: &str = "_Stopped._";
 /// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
 const MAX_ANSWER_BYTES: usize = 400_000;
 
+/// How long an answer's end waits for Slack to say who asked.
+const LEARNING: Duration = Duration::from_secs(3);
+
 /// Characters of a question that become its thread's title.
 const TITLE_CHARS: usize = 80;
 
@@ -34,13 +38,33 @@ struct Shown {
 }
 
 impl Work<'_> {
-    pub(super) async fn answer_to(&self, question: Question, person: Person) -> Result<Outcome, Failure> {
+    pub(super) async fn answer_known(&self, question: Question, person: Person) -> Result<Outcome, Failure> {
         // Slack may take its time over the status; the model need not wait for that.
         let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(&question, &person));
-        let shown = shown?;
+        self.end(&question, person.origin, shown?).await
+    }
+
+    /// Who they are is asked meanwhile, so that it is known the next time.
+    pub(super) async fn answer_new(&self, question: Question) -> Result<Outcome, Failure> {
+        let unknown = Person { origin: Origin::Member, name: String::new(), is_admin: false };
+        let learning = timeout(LEARNING, self.learn_of_person());
+        let ((), learned, shown) =
+            tokio::join!(self.set_status(Status::Processing), learning, self.show(&question, &unknown));
+        let origin = match learned {
+            Ok(Ok(person)) => person.origin,
+            Ok(Err(failure)) => {
+                tracing::info!(error = ?failure, "who asks is not known yet");
+                unknown.origin
+            }
+            Err(_) => unknown.origin,
+        };
+        self.end(&question, origin, shown?).await
+    }
+
+    async fn end(&self, question: &Question, origin: Origin, shown: Shown) -> Result<Outcome, Failure> {
         self.set_status(Status::Active).await;
         let outcome = if shown.stopped { Outcome::Stopped } else { Outcome::Answered };
-        self.commit(&question, &person, shown, outcome).await?;
+        self.commit(question, origin, shown, outcome).await?;
         Ok(outcome)
     }
 
@@ -135,19 +159,18 @@ impl Work<'_> {
     async fn commit(
         &self,
         question: &Question,
-        person: &Person,
+        origin: Origin,
         shown: Shown,
         outcome: Outcome,
     ) -> Result<(), Failure> {
         let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
         let asked = shown.asked.unwrap_or_else(|| self.readable(&question.text));
-        let turns = [
-            self.turn(Role::User, person.origin, asked),
-            self.turn(Role::Assistant, person.origin, shown.text),
-        ];
+        let turns = [self.turn(Role::User, origin, asked), self.turn(Role::Assistant, origin, shown.text)];
         let mut tx = self.fenced().await?;
         db::turns::insert(&mut tx, tenant_id, &self.job.thread, &turns).await?;
-        db::usage::insert(&mut tx, tenant_id, seq, &self.job.user_id, &shown.usage).await?;
+        if !shown.usage.model.is_empty() {
+            db::usage::insert(&mut tx, tenant_id, seq, &self.job.user_id, &shown.usage).await?;
+        }
         self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;

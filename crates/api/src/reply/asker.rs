@@ -18,13 +18,22 @@ const CLOSED: &str =
 pub(super) enum Asker {
     /// They are answered.
     Welcome(Person),
+    /// They are answered, and nothing is known of them yet.
+    New,
     /// They are not, and why.
     Refused(&'static str),
 }
 
 impl Work<'_> {
+    /// Where nothing hints at another organisation, somebody new is answered while Slack is asked about them.
     pub(super) async fn find_asker(&self, question: &Question) -> Result<Asker, Failure> {
-        let person = self.find_person(self.may_be_external(question)).await?;
+        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
+        let known = db::people::find(&mut self.app.db.begin().await?, tenant_id, user_id).await?;
+        let person = match known {
+            Some(person) => person,
+            None if self.may_be_external(question) => self.find_stranger().await?,
+            None => return Ok(Asker::New),
+        };
         match person.origin {
             Origin::Member | Origin::Guest => Ok(Asker::Welcome(person)),
             Origin::External => self.admit_external(person).await,
@@ -42,36 +51,30 @@ impl Work<'_> {
         question.is_ext_shared || question.user_team_id.as_ref().is_some_and(|id| !known(id.as_str()))
     }
 
-    /// What Slack said of them within a day, or says now. Where nothing hints at another organisation, an answer does not
-    /// wait for Slack to tell.
-    async fn find_person(&self, may_be_external: bool) -> Result<Person, Failure> {
-        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let mut tx = self.app.db.begin().await?;
-        let known = db::people::find(&mut tx, tenant_id, user_id).await?;
-        drop(tx);
-        if let Some(person) = known {
-            return Ok(person);
-        }
-        let unknown = |origin| Person { origin, name: String::new(), is_admin: false };
-        match self.app.slack.find_user(&self.bot, user_id).await {
-            Ok(user) => {
-                let person = self.to_person(user);
-                let mut tx = self.fenced().await?;
-                db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
-                tx.commit().await?;
-                Ok(person)
-            }
-            Err(error) if !may_be_external => {
-                tracing::info!("who asks is not known: {error}");
-                Ok(unknown(Origin::Member))
-            }
-            Err(error)
-                if matches!(error.failure(), slack::Failure::Throttled(_) | slack::Failure::Transient) =>
+    /// Somebody who may be of another organisation; so they are, where Slack does not tell.
+    async fn find_stranger(&self) -> Result<Person, Failure> {
+        match self.learn_of_person().await {
+            Err(Failure::Slack(error))
+                if !matches!(
+                    error.failure(),
+                    slack::Failure::Throttled(_) | slack::Failure::Transient | slack::Failure::Expired
+                ) =>
             {
-                Err(error.into())
+                tracing::warn!(error = %error, "who asks is not known");
+                Ok(Person { origin: Origin::External, name: String::new(), is_admin: false })
             }
-            Err(_) => Ok(unknown(Origin::External)),
+            learned => learned,
         }
+    }
+
+    /// Asks Slack who asks, for a day.
+    pub(super) async fn learn_of_person(&self) -> Result<Person, Failure> {
+        let user = self.app.slack.find_user(&self.bot, &self.job.user_id).await?;
+        let person = self.to_person(user);
+        let mut tx = self.fenced().await?;
+        db::people::upsert(&mut tx, &self.job.tenant_id, &self.job.user_id, &person).await?;
+        tx.commit().await?;
+        Ok(person)
     }
 
     fn to_person(&self, user: SlackUser) -> Person {

@@ -45,7 +45,8 @@ impl Work<'_> {
         }
         match self.find_asker(&question).await? {
             Asker::Refused(reason) => self.finish((Outcome::Refused, Some(reason))).await,
-            Asker::Welcome(person) => self.answer_to(question, person).await,
+            Asker::Welcome(person) => self.answer_known(question, person).await,
+            Asker::New => self.answer_new(question).await,
         }
     }
 

@@ -7,7 +7,7 @@ use xtask::service::{self, Variables};
 use xtask::settings::{Ports, Secrets, Settings};
 
 use crate::ground::{Database, binaries};
-use crate::test_app::TestApp;
+use crate::test_app::{ADA, PATIENCE, TestApp};
 
 fn settings(database: &Database) -> Settings {
     let secrets = Secrets::random().expect("random bytes");
@@ -114,4 +114,31 @@ async fn health_says_what_is_wrong() {
         assert_eq!(ready["status"], "not_ready");
         assert!(ready["checks"]["schema"].as_str().expect("text").contains("web migrate"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_who_uses_the_bot_and_why_there_was_no_reply() {
+    let app = TestApp::installed().await;
+    let web = |arguments: &[&str]| {
+        service::run(binaries().path("web").expect("web"), arguments, &app.settings.web()).expect("it runs")
+    };
+    let listed = web(&["tenants", "list"]);
+    assert!(listed.contains("T0ACME") && listed.contains("active"), "{listed}");
+    app.post(ADA, "general", None, "lunch?");
+    let begun = std::time::Instant::now();
+    let noise = loop {
+        let noise = web(&["events", "list", "T0ACME", "--channel", "C0GENERAL", "--since", "5"]);
+        if noise.contains("not_addressed") || begun.elapsed() > PATIENCE {
+            break noise;
+        }
+    };
+    assert!(noise.contains("a channel message without a mention") && noise.contains(ADA), "{noise}");
+    let none = web(&["events", "list", "T0ACME", "--event", "Ev0"]);
+    assert!(none.starts_with("No such event"), "{none}");
+    let opened = web(&["tenants", "open-channel", "T0ACME", "C0GENERAL"]);
+    assert!(opened.contains("now answered in C0GENERAL"), "{opened}");
+    assert_eq!(app.database.ask("select external_allowed from channels"), "t");
+    let unknown = web(&["tenants", "open-channel", "T0NOBODY", "C1"]);
+    assert!(unknown.contains("no tenant T0NOBODY"), "{unknown}");
+    assert!(web(&["tenants", "receipts", "T0ACME"]).starts_with("Nothing of T0ACME"));
 }

@@ -1,0 +1,118 @@
+//! The operator's commands: each does one thing, says what it did, and ends.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person at a terminal reads this")]
+
+pub mod events;
+pub mod tenants;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use comfy_table::{ContentArrangement, Table, presets};
+use crypto::MasterKeys;
+use db::{Db, DbError, Tx};
+use service::DatabaseSettings;
+
+use crate::settings::{read_environment, read_master_keys, read_redirect_uri};
+
+/// `web migrate`: brings the schema up to this binary.
+pub fn migrate() -> ExitCode {
+    let settings = read_environment().and_then(|mut env| {
+        let database = DatabaseSettings::read(&mut env);
+        env.finish(|| database)
+    });
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => return fail(error),
+    };
+    match block_on(db::migrate(&settings.direct_url)) {
+        Ok(0) => println!("The schema is up to date."),
+        Ok(1) => println!("1 migration was applied; the schema is up to date."),
+        Ok(applied) => println!("{applied} migrations were applied; the schema is up to date."),
+        Err(error) => return fail(format!("the schema could not be brought up to date: {error}")),
+    }
+    ExitCode::SUCCESS
+}
+
+/// `web manifest`: prints the Slack app manifest.
+pub fn manifest() -> ExitCode {
+    let redirect_uri = read_environment().and_then(|mut env| {
+        let redirect_uri = read_redirect_uri(&mut env);
+        env.finish(|| redirect_uri)
+    });
+    match redirect_uri {
+        Ok(uri) => {
+            let manifest = slack::manifest(&uri.origin().ascii_serialization(), uri.as_str());
+            println!("{manifest:#}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(error),
+    }
+}
+
+/// Asks the database something in a transaction, which is committed where the work succeeds, and prints what is said.
+fn ask<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> ExitCode {
+    let settings = read_environment().and_then(|mut env| {
+        let (database, master_keys) = (DatabaseSettings::read(&mut env), read_master_keys(&mut env));
+        env.finish(|| Some((database?, master_keys?)))
+    });
+    let (database, master_keys) = match settings {
+        Ok(settings) => settings,
+        Err(error) => return fail(error),
+    };
+    let asked = block_on(async {
+        let db = open(&database, master_keys)?;
+        db.check_schema().await?;
+        let mut tx = db.begin().await?;
+        let said = work(&mut tx).await?;
+        tx.commit().await?;
+        Ok::<_, DbError>(said)
+    });
+    match asked {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(format!("the database did not do it: {error}")),
+    }
+}
+
+/// One connection is enough, and nobody at a terminal waits for half a minute.
+fn open(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbError> {
+    let settings = db::Settings {
+        url: database.url.clone(),
+        direct_url: database.direct_url.clone(),
+        pool_size: 1,
+        max_overflow: 0,
+        pool_timeout: Duration::from_secs(10),
+    };
+    Db::open(&settings, master_keys)
+}
+
+#[expect(clippy::expect_used, reason = "without a runtime there is nothing to do")]
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be built").block_on(work)
+}
+
+/// A table as wide as the terminal; what is nothing is a dash.
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<Option<String>>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row.into_iter().map(|cell| cell.unwrap_or_else(|| "–".into())));
+    }
+    table
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn fail(error: impl Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,128 @@
+//! `web tenants …`: who uses EnableBot, and what is set for them.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use db::audit_log::Action;
+use db::tenants::{Receipt, TenantState};
+use models::{ChannelId, TenantId};
+use serde_json::json;
+
+use super::{ask, table, time};
+
+/// What can be asked and set.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every workspace and organisation: its state, and what an admin there has to mend
+    List,
+    /// The signed receipts of a deletion, each checked (ENCRYPTION_KEYS)
+    Receipts {
+        /// The tenant, T… or E…
+        tenant: String,
+    },
+    /// Answer people of other organisations in a channel
+    OpenChannel {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// The channel, C…
+        channel: String,
+    },
+    /// Answer only the workspace's own people in a channel; so it is until a channel is opened
+    CloseChannel {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// The channel, C…
+        channel: String,
+    },
+}
+
+/// Runs the command.
+pub fn run(command: Command) -> ExitCode {
+    match command {
+        Command::List => list(),
+        Command::Receipts { tenant } => receipts(&TenantId::new(tenant)),
+        Command::OpenChannel { tenant, channel } => {
+            set(&TenantId::new(tenant), &ChannelId::new(channel), true)
+        }
+        Command::CloseChannel { tenant, channel } => {
+            set(&TenantId::new(tenant), &ChannelId::new(channel), false)
+        }
+    }
+}
+
+fn list() -> ExitCode {
+    ask(async |tx| {
+        let tenants = db::tenants::list(tx).await?;
+        if tenants.is_empty() {
+            return Ok("Nobody has installed the bot yet.".to_owned());
+        }
+        let rows = tenants.into_iter().map(|tenant| {
+            let to_mend = to_mend(&tenant);
+            vec![
+                Some(tenant.tenant_id.to_string()),
+                Some(tenant.name.clone()),
+                Some(state(&tenant)),
+                tenant.installed_at.map(time),
+                Some(to_mend).filter(|lines| !lines.is_empty()),
+            ]
+        });
+        Ok(table(&["tenant", "name", "state", "installed at", "to mend"], rows).to_string())
+    })
+}
+
+fn state(tenant: &TenantState) -> String {
+    match (&tenant.disabled_reason, tenant.delete_after, tenant.installed_at) {
+        (Some(_), ..) => "disabled".to_owned(),
+        (None, Some(at), _) => format!("uninstalled, deleted at {}", time(at)),
+        (None, None, Some(_)) => "active".to_owned(),
+        (None, None, None) => "not installed".to_owned(),
+    }
+}
+
+fn to_mend(tenant: &TenantState) -> String {
+    let mut lines = Vec::new();
+    if let Some(reason) = &tenant.disabled_reason {
+        lines.push(format!("the token is dead ({reason}): install again"));
+    }
+    for scope in tenant.scopes.as_deref().map(slack::missing_scopes).unwrap_or_default() {
+        lines.push(format!("scope {} is not granted: {}", scope.name, scope.breaks));
+    }
+    if let Some(problem) = &tenant.problem {
+        lines.push(format!("Slack last refused: {problem}"));
+    }
+    lines.join("\n")
+}
+
+fn receipts(tenant_id: &TenantId) -> ExitCode {
+    ask(async |tx| {
+        let receipts = db::tenants::list_receipts(tx, tenant_id).await?;
+        if receipts.is_empty() {
+            return Ok(format!("Nothing of {tenant_id} was ever deleted."));
+        }
+        Ok(receipts.iter().map(describe).collect::<Vec<_>>().join("\n\n"))
+    })
+}
+
+fn describe(receipt: &Receipt) -> String {
+    let verdict = match receipt.is_genuine {
+        Some(true) => "The signature is right: this deployment wrote it, and nobody changed it.",
+        Some(false) => "THE SIGNATURE IS WRONG: the receipt was changed, or another deployment wrote it.",
+        None => "The signature cannot be checked: its master key is no longer among the ENCRYPTION_KEYS.",
+    };
+    let mut text = format!("{:#}", receipt.statement);
+    let _ = write!(text, "\n{verdict}");
+    text
+}
+
+fn set(tenant_id: &TenantId, channel_id: &ChannelId, allowed: bool) -> ExitCode {
+    ask(async |tx| {
+        if !db::channels::set_external_allowed(tx, tenant_id, channel_id, allowed).await? {
+            return Ok(format!("There is no tenant {tenant_id}; `web tenants list` shows those there are."));
+        }
+        let detail = json!({ "channel_id": channel_id, "external_allowed": allowed });
+        db::audit_log::insert(tx, tenant_id, "operator", Action::ChannelSet, detail).await?;
+        let done = if allowed { "now answered" } else { "no longer answered" };
+        Ok(format!("People of other organisations are {done} in {channel_id} of {tenant_id}."))
+    })
+}
