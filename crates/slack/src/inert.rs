@@ -34,7 +34,7 @@ pub struct Inert {
 }
 
 /// Whether another reader might take something else for code than we do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Doubt {
     #[default]
     None,
@@ -120,7 +120,7 @@ impl Inert {
             // An escaped `&` would no longer be an escape.
             ('\\', Some('<')) => Some(self.take("\\<", "&lt;".into())),
             ('\\', Some('`')) => {
-                self.doubt = self.doubt.max_with_paragraph();
+                self.doubt = self.doubt.max(Doubt::Paragraph);
                 Some(self.take("\\`", "\\`".into()))
             }
             ('\\', Some(next)) if next.is_ascii_punctuation() => {
@@ -209,12 +209,6 @@ impl Inert {
             self.is_behind_address = false;
         }
         (source.len(), words)
-    }
-}
-
-impl Doubt {
-    fn max_with_paragraph(self) -> Self {
-        if self == Self::None { Self::Paragraph } else { self }
     }
 }
 
