@@ -115,7 +115,7 @@ impl Client {
             // Every body here is in memory, and so can be sent again.
             let request = request.try_clone().ok_or_else(|| unsendable(method))?;
             self.counted(method, tenant_id, async {
-                let response = respond(method, request).await?;
+                let response = deliver(method, request).await?;
                 let headers = response.headers().clone();
                 read_answer(method, &headers, response.json().await.map_err(|e| unanswered(method, e))?)
             })
@@ -150,7 +150,7 @@ impl Client {
 }
 
 /// Sends a request; a status that is no success is an error already.
-pub(crate) async fn respond(method: &'static str, request: RequestBuilder) -> Result<Response, SlackError> {
+pub(crate) async fn deliver(method: &'static str, request: RequestBuilder) -> Result<Response, SlackError> {
     let response = request.send().await.map_err(|error| unanswered(method, error))?;
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(limited(method, response.headers())),

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
-use crate::client::{respond, unanswered};
+use crate::client::{deliver, limited, unanswered};
 use crate::messages::incomplete;
 use crate::{Bot, Client, SlackError, repeat};
 
@@ -59,7 +59,7 @@ impl Client {
         let (file_id, url) = (text("file_id")?, text("upload_url")?);
         let url = self.file_url(url).ok_or_else(|| SlackError::refused(UPLOAD, "foreign_file_url"))?;
         let request = self.http.post(url).header(CONTENT_TYPE, "application/octet-stream").body(bytes);
-        self.counted(UPLOAD, Some(&bot.tenant_id), respond(UPLOAD, request)).await?;
+        self.counted(UPLOAD, Some(&bot.tenant_id), deliver(UPLOAD, request)).await?;
         let arguments = json!({
             "files": [{ "id": file_id, "title": filename }],
             "channel_id": channel_id,
@@ -114,7 +114,7 @@ fn check(response: &Response, may_be_page: bool) -> Result<(), SlackError> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match response.status() {
         status if status.is_success() && (may_be_page || !kind.starts_with("text/html")) => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(crate::client::limited(DOWNLOAD, response.headers())),
+        StatusCode::TOO_MANY_REQUESTS => Err(limited(DOWNLOAD, response.headers())),
         status if status.is_server_error() => {
             Err(SlackError::Unanswered { method: DOWNLOAD, reason: format!("HTTP {}", status.as_u16()) })
         }
@@ -136,4 +136,41 @@ fn read_file(file: &Value) -> Option<FileRef> {
         size: file.get("size").and_then(Value::as_u64).unwrap_or_default(),
         url: text("url_private_download").or(text("url_private")).map(str::to_owned),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn files_are_where_slack_keeps_them_or_where_its_methods_are() {
+        let goes = |base_url: &str, url: &str| {
+            Client::new(base_url, Duration::from_secs(1)).is_ok_and(|client| client.file_url(url).is_some())
+        };
+        for url in [
+            "https://files.slack.com/files-pri/T1-F1/a.txt",
+            "https://edge.files.slack.com/a.txt",
+            "https://files.slack-gov.com/a.txt",
+            "https://slack.com/a.txt",
+        ] {
+            assert!(goes("https://slack.com", url), "{url}");
+        }
+        assert!(!goes("https://slack.com", "https://bank.slack.com/a.txt"));
+        for base_url in ["http://127.0.0.1:8002", "http://localhost:8002", "http://[::1]:8002"] {
+            assert!(goes(base_url, &format!("{base_url}/a.txt")), "{base_url}");
+        }
+        assert!(!goes("http://slack.test", "http://slack.test/a.txt"));
+    }
+
+    #[test]
+    fn a_file_is_read_with_whatever_slack_tells() {
+        let bare = read_file(&json!({ "id": "F1" }));
+        let bare = bare.map(|file| (file.name, file.mimetype, file.size, file.url));
+        assert_eq!(bare, Some(("file".into(), "application/octet-stream".into(), 0, None)));
+        let url = read_file(&json!({ "id": "F1", "url_private": "a", "url_private_download": "" }));
+        assert_eq!(url.and_then(|file| file.url), Some("a".into()));
+        assert_eq!(read_file(&json!({ "name": "a" })), None);
+    }
 }

@@ -11,6 +11,9 @@ const LONGEST: usize = 2_000;
 /// Where something else than plain words may begin.
 const SPECIAL: [char; 7] = ['\\', '!', '[', ']', '<', '`', '\n'];
 
+/// What a line that ends a paragraph may hold.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// Takes a model's words piece by piece and gives them back so that nothing in them mentions, broadcasts or misleads:
 /// no `<`, no image, and no link that reads as one address and leads to another. In whichever pieces the words come,
 /// the result is the same.
@@ -31,7 +34,7 @@ pub struct Inert {
 }
 
 /// Whether another reader might take something else for code than we do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Doubt {
     #[default]
     None,
@@ -93,7 +96,7 @@ impl Inert {
             None => Fence::open(line).map_or((None, false), |fence| (Some(fence.mark.to_owned()), true)),
         };
         // A fence ends a paragraph too.
-        if self.doubt == Doubt::Paragraph && (is_mark || line.trim().is_empty()) {
+        if self.doubt == Doubt::Paragraph && (is_mark || line.trim_start_matches(BLANK).is_empty()) {
             self.doubt = Doubt::None;
         }
         if !is_mark {
@@ -117,7 +120,7 @@ impl Inert {
             // An escaped `&` would no longer be an escape.
             ('\\', Some('<')) => Some(self.take("\\<", "&lt;".into())),
             ('\\', Some('`')) => {
-                self.doubt = self.doubt.max_with_paragraph();
+                self.doubt = self.doubt.max(Doubt::Paragraph);
                 Some(self.take("\\`", "\\`".into()))
             }
             ('\\', Some(next)) if next.is_ascii_punctuation() => {
@@ -176,7 +179,7 @@ impl Inert {
                 None if !is_end => return None,
                 _ => {}
             }
-        } else if !is_end && schemes.iter().any(|scheme| may_be_one(scheme)) {
+        } else if !is_end && schemes.iter().any(may_be_one) {
             return None;
         }
         Some(self.take("<", "&lt;".into()))
@@ -209,15 +212,9 @@ impl Inert {
     }
 }
 
-impl Doubt {
-    fn max_with_paragraph(self) -> Self {
-        if self == Self::None { Self::Paragraph } else { self }
-    }
-}
-
 /// Whether a line that is not whole yet may turn out to be a fence, or empty.
 fn may_become_fence(view: &str) -> bool {
-    let text = view.trim_start_matches([' ', '\t', '\r']);
+    let text = view.trim_start_matches(BLANK);
     let run = text.len() - text.trim_start_matches(['`', '~']).len();
     run >= 3 || run == text.len()
 }

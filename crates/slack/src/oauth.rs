@@ -167,3 +167,45 @@ impl Access {
         Some(Grant { installation, bot_token: self.access_token.0.into(), rotation })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn grant(changes: Value) -> Option<Grant> {
+        let mut answer = json!({
+            "ok": true, "app_id": "A1", "access_token": "xoxb-1", "scope": "chat:write", "bot_user_id": "UBOT",
+            "team": { "id": "T1", "name": "Team" }, "enterprise": null, "authed_user": { "id": "U1" },
+        });
+        for (key, value) in changes.as_object()? {
+            answer[key] = value.clone();
+        }
+        Access::deserialize(answer).ok()?.into_grant()
+    }
+
+    #[test]
+    fn a_token_rotates_where_slack_says_so() {
+        assert!(grant(json!({})).unwrap().rotation.is_none());
+        assert!(grant(json!({ "refresh_token": null })).unwrap().rotation.is_none());
+        let rotating = grant(json!({ "refresh_token": "xoxe-1", "expires_in": 43_200 })).unwrap();
+        let rotation = rotating.rotation.unwrap();
+        assert_eq!(rotation.refresh_token.expose_secret(), "xoxe-1");
+        assert_eq!(rotation.expires_in, Duration::from_secs(43_200));
+    }
+
+    #[test]
+    fn an_org_wide_install_belongs_to_the_enterprise() {
+        let enterprise = json!({ "id": "E1", "name": "Org" });
+        let of_team = grant(json!({ "enterprise": enterprise })).unwrap().installation;
+        assert_eq!((of_team.tenant_id.as_str(), of_team.enterprise_id), ("T1", Some("E1".into())));
+        // One report has a team come with it: the flag decides.
+        for team in [Value::Null, json!({ "id": "T1", "name": "Team" })] {
+            let org = json!({ "enterprise": enterprise, "is_enterprise_install": true, "team": team });
+            let org = grant(org).unwrap().installation;
+            assert_eq!((org.tenant_id.as_str(), org.team_id, org.name.as_str()), ("E1", None, "Org"));
+        }
+        assert!(grant(json!({ "team": null })).is_none());
+    }
+}

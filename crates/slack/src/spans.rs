@@ -108,7 +108,7 @@ fn delimits(line: &str, header: &str) -> bool {
         !dashes.is_empty() && dashes.bytes().all(|byte| byte == b'-')
     };
     let rules = cells(line);
-    is_row(line) && rules.iter().all(|cell| is_rule(cell)) && rules.len() == cells(header).len()
+    is_row(line) && rules.iter().all(is_rule) && rules.len() == cells(header).len()
 }
 
 fn cells(row: &str) -> Vec<&str> {

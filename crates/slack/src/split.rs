@@ -67,8 +67,12 @@ fn cut(text: &str, start: usize, not_before: usize, limit: usize) -> usize {
     let most = text.floor_char_boundary(start.saturating_add(limit)).max(one);
     let least = text.ceil_char_boundary(not_before).clamp(one, most);
     let spans = spans(text);
+    let around = |at: usize| {
+        let begun = spans.partition_point(|span| span.start < at);
+        spans[..begun].last().filter(|span| span.surrounds(at))
+    };
     // A table that would be cut goes on to the next part, if it is not shown already and fits there.
-    let table = spans.iter().find(|span| matches!(span.kind, Kind::Table(_)) && span.surrounds(most));
+    let table = around(most).filter(|span| matches!(span.kind, Kind::Table(_)));
     if let Some(table) = table.filter(|table| table.start >= least && table.end - table.start <= limit) {
         return table.start;
     }
@@ -76,8 +80,8 @@ fn cut(text: &str, start: usize, not_before: usize, limit: usize) -> usize {
     let least = least.max(start.saturating_add(limit / 2));
     let borders = text[..most].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at >= least);
     let borders: Vec<usize> = borders.collect();
-    let is_outside = |at: usize| !spans.iter().any(|span| span.surrounds(at));
-    let is_in_body = |at: usize| spans.iter().any(|span| span.surrounds(at) && at > span.body);
+    let is_outside = |at: usize| around(at).is_none();
+    let is_in_body = |at: usize| around(at).is_some_and(|span| at > span.body);
     let is_paragraph = |at: usize| text[..at].ends_with("\n\n");
     let last = |fits: &dyn Fn(usize) -> bool| borders.iter().copied().find(|at| fits(*at));
     last(&|at| is_outside(at) && is_paragraph(at))

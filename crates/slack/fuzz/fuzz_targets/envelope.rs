@@ -1,9 +1,10 @@
-//! Whatever is posted to `/slack/events`: read where it is JSON, refused where it is not.
+//! Whatever is posted to `/slack/events`: no panic, and what is read is JSON.
 #![no_main]
 
 use serde::de::IgnoredAny;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
-    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    assert_eq!(slack::read_delivery(body).is_ok(), is_json);
+    if slack::read_delivery(body).is_ok() {
+        assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok());
+    }
 });

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 41] = [
     "```",
     "````",
     "~~~",
@@ -39,6 +39,7 @@ const PIECES: [&str; 40] = [
     "\"",
     "!",
     "word",
+    "\u{b}",
     "ä",
     "😀",
     "\u{200b}",
