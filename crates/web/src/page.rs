@@ -20,6 +20,8 @@ pub(crate) struct Landing;
 pub(crate) struct Installed {
     pub(crate) workspace: String,
     pub(crate) open_url: String,
+    /// An organisation's install is in no workspace until an admin adds it there.
+    pub(crate) is_org_wide: bool,
 }
 
 /// Something did not work: what, and the way on.

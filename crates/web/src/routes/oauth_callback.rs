@@ -10,7 +10,7 @@ use axum_extra::extract::CookieJar;
 use db::DbError;
 use db::audit_log::Action as AuditAction;
 use db::tokens::Rotation;
-use models::{EventBody, EventId, InboundEvent};
+use models::{EventBody, EventId, InboundEvent, Installation};
 use serde::Deserialize;
 use serde_json::json;
 use slack::{Grant, SlackError};
@@ -65,13 +65,27 @@ pub(crate) async fn callback(
             let installation = &grant.installation;
             tracing::info!(tenant_id = %installation.tenant_id, user_id = %installation.installed_by, "installed");
             metrics::counter!("enablebot_installs_total", "result" => "installed").increment(1);
-            let open_url = format!(
-                "{}/app_redirect?app={}&team={}",
-                app.slack_base_url, installation.app_id, installation.tenant_id
-            );
-            page(StatusCode::OK, &Installed { workspace: installation.name.clone(), open_url })
+            let installed = Installed {
+                workspace: installation.name.clone(),
+                open_url: open_url(&app.slack_base_url, installation),
+                is_org_wide: installation.team_id.is_none(),
+            };
+            page(StatusCode::OK, &installed)
         }
         Err(refusal) => refuse(refusal),
+    }
+}
+
+/// Where the next step is taken: in the workspace, or in the organisation's list of them.
+/// Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
+fn open_url(slack: &str, installation: &Installation) -> String {
+    let (tenant_id, app_id) = (&installation.tenant_id, &installation.app_id);
+    match &installation.team_id {
+        Some(_) => format!("{slack}/app_redirect?app={app_id}&team={tenant_id}"),
+        None => {
+            let app = slack.replacen("://", "://app.", 1);
+            format!("{app}/manage/{tenant_id}/integrations/profile/{app_id}/workspaces/add")
+        }
     }
 }
 
@@ -113,7 +127,10 @@ async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
     db::installations::upsert(&mut tx, installation, &grant.bot_token, rotation.as_ref()).await?;
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
-    db::events::enqueue(&mut tx, &[welcome]).await?;
+    // An organisation's install may write to nobody until it is let into a workspace.
+    if installation.team_id.is_some() {
+        db::events::enqueue(&mut tx, &[welcome]).await?;
+    }
     tx.commit().await
 }
 
