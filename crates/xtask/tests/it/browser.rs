@@ -51,3 +51,34 @@ async fn a_person_who_cancels_finds_a_way_on() {
     browser.find_css("[data-testid=problem] a.button").await.click().await.expect("a way on");
     browser.find("allow").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_judges_an_answer_asks_for_help_and_sees_the_home_tab() {
+    let app = TestApp::installed().await;
+    let browser = Chromium::start().await;
+    browser.client.goto(&app.simulator.base_url()).await.expect("Slack");
+    browser.click("dm-bot").await;
+    browser.write("composer", "say: Here is your answer.").await;
+    browser.click("send").await;
+    browser.find_css("[data-testid=thread] .thumb.up").await.click().await.expect("a thumb");
+    let judged = async {
+        while app.database.ask("select positive from feedback") != "t" {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, judged).await.expect("it is kept");
+    browser.picture("judged").await;
+
+    browser.write("composer", "/enablebot help").await;
+    browser.click("send").await;
+    let help = fantoccini::Locator::XPath("//*[contains(., '/enablebot forget me')]");
+    browser.client.wait().at_most(PATIENCE).for_element(help).await.expect("the help");
+    browser.picture("help").await;
+
+    browser.click("tab-home").await;
+    let home = fantoccini::Locator::XPath("//*[@data-testid='home'][contains(., 'Nothing waits for me')]");
+    browser.client.wait().at_most(PATIENCE).for_element(home).await.expect("the Home tab");
+    browser.picture("home").await;
+    app.idle().await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
