@@ -20,6 +20,7 @@ pub(crate) async fn uninstall(
 ) -> Result<Outcome, Failure> {
     let tenant_id = &job.tenant_id;
     let mut tx = fenced(app, lease).await?;
+    db::tenants::lock(&mut tx, tenant_id).await?;
     if db::installations::is_stale(&mut tx, tenant_id, event_time).await? {
         return finish(tx, job, Outcome::Stale, Some("the bot was installed again since")).await;
     }

@@ -35,6 +35,32 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
     Ok(())
 }
 
+/// Locks a tenant for this transaction, before it is decided what becomes of it: a new install waits, or has been.
+pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
+    sqlx::query!("select true as locked from tenants where tenant_id = $1 for update", tenant_id.as_str())
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes what was stored for a tenant while its data was being deleted. Nothing, where there is such a tenant.
+pub async fn delete_orphans(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
+    let id = tenant_id.as_str();
+    sqlx::query!(
+        "delete from threads where tenant_id = $1 and not exists (select from tenants where tenant_id = $1)",
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "delete from events where tenant_id = $1 and not exists (select from tenants where tenant_id = $1)",
+        id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Puts the deletion off by so many days; within them a new install has everything again.
 pub async fn delete_later(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<(), DbError> {
     sqlx::query!(

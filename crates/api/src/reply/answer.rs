@@ -34,6 +34,8 @@ struct Shown {
     usage: Usage,
     /// What the model was asked, as it is remembered; `None` where an earlier try knew.
     asked: Option<String>,
+    /// Whether it begins its thread, as far as this try knows.
+    is_first: bool,
     stopped: bool,
 }
 
@@ -64,7 +66,11 @@ impl Work<'_> {
     async fn end(&self, question: &Question, origin: Origin, shown: Shown) -> Result<Outcome, Failure> {
         self.set_status(Status::Active).await;
         let outcome = if shown.stopped { Outcome::Stopped } else { Outcome::Answered };
+        let is_first = shown.is_first;
         self.commit(question, origin, shown, outcome).await?;
+        if question.is_dm && is_first {
+            self.set_title(question).await;
+        }
         Ok(outcome)
     }
 
@@ -73,12 +79,9 @@ impl Work<'_> {
         let progress = self.progress().await?;
         let mut draft = Draft::resume(self, question, &progress).await?;
         let shown = match progress.answer {
-            Some((text, usage)) => Shown { text, usage, asked: None, stopped: false },
+            Some((text, usage)) => Shown { text, usage, asked: None, is_first: false, stopped: false },
             None => {
                 let prompt = self.prompt(question, person).await?;
-                if question.is_dm && prompt.is_first {
-                    self.set_title(question).await;
-                }
                 self.ask(prompt, &mut draft).await?
             }
         };
@@ -129,7 +132,7 @@ impl Work<'_> {
         let mut tx = self.fenced().await?;
         db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
         tx.commit().await?;
-        Ok(Shown { text, usage, asked: Some(prompt.asked), stopped: false })
+        Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: false })
     }
 
     fn stopped(&self, prompt: Prompt, mut text: String, usage: Usage) -> Result<Shown, Failure> {
@@ -137,7 +140,7 @@ impl Work<'_> {
             text.push_str("\n\n");
         }
         text.push_str(STOPPED);
-        Ok(Shown { text, usage, asked: Some(prompt.asked), stopped: true })
+        Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: true })
     }
 
     /// What the thread is called in Slack's list of conversations.
