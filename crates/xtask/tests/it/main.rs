@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod browser;
+mod buttons;
 mod chromium;
 mod crash;
+mod files;
 mod ground;
 mod install;
 mod life_cycle;
@@ -17,3 +19,4 @@ mod strangers;
 mod surface;
 mod test_app;
 mod waiting;
+mod why;

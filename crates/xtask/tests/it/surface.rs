@@ -122,11 +122,13 @@ async fn a_conversation_is_named_after_its_first_question() {
     let dm = app.dm(ADA);
     let ts = app.say(ADA, None, "How do I brew tea?\nsay: With water.");
     app.reply(&dm, &ts).await;
-    let title = || app.simulator.title(TEAM, &dm, &ts);
-    assert_eq!(title().as_deref(), Some("How do I brew tea?"));
+    let title = |world: &simulator::World| world.title(TEAM, &dm, &ts);
+    let named = app.simulator.wait_for(title, PATIENCE).await.expect("a title");
+    assert_eq!(named, "How do I brew tea?");
     app.say(ADA, Some(&ts), "say: And coffee?");
     app.replies(&dm, &ts, 2).await;
-    assert_eq!(title().as_deref(), Some("How do I brew tea?"));
+    app.settle().await;
+    assert_eq!(app.simulator.title(TEAM, &dm, &ts).as_deref(), Some("How do I brew tea?"));
     let ts = app.post(ADA, "general", None, "@bot say: In a channel there is none.");
     app.reply("general", &ts).await;
     assert_eq!(app.simulator.title(TEAM, "general", &ts), None);
