@@ -19,8 +19,7 @@ pub(crate) async fn uninstall(
     event_time: i64,
 ) -> Result<Outcome, Failure> {
     let tenant_id = &job.tenant_id;
-    let mut tx = fenced(app, lease).await?;
-    db::tenants::lock(&mut tx, tenant_id).await?;
+    let Some(mut tx) = begin(app, lease, tenant_id).await? else { return Ok(Outcome::NotInstalled) };
     if db::installations::is_stale(&mut tx, tenant_id, event_time).await? {
         return finish(tx, job, Outcome::Stale, Some("the bot was installed again since")).await;
     }
@@ -47,7 +46,7 @@ pub(crate) async fn revoke_tokens(
     event_time: i64,
     bot_user_ids: &[UserId],
 ) -> Result<Outcome, Failure> {
-    let mut tx = fenced(app, lease).await?;
+    let Some(mut tx) = begin(app, lease, &job.tenant_id).await? else { return Ok(Outcome::NotInstalled) };
     let installed = db::installations::find(&mut tx, &job.tenant_id).await?;
     let Some(installed) = installed else {
         return finish(tx, job, Outcome::Stale, Some("the workspace has no installation (any more)")).await;
@@ -72,7 +71,7 @@ pub(crate) async fn set_team_access(
     team_ids: &[TeamId],
 ) -> Result<Outcome, Failure> {
     let tenant_id = &job.tenant_id;
-    let mut tx = fenced(app, lease).await?;
+    let Some(mut tx) = begin(app, lease, tenant_id).await? else { return Ok(Outcome::NotInstalled) };
     let action = if granted {
         db::team_access::grant(&mut tx, tenant_id, team_ids).await?;
         Action::TeamAccessGranted
@@ -95,6 +94,18 @@ pub(crate) async fn delete_due(app: &App) -> Result<usize, Failure> {
     }
     tx.commit().await?;
     Ok(due.len())
+}
+
+/// A transaction with the tenant locked. None where it was deleted while this event was being stored: then the event goes
+/// the same way.
+async fn begin(app: &App, lease: &Lease, tenant_id: &TenantId) -> Result<Option<Tx>, Failure> {
+    let mut tx = fenced(app, lease).await?;
+    if db::tenants::lock(&mut tx, tenant_id).await? {
+        return Ok(Some(tx));
+    }
+    db::tenants::delete_orphans(&mut tx, tenant_id).await?;
+    tx.commit().await?;
+    Ok(None)
 }
 
 async fn finish(

@@ -8,7 +8,8 @@ use crate::{DbError, Tx};
 /// How long it can be looked up.
 const KEPT_DAYS: i32 = 7;
 
-/// Notes events that nothing is done about; those of tenants without an installation are not kept.
+/// Notes events that nothing is done about; those of tenants without an installation are not kept. The installation is
+/// held so long: an uninstall deletes what was noted before it, and nothing is noted after it.
 pub async fn insert(tx: &mut Tx, events: &[IgnoredEvent]) -> Result<(), DbError> {
     let column = |of: fn(&IgnoredEvent) -> Option<&str>| -> Vec<Option<String>> {
         events.iter().map(|event| of(event).map(str::to_owned)).collect()
@@ -17,7 +18,7 @@ pub async fn insert(tx: &mut Tx, events: &[IgnoredEvent]) -> Result<(), DbError>
         "insert into ignored_events (tenant_id, event_id, channel_id, message_ts, user_id, outcome, reason)
          select i.* from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
              as i (tenant_id, event_id, channel_id, message_ts, user_id, outcome, reason)
-         join installations using (tenant_id)",
+         join installations using (tenant_id) for key share of installations",
         &column(|event| Some(event.tenant_id.as_str())) as &[Option<String>],
         &column(|event| Some(event.event_id.as_str())) as &[Option<String>],
         &column(|event| event.channel_id.as_ref().map(|id| id.as_str())) as &[Option<String>],

@@ -35,12 +35,16 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
     Ok(())
 }
 
-/// Locks a tenant for this transaction, before it is decided what becomes of it: a new install waits, or has been.
-pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
-    sqlx::query!("select true as locked from tenants where tenant_id = $1 for update", tenant_id.as_str())
-        .fetch_optional(tx)
-        .await?;
-    Ok(())
+/// Locks a tenant for this transaction, before it is decided what becomes of it: a new install waits, or has been. False
+/// where the tenant is gone.
+pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    let locked = sqlx::query!(
+        "select true as locked from tenants where tenant_id = $1 for update",
+        tenant_id.as_str()
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(locked.is_some())
 }
 
 /// Deletes what was stored for a tenant while its data was being deleted. Nothing, where there is such a tenant.
