@@ -84,20 +84,39 @@ impl Inbox {
     }
 
     /// Stops an answer at once, on whichever replica it is made, and remembers that for whoever takes it over.
-    pub(crate) async fn stop(&self, stop: &StopRequest) -> Result<(), NotStored> {
+    pub(crate) async fn stop(&self, stop: StopRequest) -> Result<(), NotStored> {
         let requested = async {
             let mut tx = self.app.db.begin().await?;
-            db::events::request_stop(&mut tx, &stop.tenant_id, &stop.thread).await?;
-            tx.commit().await
+            let found = db::events::request_stop(&mut tx, &stop.tenant_id, &stop.thread).await?;
+            tx.commit().await?;
+            Ok(found)
         };
         match timeout(DEADLINE, requested).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(found)) => {
+                count(Outcome::Done, 1);
+                self.note(stopped(stop, found));
+                Ok(())
+            }
             Ok(Err::<_, DbError>(error)) => {
                 tracing::error!(error = %error, "a stop was not stored");
                 Err(NotStored::Failed)
             }
             Err(_) => Err(NotStored::Late),
         }
+    }
+}
+
+/// A stop is done at once and not queued; what became of it can be looked up all the same.
+fn stopped(stop: StopRequest, found: bool) -> IgnoredEvent {
+    let reason = if found { "an answer was stopped" } else { "nothing was being answered in this thread" };
+    IgnoredEvent {
+        tenant_id: stop.tenant_id,
+        event_id: stop.event_id,
+        channel_id: Some(stop.thread.channel_id),
+        message_ts: None,
+        user_id: Some(stop.user_id),
+        outcome: Outcome::Done,
+        reason: reason.to_owned(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What Slack posts to `/slack/events`, read tolerantly: Slack adds fields and types without notice.
 //! Source: <https://docs.slack.dev/apis/events-api>
 
-use models::{EventBody, IgnoredEvent, InboundEvent, Message, Outcome, Relevance, TeamId, ThreadKey, UserId};
+use models::{
+    EventBody, EventId, IgnoredEvent, InboundEvent, Message, Outcome, Relevance, TeamId, ThreadKey, UserId,
+};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -42,6 +44,8 @@ pub struct StopRequest {
     pub thread: ThreadKey,
     /// Who pressed it.
     pub user_id: UserId,
+    /// The event that said so.
+    pub event_id: EventId,
 }
 
 /// Why an event is of no interest.
@@ -148,8 +152,8 @@ impl Envelope {
                     return Err(unsupported("agent_session_stopped without its thread"));
                 };
                 let thread = ThreadKey { channel_id: channel.into(), thread_ts: thread_ts.into() };
-                let stop =
-                    StopRequest { tenant_id: receiver.tenant_id.into(), thread, user_id: user.id.into() };
+                let (tenant_id, user_id) = (receiver.tenant_id.into(), user.id.into());
+                let stop = StopRequest { tenant_id, thread, user_id, event_id: event_id.into() };
                 Ok(Delivery::Stop(Box::new(stop)))
             }
             _ => {

@@ -126,6 +126,7 @@ impl Payload {
             return Err(unsupported("an interaction with ids that are none"));
         }
         let user_id = UserId::from(user.id);
+        let event_id = EventId::new(format!("interaction-{trigger}"));
         let body = match action.action_id.as_str() {
             ACTION_FEEDBACK => feedback(&value).ok_or_else(|| unsupported("feedback without its answer"))?,
             ACTION_TRY_AGAIN => EventBody::TryAgain { event_id: value.into() },
@@ -135,11 +136,10 @@ impl Payload {
                 };
                 let thread_ts = message.thread_ts.unwrap_or(message.ts).into();
                 let thread = ThreadKey { channel_id: channel.id.into(), thread_ts };
-                return Ok(Delivery::Stop(Box::new(StopRequest { tenant_id, thread, user_id })));
+                return Ok(Delivery::Stop(Box::new(StopRequest { tenant_id, thread, user_id, event_id })));
             }
             other => return Err(unsupported(other)),
         };
-        let event_id = EventId::new(format!("interaction-{trigger}"));
         let event = InboundEvent::without_message(tenant_id, event_id, Some(user_id), body);
         Ok(Delivery::Event(Box::new(event)))
     }

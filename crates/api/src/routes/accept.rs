@@ -16,7 +16,7 @@ pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
         Delivery::Stop(stop) => {
             Span::current().record("tenant_id", stop.tenant_id.as_str());
             Span::current().record("user_id", stop.user_id.as_str());
-            status(inbox.stop(&stop).await).into_response()
+            status(inbox.stop(*stop).await).into_response()
         }
         Delivery::UrlVerification { challenge } => Json(json!({ "challenge": challenge })).into_response(),
         Delivery::Ignored { outcome, event } => {
