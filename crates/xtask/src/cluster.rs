@@ -4,8 +4,10 @@ mod server;
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -168,9 +170,23 @@ impl Drop for Cluster {
     }
 }
 
+/// Below those that systems give to outgoing connections: one of these could take a port before it is used.
+const PORTS: Range<u16> = 10_000..32_000;
+
 /// A port of loopback that is free now.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side look in different places.
+    let first = std::process::id().wrapping_mul(16);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        let place = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(place)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("none of the ports {PORTS:?} is free")
 }
 
 #[cfg(test)]
