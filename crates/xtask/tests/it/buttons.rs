@@ -13,8 +13,7 @@ impl TestApp {
         let (status, body) =
             self.simulator.command(TEAM, user, "general", COMMAND, text).await.expect("an answer");
         assert_eq!((status, body.as_str()), (200, ""), "acknowledged, and answered later");
-        let answered =
-            |world: &simulator::World| world.ephemerals(TEAM, "general").get(before).cloned();
+        let answered = |world: &simulator::World| world.ephemerals(TEAM, "general").get(before).cloned();
         let answered = self.simulator.wait_for(answered, PATIENCE).await;
         let (person, answer) = answered.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
         assert_eq!(person, user);
@@ -116,8 +115,10 @@ async fn forget_me_deletes_what_was_said_with_one_person_only() {
     assert!(answer.starts_with("Done: I have forgotten you, and 2 messages"), "{answer}");
     assert_eq!(app.database.ask("select distinct user_id from turns"), GRACE);
     for table in ["usage", "feedback", "events"] {
-        let left = format!("select count(*) from {table} where user_id = '{ADA}' and {}",
-            if table == "events" { "kind = 'message'" } else { "true" });
+        let left = format!(
+            "select count(*) from {table} where user_id = '{ADA}' and {}",
+            if table == "events" { "kind = 'message'" } else { "true" }
+        );
         assert_eq!(app.database.ask(&left), "0", "{table}");
     }
     let audited = "select actor, detail->>'turns' from audit_log where action = 'person_forgotten'";
@@ -160,11 +161,12 @@ async fn the_certificate_check_needs_no_signature_and_nothing_behind_it_is_read(
         format!("{name}={encoded}")
     };
     let payload = pair("payload", &payload.to_string());
-    let command = format!("command=%2Fenablebot&text=forget+me&team_id={TEAM}&user_id={ADA}&channel_id=C0GENERAL&trigger_id=9&response_url=http%3A%2F%2F127.0.0.1%2F");
+    let command = format!(
+        "command=%2Fenablebot&text=forget+me&team_id={TEAM}&user_id={ADA}&channel_id=C0GENERAL&trigger_id=9&response_url=http%3A%2F%2F127.0.0.1%2F"
+    );
     for (path, form) in [("interactions", payload), ("commands", command)] {
-        let post = |body: String| {
-            app.http.post(format!("{}/slack/{path}", app.apis[0].url())).body(body).send()
-        };
+        let post =
+            |body: String| app.http.post(format!("{}/slack/{path}", app.apis[0].url())).body(body).send();
         assert_eq!(post(format!("ssl_check=1&{form}")).await.expect("an answer").status(), 200);
         assert_eq!(post(format!("{form}&ssl_check=1")).await.expect("an answer").status(), 401);
         assert_eq!(post(form).await.expect("an answer").status(), 401);

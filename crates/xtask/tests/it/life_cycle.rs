@@ -1,6 +1,5 @@
 //! How a workspace leaves, in any order of events, and how it comes back.
 
-use crypto::{MasterKeys, Signature};
 use serde_json::{Value, json};
 use simulator::Fault;
 
@@ -57,19 +56,13 @@ impl TestApp {
         assert_eq!(self.tables_with_rows(), Vec::<String>::new());
     }
 
-    /// The newest receipt of a deletion, which the deployment's keys prove.
+    /// The newest receipt of a deletion, its signature checked.
     fn receipt(&self) -> Value {
-        let newest = "select detail from audit_log where action = 'deleted' order by entry_id desc limit 1";
-        let detail: Value = serde_json::from_str(&self.database.ask(newest)).expect("a receipt");
-        let text = |key: &str| detail[key].as_str().expect("text").to_owned();
-        let signature = Signature {
-            master_key_id: text("master_key_id"),
-            tag: hex::decode(text("signature")).expect("hex"),
-        };
-        let keys = MasterKeys::parse(&self.settings.secrets.encryption_keys).expect("keys");
-        let receipt = detail["receipt"].clone();
-        assert_eq!(keys.verify(receipt.to_string().as_bytes(), &signature), Some(true), "{detail}");
-        receipt
+        let receipts = self.operate(&["tenants", "receipts", TEAM]);
+        let newest = receipts.split("\n\n").last().expect("a receipt");
+        let (receipt, verdict) = newest.split_once("\n}\n").expect("a receipt and a verdict");
+        assert!(verdict.starts_with("The signature is right"), "{receipts}");
+        serde_json::from_str(&format!("{receipt}}}")).expect("JSON")
     }
 
     /// Asks something in Ada's DM and is answered.
@@ -103,7 +96,14 @@ async fn after_an_uninstall_nothing_is_left_but_a_receipt_that_can_be_proved() {
         assert_eq!(receipt["rows"][table], rows, "{receipt}");
     }
     let actions = app.database.ask("select string_agg(action, ' ' order by entry_id) from audit_log");
-    assert!(actions.starts_with("installed answered") && actions.ends_with("uninstalled deleted"), "{actions}");
+    assert!(
+        actions.starts_with("installed answered") && actions.ends_with("uninstalled deleted"),
+        "{actions}"
+    );
+    // Nobody can change it unnoticed.
+    app.database.ask("update audit_log set detail = jsonb_set(detail, '{receipt,rows,turns}', '0') where action = 'deleted'");
+    let forged = app.operate(&["tenants", "receipts", TEAM]);
+    assert!(forged.contains("THE SIGNATURE IS WRONG"), "{forged}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,23 +105,24 @@ async fn in_a_workspace_it_was_not_let_into_the_reason_is_clear() {
     let fate = app.database.ask("select outcome, reason from events where event_id = 'EvTooSoon'");
     assert!(fate.starts_with("set_aside|") && fate.contains("team_access_not_granted"), "{fate}");
     assert_eq!(app.database.ask("select disabled_reason is null from installations"), "t");
-    assert!(app.simulator.model_requests().is_empty(), "nobody pays for what cannot be shown");
     // The rest of the organisation is none the worse for it.
     let ts = app.post_in(NORTH, "U0ADANORTH", "@bot say: Business as usual.");
     assert_eq!(app.reply_in(NORTH, &ts).await.shown(), "Business as usual.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_installer_of_an_org_wide_install_is_welcomed_once_a_workspace_is_theirs() {
+async fn before_it_is_let_in_it_calls_for_nothing_and_then_greets_who_opens_it() {
     let app = org_wide().await;
-    let welcomed = |world: &simulator::World| {
-        let messages = world.messages(NORTH, "D0ADANORTH");
-        messages.iter().any(|message| message.text.starts_with("Hello!")).then_some(messages.len())
-    };
+    let called = app.simulator.calls();
+    assert!(called.iter().all(|call| call.ok), "{called:?}");
     app.grant(NORTH).await;
-    let count = app.simulator.wait_for(welcomed, PATIENCE).await;
-    assert_eq!(count.unwrap_or_else(|error| panic!("{error}\n{}", app.logs())), 1);
-    app.grant(SOUTH).await;
+    app.simulator.open_home(NORTH, "U0ADANORTH", "messages");
+    app.becomes("select outcome from events where kind = 'conversation_opened'", "done").await;
+    let messages = app.simulator.messages(NORTH, "D0ADANORTH");
+    assert!(messages.len() == 1 && messages[0].text.starts_with("Hello!"), "{messages:?}");
+    app.simulator.open_home(NORTH, "U0ADANORTH", "home");
+    let home = app.simulator.wait_for(|world| world.home(NORTH, "U0ADANORTH"), PATIENCE).await;
+    let home = home.expect("a Home tab").to_string();
+    assert!(home.contains("I am installed in “Org”") && !home.contains("⚠️"), "{home}");
     app.idle().await;
-    assert_eq!(app.simulator.messages(NORTH, "D0ADANORTH").len(), 1);
 }

@@ -1,8 +1,8 @@
 //! Who asks from outside: people of other organisations, guests, other bots; and what is no new message.
 
-use simulator::{OtherBot, Person};
+use simulator::{OtherBot, Person, PostMessage};
 
-use crate::test_app::{ADA, GRACE, TEAM, TestApp};
+use crate::test_app::{ADA, TEAM, TestApp};
 
 /// A person of another organisation, who is in `#general` by Slack Connect.
 const EVE: &str = "U0ADABETA";
@@ -15,22 +15,16 @@ async fn with_beta() -> TestApp {
 }
 
 impl TestApp {
+    /// Opens `#general` to people of other organisations.
     fn open_general(&self) {
-        self.database.ask(&format!(
-            "insert into channels (tenant_id, channel_id, external_allowed) values ('{TEAM}', 'C0GENERAL', true)"
-        ));
+        let opened = self.operate(&["tenants", "open-channel", TEAM, "C0GENERAL"]);
+        assert!(opened.contains("are now answered"), "{opened}");
     }
 
     /// Waits until so many events ended so.
     async fn ended(&self, outcome: &str, count: usize) {
         let sql = format!("select count(*) from events where outcome = '{outcome}'");
         self.becomes(&sql, &count.to_string()).await;
-    }
-
-    /// Waits until something that comes later is answered: whatever was to come of what came before has come.
-    async fn settled(&self) {
-        let ts = self.say(GRACE, None, "say: settled");
-        assert_eq!(self.reply(&self.dm(GRACE), &ts).await, "settled");
     }
 }
 
@@ -97,15 +91,14 @@ async fn an_open_channel_opens_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_is_answered_and_known_as_one() {
     let app = TestApp::installed().await;
-    let guest = Person {
-        id: "U0GUEST".into(),
-        name: "Guest".into(),
-        is_restricted: true,
-        ..Person::default()
-    };
+    let guest =
+        Person { id: "U0GUEST".into(), name: "Guest".into(), is_restricted: true, ..Person::default() };
     app.simulator.add_person(TEAM, guest);
     let ts = app.post("U0GUEST", "general", None, "@bot say: Good to have you here.");
     assert_eq!(app.reply("general", &ts).await, "Good to have you here.");
+    // Who they are is asked beside the first answer, and known from then on.
+    app.post("U0GUEST", "general", Some(&ts), "say: Again.");
+    app.replies("general", &ts, 2).await;
     let instructions = app.last_prompt()[0]["content"].as_str().expect("text").to_owned();
     assert!(instructions.contains("\"Guest\", a guest of the workspace"), "{instructions}");
     assert_eq!(app.database.ask("select origin from people where user_id = 'U0GUEST'"), "guest");
@@ -166,6 +159,24 @@ async fn edits_and_deletions_are_no_new_messages() {
     assert_eq!(app.bots("general", &asked).len(), 1);
     assert!(app.bots("general", &lunch).is_empty());
     assert_eq!(app.database.ask("select count(*) from events where kind = 'message'"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broadcasts_and_me_messages_count() {
+    let app = TestApp::installed().await;
+    let root = app.post(ADA, "general", None, "the root");
+    let of_kind = |subtype: &str, thread_ts: Option<&str>| {
+        let message = app.message(ADA, "general", thread_ts, &format!("@bot say: A {subtype}."));
+        let message = PostMessage { subtype: Some(subtype.into()), ..message };
+        app.simulator.post(message).expect("Slack takes it")
+    };
+    of_kind("thread_broadcast", Some(&root));
+    assert_eq!(app.reply("general", &root).await, "A thread_broadcast.");
+    let ts = of_kind("me_message", None);
+    assert_eq!(app.reply("general", &ts).await, "A me_message.");
+    let ts = of_kind("channel_topic", None);
+    app.settled().await;
+    assert!(app.bots("general", &ts).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

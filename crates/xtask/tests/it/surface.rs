@@ -36,7 +36,8 @@ async fn the_home_tab_tells_how_the_bot_is_set_up() {
     let app = TestApp::installed().await;
     app.simulator.open_home(TEAM, ADA, "home");
     let home = app.home(ADA).await;
-    for told in ["I am installed in “Acme”", "Nothing waits for me.", SUGGESTED_PROMPTS[0].1, "/enablebot"] {
+    for told in ["I am installed in “Acme”", "Nothing waits for me.", SUGGESTED_PROMPTS[0].1, "/enablebot"]
+    {
         assert!(home.contains(told), "{told}: {home}");
     }
     assert!(!home.contains("was not granted"), "{home}");
@@ -71,8 +72,10 @@ async fn opening_the_conversation_suggests_prompts_and_greets_once() {
     assert_eq!(greetings.len(), 1, "{greetings:?}");
     assert!(greetings[0].text.starts_with("Hello! I answer questions"), "{greetings:?}");
     let prompts = app.simulator.prompts(TEAM, &app.dm(GRACE), None);
-    let expected: Vec<_> =
-        SUGGESTED_PROMPTS.iter().map(|(title, message)| ((*title).to_owned(), (*message).to_owned())).collect();
+    let expected: Vec<_> = SUGGESTED_PROMPTS
+        .iter()
+        .map(|(title, message)| ((*title).to_owned(), (*message).to_owned()))
+        .collect();
     assert_eq!(prompts, expected);
     // Whoever installed the bot has had their first message.
     app.simulator.open_home(TEAM, ADA, "messages");
@@ -127,7 +130,7 @@ async fn a_conversation_is_named_after_its_first_question() {
     assert_eq!(named, "How do I brew tea?");
     app.say(ADA, Some(&ts), "say: And coffee?");
     app.replies(&dm, &ts, 2).await;
-    app.settle().await;
+    app.settled().await;
     assert_eq!(app.simulator.title(TEAM, &dm, &ts).as_deref(), Some("How do I brew tea?"));
     let ts = app.post(ADA, "general", None, "@bot say: In a channel there is none.");
     app.reply("general", &ts).await;
@@ -158,7 +161,8 @@ async fn an_older_workspace_gets_its_status_by_the_older_interface_alone() {
     app.reply(&dm, &ts).await;
     assert_eq!(sessions(), learned, "it is not tried again");
     assert_eq!(app.simulator.status(TEAM, &dm, &ts), None);
-    let told: Vec<Value> = app.calls("assistant.threads.setStatus").into_iter().map(|call| call.args).collect();
+    let told: Vec<Value> =
+        app.calls("assistant.threads.setStatus").into_iter().map(|call| call.args).collect();
     assert!(told.iter().any(|args| args["thread_ts"] == ts.as_str()), "{told:?}");
 }
 
@@ -167,7 +171,8 @@ async fn of_two_interfaces_for_the_status_only_one_is_used() {
     let app = TestApp::installed().await;
     let ts = app.say(ADA, None, "say: One is enough.");
     app.reply(&app.dm(ADA), &ts).await;
-    let states: Vec<Value> = app.calls("agents.sessions.setStatus").into_iter().map(|call| call.args).collect();
+    let states: Vec<Value> =
+        app.calls("agents.sessions.setStatus").into_iter().map(|call| call.args).collect();
     let of_thread: Vec<&str> = states.iter().filter_map(|args| args["status"].as_str()).collect();
     assert_eq!(of_thread, ["processing", "active"]);
     assert!(app.calls("assistant.threads.setStatus").is_empty());

@@ -1,11 +1,13 @@
-//! Waiting for what a test expects, never for longer than it takes.
+//! What a test looks at, and waits for: never longer than it takes.
 
 use std::time::Instant;
 
 use serde_json::Value;
 use simulator::Call;
+use xtask::service;
 
-use crate::test_app::{PATIENCE, TestApp};
+use crate::ground::binaries;
+use crate::test_app::{GRACE, PATIENCE, TestApp};
 
 impl TestApp {
     /// Waits until the database answers a question so.
@@ -22,21 +24,21 @@ impl TestApp {
         }
     }
 
+    /// Waits until something that comes later is answered: what was to follow from what came before has followed.
+    pub(crate) async fn settled(&self) {
+        let ts = self.say(GRACE, None, "say: settled");
+        assert_eq!(self.reply(&self.dm(GRACE), &ts).await, "settled");
+    }
+
+    /// What a command of the operator's prints.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> String {
+        let program = binaries().path("web").expect("web");
+        service::run(program, arguments, &self.settings.web()).expect("it runs")
+    }
+
     /// The calls of a method so far.
     pub(crate) fn calls(&self, method: &str) -> Vec<Call> {
         self.simulator.calls().into_iter().filter(|call| call.method == method).collect()
-    }
-
-    /// Waits until a method was called so often.
-    pub(crate) async fn called(&self, method: &str, times: usize) -> Vec<Call> {
-        let enough = |world: &simulator::World| {
-            let calls = world.calls().iter().filter(|call| call.method == method);
-            (calls.count() >= times).then_some(())
-        };
-        if self.simulator.wait_for(enough, PATIENCE).await.is_err() {
-            panic!("{method} was not called {times} times\n{}", self.logs());
-        }
-        self.calls(method)
     }
 
     /// Waits until so many deliveries of a type of event were acknowledged.
