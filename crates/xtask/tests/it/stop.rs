@@ -25,8 +25,8 @@ impl TestApp {
         let begun = Instant::now();
         let ended = |world: &simulator::World| {
             let thread = world.thread(TEAM, channel, thread_ts);
-            let replies = thread.iter().filter(|message| message.bot_id.is_some() && !message.streaming);
-            replies.last().filter(|reply| reply.shown().ends_with("_Stopped._")).cloned()
+            let mut replies = thread.iter().filter(|message| message.bot_id.is_some() && !message.streaming);
+            replies.next_back().filter(|reply| reply.shown().ends_with("_Stopped._")).cloned()
         };
         let reply = self.simulator.wait_for(ended, PATIENCE).await;
         let took = begun.elapsed();
@@ -83,6 +83,27 @@ async fn a_stream_that_is_stopped_takes_no_more_words() {
     let shown = app.ends_stopped(&dm, &ts).await;
     assert!(shown.split_whitespace().count() < 60, "{shown}");
     assert_eq!(app.bots(&dm, &ts).len(), 1, "{:?}", app.bots(&dm, &ts));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_outlives_the_replica_that_answered() {
+    let mut app = TestApp::installed().await;
+    app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "0")]);
+    app.simulator.set_events_url(format!("{}/slack/events", app.apis[1].url()));
+    app.simulator.set_model_behaviour("ttft=0&gap=10&stall=6");
+    let dm = app.dm(ADA);
+    let ts = app.say(ADA, None, "say: It goes on and on and on and on.");
+    app.begun(&dm, &ts).await;
+    app.apis[0].kill().expect("it is killed");
+    app.simulator.stop(TEAM, ADA, &dm, &ts);
+    app.delivered("agent_session_stopped", 1).await;
+    app.add_api(free_port().expect("a port"), &[]);
+    let fate = "select outcome, reason from events where kind = 'message'";
+    app.becomes(fate, "stopped|stopped before it was answered").await;
+    let replies = app.bots(&dm, &ts);
+    assert!(replies.len() == 1 && !replies[0].streaming, "what stands there stays: {replies:?}");
+    assert_eq!(app.simulator.model_requests().len(), 1, "nothing more is asked");
+    assert_eq!(app.simulator.status(TEAM, &dm, &ts), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
