@@ -123,6 +123,7 @@ async fn forget_me_deletes_what_was_said_with_one_person_only() {
     }
     let audited = "select actor, detail->>'turns' from audit_log where action = 'person_forgotten'";
     assert_eq!(app.database.ask(audited), format!("{ADA}|2"));
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
     app.say(ADA, Some(&ts), "what did I say?");
     app.replies(&app.dm(ADA), &ts, 2).await;
     let prompt = json!(app.last_prompt()).to_string();

@@ -12,6 +12,13 @@ fn file(name: &str, content: impl Into<Vec<u8>>) -> NewFile {
     NewFile { name: name.into(), content: content.into(), ..NewFile::default() }
 }
 
+/// Installed, with a model that does not take its time.
+async fn installed() -> TestApp {
+    let app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app
+}
+
 impl TestApp {
     fn post_with(&self, user: &str, channel: &str, text: &str, files: Vec<NewFile>) -> String {
         let message = PostMessage { files, ..self.message(user, channel, None, text) };
@@ -32,7 +39,7 @@ impl TestApp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_file_and_an_image_reach_the_model() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     let files = vec![file("notes.txt", "remember the milk"), file("cat.png", *b"\x89PNG cat")];
     // A mention with files comes as one message, without an app_mention.
     let ts = app.post_with(ADA, "general", "@bot what is this?", files);
@@ -50,14 +57,14 @@ async fn a_text_file_and_an_image_reach_the_model() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_files_alone_is_answered() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     let ts = app.post_with(ADA, &app.dm(ADA), "", vec![file("task.md", "say: Done as written.")]);
     assert_eq!(app.reply(&app.dm(ADA), &ts).await, "Done as written.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_of_an_unknown_type_is_named_in_the_answer() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     let files = vec![
         file("small.csv", "a,b"),
         file("big.txt", "x".repeat(100_001)),
@@ -75,7 +82,7 @@ async fn what_is_too_large_or_of_an_unknown_type_is_named_in_the_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_takes_no_images_is_asked_without_them() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     app.simulator.set_model_behaviour("ttft=0&gap=0&fail=400&fail_times=1");
     let ts = app.post_with(ADA, &app.dm(ADA), "Look!", vec![file("cat.png", *b"\x89PNG cat")]);
     let reply = app.reply(&app.dm(ADA), &ts).await;
@@ -87,7 +94,7 @@ async fn a_model_that_takes_no_images_is_asked_without_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_another_organisation_is_asked_for_first() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     app.simulator.add_team("T0BETA", "Beta");
     app.simulator.share_channel(TEAM, "general", "T0BETA").expect("two teams");
     app.operate(&["tenants", "open-channel", TEAM, "C0GENERAL"]);
@@ -115,7 +122,7 @@ async fn without_the_scope_to_read_files_the_answer_says_what_was_not_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_goes_to_no_other_host() {
-    let app = TestApp::installed().await;
+    let app = installed().await;
     let trap = TcpListener::bind("127.0.0.1:0").expect("a port");
     trap.set_nonblocking(true).expect("it does not wait");
     let foreign = format!("http://{}/files-pri/notes.txt", trap.local_addr().expect("an address"));

@@ -156,6 +156,7 @@ async fn an_uninstall_older_than_the_install_changes_nothing() {
 async fn within_the_grace_a_new_install_has_its_memory_back() {
     let app = TestApp::start_with(|_| {}, &[("UNINSTALL_GRACE_DAYS", "5")]).await;
     app.install().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
     let ts = app.is_answered("The word is heron.").await;
     app.simulator.uninstall(TEAM);
     app.becomes("select count(*) from installations", "0").await;

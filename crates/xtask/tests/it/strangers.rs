@@ -9,6 +9,7 @@ const EVE: &str = "U0ADABETA";
 
 async fn with_beta() -> TestApp {
     let app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
     app.simulator.add_team("T0BETA", "Beta");
     app.simulator.share_channel(TEAM, "general", "T0BETA").expect("two teams");
     app
