@@ -27,7 +27,8 @@ pub(super) async fn drain(app: &App, held: &HeldLease) {
                 let worked = held.lost.run_until_cancelled(work_on(app, held, &job)).await;
                 match worked {
                     // The thread is gone with everything else of the tenant.
-                    Some(Ok(Some(Outcome::Uninstalled | Outcome::NotInstalled))) => return,
+                    Some(Ok(Some(Outcome::NotInstalled))) => return,
+                    Some(Ok(Some(Outcome::Uninstalled))) if app.uninstall_grace_days == 0 => return,
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return log_left(&held.lease, &error),
                     None => return log_left(&held.lease, &DbError::LeaseLost),
