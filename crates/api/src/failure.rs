@@ -34,6 +34,10 @@ pub(crate) const OUT_OF_TRIES: &str = "Sorry, I could not answer this: I tried f
 pub(crate) const SLACK_REFUSED: &str =
     "Sorry, Slack did not take my answer. Please ask again, perhaps in other words.";
 
+/// A command is always answered, since its address takes an answer where nothing else does.
+pub(crate) const COMMAND_FAILED: &str =
+    "Sorry, that did not work. `/enablebot status` says what I am missing, as far as I know.";
+
 impl Failure {
     /// To be tried again.
     pub(crate) fn retry(reason: impl ToString) -> Self {

@@ -10,7 +10,7 @@ use slack::{Bot, MessageMetadata, SlackError};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::failure::{Failure, SLACK_REFUSED};
+use crate::failure::{COMMAND_FAILED, Failure, SLACK_REFUSED};
 use crate::reply::Question;
 use crate::{life_cycle, tokens};
 
@@ -72,10 +72,9 @@ pub(crate) async fn apologise(
     let work = Work::begin(app, lease, job, &never, &body).await?;
     match body {
         EventBody::Message(message) => work.apologise(Question::new(message), sentence).await,
-        EventBody::Command { response_url, .. } => match sentence {
-            Some(sentence) => work.respond(&response_url, sentence).await,
-            None => Ok(()),
-        },
+        EventBody::Command { response_url, .. } => {
+            work.respond(&response_url, sentence.unwrap_or(COMMAND_FAILED)).await
+        }
         _ => Ok(()),
     }
 }

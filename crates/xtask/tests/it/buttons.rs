@@ -1,6 +1,7 @@
 //! Buttons and commands: as durable as events, and for the person alone.
 
 use serde_json::{Value, json};
+use simulator::Fault;
 
 use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
@@ -144,6 +145,16 @@ async fn export_sends_a_file_with_the_persons_own_words() {
     let words = export["conversations"].to_string();
     assert!(words.contains("say: My secret is the heron.") && !words.contains("crane"), "{export}");
     assert_eq!(app.database.ask("select count(*) from audit_log where action = 'person_exported'"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_cannot_be_done_is_answered_too() {
+    let app = TestApp::installed().await;
+    app.simulator.fail("files.getUploadURLExternal", Fault::Error("missing_scope"), 1);
+    let answer = app.command(ADA, "export").await;
+    assert!(answer.starts_with("Sorry, that did not work"), "{answer}");
+    let status = app.command(ADA, "status").await;
+    assert!(status.contains("`files.getUploadURLExternal: missing_scope`"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,3 +126,30 @@ async fn before_it_is_let_in_it_calls_for_nothing_and_then_greets_who_opens_it()
     assert!(home.contains("I am installed in “Org”") && !home.contains("⚠️"), "{home}");
     app.idle().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buttons_and_commands_find_the_organisation_and_it_leaves_as_a_whole() {
+    let app = org_wide().await;
+    app.grant(NORTH).await;
+    app.grant(SOUTH).await;
+    let ts = app.post_in(NORTH, "U0ADANORTH", "@bot say: Judge me.");
+    let reply = app.reply_in(NORTH, &ts).await;
+    let event = app.database.ask("select event_id from events where outcome = 'answered'");
+    let liked = format!("positive:{event}");
+    let click = app.simulator.click(NORTH, "U0GRACENORTH", "general", &reply.ts, "feedback", Some(&liked));
+    assert_eq!(click.await.expect("there is a button"), 200);
+    app.becomes("select tenant_id, user_id from feedback", &format!("{ORG}|U0GRACENORTH")).await;
+    let command = app.simulator.command(SOUTH, "U0GRACESOUTH", "general", "/enablebot", "status");
+    assert_eq!(command.await.expect("an answer"), (200, String::new()));
+    let told = |world: &simulator::World| world.ephemerals(SOUTH, "general").first().cloned();
+    let (person, status) = app.simulator.wait_for(told, PATIENCE).await.expect("an answer");
+    assert_eq!(person, "U0GRACESOUTH");
+    assert!(status.shown().starts_with("I am installed in “Org”"), "{status:?}");
+    app.idle().await;
+
+    app.simulator.uninstall(ORG);
+    app.becomes("select count(*) from tenants", "0").await;
+    app.idle().await;
+    assert_eq!(app.database.ask("select count(*) from team_access"), "0");
+    assert!(app.operate(&["tenants", "receipts", ORG]).contains("The signature is right"));
+}
