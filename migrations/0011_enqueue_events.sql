@@ -13,12 +13,16 @@ as $$
 declare
     _stored_ids text[];
 begin
-    -- A message of a thread counts where the bot takes part, or is just being asked to.
+    -- A message of a thread counts where the bot takes part, or is just being asked to. That it refused somebody there is
+    -- no part in it.
     if false = any (_addressed) then
         _addressed := array(
             select i.addressed
                 or exists (select from threads t where t.tenant_id = i.tenant_id
-                           and t.channel_id = i.channel_id and t.thread_ts = i.thread_ts)
+                           and t.channel_id = i.channel_id and t.thread_ts = i.thread_ts
+                           and (t.refused_at is null
+                                or exists (select from turns s where s.tenant_id = t.tenant_id
+                                           and s.channel_id = t.channel_id and s.thread_ts = t.thread_ts)))
                 or exists (select from unnest(_tenant_ids, _channel_ids, _thread_tss, _addressed)
                                as o (tenant_id, channel_id, thread_ts, addressed)
                            where o.addressed and o.tenant_id = i.tenant_id

@@ -56,6 +56,23 @@ async fn a_person_of_another_organisation_is_refused_once_a_thread_and_only_they
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_brings_the_bot_into_no_thread() {
+    let app = with_beta().await;
+    let ts = app.post(EVE, "general", None, "@bot what do you know?");
+    app.ended("refused", 1).await;
+    let chat = app.post(ADA, "general", Some(&ts), "Eve, what would you like to know?");
+    app.settled().await;
+    assert!(app.bots("general", &ts).is_empty(), "{:?}", app.bots("general", &ts));
+    let fate = format!("select outcome from ignored_events where message_ts = '{chat}'");
+    app.becomes(&fate, "not_addressed").await;
+    // Once it was asked in, it is in.
+    app.post(ADA, "general", Some(&ts), "@bot say: Here I am.");
+    app.replies("general", &ts, 1).await;
+    app.post(ADA, "general", Some(&ts), "say: Still here.");
+    assert_eq!(app.replies("general", &ts, 2).await[1].shown(), "Still here.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn once_the_channel_is_open_they_are_answered_and_their_words_are_marked() {
     let app = with_beta().await;
     app.open_general();
