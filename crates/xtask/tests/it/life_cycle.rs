@@ -88,7 +88,7 @@ async fn after_an_uninstall_nothing_is_left_but_a_receipt_that_can_be_proved() {
     app.becomes("select count(*) from ignored_events where outcome = 'not_addressed'", "1").await;
 
     app.simulator.uninstall(TEAM);
-    app.delivered("tokens_revoked", 1).await;
+    app.acknowledged("tokens_revoked", 1).await;
     app.gone().await;
     let receipt = app.receipt();
     assert_eq!((&receipt["tenant_id"], &receipt["reason"]), (&json!(TEAM), &json!("uninstalled")));

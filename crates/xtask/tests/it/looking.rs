@@ -42,14 +42,14 @@ impl TestApp {
     }
 
     /// Waits until so many deliveries of a type of event were acknowledged.
-    pub(crate) async fn delivered(&self, event_type: &str, times: usize) {
+    pub(crate) async fn acknowledged(&self, event_type: &str, times: usize) {
         let enough = |world: &simulator::World| {
-            let acknowledged = world.deliveries().iter().filter(|delivery| delivery.status == Some(200));
-            let of_type = acknowledged.filter(|delivery| delivery.event_type == event_type);
+            let stored = world.deliveries().iter().filter(|delivery| delivery.status == Some(200));
+            let of_type = stored.filter(|delivery| delivery.event_type == event_type);
             (of_type.count() >= times).then_some(())
         };
         if self.simulator.wait_for(enough, PATIENCE).await.is_err() {
-            panic!("{event_type} was not delivered {times} times\n{}", self.logs());
+            panic!("{event_type} was not acknowledged {times} times\n{}", self.logs());
         }
     }
 

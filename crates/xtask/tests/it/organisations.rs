@@ -39,7 +39,7 @@ impl TestApp {
     }
 
     /// The bot's one complete message in a thread of a workspace.
-    async fn reply_in(&self, team: &str, thread_ts: &str) -> Message {
+    async fn answer_in(&self, team: &str, thread_ts: &str) -> Message {
         let find = |world: &simulator::World| {
             let thread = world.thread(team, "general", thread_ts);
             thread.into_iter().find(|message| message.bot_id.is_some() && !message.streaming)
@@ -62,7 +62,7 @@ async fn an_org_wide_install_is_one_tenant_and_answers_in_each_workspace_it_was_
         app.grant(team).await;
         let before = app.simulator.calls().len();
         let ts = app.post_in(team, user, &format!("@bot say: Hello, {team}."));
-        assert_eq!(app.reply_in(team, &ts).await.shown(), format!("Hello, {team}."));
+        assert_eq!(app.answer_in(team, &ts).await.shown(), format!("Hello, {team}."));
         let calls = app.simulator.calls().split_off(before);
         let named: Vec<&Value> = calls.iter().map(|call| &call.args["team_id"]).collect();
         assert!(!calls.is_empty() && named.iter().all(|id| **id == json!(team)), "{calls:?}");
@@ -85,7 +85,7 @@ async fn what_an_org_admin_lets_in_and_takes_out_is_recorded() {
         format!("team_access_granted {NORTH}, team_access_granted {SOUTH}, team_access_revoked {SOUTH}");
     assert_eq!(app.database.ask(audited), expected);
     let ts = app.post_in(NORTH, "U0ADANORTH", "@bot say: Here I stay.");
-    assert_eq!(app.reply_in(NORTH, &ts).await.shown(), "Here I stay.");
+    assert_eq!(app.answer_in(NORTH, &ts).await.shown(), "Here I stay.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn in_a_workspace_it_was_not_let_into_the_reason_is_clear() {
     assert_eq!(app.database.ask("select disabled_reason is null from installations"), "t");
     // The rest of the organisation is none the worse for it.
     let ts = app.post_in(NORTH, "U0ADANORTH", "@bot say: Business as usual.");
-    assert_eq!(app.reply_in(NORTH, &ts).await.shown(), "Business as usual.");
+    assert_eq!(app.answer_in(NORTH, &ts).await.shown(), "Business as usual.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn buttons_and_commands_find_the_organisation_and_it_leaves_as_a_whole() {
     app.grant(NORTH).await;
     app.grant(SOUTH).await;
     let ts = app.post_in(NORTH, "U0ADANORTH", "@bot say: Judge me.");
-    let reply = app.reply_in(NORTH, &ts).await;
+    let reply = app.answer_in(NORTH, &ts).await;
     let event = app.database.ask("select event_id from events where outcome = 'answered'");
     let liked = format!("positive:{event}");
     let click = app.simulator.click(NORTH, "U0GRACENORTH", "general", &reply.ts, "feedback", Some(&liked));

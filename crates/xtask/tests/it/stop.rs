@@ -96,7 +96,7 @@ async fn a_stop_outlives_the_replica_that_answered() {
     app.begun(&dm, &ts).await;
     app.apis[0].kill().expect("it is killed");
     app.simulator.stop(TEAM, ADA, &dm, &ts);
-    app.delivered("agent_session_stopped", 1).await;
+    app.acknowledged("agent_session_stopped", 1).await;
     app.add_api(free_port().expect("a port"), &[]);
     let fate = "select outcome, reason from events where kind = 'message'";
     app.becomes(fate, "stopped|stopped before it was answered").await;

@@ -36,8 +36,8 @@ async fn every_event_has_an_outcome_and_a_reason_by_its_id_its_channel_and_its_t
     app.simulator.open_home(TEAM, ADA, "home");
     app.simulator.look_at(TEAM, ADA, Some("random"));
     app.simulator.deliver_times(3, app.message(ADA, "general", None, "tea?")).expect("Slack takes it");
-    app.delivered("reaction_added", 1).await;
-    app.delivered("agent_session_stopped", 1).await;
+    app.acknowledged("reaction_added", 1).await;
+    app.acknowledged("agent_session_stopped", 1).await;
     app.idle().await;
 
     // By its id: each, and each once, however often it was delivered.
