@@ -23,6 +23,8 @@ pub struct Installed {
     pub disabled_reason: Option<String>,
     /// What Slack last refused for how the app is set up.
     pub problem: Option<String>,
+    /// When it did.
+    pub problem_at: Option<DateTime<Utc>>,
     /// When it was installed.
     pub installed_at: DateTime<Utc>,
 }
@@ -73,7 +75,7 @@ pub async fn upsert(
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>, DbError> {
     let row = sqlx::query!(
         "select name, team_id, enterprise_id, app_id, bot_user_id, bot_token, scopes, installed_by, installed_at,
-                token_expires_at, disabled_reason, problem
+                token_expires_at, disabled_reason, problem, problem_at
          from installations join tenants using (tenant_id) where tenant_id = $1",
         tenant_id.as_str(),
     )
@@ -97,6 +99,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>
         token_expires_at: row.token_expires_at,
         disabled_reason: row.disabled_reason,
         problem: row.problem,
+        problem_at: row.problem_at,
         installed_at: row.installed_at,
     }))
 }

@@ -62,8 +62,9 @@ impl Work<'_> {
         if !missing.is_empty() {
             lines.push("Installing me again grants what is missing.".to_owned());
         }
-        if let Some(problem) = &installed.problem {
-            lines.push(format!("⚠️ Slack last refused me something: `{problem}`"));
+        if let Some((problem, at)) = installed.problem.as_ref().zip(installed.problem_at) {
+            let at = at.format("%d %B, %H:%M UTC");
+            lines.push(format!("⚠️ Slack last refused me something on {at}: `{problem}`"));
         }
         Ok(lines.join("\n"))
     }
