@@ -15,6 +15,7 @@ mod operate;
 mod organisations;
 mod receive;
 mod reply;
+mod slack_faults;
 mod stop;
 mod strangers;
 mod surface;

@@ -9,7 +9,7 @@ use crate::test_app::{ADA, TestApp};
 
 impl TestApp {
     /// Posts a body, signed so many seconds ago with a secret; the status and the body of the answer.
-    async fn send(&self, path: &str, body: &str, secret: &str, age: i64) -> (u16, String) {
+    pub(crate) async fn send(&self, path: &str, body: &str, secret: &str, age: i64) -> (u16, String) {
         let signed_at = now() - age;
         let signature = SigningSecret::new(SecretString::from(secret)).sign(signed_at, body.as_bytes());
         let request = self
@@ -22,7 +22,7 @@ impl TestApp {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
-    async fn metric(&self, line: &str) -> f64 {
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
         let url = format!("{}/metrics", self.apis[0].url());
         let text = self.http.get(url).send().await.expect("metrics").text().await.expect("text");
         let value = text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse().ok());

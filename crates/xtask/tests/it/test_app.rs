@@ -83,10 +83,23 @@ impl TestApp {
         self.simulator.set_events_urls(urls.collect());
     }
 
+    /// Starts one more replica of `web`, which is reached on this port.
+    pub(crate) fn add_web(&self, port: u16) -> Service {
+        let mut variables = self.settings.web();
+        variables.insert("WEB_PORT".into(), port.to_string());
+        start("web", variables, port)
+    }
+
     /// Installs by OAuth, as a browser does, and waits for the welcome.
     pub(crate) async fn install(&self) {
+        self.install_in(TEAM).await;
+    }
+
+    /// Installs in a team that the person chooses at Slack.
+    pub(crate) async fn install_in(&self, team: &str) {
         let begun = self.begin_install().await;
-        let back = self.simulator.allow(&begun.authorize_url).expect("Slack allows it");
+        let authorize_url = format!("{}&team={team}", begun.authorize_url);
+        let back = self.simulator.allow(&authorize_url).expect("Slack allows it");
         let page = self.come_back(&back, Some(&begun.cookie)).await;
         assert_eq!(page.status(), 200);
         self.idle().await;

@@ -1,0 +1,59 @@
+//! Rows 19 and 20: answers that are lost, and methods that are held back.
+
+use simulator::Fault;
+
+use crate::test_app::{ADA, TEAM, TestApp};
+
+const OTHER: &str = "T0BETA";
+const OTHER_ADA: &str = "U0ADABETA";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_19_a_post_whose_answer_was_lost_is_not_made_again() {
+    let app = TestApp::start().await;
+    app.simulator.fail("chat.postMessage", Fault::AfterEffect, 1);
+    app.install().await;
+    let dm = app.dm(ADA);
+    assert_eq!(app.simulator.messages(TEAM, &dm).len(), 1, "one welcome");
+    app.simulator.set_model_behaviour("ttft=0&gap=50");
+    let text = "Enough words that some of them are appended, and that each of the calls has its part in it.";
+    let lost: [&[&str]; 4] = [
+        &["chat.startStream"],
+        &["chat.appendStream"],
+        &["chat.stopStream"],
+        &["chat.appendStream", "chat.update"],
+    ];
+    for methods in lost {
+        methods.iter().for_each(|method| app.simulator.fail(method, Fault::AfterEffect, 1));
+        let ts = app.say(ADA, None, &format!("say: {text}"));
+        assert_eq!(app.reply(&dm, &ts).await, text, "{methods:?}");
+    }
+    app.simulator.fail("chat.startStream", Fault::Error("feature_disabled"), 2);
+    app.simulator.fail("chat.postMessage", Fault::AfterEffect, 1);
+    let ts = app.say(ADA, None, &format!("say: {text}"));
+    assert_eq!(app.reply(&dm, &ts).await, text, "a plain post");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_20_a_429_holds_back_one_method_of_one_workspace() {
+    let app = TestApp::installed().await;
+    app.simulator.add_team(OTHER, "Beta");
+    app.install_in(OTHER).await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.fail("chat.startStream", Fault::RateLimited { retry_after: 60 }, 1);
+    let dm = app.dm(ADA);
+    let begun = std::time::Instant::now();
+    for text in ["At once.", "And at once again."] {
+        let ts = app.say(ADA, None, &format!("say: {text}"));
+        assert_eq!(app.reply(&dm, &ts).await, text);
+        assert!(!app.bots(&dm, &ts)[0].streamed, "another method does it meanwhile");
+    }
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    let starts = app.calls_of("chat.startStream");
+    assert_eq!(starts.len(), 1, "Slack was not asked again: {starts:?}");
+    // The other workspace's stream begins as if nothing were.
+    let dm = app.simulator.dm(OTHER, OTHER_ADA).expect("a DM");
+    let message = app.message(OTHER_ADA, &dm, None, "say: Streamed.");
+    let ts = app.simulator.post(simulator::PostMessage { team: OTHER.into(), ..message }).expect("posted");
+    let reply = app.reply_in(OTHER, &dm, &ts).await;
+    assert_eq!((reply.shown().as_str(), reply.streamed), ("Streamed.", true));
+}

@@ -1,0 +1,41 @@
+//! What Slack is not asked for: most apps may read a conversation once a minute.
+
+use xtask::cluster::free_port;
+
+use crate::test_app::{ADA, GRACE, TestApp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_steady_state_no_history_is_read() {
+    let mut app = TestApp::start_with(|settings| settings.marketplace = false, &[]).await;
+    app.install().await;
+    app.add_api(free_port().expect("a port"), &[]);
+    app.balance();
+    app.simulator.set_model_behaviour("ttft=20&gap=0");
+    let places = [
+        (app.dm(ADA), ADA, "say: one"),
+        (app.dm(GRACE), GRACE, "say: one"),
+        ("general".into(), ADA, "@bot say: one"),
+    ];
+    let roots = places.each_ref().map(|(channel, user, text)| app.post(user, channel, None, text));
+    for ((channel, ..), root) in places.iter().zip(&roots) {
+        app.replies(channel, root, 1).await;
+    }
+    for turn in 2..=4 {
+        for ((channel, user, _), root) in places.iter().zip(&roots) {
+            app.post(user, channel, Some(root), &format!("say: turn {turn}"));
+        }
+        for ((channel, ..), root) in places.iter().zip(&roots) {
+            app.replies(channel, root, turn).await;
+        }
+    }
+    app.simulator.open_home("T0ACME", ADA, "messages");
+    app.simulator.open_home("T0ACME", ADA, "home");
+    app.delivered("app_home_opened", 2).await;
+    app.idle().await;
+    for method in ["conversations.history", "conversations.replies"] {
+        assert!(app.calls_of(method).is_empty(), "{:?}", app.calls_of(method));
+    }
+    for api in &app.apis {
+        assert!(api.lines().iter().any(|line| line.contains("answered at try")), "both replicas took part");
+    }
+}
