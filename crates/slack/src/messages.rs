@@ -3,7 +3,7 @@
 use models::{ChannelId, EventId, MessageTs, UserId};
 use serde_json::{Value, json};
 
-use crate::{Bot, Buttons, Client, SlackError};
+use crate::{Bot, Buttons, Client, Failure, SlackError};
 
 /// Characters that `markdown_text` takes. Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
 pub const MARKDOWN_LIMIT: usize = 12_000;
@@ -81,27 +81,48 @@ pub struct PostedMessage {
 impl Client {
     /// `chat.postMessage`; returns the message's `ts`.
     pub async fn post_message(&self, bot: &Bot, message: &NewMessage<'_>) -> Result<MessageTs, SlackError> {
+        const METHOD: &str = "chat.postMessage";
         let mut arguments = json!({
             "channel": message.channel_id,
             "metadata": message.metadata.to_json(),
             "unfurl_links": false,
             "unfurl_media": false,
         });
-        set_content(&mut arguments, message.markdown, message.buttons, message.metadata);
         if let Some(thread_ts) = message.thread_ts {
             arguments["thread_ts"] = json!(thread_ts);
         }
-        let answer = self.call("chat.postMessage", bot, arguments).await?;
-        read_ts("chat.postMessage", &answer)
+        let forms = forms(message.markdown, message.buttons, message.metadata);
+        read_ts(METHOD, &self.call_in_form(METHOD, bot, &arguments, forms).await?)
     }
 
     /// `chat.update`: replaces a message's text, its buttons and its metadata.
     pub async fn update_message(&self, bot: &Bot, update: &Update<'_>) -> Result<(), SlackError> {
-        let mut arguments = json!({
+        let arguments = json!({
             "channel": update.channel_id, "ts": update.ts, "metadata": update.metadata.to_json(),
         });
-        set_content(&mut arguments, update.markdown, update.buttons, update.metadata);
-        self.call("chat.update", bot, arguments).await.map(drop)
+        let forms = forms(update.markdown, update.buttons, update.metadata);
+        self.call_in_form("chat.update", bot, &arguments, forms).await.map(drop)
+    }
+
+    /// Calls with the first of the forms that Slack takes. What it refuses it has not shown, so that the next try repeats
+    /// nothing.
+    pub(crate) async fn call_in_form(
+        &self,
+        method: &'static str,
+        bot: &Bot,
+        arguments: &Value,
+        mut forms: Vec<Value>,
+    ) -> Result<Value, SlackError> {
+        let last = forms.pop().unwrap_or_default();
+        for form in forms {
+            match self.call(method, bot, joined(arguments, form)).await {
+                Err(error) if error.failure() == Failure::Content => {
+                    tracing::warn!(error = %error, "a message is sent in a plainer form");
+                }
+                result => return result,
+            }
+        }
+        self.call(method, bot, joined(arguments, last)).await
     }
 
     /// `conversations.open`: the DM with a person.
@@ -146,18 +167,24 @@ impl Client {
     }
 }
 
-/// Markdown alone where there are no buttons: Slack shows `text` without blocks in place of the blocks that were there,
-/// and so it does with `markdown_text`. With buttons all is blocks, and the text is for notifications.
-/// Source: <https://docs.slack.dev/reference/methods/chat.update>
-fn set_content(arguments: &mut Value, markdown: &str, buttons: Option<Buttons>, metadata: &MessageMetadata) {
-    match buttons {
-        None => arguments["markdown_text"] = json!(markdown),
-        Some(buttons) => {
-            arguments["text"] = json!(plain_beginning(markdown));
-            arguments["blocks"] =
-                json!([{ "type": "markdown", "text": markdown }, buttons.to_block(&metadata.event_id)]);
-        }
+/// What a message can be sent as, the plainest last. Markdown alone where there are no buttons: Slack shows `text` without
+/// blocks in place of the blocks that were there, and so it does with `markdown_text`. With buttons all is blocks, and
+/// the text is for notifications. Source: <https://docs.slack.dev/reference/methods/chat.update>
+fn forms(markdown: &str, buttons: Option<Buttons>, metadata: &MessageMetadata) -> Vec<Value> {
+    let blocks = buttons.map(|buttons| {
+        let blocks = [json!({ "type": "markdown", "text": markdown }), buttons.to_block(&metadata.event_id)];
+        json!({ "text": plain_beginning(markdown), "blocks": blocks })
+    });
+    let plainer = [json!({ "markdown_text": markdown }), json!({ "text": markdown })];
+    blocks.into_iter().chain(plainer).collect()
+}
+
+fn joined(arguments: &Value, form: Value) -> Value {
+    let mut joined = arguments.clone();
+    if let (Value::Object(joined), Value::Object(form)) = (&mut joined, form) {
+        joined.extend(form);
     }
+    joined
 }
 
 /// The beginning of Markdown as one would read it aloud, for notifications and screen readers.
@@ -191,18 +218,17 @@ pub(crate) fn incomplete(method: &'static str) -> SlackError {
 mod tests {
     use super::*;
 
-    fn content(markdown: &str, buttons: Option<Buttons>) -> Value {
-        let metadata = MessageMetadata { event_id: "Ev1".into(), part_start: 0 };
-        let mut arguments = json!({});
-        set_content(&mut arguments, markdown, buttons, &metadata);
-        arguments
+    fn forms_of(markdown: &str, buttons: Option<Buttons>) -> Vec<Value> {
+        forms(markdown, buttons, &MessageMetadata { event_id: "Ev1".into(), part_start: 0 })
     }
 
     #[test]
     fn with_buttons_all_is_blocks_and_the_text_is_short() {
-        assert_eq!(content("**Hi**", None), json!({ "markdown_text": "**Hi**" }));
+        let plainer = [json!({ "markdown_text": "**Hi**" }), json!({ "text": "**Hi**" })];
+        assert_eq!(forms_of("**Hi**", None), plainer);
+        assert_eq!(forms_of("**Hi**", Some(Buttons::Stop))[1..], plainer);
         let answer = format!("## Title\n**Bold** `code`\n{}", "ä".repeat(11_000));
-        let content = content(&answer, Some(Buttons::Stop));
+        let content = &forms_of(&answer, Some(Buttons::Stop))[0];
         assert!(content.get("markdown_text").is_none());
         assert_eq!(content["blocks"][0], json!({ "type": "markdown", "text": answer }));
         assert_eq!(content["blocks"][1]["elements"][0]["value"], "Ev1");

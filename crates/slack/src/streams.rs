@@ -69,9 +69,8 @@ impl Client {
         if !markdown.is_empty() {
             arguments["markdown_text"] = json!(markdown);
         }
-        if let Some(buttons) = buttons {
-            arguments["blocks"] = json!([buttons.to_block(&metadata.event_id)]);
-        }
-        self.call("chat.stopStream", bot, arguments).await.map(drop)
+        let with_buttons = buttons.map(|buttons| json!({ "blocks": [buttons.to_block(&metadata.event_id)] }));
+        let forms = with_buttons.into_iter().chain([json!({})]).collect();
+        self.call_in_form("chat.stopStream", bot, &arguments, forms).await.map(drop)
     }
 }
