@@ -148,3 +148,21 @@ impl Row {
         keys.unwrap(&self.tenant_id, &stored)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_18_no_more_keys_are_kept_than_there_is_room_for() -> Result<(), crypto::MasterKeysError> {
+        let master = MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?;
+        let keys = Keys::new(Arc::new(master));
+        let key = Arc::new(DataKey::generate());
+        for id in 0..u128::from(CACHED_KEYS) + 500 {
+            keys.unwrapped.insert(Uuid::from_u128(id), Arc::clone(&key));
+        }
+        keys.unwrapped.run_pending_tasks();
+        assert!(keys.unwrapped.entry_count() <= CACHED_KEYS, "{}", keys.unwrapped.entry_count());
+        Ok(())
+    }
+}

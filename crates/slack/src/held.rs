@@ -73,4 +73,14 @@ mod tests {
         assert!(before.elapsed() >= Duration::from_millis(1_500));
         assert!(held.pass(&busy, "chat.update").await.is_ok());
     }
+
+    #[test]
+    fn fault_18_no_more_tenants_are_kept_than_there_is_room_for() {
+        let held = Held::default();
+        for tenant in 0..CAPACITY + 500 {
+            held.hold(&TenantId::new(format!("T{tenant}")), "chat.update", LONGEST);
+        }
+        held.0.run_pending_tasks();
+        assert!(held.0.entry_count() <= CAPACITY, "{}", held.0.entry_count());
+    }
 }

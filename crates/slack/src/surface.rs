@@ -88,3 +88,18 @@ fn is_absent(error: &SlackError) -> bool {
 fn is_no_session(error: &SlackError) -> bool {
     matches!(error.code(), Some("session_not_found" | "not_authorized"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_18_no_more_tenants_are_kept_than_there_is_room_for() {
+        let Surfaces(known) = Surfaces::default();
+        for tenant in 0..CAPACITY + 500 {
+            known.insert(TenantId::new(format!("T{tenant}")), Surface::Threads);
+        }
+        known.run_pending_tasks();
+        assert!(known.entry_count() <= CAPACITY, "{}", known.entry_count());
+    }
+}
