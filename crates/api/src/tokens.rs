@@ -41,7 +41,8 @@ pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Instal
         }
         let usable = ends - Utc::now() > MARGIN;
         match refresh(app, tenant_id).await {
-            Ok(true) => {}
+            // However short its life: it is new.
+            Ok(true) => return find(app, tenant_id).await,
             Ok(false) | Err(Failure::Retry { .. }) if usable => return Ok(installed),
             Ok(false) if begun.elapsed() > PATIENCE => {
                 return Err(Failure::retry("another replica has not refreshed the token yet"));
@@ -65,10 +66,10 @@ async fn find(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
     }
 }
 
-/// Replaces a tenant's token; false while somebody else does.
+/// Replaces a tenant's token that is about to end; false where somebody else does, or just did.
 pub(crate) async fn refresh(app: &App, tenant_id: &TenantId) -> Result<bool, Failure> {
     let mut tx = app.db.begin().await?;
-    let lease = db::tokens::lease_refresh(&mut tx, tenant_id).await?;
+    let lease = db::tokens::lease_refresh(&mut tx, tenant_id, AHEAD).await?;
     tx.commit().await?;
     let Some(lease) = lease else { return Ok(false) };
     let Some(slack_app) = &app.slack_app else {

@@ -39,16 +39,23 @@ pub struct RefreshLease {
     pub refresh_token: SecretString,
 }
 
-/// Takes the right to refresh a tenant's token; `None` while somebody else has it, or where the token does not rotate.
-pub async fn lease_refresh(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<RefreshLease>, DbError> {
+/// Takes the right to refresh a tenant's token that ends within this time; `None` while somebody else has it or has used
+/// it since, or where the token does not rotate.
+pub async fn lease_refresh(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    within: Duration,
+) -> Result<Option<RefreshLease>, DbError> {
     let row = sqlx::query!(
         r#"update installations
            set refresh_lease = gen_random_uuid(), refresh_lease_until = now() + make_interval(secs => $2)
            where tenant_id = $1 and refresh_token is not null and disabled_reason is null
              and (refresh_lease_until is null or refresh_lease_until < now())
+             and token_expires_at <= now() + make_interval(secs => $3)
            returning refresh_lease as "id!", refresh_token as "refresh_token!""#,
         tenant_id.as_str(),
         LEASE_SECONDS,
+        within.as_secs_f64(),
     )
     .fetch_optional(&mut *tx)
     .await?;
