@@ -20,6 +20,9 @@ const APPEND_INTERVAL: Duration = Duration::from_millis(700);
 /// Between two updates, as Slack asks (<https://docs.slack.dev/reference/methods/chat.update>).
 const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Between two posts: a channel takes about one a second (<https://docs.slack.dev/apis/web-api/rate-limits>).
+const POST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How the current message is filled.
 enum Message {
     NotPosted,
@@ -37,6 +40,8 @@ pub(super) struct Draft<'a> {
     shown: usize,
     /// Nothing is sent before this time.
     next_at: Instant,
+    /// No further message is posted before this time.
+    next_post_at: Instant,
 }
 
 impl<'a> Draft<'a> {
@@ -60,6 +65,7 @@ impl<'a> Draft<'a> {
             part_start,
             shown: part_start,
             next_at: Instant::now(),
+            next_post_at: Instant::now(),
         };
         if let Some(ts) = ts {
             draft.note_posted(&ts).await?;
@@ -86,8 +92,8 @@ impl<'a> Draft<'a> {
         let part_text = format!("{}{}", part.prefix, &text[self.part_start..]);
         match &self.message {
             Message::NotPosted => self.post(text, &part_text).await?,
-            Message::Streaming { since, .. } if since.elapsed() > self.work.app.max_stream_age => {
-                let part = slack::next_part(text, self.part_start, self.shown, self.shown - self.part_start);
+            Message::Streaming { since, .. } if self.is_ending(*since) => {
+                let part = self.part_for_ending_stream(text);
                 return self.complete_part(text, &part, None).await;
             }
             Message::Streaming { ts, .. } => {
@@ -129,6 +135,13 @@ impl<'a> Draft<'a> {
 
     fn part(&self, text: &str) -> Part {
         slack::next_part(text, self.part_start, self.shown, PART_BYTES)
+    }
+
+    /// What is shown, and the whole words that are there by now.
+    fn part_for_ending_stream(&self, text: &str) -> Part {
+        let words = text[self.shown..].rfind([' ', '\n']).map_or(0, |at| at + 1);
+        let limit = self.shown + words - self.part_start;
+        slack::next_part(text, self.part_start, self.shown, limit)
     }
 
     /// Fills the current message to the part's end and begins with the next.
@@ -265,7 +278,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    async fn note_posting(&self) -> Result<(), Failure> {
+    /// Whether a stream would be too old at the next append.
+    fn is_ending(&self, since: Instant) -> bool {
+        since.elapsed() + APPEND_INTERVAL > self.work.app.max_stream_age
+    }
+
+    /// Waits for the message's turn in the channel, and notes that it may stand there from now on.
+    async fn note_posting(&mut self) -> Result<(), Failure> {
+        tokio::time::sleep_until(self.next_post_at.into()).await;
+        self.next_post_at = Instant::now() + POST_INTERVAL;
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
