@@ -7,6 +7,9 @@ use crate::test_app::{ADA, TEAM, TestApp};
 const OTHER: &str = "T0BETA";
 const OTHER_ADA: &str = "U0ADABETA";
 
+const TEXT: &str =
+    "Enough words that some of them are appended, and that each of the calls has its part in it.";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_19_a_post_whose_answer_was_lost_is_not_made_again() {
     let app = TestApp::start().await;
@@ -14,23 +17,25 @@ async fn fault_19_a_post_whose_answer_was_lost_is_not_made_again() {
     app.install().await;
     let dm = app.dm(ADA);
     assert_eq!(app.simulator.messages(TEAM, &dm).len(), 1, "one welcome");
-    app.simulator.set_model_behaviour("ttft=0&gap=50");
-    let text = "Enough words that some of them are appended, and that each of the calls has its part in it.";
-    let lost: [&[&str]; 4] = [
-        &["chat.startStream"],
-        &["chat.appendStream"],
-        &["chat.stopStream"],
-        &["chat.appendStream", "chat.update"],
-    ];
-    for methods in lost {
-        methods.iter().for_each(|method| app.simulator.fail(method, Fault::AfterEffect, 1));
-        let ts = app.say(ADA, None, &format!("say: {text}"));
-        assert_eq!(app.reply(&dm, &ts).await, text, "{methods:?}");
-    }
-    app.simulator.fail("chat.startStream", Fault::Error("feature_disabled"), 2);
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.fail("chat.startStream", Fault::Error("feature_disabled"), 1);
     app.simulator.fail("chat.postMessage", Fault::AfterEffect, 1);
-    let ts = app.say(ADA, None, &format!("say: {text}"));
-    assert_eq!(app.reply(&dm, &ts).await, text, "a plain post");
+    let ts = app.say(ADA, None, &format!("say: {TEXT}"));
+    assert_eq!(app.reply(&dm, &ts).await, TEXT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_19_a_streams_calls_whose_answers_were_lost_show_nothing_twice() {
+    let app = TestApp::installed().await;
+    let dm = app.dm(ADA);
+    app.simulator.set_model_behaviour("ttft=0&gap=50");
+    for method in ["chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update"] {
+        app.simulator.fail(method, Fault::AfterEffect, 2);
+    }
+    let asked: Vec<String> = (0..4).map(|_| app.say(ADA, None, &format!("say: {TEXT}"))).collect();
+    for ts in asked {
+        assert_eq!(app.reply(&dm, &ts).await, TEXT);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

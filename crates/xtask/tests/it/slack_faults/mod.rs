@@ -38,6 +38,12 @@ impl TestApp {
         self.simulator.wait_for(complete, PATIENCE).await.expect("it is still there")
     }
 
+    /// What Slack has refused so far: the method and why.
+    fn refused(&self) -> Vec<(String, String)> {
+        let calls = self.simulator.calls().into_iter();
+        calls.filter_map(|call| Some((call.method, call.error?))).collect()
+    }
+
     /// The calls of a method so far.
     fn calls_of(&self, method: &str) -> Vec<Call> {
         let mut calls = self.simulator.calls();
