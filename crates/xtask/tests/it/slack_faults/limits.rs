@@ -62,3 +62,28 @@ async fn fault_20_a_429_holds_back_one_method_of_one_workspace() {
     let reply = app.reply_in(OTHER, &dm, &ts).await;
     assert_eq!((reply.shown().as_str(), reply.streamed), ("Streamed.", true));
 }
+
+/// Answers in a DM where each of the methods is held back once.
+async fn answer_with_429_of(app: &TestApp, methods: &[&str]) {
+    app.simulator.set_model_behaviour("ttft=0&gap=50");
+    for method in methods {
+        app.simulator.fail(method, Fault::RateLimited { retry_after: 1 }, 1);
+    }
+    let dm = app.dm(ADA);
+    let ts = app.say(ADA, None, &format!("say: {TEXT}"));
+    assert_eq!(app.reply(&dm, &ts).await, TEXT);
+    assert_eq!(app.simulator.status(TEAM, &dm, &ts), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_20_a_429_in_mid_stream_delays_it_and_loses_nothing() {
+    let app = TestApp::installed().await;
+    answer_with_429_of(&app, &["chat.appendStream", "chat.stopStream", "users.info"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_20_a_429_where_there_are_no_streams_delays_the_answer_and_loses_nothing() {
+    let app = TestApp::installed().await;
+    app.simulator.fail("chat.startStream", Fault::Error("feature_disabled"), 2);
+    answer_with_429_of(&app, &["chat.postMessage", "chat.update"]).await;
+}

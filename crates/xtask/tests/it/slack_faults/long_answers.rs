@@ -50,10 +50,9 @@ async fn fault_23_a_60000_character_answer_with_code_and_two_tables_arrives_whol
         assert!(part.chars().count() <= MARKDOWN_LIMIT, "{}", part.chars().count());
         let fences = part.lines().filter(|line| line.starts_with(FENCE)).count();
         assert_eq!(fences % 2, 0, "a fence is left open: {part}");
-        let mut lines = part.lines();
         // A row stands under its table's head.
         let mut is_table = false;
-        while let Some(line) = lines.next() {
+        for line in part.lines() {
             let is_row = line.starts_with('|');
             assert!(!is_row || is_table || TABLES.iter().any(|head| head.starts_with(line)), "{line}");
             is_table = is_row;

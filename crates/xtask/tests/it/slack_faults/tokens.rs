@@ -56,6 +56,21 @@ async fn fault_15_two_replicas_that_need_a_new_token_at_once_make_one_refresh() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fault_15_two_replicas_that_slack_tells_of_an_expired_token_at_once_make_one_refresh() {
+    let slot = [("MAX_CONCURRENT_REPLIES", "1")];
+    let mut app = rotating(&slot).await;
+    app.add_api(free_port().expect("a port"), &slot);
+    // As far as we know it lives for hours.
+    app.simulator.expire_tokens(TEAM);
+    let asked = [ADA, GRACE].map(|user| (app.dm(user), app.say(user, None, "say: All the same.")));
+    for (dm, ts) in &asked {
+        assert_eq!(app.reply(dm, ts).await, "All the same.");
+    }
+    let refreshes = app.refreshes();
+    assert!(refreshes.len() == 1 && refreshes[0].ok, "{refreshes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fault_16_a_token_that_ends_while_nobody_asks_is_refreshed_in_time() {
     let mut app = rotating(&[]).await;
     app.database.ask("update installations set token_expires_at = now() + interval '1 hour'");
