@@ -7,14 +7,20 @@ mod earlier;
 mod files;
 mod prompt;
 
+use std::time::Duration;
+
 use db::replies::Progress;
 use models::{FileRef, Message, Outcome, TeamId};
-use slack::{Buttons, Status};
+use slack::{Buttons, SlackError, Status};
+use tokio::time::sleep;
 
 use crate::failure::Failure;
 use crate::work::Work;
 use asker::Asker;
 use draft::Draft;
+
+/// How often a status is settled that Slack holds back.
+const SETTLING_TRIES: u32 = 20;
 
 /// A person's message, as far as an answer needs it.
 pub(crate) struct Question {
@@ -82,10 +88,30 @@ impl Work<'_> {
     /// People see it, but no answer depends on it.
     async fn set_status(&self, status: Status) {
         let thread = &self.job.thread;
-        let set = self.app.slack.set_status(&self.bot, &thread.channel_id, &thread.thread_ts, status).await;
-        if let Err(error) = set {
-            tracing::warn!(error = %error, "the status could not be set");
+        match self.app.slack.set_status(&self.bot, &thread.channel_id, &thread.thread_ts, status).await {
+            Ok(()) => {}
+            Err(SlackError::RateLimited { retry_after, .. }) if status == Status::Active => {
+                self.settle_later(retry_after);
+            }
+            Err(error) => tracing::warn!(error = %error, "the status could not be set"),
         }
+    }
+
+    /// The end of the event does not wait for Slack's limits, but nobody is to read "thinking" below an answer for the
+    /// hour after which Slack itself forgets it.
+    fn settle_later(&self, mut pause: Duration) {
+        let (slack, bot, thread) = (self.app.slack.clone(), self.bot.clone(), self.job.thread.clone());
+        tokio::spawn(async move {
+            for _ in 0..SETTLING_TRIES {
+                sleep(pause.mul_f64(1.0 + rand::random::<f64>())).await;
+                let set = slack.set_status(&bot, &thread.channel_id, &thread.thread_ts, Status::Active).await;
+                match set {
+                    Err(SlackError::RateLimited { retry_after, .. }) => pause = retry_after,
+                    Err(error) => return tracing::warn!(error = %error, "the status could not be settled"),
+                    Ok(()) => return,
+                }
+            }
+        });
     }
 
     fn readable(&self, text: &str) -> String {
