@@ -2,7 +2,7 @@
 
 use simulator::Fault;
 
-use crate::test_app::{ADA, TEAM, TestApp};
+use crate::test_app::{ADA, PATIENCE, TEAM, TestApp};
 
 const OTHER: &str = "T0BETA";
 const OTHER_ADA: &str = "U0ADABETA";
@@ -86,4 +86,19 @@ async fn fault_20_a_429_where_there_are_no_streams_delays_the_answer_and_loses_n
     let app = TestApp::installed().await;
     app.simulator.fail("chat.startStream", Fault::Error("feature_disabled"), 2);
     answer_with_429_of(&app, &["chat.postMessage", "chat.update"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_20_more_answers_than_slacks_limits_let_through_all_arrive_once() {
+    let app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let dm = app.dm(ADA);
+    // A workspace may start twenty streams a minute, a channel take one post a second.
+    let asked: Vec<String> = (0..28).map(|at| app.say(ADA, None, &format!("say: Answer {at}."))).collect();
+    for (at, ts) in asked.iter().enumerate() {
+        assert_eq!(app.reply(&dm, ts).await, format!("Answer {at}."));
+    }
+    let settled =
+        |world: &simulator::World| asked.iter().all(|ts| world.status(TEAM, &dm, ts).is_none()).then_some(());
+    app.simulator.wait_for(settled, PATIENCE).await.expect("nothing is left thinking");
 }

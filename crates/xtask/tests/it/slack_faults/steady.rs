@@ -2,7 +2,7 @@
 
 use xtask::cluster::free_port;
 
-use crate::test_app::{ADA, GRACE, TestApp};
+use crate::test_app::{ADA, GRACE, TEAM, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_steady_state_no_history_is_read() {
@@ -28,8 +28,8 @@ async fn in_steady_state_no_history_is_read() {
             app.replies(channel, root, turn).await;
         }
     }
-    app.simulator.open_home("T0ACME", ADA, "messages");
-    app.simulator.open_home("T0ACME", ADA, "home");
+    app.simulator.open_home(TEAM, ADA, "messages");
+    app.simulator.open_home(TEAM, ADA, "home");
     app.delivered("app_home_opened", 2).await;
     app.idle().await;
     for method in ["conversations.history", "conversations.replies"] {
