@@ -1,5 +1,6 @@
 //! Commits events before they are acknowledged. Many requests share one commit: whatever came while the last one was
-//! being written goes into the next, so that more load makes larger batches, not more of them.
+//! being written goes into the next, so that more load makes larger batches, not more of them. What is committed is
+//! sorted into the queue after that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use db::events::Enqueued;
 use db::{Db, DbError};
 use models::{IgnoredEvent, InboundEvent, Outcome};
 use slack::StopRequest;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
@@ -24,6 +25,15 @@ const BATCH: usize = 512;
 
 /// Commits at a time: one is written while the next is made up.
 const COMMITTERS: usize = 2;
+
+/// How often is looked for what another replica stored and did not sort.
+const SORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events in one sort from which on there is a pause behind it.
+const BUSY: u64 = 32;
+
+/// That pause: not to be seen in an answer's time, but under load it makes few large sorts of many small ones.
+const SORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Between two batches of what is noted only.
 const NOTING_INTERVAL: Duration = Duration::from_millis(200);
@@ -56,10 +66,11 @@ impl Inbox {
     /// Starts the committers; they end when the last inbox is dropped.
     pub(crate) fn open(app: Arc<App>) -> Self {
         let (pending, receiver) = mpsc::channel(CAPACITY);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (receiver, stored) = (Arc::new(Mutex::new(receiver)), Arc::new(Notify::new()));
         for _ in 0..COMMITTERS {
-            tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver)));
+            tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver), Arc::clone(&stored)));
         }
+        tokio::spawn(sort(Arc::clone(&app), stored));
         let (ignored, receiver) = mpsc::channel(CAPACITY);
         tokio::spawn(note_ignored(app.db.clone(), receiver));
         Self { app, pending, ignored }
@@ -139,7 +150,7 @@ async fn note_ignored(db: Db, mut receiver: mpsc::Receiver<IgnoredEvent>) {
     }
 }
 
-async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>) {
+async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>, stored: Arc<Notify>) {
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
@@ -150,8 +161,8 @@ async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pendin
         let (events, waiting): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|pending| (pending.event, pending.committed)).unzip();
         let committed = match timeout(DEADLINE, commit(&app.db, &events)).await {
-            Ok(Ok(enqueued)) => {
-                count_batch(enqueued);
+            Ok(Ok(not_installed)) => {
+                count(Outcome::NotInstalled, not_installed);
                 true
             }
             Ok(Err(error)) => {
@@ -163,21 +174,40 @@ async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pendin
         for request in waiting {
             let _ = request.send(committed);
         }
-        app.bell.notify_one();
+        stored.notify_one();
     }
 }
 
-async fn commit(db: &Db, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
+async fn commit(db: &Db, events: &[InboundEvent]) -> Result<u64, DbError> {
+    let mut tx = db.begin().await?;
+    let not_installed = db::deliveries::insert(&mut tx, events).await?;
+    tx.commit().await?;
+    Ok(not_installed)
+}
+
+/// Sorts what was stored into the queue: its own at once, and now and then what a replica that died has left.
+async fn sort(app: Arc<App>, stored: Arc<Notify>) {
     loop {
-        let mut tx = db.begin().await?;
-        match db::events::enqueue(&mut tx, events).await {
-            Ok(enqueued) => {
-                tx.commit().await?;
-                return Ok(enqueued);
+        let sorted = async {
+            let mut tx = app.db.begin().await?;
+            let sorted = db::deliveries::sort(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(sorted)
+        };
+        match sorted.await {
+            Ok(Some(enqueued)) => {
+                count_batch(enqueued);
+                app.bell.notify_one();
+                // Many at once are sorted at less cost each, and acknowledging comes first.
+                if enqueued.total() >= BUSY {
+                    sleep(SORT_PAUSE).await;
+                }
+                continue;
             }
-            Err(error) if error.is_deadlock() => {}
-            Err(error) => return Err(error),
+            Ok(None) => {}
+            Err(error) => tracing::error!(error = %error, "what was stored is not sorted yet"),
         }
+        let _ = timeout(SORT_INTERVAL, stored.notified()).await;
     }
 }
 

@@ -25,13 +25,17 @@ pub struct Enqueued {
     pub not_installed: u64,
 }
 
+impl Enqueued {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.stored + self.duplicate + self.not_addressed + self.not_installed
+    }
+}
+
 /// Stores a batch and makes its threads ready (`migrations/0011_enqueue_events.sql`): what was seen before is dropped by
 /// the insert itself, and the workers are told once. The events may be of many tenants.
 pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
-    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
-    tenant_ids.sort_unstable();
-    tenant_ids.dedup();
-    let keys = keys::list_of_installed(tx, &tenant_ids).await?;
+    let keys = keys::list_of_installed(tx, &tenants_of(events)).await?;
     let rows = Rows::seal(events, &keys)?;
     let counts = sqlx::query!(
         r#"select relevant_count as "relevant!", stored_count as "stored!"
@@ -59,24 +63,34 @@ pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, D
     })
 }
 
+pub(crate) fn tenants_of(events: &[InboundEvent]) -> Vec<String> {
+    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
+    tenant_ids.sort_unstable();
+    tenant_ids.dedup();
+    tenant_ids
+}
+
 /// A batch, column by column, as `unnest` takes it.
 #[derive(Default)]
-struct Rows {
-    tenant_ids: Vec<String>,
-    event_ids: Vec<String>,
-    kinds: Vec<String>,
-    channel_ids: Vec<String>,
-    thread_tss: Vec<String>,
-    message_tss: Vec<Option<String>>,
-    client_msg_ids: Vec<Option<String>>,
-    user_ids: Vec<String>,
-    bodies: Vec<Vec<u8>>,
-    addressed: Vec<bool>,
+pub(crate) struct Rows {
+    pub(crate) tenant_ids: Vec<String>,
+    pub(crate) event_ids: Vec<String>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) channel_ids: Vec<String>,
+    pub(crate) thread_tss: Vec<String>,
+    pub(crate) message_tss: Vec<Option<String>>,
+    pub(crate) client_msg_ids: Vec<Option<String>>,
+    pub(crate) user_ids: Vec<String>,
+    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) addressed: Vec<bool>,
 }
 
 impl Rows {
     /// Two batches that share messages take their locks in the same order, since each is sorted by message.
-    fn seal(events: &[InboundEvent], keys: &HashMap<String, Arc<DataKey>>) -> Result<Self, DbError> {
+    pub(crate) fn seal(
+        events: &[InboundEvent],
+        keys: &HashMap<String, Arc<DataKey>>,
+    ) -> Result<Self, DbError> {
         let mut sorted: Vec<&InboundEvent> = events.iter().collect();
         sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
         let mut rows = Self::default();
@@ -162,7 +176,9 @@ pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
     let row = sqlx::query!(
         r#"select count(*) as "depth!",
                   coalesce(extract(epoch from now() - min(received_at)), 0)::float8 as "oldest_seconds!"
-           from events where outcome is null"#,
+           from (select received_at from events where outcome is null
+                 union all
+                 select received_at from deliveries, generate_series(1, event_count)) as waiting"#,
     )
     .fetch_one(tx)
     .await?;

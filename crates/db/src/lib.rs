@@ -7,6 +7,7 @@
 pub mod audit_log;
 pub mod channels;
 mod connection;
+pub mod deliveries;
 mod error;
 pub mod events;
 mod executor;

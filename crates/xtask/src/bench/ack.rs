@@ -87,7 +87,8 @@ fn acknowledge(stack: &Stack, bot: &Bot, clients: usize) -> Result<Figures> {
 }
 
 fn committed(stack: &Stack) -> Result<usize> {
-    Ok(stack.ask("select count(*) from events where kind = 'message'")?.parse()?)
+    let waiting = "(select coalesce(sum(event_count), 0) from deliveries)";
+    Ok(stack.ask(&format!("select count(*) + {waiting} from events where kind = 'message'"))?.parse()?)
 }
 
 /// The bytes of an event's body as it is stored.

@@ -82,7 +82,7 @@ async fn verified_bodies_get_200_whatever_they_hold_and_400_without_json() {
 async fn what_cannot_be_stored_is_answered_with_503_within_two_seconds_and_comes_again() {
     let app = TestApp::installed().await;
     // Nobody can write for a while, as when a primary fails over.
-    app.database.ask("alter table events rename to events_away");
+    app.database.ask("alter table deliveries rename to deliveries_away");
     let dm = app.dm(ADA);
     let ts = app.say(ADA, None, "say: Not lost.");
     app.simulator
@@ -92,7 +92,7 @@ async fn what_cannot_be_stored_is_answered_with_503_within_two_seconds_and_comes
         )
         .await
         .expect("a 503");
-    app.database.ask("alter table events_away rename to events");
+    app.database.ask("alter table deliveries_away rename to deliveries");
     assert_eq!(app.reply(&dm, &ts).await, "Not lost.");
 }
 

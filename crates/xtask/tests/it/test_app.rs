@@ -200,7 +200,10 @@ impl TestApp {
     }
 
     pub(crate) fn waiting(&self) -> String {
-        self.database.ask("select count(*) from events where outcome is null")
+        self.database.ask(
+            "select (select count(*) from events where outcome is null)
+                  + (select coalesce(sum(event_count), 0) from deliveries)",
+        )
     }
 
     /// What the replicas of `api` have logged.
