@@ -13,6 +13,7 @@ mod life_cycle;
 mod looking;
 mod operate;
 mod organisations;
+mod postgres_away;
 mod queue;
 mod receive;
 mod reply;
