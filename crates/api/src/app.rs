@@ -8,13 +8,16 @@ use db::Db;
 use models::Outcome;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::inbox::Inbox;
 use crate::model::Model;
 use crate::settings::{Settings, SlackApp};
 use crate::{routes, worker};
+
+/// Beyond so many, Slack's own hour has to do.
+const MAX_SETTLING: usize = 1024;
 
 /// What a reply needs.
 pub(crate) struct App {
@@ -27,6 +30,10 @@ pub(crate) struct App {
     pub(crate) max_stream_age: Duration,
     /// Days between an uninstall and the deletion of the data.
     pub(crate) uninstall_grace_days: i32,
+    /// Days for which finished events are kept.
+    pub(crate) event_retention_days: i32,
+    /// Statuses that are settled later, at most.
+    pub(crate) settling: Arc<Semaphore>,
     /// Rung when there may be something to claim.
     pub(crate) bell: Notify,
 }
@@ -55,6 +62,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack_app: settings.slack_app,
         max_stream_age: settings.max_stream_age,
         uninstall_grace_days: settings.uninstall_grace_days,
+        event_retention_days: settings.event_retention_days,
+        settling: Arc::new(Semaphore::new(MAX_SETTLING)),
         bell: Notify::new(),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))

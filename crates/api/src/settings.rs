@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_stream_age: Duration,
     /// `UNINSTALL_GRACE_DAYS`: how long the data outlives an uninstall. Slack's policy grants 14 business days.
     pub uninstall_grace_days: i32,
+    /// `EVENT_RETENTION_DAYS`: how long what became of an event can be looked up.
+    pub event_retention_days: i32,
     /// Which model answers.
     pub model: ModelSettings,
     /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
@@ -83,6 +85,7 @@ impl Settings {
             .map(|(client_id, client_secret)| SlackApp { client_id, client_secret });
         let max_stream_age = Duration::from_secs(env.number("SLACK_STREAM_SECONDS", 240, 1..=280).into());
         let grace_days = env.number("UNINSTALL_GRACE_DAYS", 0, 0..=MAX_GRACE_DAYS);
+        let retention_days = env.number("EVENT_RETENTION_DAYS", 30, 1..=3650);
         let model = ModelSettings::read(&mut env);
         let max_concurrent_replies = env.number("MAX_CONCURRENT_REPLIES", 256, 0..=100_000);
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
@@ -96,6 +99,7 @@ impl Settings {
                 slack_app,
                 max_stream_age,
                 uninstall_grace_days: i32::try_from(grace_days).unwrap_or_default(),
+                event_retention_days: i32::try_from(retention_days).unwrap_or(i32::MAX),
                 model: model?,
                 max_concurrent_replies,
                 timeout,

@@ -32,6 +32,12 @@ pub enum Action {
     PersonExported,
     /// A channel was opened to people of other organisations, or closed.
     ChannelSet,
+    /// What was set aside got another chance.
+    Redriven,
+    /// What was set aside was given up for good.
+    Discarded,
+    /// The tenant got another share of the places in the queue.
+    WeightSet,
 }
 
 impl Action {
@@ -49,6 +55,9 @@ impl Action {
             Self::PersonForgotten => "person_forgotten",
             Self::PersonExported => "person_exported",
             Self::ChannelSet => "channel_set",
+            Self::Redriven => "redriven",
+            Self::Discarded => "discarded",
+            Self::WeightSet => "weight_set",
         }
     }
 }

@@ -4,13 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crypto::DataKey;
-use models::{EventBody, EventId, InboundEvent, Outcome, Relevance, TenantId, ThreadKey};
+use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
-use crate::{DbError, Tx, threads};
+use crate::{DbError, Tx};
 
 const BODY: Column = Column { table: "events", column: "body" };
+
+/// Failed tries of one event that are kept; a redriven one may have more.
+const KEPT_FAILURES: i32 = 20;
+
+/// Characters of a failed try's reason.
+const REASON_CHARS: i32 = 500;
 
 /// What became of a batch, for `enablebot_events_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +38,7 @@ impl Enqueued {
     }
 }
 
-/// Stores a batch and makes its threads ready (`migrations/0011_enqueue_events.sql`): what was seen before is dropped by
+/// Stores a batch and makes its threads ready (`migrations/0013_queue_life.sql`): what was seen before is dropped by
 /// the insert itself, and the workers are told once. The events may be of many tenants.
 pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
     let keys = keys::list_of_installed(tx, &tenants_of(events)).await?;
@@ -162,6 +168,31 @@ pub async fn put_off(
     Ok(())
 }
 
+/// Adds a failed try to the event's story, of which the last so many are kept. `reason` is never what people wrote.
+pub async fn note_failure(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    attempt: i32,
+    reason: &str,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update events set attempts_log =
+             case when jsonb_array_length(attempts_log) < $5 then attempts_log else attempts_log - 0 end
+             || jsonb_build_object('at', now(), 'attempt', $3::int, 'reason', left($4::text, $6))
+         where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+        attempt,
+        reason,
+        KEPT_FAILURES,
+        REASON_CHARS,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// How much waits, of all tenants, and how long the oldest has, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QueueState {
@@ -202,24 +233,6 @@ pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
 pub async fn open_body(tx: &mut Tx, tenant_id: &TenantId, sealed: &[u8]) -> Result<EventBody, DbError> {
     let body = keys::open(tx, tenant_id, BODY, sealed).await?;
     Ok(serde_json::from_str(body.expose_secret())?)
-}
-
-/// Gives an event that was set aside another chance: it is done again from where it stopped. Whether there was one.
-pub async fn redrive(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<bool, DbError> {
-    let thread = sqlx::query!(
-        "update events set outcome = null, finished_at = null, attempts = 0, not_before = null,
-             stop_requested_at = null
-         where tenant_id = $1 and event_id = $2 and outcome = 'set_aside'
-         returning channel_id, thread_ts",
-        tenant_id.as_str(),
-        event_id.as_str(),
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(thread) = thread else { return Ok(false) };
-    let thread = ThreadKey { channel_id: thread.channel_id.into(), thread_ts: thread.thread_ts.into() };
-    threads::make_ready(tx, tenant_id, &thread).await?;
-    Ok(true)
 }
 
 /// Marks the message that is being answered in a thread as unwanted, and tells whoever answers it at once. One that

@@ -162,6 +162,14 @@ pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Rece
         .collect())
 }
 
+/// Sets a tenant's share of the places in the queue, beside those of weight 1; false where there is no such tenant.
+pub async fn set_weight(tx: &mut Tx, tenant_id: &TenantId, weight: i32) -> Result<bool, DbError> {
+    let set = sqlx::query!("update tenants set weight = $2 where tenant_id = $1", tenant_id.as_str(), weight)
+        .execute(tx)
+        .await?;
+    Ok(set.rows_affected() == 1)
+}
+
 /// A tenant, as an operator looks at it.
 #[derive(Clone, Debug)]
 pub struct TenantState {
@@ -179,6 +187,8 @@ pub struct TenantState {
     pub problem: Option<String>,
     /// When its data goes, if the bot was taken out.
     pub delete_after: Option<DateTime<Utc>>,
+    /// Its share of the places in the queue.
+    pub weight: i32,
 }
 
 /// Every tenant, by name.
@@ -186,7 +196,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
     Ok(sqlx::query_as!(
         TenantState,
         r#"select tenant_id, name, installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
-                  delete_after
+                  delete_after, weight
            from tenants left join installations using (tenant_id) order by name, tenant_id"#,
     )
     .fetch_all(tx)

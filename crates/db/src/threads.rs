@@ -190,11 +190,11 @@ pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
 pub async fn make_ready(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -> Result<(), DbError> {
     sqlx::query!(
         "insert into threads (tenant_id, channel_id, thread_ts, state, virtual_start)
-         select $1, $2, $3, 'ready', 1 + greatest(
+         select $1, $2, $3, 'ready', place_distance($1) + greatest(
              (select last_value from virtual_clock),
              (select max(virtual_start) from threads where tenant_id = $1 and state = 'ready'))
          on conflict (tenant_id, channel_id, thread_ts) do update set
-             state = 'ready', virtual_start = excluded.virtual_start
+             state = 'ready', virtual_start = excluded.virtual_start, used_at = excluded.used_at
          where threads.state = 'idle'",
         tenant_id.as_str(),
         thread.channel_id.as_str(),

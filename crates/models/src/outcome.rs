@@ -19,6 +19,8 @@ pub enum Outcome {
     Uninstalled,
     /// It kept failing and was set aside, with the reason beside it.
     SetAside,
+    /// It was set aside, and an operator gave it up for good.
+    Discarded,
     /// Slack delivered it before, under the same or another id.
     Duplicate,
     /// A message that was not meant for the bot.
@@ -33,7 +35,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, so that each counter can stand at zero from the start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Answered,
         Self::Welcomed,
         Self::Done,
@@ -42,6 +44,7 @@ impl Outcome {
         Self::Stale,
         Self::Uninstalled,
         Self::SetAside,
+        Self::Discarded,
         Self::Duplicate,
         Self::NotAddressed,
         Self::FromBot,
@@ -60,6 +63,7 @@ impl Outcome {
             Self::Stale => "stale",
             Self::Uninstalled => "uninstalled",
             Self::SetAside => "set_aside",
+            Self::Discarded => "discarded",
             Self::Duplicate => "duplicate",
             Self::NotAddressed => "not_addressed",
             Self::FromBot => "from_bot",

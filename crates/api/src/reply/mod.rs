@@ -7,6 +7,7 @@ mod earlier;
 mod files;
 mod prompt;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use db::replies::Progress;
@@ -100,8 +101,10 @@ impl Work<'_> {
     /// The end of the event does not wait for Slack's limits, but nobody is to read "thinking" below an answer for the
     /// hour after which Slack itself forgets it.
     fn settle_later(&self, mut pause: Duration) {
+        let Ok(permit) = Arc::clone(&self.app.settling).try_acquire_owned() else { return };
         let (slack, bot, thread) = (self.app.slack.clone(), self.bot.clone(), self.job.thread.clone());
         tokio::spawn(async move {
+            let _permit = permit;
             for _ in 0..SETTLING_TRIES {
                 sleep(pause.mul_f64(1.0 + rand::random::<f64>())).await;
                 let set = slack.set_status(&bot, &thread.channel_id, &thread.thread_ts, Status::Active).await;

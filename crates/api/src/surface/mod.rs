@@ -49,7 +49,7 @@ impl Work<'_> {
     pub(crate) async fn try_again(&self, event_id: &EventId) -> Result<Outcome, Failure> {
         let tenant_id = &self.job.tenant_id;
         let mut tx = self.fenced().await?;
-        let redriven = db::events::redrive(&mut tx, tenant_id, event_id).await?;
+        let redriven = db::set_aside::redrive(&mut tx, tenant_id, event_id).await?;
         let reason = (!redriven).then_some("nothing was set aside under this event");
         db::events::finish(&mut tx, tenant_id, self.job.seq, Outcome::Done, reason).await?;
         tx.commit().await?;

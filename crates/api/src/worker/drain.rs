@@ -112,6 +112,7 @@ async fn put_off(app: &App, lease: &Lease, job: &Job, pause: Duration, reason: &
     let mut tx = app.db.begin().await?;
     db::threads::hold(&mut tx, lease).await?;
     let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
     db::events::put_off(&mut tx, &job.tenant_id, job.seq, pause_ms, reason).await?;
     tx.commit().await
 }
@@ -130,6 +131,7 @@ async fn set_aside(
     }
     let mut tx = app.db.begin().await?;
     db::threads::hold(&mut tx, lease).await?;
+    db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
     db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;
     let detail = serde_json::json!({ "event_id": job.event_id, "reason": reason });
     db::audit_log::insert(&mut tx, &job.tenant_id, "enablebot", db::audit_log::Action::SetAside, detail)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use db::retention::Walk;
 use tokio::time::interval;
 
 use crate::app::App;
@@ -14,12 +15,15 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Never returns.
 pub(super) async fn run(app: Arc<App>) {
     let mut ticks = interval(INTERVAL);
+    let mut walk = Walk::default();
     loop {
         ticks.tick().await;
         let done = async {
             refresh_tokens(&app).await?;
             while life_cycle::delete_due(&app).await? > 0 {}
             while purge_ignored(&app).await? > 0 {}
+            purge_finished(&app).await?;
+            walk = purge_idle_threads(&app, &walk).await?;
             Ok::<_, Failure>(())
         };
         if let Err(failure) = done.await {
@@ -46,4 +50,26 @@ async fn purge_ignored(app: &App) -> Result<u64, Failure> {
     let purged = db::ignored_events::purge(&mut tx).await?;
     tx.commit().await?;
     Ok(purged)
+}
+
+/// From the oldest on, a batch at a time, as far as what is too old reaches.
+async fn purge_finished(app: &App) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let mut tx = app.db.begin().await?;
+        let page = db::retention::purge_finished(&mut tx, app.event_retention_days, after).await?;
+        tx.commit().await?;
+        if page.is_last {
+            return Ok(());
+        }
+        after = page.last_seq;
+    }
+}
+
+/// One page of the table each time: nobody waits for these, and no index has to be kept for them.
+async fn purge_idle_threads(app: &App, walk: &Walk) -> Result<Walk, Failure> {
+    let mut tx = app.db.begin().await?;
+    let next = db::retention::purge_idle_threads(&mut tx, app.event_retention_days, walk).await?;
+    tx.commit().await?;
+    Ok(next)
 }

@@ -1,12 +1,15 @@
-//! `web events …`: what became of what Slack sent. "Why no reply?"
+//! `web events …`: what became of what Slack sent ("why no reply?"), and what is done with what was set aside.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use db::ignored_events::Filter;
-use models::TenantId;
+use db::audit_log::Action;
+use db::ignored_events::{EventFate, Filter};
+use db::{DbError, Tx};
+use models::{EventId, TenantId};
+use serde_json::json;
 
-use super::{ask, table, time};
+use super::{ask, story, table, time};
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -28,26 +31,55 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// The whole story of an event: times, tries, outcome, thread, reply; never the words
+    Show {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// The event, Ev…
+        event: String,
+    },
+    /// Try again what was set aside, from where it stopped
+    Redrive {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// One event, Ev…
+        #[arg(long, required_unless_present = "all_set_aside", conflicts_with = "all_set_aside")]
+        event: Option<String>,
+        /// All that the tenant has
+        #[arg(long)]
+        all_set_aside: bool,
+    },
+    /// Give up for good what was set aside; its words are dropped
+    Discard {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// The event, Ev…
+        event: String,
+    },
 }
 
 /// Runs the command.
 pub fn run(command: Command) -> ExitCode {
-    let Command::List { tenant, event, channel, since, limit } = command;
-    let (tenant_id, filter) = (
-        TenantId::new(tenant),
-        Filter {
-            event_id: event,
-            channel_id: channel,
-            last_seconds: since.map(|minutes| f64::from(minutes) * 60.0),
-        },
-    );
+    match command {
+        Command::List { tenant, event, channel, since, limit } => {
+            let last_seconds = since.map(|minutes| f64::from(minutes) * 60.0);
+            let filter = Filter { event_id: event, channel_id: channel, last_seconds };
+            list(&TenantId::new(tenant), &filter, limit)
+        }
+        Command::Show { tenant, event } => show(&TenantId::new(tenant), &EventId::new(event)),
+        Command::Redrive { tenant, event: Some(event), .. } => {
+            redrive(&TenantId::new(tenant), &EventId::new(event))
+        }
+        Command::Redrive { tenant, event: None, .. } => redrive_all(&TenantId::new(tenant)),
+        Command::Discard { tenant, event } => discard(&TenantId::new(tenant), &EventId::new(event)),
+    }
+}
+
+fn list(tenant_id: &TenantId, filter: &Filter, limit: u32) -> ExitCode {
     ask(async |tx| {
-        let fates = db::ignored_events::list_fates(tx, &tenant_id, &filter, limit.into()).await?;
+        let fates = db::ignored_events::list_fates(tx, tenant_id, filter, limit.into()).await?;
         if fates.is_empty() {
-            return Ok(format!(
-                "No such event of {tenant_id}. What nothing is done about is kept for a week; what Slack never \
-                 delivered is not known here."
-            ));
+            return Ok(unknown(tenant_id));
         }
         let rows = fates.into_iter().map(|fate| {
             vec![
@@ -61,4 +93,84 @@ pub fn run(command: Command) -> ExitCode {
         });
         Ok(table(&["received at", "event", "channel", "user", "outcome", "reason"], rows).to_string())
     })
+}
+
+fn show(tenant_id: &TenantId, event_id: &EventId) -> ExitCode {
+    ask(async |tx| match db::stories::find(tx, tenant_id, event_id).await? {
+        Some(story) => Ok(story::tell(tenant_id, event_id, &story)),
+        None => without_work(tx, tenant_id, event_id).await,
+    })
+}
+
+fn redrive(tenant_id: &TenantId, event_id: &EventId) -> ExitCode {
+    ask(async |tx| {
+        if !db::set_aside::redrive(tx, tenant_id, event_id).await? {
+            return not_set_aside(tx, tenant_id, event_id).await;
+        }
+        audit(tx, tenant_id, Action::Redriven, json!({ "event_id": event_id })).await?;
+        Ok(format!("{event_id} of {tenant_id} is tried again, from where it stopped."))
+    })
+}
+
+fn redrive_all(tenant_id: &TenantId) -> ExitCode {
+    ask(async |tx| {
+        let count = db::set_aside::redrive_all(tx, tenant_id).await?;
+        if count == 0 {
+            return Ok(format!("Nothing of {tenant_id} is set aside."));
+        }
+        audit(tx, tenant_id, Action::Redriven, json!({ "events": count })).await?;
+        Ok(format!("{count} event(s) of {tenant_id} are tried again, from where they stopped."))
+    })
+}
+
+fn discard(tenant_id: &TenantId, event_id: &EventId) -> ExitCode {
+    ask(async |tx| {
+        if !db::set_aside::discard(tx, tenant_id, event_id).await? {
+            return not_set_aside(tx, tenant_id, event_id).await;
+        }
+        audit(tx, tenant_id, Action::Discarded, json!({ "event_id": event_id })).await?;
+        Ok(format!("{event_id} of {tenant_id} is given up for good, and its words are dropped."))
+    })
+}
+
+/// Says what an event is that was to be redriven or discarded, and is not set aside.
+async fn not_set_aside(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<String, DbError> {
+    let Some(story) = db::stories::find(tx, tenant_id, event_id).await? else {
+        return without_work(tx, tenant_id, event_id).await;
+    };
+    let state = story.outcome.unwrap_or_else(|| "still to be done".to_owned());
+    Ok(format!("{event_id} of {tenant_id} is not set aside, but {state}; nothing was changed."))
+}
+
+/// Nothing was to be done about the event, or nobody knows it.
+async fn without_work(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<String, DbError> {
+    let filter = Filter { event_id: Some(event_id.to_string()), ..Filter::default() };
+    let fate = db::ignored_events::list_fates(tx, tenant_id, &filter, 1).await?.pop();
+    Ok(fate.map_or_else(|| unknown(tenant_id), |fate| nothing_done(&fate)))
+}
+
+fn nothing_done(fate: &EventFate) -> String {
+    format!(
+        "{} came at {}, and nothing was to be done about it: {} ({}).",
+        fate.event_id,
+        time(fate.received_at),
+        fate.outcome.as_deref().unwrap_or("–"),
+        fate.reason.as_deref().unwrap_or("–"),
+    )
+}
+
+fn unknown(tenant_id: &TenantId) -> String {
+    format!(
+        "No such event of {tenant_id}. What nothing is done about is kept for a week; what Slack never delivered is \
+         not known here."
+    )
+}
+
+async fn audit(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    action: Action,
+    detail: serde_json::Value,
+) -> Result<(), DbError> {
+    db::audit_log::insert(tx, tenant_id, "operator", action, detail).await
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person at a terminal reads this")]
 
 pub mod events;
+mod story;
 pub mod tenants;
 
 use std::fmt::Display;

@@ -28,6 +28,14 @@ pub enum Command {
         /// The channel, C…
         channel: String,
     },
+    /// Give a tenant a share of the places in the queue: one of weight 4 is served four times as often as one of 1
+    Weight {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// From 1, as everybody has, to 100
+        #[arg(value_parser = clap::value_parser!(i32).range(1..=100))]
+        weight: i32,
+    },
     /// Answer only the workspace's own people in a channel; so it is until a channel is opened
     CloseChannel {
         /// The tenant, T… or E…
@@ -42,6 +50,7 @@ pub fn run(command: Command) -> ExitCode {
     match command {
         Command::List => list(),
         Command::Receipts { tenant } => receipts(&TenantId::new(tenant)),
+        Command::Weight { tenant, weight } => set_weight(&TenantId::new(tenant), weight),
         Command::OpenChannel { tenant, channel } => {
             set(&TenantId::new(tenant), &ChannelId::new(channel), true)
         }
@@ -64,10 +73,11 @@ fn list() -> ExitCode {
                 Some(tenant.name.clone()),
                 Some(state(&tenant)),
                 tenant.installed_at.map(time),
+                Some(tenant.weight.to_string()),
                 Some(to_mend).filter(|lines| !lines.is_empty()),
             ]
         });
-        Ok(table(&["tenant", "name", "state", "installed at", "to mend"], rows).to_string())
+        Ok(table(&["tenant", "name", "state", "installed at", "weight", "to mend"], rows).to_string())
     })
 }
 
@@ -118,11 +128,26 @@ fn describe(receipt: &Receipt) -> String {
 fn set(tenant_id: &TenantId, channel_id: &ChannelId, allowed: bool) -> ExitCode {
     ask(async |tx| {
         if !db::channels::set_external_allowed(tx, tenant_id, channel_id, allowed).await? {
-            return Ok(format!("There is no tenant {tenant_id}; `web tenants list` shows those there are."));
+            return Ok(no_tenant(tenant_id));
         }
         let detail = json!({ "channel_id": channel_id, "external_allowed": allowed });
         db::audit_log::insert(tx, tenant_id, "operator", Action::ChannelSet, detail).await?;
         let done = if allowed { "now answered" } else { "no longer answered" };
         Ok(format!("People of other organisations are {done} in {channel_id} of {tenant_id}."))
     })
+}
+
+fn set_weight(tenant_id: &TenantId, weight: i32) -> ExitCode {
+    ask(async |tx| {
+        if !db::tenants::set_weight(tx, tenant_id, weight).await? {
+            return Ok(no_tenant(tenant_id));
+        }
+        let detail = json!({ "weight": weight });
+        db::audit_log::insert(tx, tenant_id, "operator", Action::WeightSet, detail).await?;
+        Ok(format!("{tenant_id} has weight {weight} from its next message on."))
+    })
+}
+
+fn no_tenant(tenant_id: &TenantId) -> String {
+    format!("There is no tenant {tenant_id}; `web tenants list` shows those there are.")
 }

@@ -66,7 +66,7 @@ impl Drop for Database {
     }
 }
 
-fn psql(url: &str, sql: &str) -> String {
+pub(crate) fn psql(url: &str, sql: &str) -> String {
     let programs = Programs::find_or_install().expect("Postgres' programs");
     let mut psql = Command::new(programs.path("psql"));
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);

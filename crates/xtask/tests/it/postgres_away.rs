@@ -1,0 +1,87 @@
+//! Postgres that is not there: refused, or silent.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use url::Url;
+use xtask::cluster::free_port;
+use xtask::settings::SIGNING_SECRET;
+
+use crate::test_app::{ADA, PATIENCE, TEAM, TestApp};
+
+/// What is between `api` and Postgres; aborted, it takes every connection with it.
+async fn forward(port: u16, postgres: u16) -> JoinHandle<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", postgres)).await?;
+                copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    })
+}
+
+/// Takes connections and never says anything.
+async fn stay_silent(port: u16) -> JoinHandle<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            connections.push(connection);
+        }
+    })
+}
+
+async fn end(task: JoinHandle<()>) {
+    task.abort();
+    let _ = task.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_away_slack_gets_503_within_two_seconds_and_then_an_answer() {
+    let mut app = TestApp::installed().await;
+    let mut url = Url::parse(&app.database.url).expect("a URL");
+    let (port, postgres) = (free_port().expect("a port"), url.port().expect("a port"));
+    url.set_port(Some(port)).expect("it takes a port");
+    let forwarding = forward(port, postgres).await;
+    app.apis.clear();
+    app.add_api(app.settings.ports.api, &[("DATABASE_URL", url.as_str())]);
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+
+    let dm = app.dm(ADA);
+    let ts = app.say(ADA, None, "say: Before.");
+    app.reply(&dm, &ts).await;
+    let event = json!({
+        "type": "event_callback", "event_id": "Ev0AWAY", "team_id": TEAM,
+        "authorizations": [{"enterprise_id": null, "team_id": TEAM, "user_id": "U0BOT", "is_bot": true,
+                            "is_enterprise_install": false}],
+        "event": {"type": "message", "channel_type": "im", "channel": dm, "user": ADA, "text": "say: After.",
+                  "ts": "1999999999.000100", "thread_ts": ts, "event_ts": "1999999999.000100"},
+    });
+    let body = event.to_string();
+    let refused = async || {
+        let begun = Instant::now();
+        let (status, _) = app.send("/slack/events", &body, SIGNING_SECRET, 0).await;
+        assert_eq!(status, 503);
+        assert!(begun.elapsed() < Duration::from_millis(2300), "{:?}", begun.elapsed());
+    };
+    end(forwarding).await;
+    refused().await;
+    let silence = stay_silent(port).await;
+    refused().await;
+    end(silence).await;
+
+    let _forwarding = forward(port, postgres).await;
+    let begun = Instant::now();
+    while app.send("/slack/events", &body, SIGNING_SECRET, 0).await.0 != 200 {
+        assert!(begun.elapsed() < PATIENCE, "it does not come back\n{}", app.logs());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let texts: Vec<String> = app.replies(&dm, &ts, 2).await.iter().map(simulator::Message::shown).collect();
+    assert_eq!(texts, ["Before.", "After."]);
+}

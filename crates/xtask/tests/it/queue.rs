@@ -1,0 +1,163 @@
+//! The queue between what was acknowledged and what is answered: whose turn it is, what it takes, what it forgets.
+
+use std::time::{Duration, Instant};
+
+use xtask::cluster::free_port;
+use xtask::settings::SIGNING_SECRET;
+
+use crate::test_app::{ADA, PATIENCE, TEAM, TestApp};
+
+const BETA: &str = "T0BETA";
+
+impl TestApp {
+    /// Two workspaces, and a replica that only receives.
+    async fn receiving_for_two() -> Self {
+        let mut app = Self::start_with(|settings| settings.rate_limits = false, &[]).await;
+        app.simulator.add_team(BETA, "Beta");
+        app.install().await;
+        app.install_in(BETA).await;
+        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        app.apis.clear();
+        app.add_api(app.settings.ports.api, &[("MAX_CONCURRENT_REPLIES", "0")]);
+        app
+    }
+
+    /// Writes in the DM of somebody of any team.
+    fn say_in(&self, team: &str, user: &str, text: &str) -> String {
+        let channel = self.simulator.dm(team, user).expect("a person of the team");
+        let message = self.message(user, &channel, None, text);
+        self.simulator.post(simulator::PostMessage { team: team.into(), ..message }).expect("Slack takes it")
+    }
+
+    /// Waits until so many messages wait.
+    async fn backlog(&self, count: usize) {
+        let begun = Instant::now();
+        while self.waiting() != count.to_string() {
+            assert!(begun.elapsed() < 3 * PATIENCE, "{} wait, not {count}", self.waiting());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Leaves nothing for the check at the end.
+    fn drop_backlog(&mut self) {
+        self.apis.clear();
+        self.database.ask("delete from events where outcome is null");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_of_weight_four_gets_four_places_of_five_and_a_receiver_answers_nobody() {
+    const EACH: usize = 60;
+    let mut app = TestApp::receiving_for_two().await;
+    let told = app.operate(&["tenants", "weight", BETA, "4"]);
+    assert!(told.contains("T0BETA has weight 4"), "{told}");
+    assert!(app.operate(&["tenants", "weight", "T0NOBODY", "4"]).contains("no tenant T0NOBODY"));
+    assert_eq!(app.database.ask("select detail ->> 'weight' from audit_log where actor = 'operator'"), "4");
+    for number in 0..EACH {
+        app.say_in(TEAM, ADA, &format!("say: {number}"));
+        app.say_in(BETA, "U0ADABETA", &format!("say: {number}"));
+    }
+    app.backlog(2 * EACH).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begun = "select count(*) from events where outcome is null and attempts > 0";
+    assert_eq!(app.database.ask(begun), "0", "a replica with MAX_CONCURRENT_REPLIES=0 only receives");
+    assert!(app.simulator.model_requests().is_empty());
+
+    app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "1")]);
+    app.idle().await;
+    let first = |count: usize| -> usize {
+        let sql = format!(
+            "select count(*) filter (where tenant_id = '{BETA}') from (select tenant_id from events
+             where kind = 'message' order by finished_at limit {count}) as first"
+        );
+        app.database.ask(&sql).parse().expect("a number")
+    };
+    let share = first(50);
+    assert!((38..=42).contains(&share), "{share} of the first 50, not about 40");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_waiting_events_delay_another_tenants_first_answer_by_less_than_a_second() {
+    const BACKLOG: usize = 1000;
+    let mut app = TestApp::receiving_for_two().await;
+    for _ in 0..BACKLOG {
+        app.say_in(TEAM, ADA, "say: One of many.");
+    }
+    app.backlog(BACKLOG).await;
+    app.simulator.set_model_behaviour("ttft=300&gap=0");
+    app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "8")]);
+    let answering = |world: &simulator::World| {
+        (world.calls().iter().filter(|call| call.method == "chat.startStream").count() > 8).then_some(())
+    };
+    app.simulator.wait_for(answering, PATIENCE).await.expect("the backlog is being worked off");
+    let ts = app.say_in(BETA, "U0ADABETA", "say: Hello.");
+    let claimed = format!("select count(*) from events where message_ts = '{ts}' and attempts > 0");
+    let begun = Instant::now();
+    while app.database.ask(&claimed) != "1" {
+        assert!(begun.elapsed() < PATIENCE, "nobody begins with it");
+    }
+    let delay = begun.elapsed();
+    let left: usize = app.waiting().parse().expect("a number");
+    assert!(left > BACKLOG / 2, "the backlog was still there: {left}");
+    eprintln!("begun after {delay:?} with {left} waiting");
+    assert!(delay < Duration::from_secs(1), "begun after {delay:?}");
+    app.drop_backlog();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_stalls_is_a_503_within_two_seconds_never_a_late_200() {
+    let app = TestApp::installed().await;
+    let url = app.database.url.clone();
+    let lock = "do $$ begin
+        lock table events in access exclusive mode;
+        if to_regclass('deliveries') is not null then
+            execute 'lock table deliveries in access exclusive mode';
+        end if;
+        perform pg_sleep(6); end $$";
+    let stalled = std::thread::spawn(move || crate::ground::psql(&url, lock));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let event = serde_json::json!({
+        "type": "event_callback", "event_id": "Ev1", "team_id": TEAM,
+        "authorizations": [{"enterprise_id": null, "team_id": TEAM, "user_id": "U0BOT", "is_bot": true,
+                            "is_enterprise_install": false}],
+        "event": {"type": "message", "channel_type": "im", "channel": app.dm(ADA), "user": ADA, "text": "hi",
+                  "ts": "1700000000.000100", "event_ts": "1700000000.000100"},
+    });
+    let body = event.to_string();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let (status, _) = app.send("/slack/events", &body, SIGNING_SECRET, 0).await;
+        assert_eq!(status, 503);
+        assert!(begun.elapsed() < Duration::from_millis(2300), "{:?}", begun.elapsed());
+    }
+    tokio::task::spawn_blocking(move || stalled.join().expect("it is let go")).await.expect("it ends");
+    assert_eq!(app.send("/slack/events", &body, SIGNING_SECRET, 0).await.0, 200);
+    app.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_finished_is_forgotten_after_its_days_and_what_was_said_is_not() {
+    let mut app = TestApp::installed().await;
+    let dm = app.dm(ADA);
+    let old = app.say(ADA, None, "say: Long ago.");
+    app.reply(&dm, &old).await;
+    app.simulator.open_home(TEAM, ADA, "home");
+    app.becomes("select count(*) from events where kind = 'home_opened' and outcome is not null", "1").await;
+    app.apis.clear();
+    app.database.ask(
+        "update events set received_at = now() - interval '8 days';
+         update threads set used_at = now() - interval '8 days';
+         insert into events (tenant_id, event_id, kind, channel_id, thread_ts, user_id, received_at)
+         values ('T0ACME', 'Ev0WAITS', 'message', 'C0', '', 'U0', now() - interval '9 days')",
+    );
+    app.add_api(app.settings.ports.api, &[("EVENT_RETENTION_DAYS", "7")]);
+    app.becomes("select count(*) from events where outcome is not null", "0").await;
+    assert_eq!(app.database.ask("select event_id from events"), "Ev0WAITS", "it is still to be done");
+    assert_eq!(app.database.ask("select count(*) from replies"), "0");
+    app.becomes("select string_agg(thread_ts, ',') from threads", &old).await;
+    app.database.ask("delete from events");
+    // The thread in which something was said goes on where it was.
+    app.say(ADA, Some(&old), "say: And today.");
+    app.replies(&dm, &old, 2).await;
+    assert_eq!(app.database.ask("select count(*) from turns"), "4");
+}
