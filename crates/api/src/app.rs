@@ -27,6 +27,8 @@ pub(crate) struct App {
     pub(crate) max_stream_age: Duration,
     /// Days between an uninstall and the deletion of the data.
     pub(crate) uninstall_grace_days: i32,
+    /// Cancelled when answers in work are about to be handed to other replicas.
+    pub(crate) leaving: CancellationToken,
     /// Rung when there may be something to claim.
     pub(crate) bell: Notify,
 }
@@ -55,6 +57,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack_app: settings.slack_app,
         max_stream_age: settings.max_stream_age,
         uninstall_grace_days: settings.uninstall_grace_days,
+        leaving: CancellationToken::new(),
         bell: Notify::new(),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
