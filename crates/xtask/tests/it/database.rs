@@ -6,6 +6,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use xtask::cluster::{Pooler, free_port};
+use xtask::launch;
 
 use crate::ground::{Database, own_cluster};
 use crate::test_app::{ADA, GRACE, TEAM, TestApp};
@@ -124,4 +125,52 @@ async fn when_the_first_address_of_postgres_is_gone_the_next_one_is_used() {
     assert_eq!(app.reply(&app.dm(ADA), &ts).await, "From the other one.");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(app.get("/health/ready", None).await.status(), 200, "web has moved too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_says_nothing_slack_is_told_to_come_again() {
+    let cluster = own_cluster("silent");
+    let database = Database::create_in(&cluster);
+    let app = TestApp::start_on(database, |_| {}, |_| {}, &[]).await;
+    app.install().await;
+    let silent = Silent::all_of(cluster.pid());
+    let begun = Instant::now();
+    let event = serde_json::json!({
+        "type": "app_mention", "channel": "C0GENERAL", "user": ADA, "text": "<@U0BOT0ACME> hi", "ts": "1.1",
+    });
+    let body = serde_json::json!({
+        "type": "event_callback", "event_id": "EvSILENT", "event_time": 1, "team_id": TEAM,
+        "authorizations": [{
+            "enterprise_id": null, "team_id": TEAM, "user_id": "U0BOT0ACME", "is_bot": true,
+            "is_enterprise_install": false,
+        }],
+        "event": event,
+    });
+    let status = app.simulator.deliver_raw(body.to_string()).await.expect("an answer");
+    let took = begun.elapsed();
+    drop(silent);
+    assert_eq!((status, took < Duration::from_millis(2500)), (503, true), "{took:?}");
+    // And it comes back by itself.
+    let ts = app.say(ADA, None, "say: There again.");
+    assert_eq!(app.reply(&app.dm(ADA), &ts).await, "There again.");
+}
+
+/// A Postgres whose processes stand still, until this is dropped.
+struct Silent(Vec<u32>);
+
+impl Silent {
+    fn all_of(postmaster: u32) -> Self {
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let children = std::fs::read_to_string(children).expect("the kernel tells");
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        let all: Vec<u32> = std::iter::once(postmaster).chain(children).collect();
+        all.iter().for_each(|pid| launch::send(*pid, launch::Signal::STOP));
+        Self(all)
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|pid| launch::send(*pid, launch::Signal::CONT));
+    }
 }
