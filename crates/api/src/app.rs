@@ -34,6 +34,8 @@ pub(crate) struct App {
     pub(crate) event_retention_days: i32,
     /// Statuses that are settled later, at most.
     pub(crate) settling: Arc<Semaphore>,
+    /// Cancelled when answers in work are about to be handed to other replicas.
+    pub(crate) leaving: CancellationToken,
     /// Rung when there may be something to claim.
     pub(crate) bell: Notify,
 }
@@ -46,8 +48,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let database = &settings.database;
     let db = Db::open(
         &db::Settings {
-            url: database.url.clone(),
-            direct_url: database.direct_url.clone(),
+            urls: database.urls.clone(),
+            direct_urls: database.direct_urls.clone(),
             pool_size: database.pool_size,
             max_overflow: database.max_overflow,
             pool_timeout: database.pool_timeout,
@@ -64,6 +66,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         uninstall_grace_days: settings.uninstall_grace_days,
         event_retention_days: settings.event_retention_days,
         settling: Arc::new(Semaphore::new(MAX_SETTLING)),
+        leaving: CancellationToken::new(),
         bell: Notify::new(),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))

@@ -15,6 +15,13 @@ pub(crate) enum Failure {
         /// Not before this time, if somebody said so.
         after: Option<Duration>,
     },
+    /// It will work later: an upstream asked for a pause. Such a try does not count.
+    Throttled {
+        /// For the log and the event.
+        reason: String,
+        /// How long the pause is.
+        after: Duration,
+    },
     /// It will not work however often it is tried.
     GiveUp {
         /// For the log and the event.

@@ -1,22 +1,27 @@
 //! The model: any server with OpenAI's streaming `/chat/completions`.
 
+mod breaker;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
-use async_openai::middleware::ReqwestService;
+use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::stream::StreamResponse;
 use futures_util::StreamExt;
 use models::Usage;
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode, header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tower::service_fn;
 
 use crate::failure::Failure;
 use crate::settings::ModelSettings;
+use breaker::Breaker;
 
 const REFUSED: &str =
     "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
@@ -30,16 +35,18 @@ pub(crate) const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
 #[derive(Debug)]
 pub(crate) struct Model {
     client: Client<OpenAIConfig>,
-    models: Vec<String>,
+    models: Vec<(String, Arc<Breaker>)>,
     patience: Duration,
 }
 
 /// An answer as it comes.
 pub(crate) struct Answer {
     chunks: StreamResponse<Chunk>,
+    breaker: Arc<Breaker>,
     patience: Duration,
     usage: Usage,
     finish_reason: Option<String>,
+    has_spoken: bool,
 }
 
 /// Read tolerantly: compatible servers leave fields out, or send others.
@@ -87,24 +94,44 @@ impl Model {
             }
         }
         // By its own service the client would try three times inside, unseen by the event's count of tries.
-        let client = Client::with_config(config).with_http_service(ReqwestService::new(http));
-        Ok(Self { client, models: settings.models.clone(), patience })
+        let client = Client::with_config(config).with_http_service(service_fn(move |request| {
+            let http = http.clone();
+            async move { send(&http, request).await }
+        }));
+        let models = settings.models.iter().map(|model| (model.clone(), Arc::new(Breaker::new(model))));
+        Ok(Self { client, models: models.collect(), patience })
     }
 
-    /// Asks the first model that answers.
+    /// Asks the first model that answers. Where none does, what is most likely to pass decides what follows.
     pub(crate) async fn ask(&self, messages: &[Value]) -> Result<Answer, Failure> {
-        let mut failure = Failure::retry("no model is set");
-        for model in &self.models {
-            match self.ask_one(model, messages).await {
+        let mut failures = Vec::with_capacity(self.models.len());
+        for (model, breaker) in &self.models {
+            let asked = match breaker.admit() {
+                Ok(()) => self.ask_one(model, breaker, messages).await.inspect_err(|failure| {
+                    tracing::warn!(error = ?failure, "the model {model} did not answer");
+                    breaker.failed(failure);
+                }),
+                Err(rests) => Err(rests),
+            };
+            match asked {
                 Ok(answer) => return Ok(answer),
-                Err(error) => failure = error,
+                Err(failure) => failures.push(failure),
             }
-            tracing::warn!(error = ?failure, "the model {model} did not answer");
         }
-        Err(failure)
+        let likeliest = failures.into_iter().min_by_key(|failure| match failure {
+            Failure::Throttled { .. } => 0,
+            Failure::Retry { .. } => 1,
+            _ => 2,
+        });
+        Err(likeliest.unwrap_or_else(|| Failure::retry("no model is set")))
     }
 
-    async fn ask_one(&self, model: &str, messages: &[Value]) -> Result<Answer, Failure> {
+    async fn ask_one(
+        &self,
+        model: &str,
+        breaker: &Arc<Breaker>,
+        messages: &[Value],
+    ) -> Result<Answer, Failure> {
         let request = json!({
             "model": model, "messages": messages, "stream": true,
             "stream_options": { "include_usage": true },
@@ -113,13 +140,23 @@ impl Model {
         let opened = chat.create_stream_byot::<Value, Chunk>(request);
         let chunks = timeout(self.patience, opened).await.map_err(|_| silent())?.map_err(classify)?;
         let usage = Usage { model: model.to_owned(), ..Usage::default() };
-        Ok(Answer { chunks, patience: self.patience, usage, finish_reason: None })
+        let breaker = Arc::clone(breaker);
+        Ok(Answer { chunks, breaker, patience: self.patience, usage, finish_reason: None, has_spoken: false })
     }
 }
 
 impl Answer {
     /// The next words; `None` when the model has ended.
     pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
+        let words = self.read().await.inspect_err(|failure| self.breaker.failed(failure))?;
+        if !self.has_spoken {
+            self.has_spoken = true;
+            self.breaker.succeeded();
+        }
+        Ok(words)
+    }
+
+    async fn read(&mut self) -> Result<Option<String>, Failure> {
         loop {
             let chunk = timeout(self.patience, self.chunks.next()).await.map_err(|_| silent())?;
             let Some(chunk) = chunk else { return self.ended() };
@@ -167,6 +204,26 @@ impl Answer {
     }
 }
 
+/// Sends a request once; what a server says with 429 about the time to wait would not come through the client.
+async fn send(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
+    let response = http.execute(request.build().await?).await?;
+    match retry_after(&response) {
+        Some(after) => Err(OpenAIError::Boxed(Box::new(Throttled(after)))),
+        None => Ok(response),
+    }
+}
+
+/// A quota that is used up is said with 429 too, but then without a time.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let told = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds = told.trim().parse().ok()?;
+    (response.status() == StatusCode::TOO_MANY_REQUESTS).then(|| Duration::from_secs(seconds))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the model's server answered 429")]
+struct Throttled(Duration);
+
 fn silent() -> Failure {
     Failure::retry("the model stayed silent for too long")
 }
@@ -189,6 +246,12 @@ fn classify(error: OpenAIError) -> Failure {
         }
         OpenAIError::Reqwest(error) => Failure::retry(format!("the model cannot be reached: {error}")),
         OpenAIError::StreamError(_) => Failure::retry("the model's answer was cut off"),
+        OpenAIError::Boxed(error) => match error.downcast_ref() {
+            Some(throttled @ Throttled(after)) => {
+                Failure::Throttled { reason: throttled.to_string(), after: *after }
+            }
+            None => Failure::retry("the model cannot be asked"),
+        },
         OpenAIError::JSONDeserialize(..) => Failure::retry("the model's server sent what is no answer"),
         _ => Failure::retry("the model cannot be asked"),
     }

@@ -43,7 +43,9 @@ pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Instal
         match refresh(app, tenant_id).await {
             // However short its life: it is new.
             Ok(true) => return find(app, tenant_id).await,
-            Ok(false) | Err(Failure::Retry { .. }) if usable => return Ok(installed),
+            Ok(false) | Err(Failure::Retry { .. } | Failure::Throttled { .. }) if usable => {
+                return Ok(installed);
+            }
             Ok(false) if begun.elapsed() > PATIENCE => {
                 return Err(Failure::retry("another replica has not refreshed the token yet"));
             }

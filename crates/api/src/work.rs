@@ -142,7 +142,7 @@ impl<'a> Work<'a> {
         let Failure::Slack(error) = failure else { return failure };
         let noted = match error.failure() {
             slack::Failure::Throttled(after) => {
-                return Failure::Retry { reason: error.to_string(), after: Some(after) };
+                return Failure::Throttled { reason: error.to_string(), after };
             }
             slack::Failure::Transient => return Failure::retry(error),
             slack::Failure::Content | slack::Failure::Stopped => {

@@ -5,20 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::MasterKeys;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use secrecy::SecretString;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::DbError;
+use crate::addresses::{Addresses, Moved};
 use crate::keys::Keys;
+
+/// Begins a transaction with its limits, in one message; a pooler keeps nothing that is set for a session. A statement
+/// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
+const BEGIN: &str = "begin; set local statement_timeout = '10s';
+    set local idle_in_transaction_session_timeout = '5s'";
 
 /// How to reach Postgres.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `DATABASE_URL`; a transaction pooler may stand behind it.
-    pub url: SecretString,
-    /// `DATABASE_DIRECT_URL`: a session of one's own, for migrations and LISTEN.
-    pub direct_url: SecretString,
+    /// The addresses of `DATABASE_URL`; a transaction pooler may stand behind them.
+    pub urls: Vec<SecretString>,
+    /// Those of `DATABASE_DIRECT_URL`: a session of one's own, for migrations and LISTEN.
+    pub direct_urls: Vec<SecretString>,
     /// Connections kept.
     pub pool_size: u32,
     /// Connections beyond those, under load.
@@ -31,7 +37,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Db {
     pool: PgPool,
-    direct: PgConnectOptions,
+    direct: Addresses,
     keys: Keys,
 }
 
@@ -56,18 +62,24 @@ impl Db {
     /// # Errors
     /// An address that cannot be read.
     pub fn open(settings: &Settings, keys: MasterKeys) -> Result<Self, DbError> {
-        let options = connect_options(&settings.url)?;
+        let addresses = Addresses::read(&settings.urls)?;
+        let moved = Moved::default();
         let pool = PgPoolOptions::new()
             .min_connections(settings.pool_size)
             .max_connections(settings.pool_size + settings.max_overflow)
             .acquire_timeout(settings.pool_timeout)
-            .connect_lazy_with(options);
-        Ok(Self { pool, direct: connect_options(&settings.direct_url)?, keys: Keys::new(Arc::new(keys)) })
+            .before_acquire({
+                let moved = moved.clone();
+                move |_, connection| Box::pin(std::future::ready(Ok(moved.is_before(connection.age))))
+            })
+            .connect_lazy_with(addresses.first().clone());
+        tokio::spawn(addresses.lead(pool.clone(), moved));
+        Ok(Self { pool, direct: Addresses::read(&settings.direct_urls)?, keys: Keys::new(Arc::new(keys)) })
     }
 
     /// Begins a transaction; dropped without [`Tx::commit`], it is rolled back.
     pub async fn begin(&self) -> Result<Tx, DbError> {
-        Ok(Tx { inner: self.pool.begin().await?, keys: self.keys.clone() })
+        Ok(Tx { inner: self.pool.begin_with(BEGIN).await?, keys: self.keys.clone() })
     }
 
     /// How the connections are used now.
@@ -81,7 +93,7 @@ impl Db {
         self.pool.close().await;
     }
 
-    pub(crate) fn direct(&self) -> &PgConnectOptions {
+    pub(crate) fn direct(&self) -> &Addresses {
         &self.direct
     }
 }
@@ -104,6 +116,12 @@ impl Tx {
         Ok(self.inner.commit().await?)
     }
 
+    /// Lets statements take their time: for work in bulk.
+    pub(crate) async fn unhurried(&mut self) -> Result<(), DbError> {
+        sqlx::query("set local statement_timeout = 0").execute(self).await?;
+        Ok(())
+    }
+
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
@@ -115,9 +133,4 @@ impl Tx {
     pub(crate) fn master_keys(&self) -> Arc<MasterKeys> {
         self.keys.master()
     }
-}
-
-/// pgBouncer refuses start-up parameters that it does not know.
-pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, DbError> {
-    Ok(url.expose_secret().parse::<PgConnectOptions>()?.extra_float_digits(None))
 }

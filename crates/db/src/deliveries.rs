@@ -41,10 +41,12 @@ pub async fn insert(tx: &mut Tx, events: &[InboundEvent]) -> Result<u64, DbError
 /// Sorts the oldest into `events`, which makes their threads ready; `None` where nothing waits to be sorted. Waits for
 /// another replica that does.
 pub async fn sort(tx: &mut Tx) -> Result<Option<Enqueued>, DbError> {
-    let counts =
-        sqlx::query!("select event_count, known_count, relevant_count, stored_count from sort_deliveries($1)", BATCHES)
-            .fetch_one(tx)
-            .await?;
+    let counts = sqlx::query!(
+        "select event_count, known_count, relevant_count, stored_count from sort_deliveries($1)",
+        BATCHES
+    )
+    .fetch_one(tx)
+    .await?;
     let Some(events) = counts.event_count else { return Ok(None) };
     let count = |column: Option<i64>| column.unwrap_or_default();
     let (known, relevant, stored) =

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crypto::DataKey;
 use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId, ThreadKey};
@@ -147,21 +148,34 @@ pub async fn finish(
     Ok(())
 }
 
-/// Puts an event off: it is tried again after so many milliseconds.
+/// Why an event waits for its next try, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct PutOff<'a> {
+    /// How long.
+    pub pause: Duration,
+    /// Whether the try that failed was one, or was only held back.
+    pub counts: bool,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Puts an event off: it is tried again after a pause.
 pub async fn put_off(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    delay_ms: i64,
-    reason: &str,
+    put_off: PutOff<'_>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update events set not_before = now() + $3::bigint * interval '1 millisecond', reason = $4
+        "update events set not_before = now() + $3::bigint * interval '1 millisecond', reason = $4,
+             attempts = attempts - case when $5 then 0 else 1 end,
+             throttled_since = case when $5 then throttled_since else coalesce(throttled_since, now()) end
          where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
         seq,
-        delay_ms,
-        reason,
+        i64::try_from(put_off.pause.as_millis()).unwrap_or(i64::MAX),
+        put_off.reason,
+        put_off.counts,
     )
     .execute(tx)
     .await?;
@@ -241,7 +255,7 @@ pub async fn request_stop(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey)
     let stopped = sqlx::query_scalar!(
         "update events set stop_requested_at = now()
          where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null and kind = 'message'
-           and attempts > 0
+           and (attempts > 0 or throttled_since is not null)
          returning pg_notify('enablebot_stops', seq::text) is null",
         tenant_id.as_str(),
         thread.channel_id.as_str(),

@@ -4,6 +4,7 @@
 //! transaction pooler may stand between (`executor.rs`). The tenant comes next, wherever one is meant. What is
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
+mod addresses;
 pub mod audit_log;
 pub mod channels;
 mod connection;

@@ -1,5 +1,8 @@
 //! Hears of new events at once. It needs a session of its own, past the pooler; without it workers poll.
 
+use std::time::Duration;
+
+use sqlx::Connection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::{Db, DbError};
@@ -9,6 +12,9 @@ const EVENTS: &str = "enablebot_events";
 
 /// Notified by `events::request_stop`, with the event's number.
 const STOPS: &str = "enablebot_stops";
+
+/// How long a session may take to open, also anew where it broke; after that all addresses are tried.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +35,10 @@ impl Listener {
     /// # Errors
     /// Postgres cannot be reached past the pooler.
     pub async fn connect(db: &Db) -> Result<Self, DbError> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(db.direct().clone()).await?;
+        let (address, connection) = db.direct().connect().await?;
+        connection.close().await?;
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+        let pool = pool.connect_with(address.clone()).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen_all([EVENTS, STOPS]).await?;
         Ok(Self(listener))

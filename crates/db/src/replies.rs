@@ -7,6 +7,7 @@ use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
 const TEXT: Column = Column { table: "replies", column: "text" };
+const TEXT_SO_FAR: Column = Column { table: "replies", column: "text_so_far" };
 
 /// How far an answer has come.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Progress {
     pub message_ts: Option<MessageTs>,
     /// Bytes of the text that earlier messages hold already.
     pub part_start: usize,
+    /// What was said of an answer that the model has not ended: it goes on from there.
+    pub text_so_far: Option<String>,
     /// The whole answer and its cost, once the model has ended: it is never paid twice.
     pub answer: Option<(String, Usage)>,
 }
@@ -24,7 +27,7 @@ pub struct Progress {
 /// What earlier tries have left.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progress, DbError> {
     let row = sqlx::query!(
-        r#"select posting_since is not null as "posting!", message_ts, part_start, text, model,
+        r#"select posting_since is not null as "posting!", message_ts, part_start, text, text_so_far, model,
                   coalesce(prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(completion_tokens, 0) as "completion_tokens!"
            from replies where tenant_id = $1 and seq = $2"#,
@@ -46,8 +49,16 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progres
             Some((text.expose_secret().to_owned(), usage))
         }
     };
+    let text_so_far = match row.text_so_far {
+        None => None,
+        Some(sealed) => {
+            let text = keys::open(tx, tenant_id, TEXT_SO_FAR, &sealed).await?;
+            Some(text.expose_secret().to_owned())
+        }
+    };
     Ok(Progress {
         posting: row.posting,
+        text_so_far,
         message_ts: row.message_ts.map(MessageTs::from),
         part_start: usize::try_from(row.part_start).unwrap_or_default(),
         answer,
@@ -103,6 +114,41 @@ pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Resul
     Ok(())
 }
 
+/// Keeps what was said so far, sealed.
+pub async fn set_text_so_far(tx: &mut Tx, tenant_id: &TenantId, seq: i64, text: &str) -> Result<(), DbError> {
+    let key = keys::current(tx, tenant_id).await?;
+    sqlx::query!(
+        "insert into replies (seq, tenant_id, text_so_far) values ($1, $2, $3)
+         on conflict (seq) do update set text_so_far = excluded.text_so_far",
+        seq,
+        tenant_id.as_str(),
+        key.seal(TEXT_SO_FAR.of(tenant_id), text)?,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the message is complete, with the text up to its end: nothing of that is said or shown anew.
+pub async fn complete_part(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    text_so_far: &str,
+) -> Result<(), DbError> {
+    set_text_so_far(tx, tenant_id, seq, text_so_far).await?;
+    sqlx::query!(
+        "update replies set part_start = $3, message_ts = null, posting_since = null
+         where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+        i32::try_from(text_so_far.len()).unwrap_or(i32::MAX),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Keeps the whole answer, sealed, and what it cost.
 pub async fn set_answer(
     tx: &mut Tx,
@@ -115,7 +161,7 @@ pub async fn set_answer(
     sqlx::query!(
         "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens)
          values ($1, $2, $3, $4, $5, $6)
-         on conflict (seq) do update set text = excluded.text, model = excluded.model,
+         on conflict (seq) do update set text = excluded.text, text_so_far = null, model = excluded.model,
              prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens",
         seq,
         tenant_id.as_str(),
@@ -131,9 +177,13 @@ pub async fn set_answer(
 
 /// Drops the text once the turn holds it; the message's `ts` stays, so that a later search knows it.
 pub async fn drop_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
-    sqlx::query!("update replies set text = null where tenant_id = $1 and seq = $2", tenant_id.as_str(), seq)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "update replies set text = null, text_so_far = null where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
-use sqlx::{ConnectOptions, Connection};
 
-use crate::connection::connect_options;
+use crate::addresses::Addresses;
 use crate::{Db, DbError};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
@@ -28,8 +28,9 @@ pub struct DatabaseHealth {
 ///
 /// # Errors
 /// Postgres does not answer, or an applied migration was changed afterwards.
-pub async fn migrate(direct_url: &SecretString) -> Result<usize, DbError> {
-    let mut connection = connect_options(direct_url)?.connect().await?;
+pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
+    let addresses = Addresses::read(direct_urls)?;
+    let (_, mut connection) = addresses.connect().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
     MIGRATOR.run(&mut connection).await?;

@@ -91,6 +91,7 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 /// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
 /// backup. What stays is the audit log, with a signed receipt as its last entry.
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
+    tx.unhurried().await?;
     let id = tenant_id.as_str();
     let mut rows = std::collections::BTreeMap::new();
     macro_rules! delete_from {

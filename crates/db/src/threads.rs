@@ -1,5 +1,7 @@
 //! The table `threads`: who answers in which thread, and whose turn is next.
 
+use std::time::Duration;
+
 use models::{EventId, MessageTs, TenantId, ThreadKey, UserId};
 use uuid::Uuid;
 
@@ -40,6 +42,8 @@ pub struct Job {
     pub sealed_body: Vec<u8>,
     /// Which try this is, from 1.
     pub attempt: i32,
+    /// How long ago an upstream first held it back.
+    pub throttled_for: Duration,
     /// Somebody pressed "Stop".
     pub stop_requested: bool,
 }
@@ -130,7 +134,8 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
     let row = sqlx::query!(
         r#"select seq, event_id, message_ts, user_id, body as "body!", attempts,
                   coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
-                  stop_requested_at is not null as "stop_requested!"
+                  stop_requested_at is not null as "stop_requested!",
+                  coalesce(extract(epoch from now() - throttled_since), 0)::float8 as "throttled_seconds!"
            from events
            where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null
            order by message_ts, seq limit 1"#,
@@ -160,6 +165,7 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         user_id: row.user_id.into(),
         sealed_body: row.body,
         attempt: row.attempts + 1,
+        throttled_for: Duration::try_from_secs_f64(row.throttled_seconds).unwrap_or_default(),
         stop_requested: row.stop_requested,
     }))
 }

@@ -8,13 +8,17 @@ use crate::settings::Environment;
 
 const EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
 
+/// The parameter of an address that names several hosts; the one that takes writes is always the one that is wanted.
+/// Source: <https://www.postgresql.org/docs/current/libpq-connect.html>
+const TARGET: &str = "target_session_attrs";
+
 /// How to reach Postgres; see the README's table of variables.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// `DATABASE_URL`, or what follows from `SUPABASE_URL` and `SUPABASE_DB_PASSWORD`.
-    pub url: SecretString,
+    /// `DATABASE_URL`, or what follows from `SUPABASE_URL` and `SUPABASE_DB_PASSWORD`; an address for each host in it.
+    pub urls: Vec<SecretString>,
     /// `DATABASE_DIRECT_URL`: past a pooler.
-    pub direct_url: SecretString,
+    pub direct_urls: Vec<SecretString>,
     /// `DATABASE_POOL_SIZE`.
     pub pool_size: u32,
     /// `DATABASE_MAX_OVERFLOW`.
@@ -26,27 +30,55 @@ pub struct DatabaseSettings {
 impl DatabaseSettings {
     /// Reads the database's variables; what is wrong is noted in `env`.
     pub fn read(env: &mut Environment) -> Option<Self> {
-        let url = match env.text("DATABASE_URL") {
-            Some(_) => env.required("DATABASE_URL", EXAMPLE, postgres_address),
-            None => supabase_address(env),
+        let urls = match env.text("DATABASE_URL") {
+            Some(_) => env.required("DATABASE_URL", EXAMPLE, postgres_addresses),
+            None => supabase_address(env).map(|url| vec![url]),
         };
-        let direct_url = env.optional("DATABASE_DIRECT_URL", EXAMPLE, postgres_address).or(url.clone());
+        let direct_urls = env.optional("DATABASE_DIRECT_URL", EXAMPLE, postgres_addresses).or(urls.clone());
         let pool_size = env.number("DATABASE_POOL_SIZE", 20, 1..=1000);
         let max_overflow = env.number("DATABASE_MAX_OVERFLOW", 30, 0..=1000);
         let pool_timeout = Duration::from_secs(env.number("DATABASE_POOL_TIMEOUT", 30, 1..=600).into());
-        Some(Self { url: url?.into(), direct_url: direct_url?.into(), pool_size, max_overflow, pool_timeout })
+        Some(Self { urls: urls?, direct_urls: direct_urls?, pool_size, max_overflow, pool_timeout })
     }
 }
 
-fn postgres_address(text: &str) -> Result<String, String> {
-    match url::Url::parse(text.trim()) {
-        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(text.trim().to_owned()),
-        _ => Err("is not an address of the form postgres://…".into()),
+/// An address may name several hosts, as libpq's may: `postgres://user@one:5432,two:5432/postgres`.
+fn postgres_addresses(text: &str) -> Result<Vec<SecretString>, String> {
+    let text = text.trim();
+    let begin = text.find("://").map_or(0, |at| at + 3);
+    let end = text[begin..].find(['/', '?']).map_or(text.len(), |at| begin + at);
+    let begin = text[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
+    let (before, hosts, behind) = (&text[..begin], &text[begin..end], &text[end..]);
+    hosts.split(',').map(|host| postgres_address(&format!("{before}{host}{behind}"))).collect()
+}
+
+fn postgres_address(text: &str) -> Result<SecretString, String> {
+    let malformed = || "is not an address of the form postgres://…".to_owned();
+    let url = url::Url::parse(text).map_err(|_| malformed())?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(malformed());
     }
+    let Some((_, target)) = url.query_pairs().find(|(name, _)| name == TARGET) else {
+        return Ok(text.into());
+    };
+    if !matches!(&*target, "read-write" | "primary" | "any") {
+        return Err(format!("has a {TARGET} other than read-write, primary and any"));
+    }
+    let others: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| name != TARGET)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let mut url = url;
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    Ok(String::from(url).into())
 }
 
 /// A project `https://<ref>.supabase.co` has its database at `db.<ref>.supabase.co`.
-fn supabase_address(env: &mut Environment) -> Option<String> {
+fn supabase_address(env: &mut Environment) -> Option<SecretString> {
     let (Some(project), Some(password)) = (env.text("SUPABASE_URL"), env.text("SUPABASE_DB_PASSWORD")) else {
         env.problem("DATABASE_URL", "is not set (nor SUPABASE_URL with SUPABASE_DB_PASSWORD)", EXAMPLE);
         return None;
@@ -59,7 +91,7 @@ fn supabase_address(env: &mut Environment) -> Option<String> {
         env.problem("SUPABASE_URL", "is not an address", "https://abcdefgh.supabase.co");
         return None;
     }
-    Some(url.into())
+    Some(String::from(url).into())
 }
 
 #[cfg(test)]
@@ -74,10 +106,28 @@ mod tests {
         let process = process.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut env = Environment::from_sources(Default::default(), process).unwrap();
         let settings = DatabaseSettings::read(&mut env).unwrap();
-        assert_eq!(
-            settings.url.expose_secret(),
-            "postgres://postgres:p%40ss%2Fword@db.abc.supabase.co:5432/postgres"
-        );
-        assert_eq!(settings.direct_url.expose_secret(), settings.url.expose_secret());
+        let url = "postgres://postgres:p%40ss%2Fword@db.abc.supabase.co:5432/postgres";
+        assert_eq!(exposed(&settings.urls), [url]);
+        assert_eq!(exposed(&settings.direct_urls), [url]);
+    }
+
+    fn exposed(urls: &[SecretString]) -> Vec<&str> {
+        urls.iter().map(ExposeSecret::expose_secret).collect()
+    }
+
+    #[test]
+    fn an_address_of_several_hosts_becomes_one_for_each() {
+        let text = "postgres://u:p@one:5432,two:6432/db?target_session_attrs=read-write&sslmode=require";
+        let expected =
+            ["postgres://u:p@one:5432/db?sslmode=require", "postgres://u:p@two:6432/db?sslmode=require"];
+        assert_eq!(exposed(&postgres_addresses(text).unwrap()), expected);
+        let text = "postgres://one,two/db?target_session_attrs=any";
+        assert_eq!(exposed(&postgres_addresses(text).unwrap()), ["postgres://one/db", "postgres://two/db"]);
+        for one in ["postgres://u:p%2C@h:5432/db", "postgresql://h", "postgres://u@h/db?options=-c%20a%3Db"] {
+            assert_eq!(exposed(&postgres_addresses(one).unwrap()), [one]);
+        }
+        for wrong in ["http://h/db", "h1,h2", "postgres://h/db?target_session_attrs=standby"] {
+            assert!(postgres_addresses(wrong).is_err(), "{wrong}");
+        }
     }
 }

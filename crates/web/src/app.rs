@@ -27,8 +27,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let database = &settings.database;
     let db = Db::open(
         &db::Settings {
-            url: database.url.clone(),
-            direct_url: database.direct_url.clone(),
+            urls: database.urls.clone(),
+            direct_urls: database.direct_urls.clone(),
             pool_size: database.pool_size,
             max_overflow: database.max_overflow,
             pool_timeout: database.pool_timeout,

@@ -1,5 +1,6 @@
 //! A private Postgres of the checkout, which ends with the process that started it.
 
+mod pooler;
 mod server;
 
 use std::fs;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::postgres::{Programs, ServerUser};
 use crate::{launch, workspace};
+pub use pooler::Pooler;
 
 /// The role that owns the databases; like Supabase's `postgres` it is no superuser.
 pub const ROLE: &str = "enablebot";
@@ -36,6 +38,7 @@ pub struct Cluster {
     programs: Programs,
     data: PathBuf,
     log: PathBuf,
+    fsync: bool,
     fresh: bool,
     port: u16,
     server: Child,
@@ -54,7 +57,8 @@ impl Cluster {
         }
         let port = free_port()?;
         let server = server::serve(&programs, user, &data, &log, port, options.fsync)?;
-        let mut cluster = Self { programs, data, log, fresh: options.fresh, port, server };
+        let Options { fsync, fresh } = options;
+        let mut cluster = Self { programs, data, log, fsync, fresh, port, server };
         cluster.wait_until_it_accepts()?;
         cluster.ensure_role()?;
         Ok(cluster)
@@ -116,6 +120,15 @@ impl Cluster {
     pub fn stop(&mut self) -> Result<()> {
         launch::stop(&mut self.server, launch::Signal::INT, STOP_PATIENCE)?;
         Ok(())
+    }
+
+    /// Stops the server, connections and all, and starts it anew on the same port after a pause.
+    pub fn restart(&mut self, pause: Duration) -> Result<()> {
+        self.stop()?;
+        std::thread::sleep(pause);
+        let user = ServerUser::needed();
+        self.server = server::serve(&self.programs, user, &self.data, &self.log, self.port, self.fsync)?;
+        self.wait_until_it_accepts()
     }
 
     fn client_as(&self, program: &str, role: &str) -> Command {

@@ -14,6 +14,8 @@ pub enum Need {
     Postgres,
     /// A Chromium and its driver.
     Browser,
+    /// pgBouncer.
+    PgBouncer,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -95,6 +97,7 @@ impl Need {
         match self {
             Need::Postgres => "Postgres",
             Need::Browser => "a Chromium with its driver",
+            Need::PgBouncer => "pgBouncer",
         }
     }
 }
@@ -104,6 +107,8 @@ impl Source {
         match need {
             Need::Postgres => self.postgres,
             Need::Browser => self.browser,
+            // It has one name everywhere.
+            Need::PgBouncer => &["pgbouncer"],
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Settings {
     pub ports: Ports,
     /// The database, if it is a private one.
     pub database_url: Option<String>,
+    /// Past a pooler that `database_url` leads to.
+    pub database_direct_url: Option<String>,
     /// The keys to what they store.
     pub secrets: Secrets,
     /// Whether Slack is the simulator.
@@ -79,8 +81,14 @@ pub struct Settings {
 impl Settings {
     /// All of it private and made up, as tests and benchmarks have it.
     pub fn simulated(ports: Ports, database_url: String, secrets: Secrets) -> Self {
-        let database_url = Some(database_url);
-        Self { ports, database_url, secrets, slack_is_simulated: true, model_is_simulated: true }
+        Self {
+            ports,
+            database_url: Some(database_url),
+            database_direct_url: None,
+            secrets,
+            slack_is_simulated: true,
+            model_is_simulated: true,
+        }
     }
 
     /// For `web`.
@@ -130,6 +138,7 @@ impl Settings {
         // Made-up keys must never encrypt what a database of somebody's own keeps.
         if let Some(url) = &self.database_url {
             all.insert("DATABASE_URL".into(), url.clone());
+            all.extend(self.database_direct_url.clone().map(|url| ("DATABASE_DIRECT_URL".into(), url)));
             all.insert("ENCRYPTION_KEYS".into(), self.secrets.encryption_keys.clone());
         }
         if self.slack_is_simulated {

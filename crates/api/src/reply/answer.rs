@@ -12,7 +12,7 @@ use super::Question;
 use super::draft::Draft;
 use super::prompt::Prompt;
 use crate::failure::Failure;
-use crate::model::TOKEN_KINDS;
+use crate::model::{Answer, TOKEN_KINDS};
 use crate::work::Work;
 
 const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
@@ -37,6 +37,12 @@ struct Shown {
     /// Whether it begins its thread, as far as this try knows.
     is_first: bool,
     stopped: bool,
+}
+
+/// Why no more of an answer is read.
+enum End {
+    Reached,
+    Stopped,
 }
 
 impl Work<'_> {
@@ -82,7 +88,7 @@ impl Work<'_> {
             Some((text, usage)) => Shown { text, usage, asked: None, is_first: false, stopped: false },
             None => {
                 let prompt = self.prompt(question, person).await?;
-                self.ask(prompt, &mut draft).await?
+                self.ask(prompt, progress.text_so_far.unwrap_or_default(), &mut draft).await?
             }
         };
         draft.finish(&shown.text, Some(Buttons::Feedback)).await?;
@@ -91,7 +97,13 @@ impl Work<'_> {
 
     /// Asks the model and shows its words as they come; the whole answer is kept before anything else is done with it,
     /// so that it is paid once.
-    async fn ask(&self, mut prompt: Prompt, draft: &mut Draft<'_>) -> Result<Shown, Failure> {
+    async fn ask(
+        &self,
+        mut prompt: Prompt,
+        mut text: String,
+        draft: &mut Draft<'_>,
+    ) -> Result<Shown, Failure> {
+        prompt.go_on_behind(&text);
         let asked_at = Instant::now();
         let asking = self.app.model.ask(&prompt.messages);
         let mut answer = match self.stop.run_until_cancelled(asking).await {
@@ -100,26 +112,16 @@ impl Work<'_> {
                 self.app.model.ask(&prompt.messages).await?
             }
             Some(answer) => answer?,
-            None => return self.stopped(prompt, String::new(), Usage::default()),
+            None => return self.stopped(prompt, text, Usage::default()),
         };
-        let (mut text, mut inert) = (String::new(), Inert::default());
-        loop {
-            let Some(words) = self.stop.run_until_cancelled(answer.next()).await else {
-                text.push_str(&inert.finish());
-                return self.stopped(prompt, text, answer.usage().clone());
-            };
-            let Some(words) = words? else { break };
-            if text.is_empty() {
-                metrics::histogram!("enablebot_reply_first_token_seconds")
-                    .record(asked_at.elapsed().as_secs_f64());
+        match self.read(&mut answer, asked_at, &mut text, draft).await {
+            Ok(End::Reached) => {}
+            Ok(End::Stopped) => return self.stopped(prompt, text, answer.usage().clone()),
+            Err(failure) => {
+                self.keep(draft.worth_keeping(&text)).await?;
+                return Err(failure);
             }
-            text.push_str(&inert.push(&words));
-            if text.len() > MAX_ANSWER_BYTES {
-                break;
-            }
-            draft.show(&text).await?;
         }
-        text.push_str(&inert.finish());
         if text.trim().is_empty() {
             return Err(Failure::give_up("the model's answer was empty", EMPTY));
         }
@@ -133,6 +135,60 @@ impl Work<'_> {
         db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
         tx.commit().await?;
         Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: false })
+    }
+
+    /// Reads the answer to its end behind the text so far, and shows it as it grows.
+    async fn read(
+        &self,
+        answer: &mut Answer,
+        asked_at: Instant,
+        text: &mut String,
+        draft: &mut Draft<'_>,
+    ) -> Result<End, Failure> {
+        let mut inert = Inert::default();
+        // What was said before decides how the rest reads: it may stop within a block of code.
+        inert.push(text);
+        inert.finish();
+        let mut is_first = true;
+        loop {
+            let words = tokio::select! {
+                words = answer.next() => words?,
+                () = self.stop.cancelled() => {
+                    text.push_str(&inert.finish());
+                    return Ok(End::Stopped);
+                }
+                () = self.app.leaving.cancelled() => {
+                    self.keep(draft.worth_keeping(text)).await?;
+                    // The lease is taken away in a moment, and with it this work ends.
+                    std::future::pending().await
+                }
+            };
+            let Some(mut words) = words else { break };
+            if std::mem::take(&mut is_first) {
+                metrics::histogram!("enablebot_reply_first_token_seconds")
+                    .record(asked_at.elapsed().as_secs_f64());
+                if text.ends_with([' ', '\n']) {
+                    words = words.trim_start_matches(' ').to_owned();
+                }
+            }
+            text.push_str(&inert.push(&words));
+            if text.len() > MAX_ANSWER_BYTES {
+                break;
+            }
+            draft.show(text).await?;
+        }
+        text.push_str(&inert.finish());
+        Ok(End::Reached)
+    }
+
+    /// Keeps what there is of an answer that breaks off, for whoever goes on with it.
+    async fn keep(&self, text: &str) -> Result<(), Failure> {
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.fenced().await?;
+        db::replies::set_text_so_far(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
+        Ok(tx.commit().await?)
     }
 
     fn stopped(&self, prompt: Prompt, mut text: String, usage: Usage) -> Result<Shown, Failure> {

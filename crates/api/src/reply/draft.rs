@@ -87,14 +87,14 @@ impl<'a> Draft<'a> {
         }
         let part = self.part(text);
         if part.end < text.len() {
-            return self.complete_part(text, &part, None).await;
+            return self.go_on_behind(text, &part).await;
         }
         let part_text = format!("{}{}", part.prefix, &text[self.part_start..]);
         match &self.message {
             Message::NotPosted => self.post(text, &part_text).await?,
             Message::Streaming { since, .. } if self.is_ending(*since) => {
                 let part = self.part_for_ending_stream(text);
-                return self.complete_part(text, &part, None).await;
+                return self.go_on_behind(text, &part).await;
             }
             Message::Streaming { ts, .. } => {
                 let ts = ts.clone();
@@ -127,6 +127,12 @@ impl<'a> Draft<'a> {
         self.finish(text, buttons).await
     }
 
+    /// What of a text is worth keeping when it breaks off: what stands in complete messages, and whole words.
+    pub(super) fn worth_keeping<'t>(&self, text: &'t str) -> &'t str {
+        let words = text.rfind([' ', '\n']).map_or(0, |at| at + 1);
+        &text[..text.floor_char_boundary(words.max(self.part_start))]
+    }
+
     /// A model that is asked again answers in other words: what was shown of the first may end within a character.
     fn stay_within(&mut self, text: &str) {
         self.part_start = text.floor_char_boundary(self.part_start);
@@ -142,6 +148,15 @@ impl<'a> Draft<'a> {
         let words = text[self.shown..].rfind([' ', '\n']).map_or(0, |at| at + 1);
         let limit = self.shown + words - self.part_start;
         slack::next_part(text, self.part_start, self.shown, limit)
+    }
+
+    /// Completes a part of an answer of which more will come; whoever goes on begins behind it.
+    async fn go_on_behind(&mut self, text: &str, part: &Part) -> Result<(), Failure> {
+        self.complete_part(text, part, None).await?;
+        let (tenant_id, seq) = (&self.work.job.tenant_id, self.work.job.seq);
+        let mut tx = self.work.fenced().await?;
+        db::replies::complete_part(&mut tx, tenant_id, seq, &text[..part.end]).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Fills the current message to the part's end and begins with the next.

@@ -23,6 +23,9 @@ use draft::Draft;
 /// How often a status is settled that Slack holds back.
 const SETTLING_TRIES: u32 = 20;
 
+/// Said behind a partial answer.
+const BROKEN_OFF: &str = "_My answer breaks off here, because something I depend on is not working._";
+
 /// A person's message, as far as an answer needs it.
 pub(crate) struct Question {
     text: String,
@@ -57,7 +60,8 @@ impl Work<'_> {
         }
     }
 
-    /// Says in the answer's message, or in a new one, that there will be none, and offers another try.
+    /// Says in the answer's message, or in a new one, that there will be none, or behind what there is of it that it
+    /// breaks off there, and offers another try.
     pub(crate) async fn apologise(
         &self,
         question: Question,
@@ -65,8 +69,23 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let told = match sentence {
             Some(sentence) => {
-                let mut draft = Draft::resume(self, &question, &self.progress().await?).await?;
-                draft.replace(sentence, Some(Buttons::TryAgain)).await
+                let progress = self.progress().await?;
+                let mut draft = Draft::resume(self, &question, &progress).await?;
+                match progress.text_so_far {
+                    Some(text) => {
+                        let text = format!("{text}\n\n{BROKEN_OFF}");
+                        match draft.finish(&text, Some(Buttons::TryAgain)).await {
+                            // It may be these words that Slack does not take.
+                            Err(Failure::Slack(SlackError::Refused { .. })) => {
+                                let mut draft =
+                                    Draft::resume(self, &question, &self.progress().await?).await?;
+                                draft.replace(sentence, Some(Buttons::TryAgain)).await
+                            }
+                            told => told,
+                        }
+                    }
+                    None => draft.replace(sentence, Some(Buttons::TryAgain)).await,
+                }
             }
             None => Ok(()),
         };

@@ -15,6 +15,9 @@ const MAX_TURNS: i64 = 40;
 /// Bytes of earlier turns, at most: the oldest go first.
 const MAX_HISTORY_BYTES: usize = 48_000;
 
+const GO_ON: &str = "Continue your answer exactly where it stops, be it within a word or a block of code. Repeat \
+                     nothing of it, and say nothing about the interruption.";
+
 /// What the model is asked.
 pub(super) struct Prompt {
     pub(super) messages: Vec<Value>,
@@ -104,9 +107,17 @@ impl Prompt {
     /// A model that takes no images is asked without them.
     pub(super) fn drop_images(&mut self) {
         self.attachments.drop_images();
-        if let Some(last) = self.messages.last_mut() {
+        if let Some(last) = self.messages.iter_mut().rfind(|message| message["content"].is_array()) {
             let text = last["content"][0]["text"].take();
             last["content"] = text;
+        }
+    }
+
+    /// An answer that broke off is gone on with.
+    pub(super) fn go_on_behind(&mut self, text_so_far: &str) {
+        if !text_so_far.is_empty() {
+            self.messages.push(json!({ "role": Role::Assistant.as_str(), "content": text_so_far }));
+            self.messages.push(json!({ "role": Role::User.as_str(), "content": GO_ON }));
         }
     }
 

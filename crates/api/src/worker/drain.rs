@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use db::DbError;
+use db::events::PutOff;
 use db::threads::{Job, Lease};
 use models::Outcome;
 use tracing::Instrument;
@@ -18,6 +19,9 @@ const MAX_ATTEMPTS: i32 = 8;
 
 /// The longest pause between two tries, unless Slack asks for a longer one.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
+
+/// For how long tries that an upstream held back do not count; a place that is never free is given up some time.
+const THROTTLED: Duration = Duration::from_secs(15 * 60);
 
 /// Works until the thread has no more events that are due, or the lease is lost.
 pub(super) async fn drain(app: &App, held: &HeldLease) {
@@ -90,10 +94,19 @@ async fn follow(
 ) -> Result<(), DbError> {
     match failure {
         Failure::LeaseLost => Err(DbError::LeaseLost),
+        Failure::Throttled { reason, after } if job.throttled_for < THROTTLED => {
+            let pause = after.max(pause(1));
+            tracing::info!(duration_ms, error = reason, "held back, next try in {pause:?}");
+            put_off(app, lease, job, PutOff { pause, counts: false, reason: &reason }).await
+        }
+        Failure::Throttled { reason, after } => {
+            let failure = Failure::Retry { reason, after: Some(after) };
+            Box::pin(follow(app, lease, job, failure, duration_ms)).await
+        }
         Failure::Retry { reason, after } if job.attempt < MAX_ATTEMPTS => {
             let pause = pause(job.attempt).max(after.unwrap_or_default());
             tracing::warn!(duration_ms, error = reason, "try {} failed, next in {pause:?}", job.attempt);
-            put_off(app, lease, job, pause, &reason).await
+            put_off(app, lease, job, PutOff { pause, counts: true, reason: &reason }).await
         }
         Failure::Retry { reason, .. } => set_aside(app, lease, job, &reason, Some(OUT_OF_TRIES)).await,
         Failure::GiveUp { reason, sentence } => set_aside(app, lease, job, &reason, sentence).await,
@@ -108,12 +121,11 @@ fn pause(attempt: i32) -> Duration {
     doubled.min(MAX_PAUSE).mul_f64(1.0 + rand::random::<f64>() / 4.0)
 }
 
-async fn put_off(app: &App, lease: &Lease, job: &Job, pause: Duration, reason: &str) -> Result<(), DbError> {
+async fn put_off(app: &App, lease: &Lease, job: &Job, put_off: PutOff<'_>) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
     db::threads::hold(&mut tx, lease).await?;
-    let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-    db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
-    db::events::put_off(&mut tx, &job.tenant_id, job.seq, pause_ms, reason).await?;
+    db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, put_off.reason).await?;
+    db::events::put_off(&mut tx, &job.tenant_id, job.seq, put_off).await?;
     tx.commit().await
 }
 
@@ -141,4 +153,15 @@ async fn set_aside(
     tx.commit().await?;
     count(Outcome::SetAside, 1);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_down_is_tried_again_for_at_least_a_minute() {
+        let pauses: Duration = (1..MAX_ATTEMPTS).map(pause).sum();
+        assert!((60..=90).contains(&pauses.as_secs()), "{pauses:?}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use db::threads::{LEASE_SECONDS, Lease};
 use db::{Db, DbError};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ use crate::app::App;
 
 /// A third of the lease: two renewals may fail before it ends.
 const RENEWAL: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
+
+/// A Postgres that says nothing is as good as none: what is not renewed in time is lost, and others take it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What this process works on.
 #[derive(Default)]
@@ -78,20 +81,20 @@ impl Leases {
         loop {
             ticks.tick().await;
             let tokens: Vec<Uuid> = self.with(|held| held.leases.keys().copied().collect());
-            self.stop_unheard(&app.db).await;
             let asked_at = Instant::now();
-            match renew(&app.db, &tokens).await {
-                Ok(still_held) => {
+            match timeout(PATIENCE, renew(&app.db, &tokens)).await {
+                Ok(Ok(still_held)) => {
                     renewed_at = asked_at;
                     self.lose(tokens.into_iter().filter(|token| !still_held.contains(token)));
                 }
-                Err(error) => {
-                    tracing::warn!(error = %error, "leases cannot be renewed");
+                failed => {
+                    tracing::warn!(error = ?failed, "leases cannot be renewed");
                     if renewed_at.elapsed() > Duration::from_secs(LEASE_SECONDS.unsigned_abs().into()) {
                         self.lose(tokens.into_iter());
                     }
                 }
             }
+            let _ = timeout(PATIENCE, self.stop_unheard(&app.db)).await;
         }
     }
 

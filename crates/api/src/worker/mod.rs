@@ -25,6 +25,9 @@ const CLAIM: usize = 64;
 /// How long answers in work may go on after the signal; what is left is handed to the other replicas.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How long it may take then to keep what there is of them.
+const KEEPING: Duration = Duration::from_secs(1);
+
 /// Works until `shutdown`, on at most `slots` threads at a time; with none, others do.
 pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) {
     if slots == 0 {
@@ -43,6 +46,8 @@ pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) 
     let _ = shutdown.run_until_cancelled(claiming).await;
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
+        app.leaving.cancel();
+        let _ = timeout(KEEPING, tasks.wait()).await;
         leases.hand_back(&app.db).await;
     }
 }

@@ -4,6 +4,13 @@ use serde_json::Value;
 
 /// The answer to a conversation.
 pub(super) fn answer(messages: &[Value]) -> String {
+    if let [before @ .., spoken, last] = messages
+        && spoken["role"] == "assistant"
+        && text_of(last).starts_with("Continue")
+    {
+        let (whole, spoken) = (answer(before), text_of(spoken));
+        return whole.strip_prefix(&spoken).map_or(whole.clone(), str::to_owned);
+    }
     let said: Vec<String> =
         messages.iter().filter(|message| message["role"] == "user").map(text_of).collect();
     let Some((last, before)) = said.split_last() else {
@@ -128,5 +135,9 @@ mod tests {
         assert!(ask(&["why is the sky blue?"]).contains("why is the sky blue*"));
         assert!(ask(&["one thing", "why is the sky blue?"]).contains("“one thing”"));
         assert!(!answer(&[]).is_empty());
+        let mut broken_off = vec![json!({"role": "user", "content": "say: one two"})];
+        broken_off.push(json!({"role": "assistant", "content": "one "}));
+        broken_off.push(json!({"role": "user", "content": "Continue, please."}));
+        assert_eq!(answer(&broken_off), "two");
     }
 }

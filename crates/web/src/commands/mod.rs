@@ -28,7 +28,7 @@ pub fn migrate() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(error),
     };
-    match block_on(db::migrate(&settings.direct_url)) {
+    match block_on(db::migrate(&settings.direct_urls)) {
         Ok(0) => println!("The schema is up to date."),
         Ok(1) => println!("1 migration was applied; the schema is up to date."),
         Ok(applied) => println!("{applied} migrations were applied; the schema is up to date."),
@@ -83,8 +83,8 @@ fn ask<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> Exi
 /// One connection is enough, and nobody at a terminal waits for half a minute.
 fn open(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbError> {
     let settings = db::Settings {
-        url: database.url.clone(),
-        direct_url: database.direct_url.clone(),
+        urls: database.urls.clone(),
+        direct_urls: database.direct_urls.clone(),
         pool_size: 1,
         max_overflow: 0,
         pool_timeout: Duration::from_secs(10),

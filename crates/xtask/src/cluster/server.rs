@@ -71,7 +71,7 @@ pub(super) fn serve(
     launch::spawn(server).context("cannot start postgres")
 }
 
-fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut Command {
+pub(super) fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut Command {
     if let Some(user) = user {
         command.uid(user.uid).gid(user.gid);
     }

@@ -82,6 +82,7 @@ impl Own {
         let settings = Settings {
             ports,
             database_url,
+            database_direct_url: None,
             secrets,
             slack_is_simulated: !self.has_slack(),
             model_is_simulated: !self.has_model(),

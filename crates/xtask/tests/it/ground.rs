@@ -31,17 +31,40 @@ fn server() -> &'static str {
     })
 }
 
+/// A Postgres of the test's own.
+pub(crate) fn own_cluster(name: &str) -> Cluster {
+    let folder = workspace::target().join(format!("test/{name}-{}", std::process::id()));
+    Cluster::start(&folder, Options { fsync: false, fresh: true }).expect("Postgres starts")
+}
+
 /// A database, dropped with this.
 pub(crate) struct Database {
     name: String,
+    /// The server's address up to the database's name.
+    server: String,
     pub(crate) url: String,
 }
 
 impl Database {
     pub(crate) fn create() -> Self {
+        Self::create_on(server().to_owned())
+    }
+
+    /// In a server of the test's own, which it may restart.
+    pub(crate) fn create_in(cluster: &Cluster) -> Self {
+        let url = cluster.url("postgres");
+        Self::create_on(url.trim_end_matches("/postgres").to_owned())
+    }
+
+    fn create_on(server: String) -> Self {
         let name = format!("it_{}", uuid::Uuid::new_v4().simple());
-        psql(&format!("{}/postgres", server()), &format!("create database {name}"));
-        Self { url: format!("{}/{name}", server()), name }
+        psql(&format!("{server}/postgres"), &format!("create database {name}"));
+        Self { url: format!("{server}/{name}"), server, name }
+    }
+
+    /// The database's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs SQL and returns what psql prints: columns parted by `|`, a row a line.
@@ -55,7 +78,7 @@ impl Drop for Database {
         if !std::thread::panicking() {
             // Not `with (force)`: it is refused while Postgres vacuums there, whose process is a superuser's. Without, it
             // asks the vacuum to end and waits for everybody.
-            let (server, name) = (format!("{}/postgres", server()), &self.name);
+            let (server, name) = (format!("{}/postgres", self.server), &self.name);
             let end = format!(
                 "select pg_terminate_backend(pid) from pg_stat_activity
                  where datname = '{name}' and backend_type = 'client backend'"

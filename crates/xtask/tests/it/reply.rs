@@ -131,7 +131,7 @@ async fn a_failing_model_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_cut_off_is_made_anew_in_the_same_message() {
+async fn an_answer_that_is_cut_off_is_gone_on_with_in_the_same_message() {
     let app = TestApp::installed().await;
     app.simulator.set_model_behaviour("ttft=0&gap=50&cut=4");
     let dm = app.dm(ADA);
@@ -186,7 +186,8 @@ async fn what_people_wrote_and_tokens_stand_nowhere_in_plain() {
     let dump = app.database.ask(
         "select string_agg(t::text, '|') from (select body::text as t from events union all
          select encode(body, 'escape') from events union all select encode(text, 'escape') from turns union all
-         select encode(text, 'escape') from replies union all select encode(bot_token, 'escape') from installations
+         select encode(text, 'escape') from replies union all select encode(text_so_far, 'escape') from replies
+         union all select encode(bot_token, 'escape') from installations
          union all select detail::text from audit_log) as all_of_it",
     );
     let logs = format!("{}{}", app.logs(), app.web.lines().join("\n"));

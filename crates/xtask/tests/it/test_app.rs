@@ -46,10 +46,20 @@ impl TestApp {
         simulated: impl FnOnce(&mut simulator::Settings),
         own: &[(&str, &str)],
     ) -> Self {
+        Self::start_on(Database::create(), |_| {}, simulated, own).await
+    }
+
+    /// On this database, which `reached` may lead to by other ways.
+    pub(crate) async fn start_on(
+        database: Database,
+        reached: impl FnOnce(&mut Settings),
+        simulated: impl FnOnce(&mut simulator::Settings),
+        own: &[(&str, &str)],
+    ) -> Self {
         let ports = Ports::free().expect("free ports");
-        let database = Database::create();
         let secrets = Secrets::random().expect("random bytes");
-        let settings = Settings::simulated(ports, database.url.clone(), secrets);
+        let mut settings = Settings::simulated(ports, database.url.clone(), secrets);
+        reached(&mut settings);
         let mut simulated_settings = simulator::Settings {
             port: ports.simulator,
             events_url: format!("http://127.0.0.1:{}/slack/events", ports.api),

@@ -1,0 +1,103 @@
+//! A pgBouncer in transaction mode before a cluster, as hosted Postgres has it.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Cluster, ROLE, free_port, server};
+use crate::packages::{self, Need};
+use crate::postgres::ServerUser;
+use crate::{launch, workspace};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running pgBouncer. Dropping it ends it.
+#[derive(Debug)]
+pub struct Pooler {
+    port: u16,
+    process: Child,
+    files: [PathBuf; 3],
+}
+
+impl Pooler {
+    /// Starts one on a free port, with few connections, so that many clients share them.
+    pub fn start(cluster: &Cluster) -> Result<Self> {
+        let (program, port) = (find_or_install()?, free_port()?);
+        let beside_data = |ending: &str| cluster.data.with_extension(format!("pgbouncer-{port}.{ending}"));
+        let (settings, users, log) = (beside_data("ini"), beside_data("users"), beside_data("log"));
+        fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
+             default_pool_size = 8\nmax_client_conn = 1000\nserver_login_retry = 1\n",
+            cluster.port,
+            users.display(),
+        );
+        fs::write(&settings, text)?;
+        let written = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut command = launch::tied(&program, "INT");
+        command.arg(&settings).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
+        // Like Postgres it refuses to run as root.
+        server::as_user(&mut command, ServerUser::needed());
+        let process = launch::spawn(command).context("cannot start pgbouncer")?;
+        let mut pooler = Self { port, process, files: [settings, users, log] };
+        pooler.wait_until_it_accepts(cluster)?;
+        Ok(pooler)
+    }
+
+    /// The address of a database behind it, as the role that owns it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{ROLE}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn wait_until_it_accepts(&mut self, cluster: &Cluster) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let port = self.port.to_string();
+        while workspace::output(cluster.psql(ROLE, "postgres").args([
+            "--port",
+            &port,
+            "--command",
+            "select 1",
+        ]))
+        .is_err()
+        {
+            if self.process.try_wait()?.is_some() || Instant::now() > until {
+                bail!("pgbouncer does not start; its log is beside {}", cluster.data.display());
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn find_or_install() -> Result<PathBuf> {
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    packages::install(Need::PgBouncer)?;
+    find().context("pgbouncer was installed, but its program is in no known folder")
+}
+
+/// Distributions put it where only root looks.
+fn find() -> Option<PathBuf> {
+    let usual = PathBuf::from("/usr/sbin/pgbouncer");
+    workspace::find_program("pgbouncer").or_else(|| usual.is_file().then_some(usual))
+}

@@ -1,0 +1,81 @@
+//! Replicas that are told to stop: what is in work is finished, or handed over.
+
+use std::time::{Duration, Instant};
+
+use xtask::cluster::free_port;
+use xtask::http;
+
+use crate::test_app::{ADA, TEAM, TestApp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_outlasts_the_drain_is_finished_by_another_replica() {
+    let mut app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=400");
+    let words: Vec<String> = (1..=80).map(|word| format!("word-{word}")).collect();
+    let (dm, text) = (app.dm(ADA), words.join(" "));
+    let ts = app.say(ADA, None, &format!("say: {text}"));
+    let shown = |world: &simulator::World| {
+        world.thread(TEAM, &dm, &ts).iter().any(|message| message.streaming).then_some(())
+    };
+    app.simulator.wait_for(shown, Duration::from_secs(10)).await.expect("the answer begins");
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.add_api(free_port().expect("a port"), &[]);
+    let begun = Instant::now();
+    app.apis[0].terminate();
+    let port = app.apis[0].port;
+    while http::is_ok(port, "/health/ready") {
+        assert!(begun.elapsed() < Duration::from_millis(500), "it is not ready at once");
+    }
+    let status = app.apis[0].stop().expect("it ends");
+    assert!(status.success() && begun.elapsed() < Duration::from_secs(30), "{status} {:?}", begun.elapsed());
+    assert_eq!(app.reply(&dm, &ts).await, text);
+    let said = app.said_before();
+    assert!(text.starts_with(&said) && said.split_whitespace().count() > 20, "it goes on: {said}");
+    assert_eq!(app.simulator.model_requests().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_restart_one_after_the_other_under_load() {
+    let mut app = TestApp::start_with(|settings| settings.rate_limits = false, &[]).await;
+    app.install().await;
+    app.add_api(free_port().expect("a port"), &[]);
+    app.add_api(free_port().expect("a port"), &[]);
+    app.balance();
+    app.simulator.set_model_behaviour("ttft=300&gap=40");
+    let (mut said, mut number) = (Vec::new(), 0);
+    for replica in 0..3 {
+        let port = app.apis[replica].port;
+        app.apis[replica].terminate();
+        // As a balancer does: what is not ready gets no more.
+        let others =
+            app.apis.iter().filter(|api| api.port != port).map(|api| format!("{}/slack/events", api.url()));
+        let others: Vec<String> = others.collect();
+        let begun = Instant::now();
+        while app.apis[replica].exited().expect("a child").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{}", app.logs());
+            let words = format!("Answer {number}.");
+            said.push((app.say(ADA, None, &format!("say: {words}")), words));
+            number += 1;
+            if !http::is_ok(port, "/health/ready") {
+                app.simulator.set_events_urls(others.clone());
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        let status = app.apis[replica].stop().expect("it has ended");
+        assert!(status.success(), "{status}");
+        app.add_api(port, &[]);
+        let new = app.apis.pop().expect("just started");
+        app.apis[replica] = new;
+        app.balance();
+        for _ in 0..10 {
+            let words = format!("Answer {number}.");
+            said.push((app.say(ADA, None, &format!("say: {words}")), words));
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    }
+    app.all_answered(&said).await;
+    let statuses: Vec<_> = app.simulator.deliveries().iter().filter_map(|delivery| delivery.status).collect();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(said.len() > 40, "{} messages", said.len());
+}
