@@ -19,11 +19,12 @@ $$;
 update threads set virtual_start = virtual_start * 10000 where state <> 'idle';
 select setval('virtual_clock', last_value * 10000) from virtual_clock;
 
--- A row of the queue is written three times within seconds. With room on its page the first of these updates touches
--- no index, and what is dead is gone before the table grows: `cargo xtask bench day` measures it.
+-- A row of the queue is written several times within seconds. With room on its page a try or a step of the reply
+-- touches no index; a thread's every change is in an index, and room would not help. What is dead is cleaned up before
+-- the tables grow. `cargo xtask bench day` measures both.
 alter table events set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-alter table threads set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 alter table replies set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+alter table threads set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- As before, but for the distance and the time of use. Called by db::events::enqueue; the arrays have an element an event.
 

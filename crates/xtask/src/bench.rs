@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast it is, as ratios within one run, since a number alone says more of the machine.
 
 mod ack;
+mod day;
 mod envelopes;
 mod load;
 mod pgbench;
@@ -23,6 +24,8 @@ pub struct Options {
 enum Benchmark {
     /// Acknowledged, and so committed, events beside pgbench's inserts.
     Ack,
+    /// Whether the queue's tables keep their size over a day.
+    Day,
     /// The time until ready, and the memory of an idle service.
     Start,
 }
@@ -43,6 +46,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if wants(Benchmark::Ack) {
         ack::run(&binaries)?;
+    }
+    if wants(Benchmark::Day) {
+        day::run(&binaries)?;
     }
     Ok(())
 }
