@@ -8,6 +8,7 @@ use models::{ChannelId, MessageTs};
 use slack::{Buttons, Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError, Update};
 
 use super::Question;
+use crate::fail_point;
 use crate::failure::Failure;
 use crate::work::Work;
 
@@ -163,7 +164,10 @@ impl<'a> Draft<'a> {
                 let rest = format!("{}{}", &text[self.shown.min(part.end)..part.end], part.suffix);
                 let (slack, bot) = (&self.work.app.slack, &self.work.bot);
                 let metadata = self.work.metadata(self.part_start);
-                match slack.stop_stream(bot, self.channel_id(), &ts, &rest, &metadata, buttons).await {
+                fail_point::reach("stream_ending");
+                let ended = slack.stop_stream(bot, self.channel_id(), &ts, &rest, &metadata, buttons).await;
+                fail_point::reach("stream_ended");
+                match ended {
                     Ok(()) => {}
                     // It ended without us, or we cannot know: then the text is set as a whole.
                     Err(error) if !is_throttled(&error) => self.update(&ts, &whole, buttons).await?,
@@ -223,6 +227,7 @@ impl<'a> Draft<'a> {
     async fn append(&mut self, ts: &MessageTs, text: &str) -> Result<(), Failure> {
         let (slack, bot) = (&self.work.app.slack, &self.work.bot);
         let appended = slack.append_stream(bot, self.channel_id(), ts, &text[self.shown..]).await;
+        fail_point::reach("words_appended");
         match appended {
             Err(error) if error.failure() == SlackFailure::Stopped => {
                 // Slack says so itself, before or instead of the event.
@@ -287,17 +292,23 @@ impl<'a> Draft<'a> {
     async fn note_posting(&mut self) -> Result<(), Failure> {
         tokio::time::sleep_until(self.next_post_at.into()).await;
         self.next_post_at = Instant::now() + POST_INTERVAL;
+        fail_point::reach("posting_unnoted");
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        fail_point::reach("posting_noted");
+        Ok(())
     }
 
     async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {
+        fail_point::reach("message_posted");
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posted(&mut tx, &job.tenant_id, job.seq, ts).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        fail_point::reach("message_noted");
+        Ok(())
     }
 
     /// What Slack refused does not stand in the thread, so nobody needs to look for it.
