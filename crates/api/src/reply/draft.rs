@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use db::replies::Progress;
+use db::threads::LEASE_SECONDS;
 use models::{ChannelId, MessageTs};
 use slack::{Buttons, Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError, Update};
 
@@ -23,6 +24,9 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Between two posts: a channel takes about one a second (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const POST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A post begins within this time of its note, or not at all: well before the lease that was renewed with it ends.
+const POST_WITHIN: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 2);
 
 /// How the current message is filled.
 enum Message {
@@ -293,12 +297,16 @@ impl<'a> Draft<'a> {
         tokio::time::sleep_until(self.next_post_at.into()).await;
         self.next_post_at = Instant::now() + POST_INTERVAL;
         fail_point::reach("posting_unnoted");
+        let noted_at = Instant::now();
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
+        db::threads::renew(&mut tx, &[self.work.lease.token]).await?;
         tx.commit().await?;
         fail_point::reach("posting_noted");
-        Ok(())
+        // A process that stood still for so long may be followed by another one, which has looked for the message
+        // before this one posts it.
+        if noted_at.elapsed() > POST_WITHIN { Err(Failure::LeaseLost) } else { Ok(()) }
     }
 
     async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {
