@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::model::Model;
 use crate::settings::{Settings, SlackApp};
@@ -45,6 +46,7 @@ pub(crate) struct App {
 /// # Errors
 /// The database does not answer or its schema is behind, the port is taken, or TLS cannot be set up.
 pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Metrics) -> anyhow::Result<()> {
+    fail_point::arm();
     let database = &settings.database;
     let db = Db::open(
         &db::Settings {

@@ -2,6 +2,7 @@
 
 mod app;
 mod extract;
+mod fail_point;
 mod failure;
 mod inbox;
 mod life_cycle;

@@ -67,6 +67,7 @@ async fn attempt_delivery(
     let delivery = Delivery {
         event_id: text(&envelope["event_id"]),
         event_type: text(&envelope["event"]["type"]),
+        message_ts: text(&envelope["event"]["ts"]),
         retry_num: retry.map_or(0, |(attempt, _)| attempt),
         status: answer.as_ref().ok().map(|answer| answer.status().as_u16()),
         took: started.elapsed(),

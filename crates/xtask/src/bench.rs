@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// The value below which this share of the sorted values lies.
-fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -18,17 +18,15 @@ pub struct Binaries {
 impl Binaries {
     /// Builds them; cargo shows its own progress.
     pub fn build(release: bool) -> Result<Self> {
-        // Not xtask: it is what runs.
-        let mut cargo = workspace::cargo(&["build", "--workspace", "--bins", "--exclude", "xtask"]);
-        cargo.arg("--message-format=json-render-diagnostics");
-        if release {
-            cargo.arg("--release");
-        }
-        let build = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-        if !build.status.success() {
-            bail!("cargo could not build the programs");
-        }
-        Ok(Self { paths: executables(&String::from_utf8_lossy(&build.stdout)) })
+        Ok(Self { paths: build(&["--bins"], release)? })
+    }
+
+    /// Builds them, with an `api` that has fail points.
+    pub fn build_with_fail_points() -> Result<Self> {
+        let mut built = Self::build(false)?;
+        let mut special = build(&["--example", "fail_points", "--features", "api/fail-points"], false)?;
+        built.paths.extend(special.remove("fail_points").map(|path| ("api".to_owned(), path)));
+        Ok(built)
     }
 
     /// The path of one program.
@@ -36,6 +34,20 @@ impl Binaries {
         let path = self.paths.get(name).with_context(|| format!("the workspace has no program `{name}`"))?;
         Ok(path)
     }
+}
+
+/// Not of xtask: it is what runs.
+fn build(what: &[&str], release: bool) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo = workspace::cargo(&["build", "--workspace", "--exclude", "xtask"]);
+    cargo.args(what).arg("--message-format=json-render-diagnostics");
+    if release {
+        cargo.arg("--release");
+    }
+    let build = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    if !build.status.success() {
+        bail!("cargo could not build the programs");
+    }
+    Ok(executables(&String::from_utf8_lossy(&build.stdout)))
 }
 
 fn executables(messages: &str) -> BTreeMap<String, PathBuf> {

@@ -6,6 +6,7 @@ pub mod arrows;
 pub mod bench;
 pub mod binaries;
 pub mod browser;
+pub mod chaos;
 pub mod cluster;
 pub mod dev;
 pub mod http;

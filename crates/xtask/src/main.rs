@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, dev, prepare, test};
+use xtask::{bench, chaos, dev, prepare, test};
 
 /// The commands of this checkout.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Test,
     /// Measure, as ratios within one run.
     Bench(bench::Options),
+    /// Kill, stop and cut off parts of it at random under load, and look whether a reply was lost or doubled.
+    Chaos(chaos::Options),
     /// Renew `.sqlx`, against which the queries are checked.
     Prepare(prepare::Options),
 }
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Test => test::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Prepare(options) => prepare::run(&options),
     };
     if let Err(error) = end {

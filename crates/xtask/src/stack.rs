@@ -53,6 +53,16 @@ impl Stack {
         self.service("api", port, variables)
     }
 
+    /// Starts one more replica of `api` or `web`, on a port of its own.
+    pub fn replica(&self, name: &str, port: u16, own: &[(&str, &str)]) -> Result<Service> {
+        let (mut variables, variable) = match name {
+            "web" => (with(self.settings.web(), own), "WEB_PORT"),
+            _ => (with(self.settings.api(), own), "API_PORT"),
+        };
+        variables.insert(variable.into(), port.to_string());
+        self.service(name, port, variables)
+    }
+
     /// Starts the simulator as a process, and waits until it serves.
     pub fn simulator(&self) -> Result<Service> {
         let arguments = self.settings.simulator_arguments();

@@ -77,7 +77,7 @@ fn offline_queries() -> Result<()> {
 
 /// The tests make databases of their own, and start the programs that are built here.
 fn tests() -> Result<()> {
-    Binaries::build(false)?;
+    Binaries::build_with_fail_points()?;
     let folder = workspace::target().join("test/postgres");
     let options = cluster::Options { fsync: false, fresh: true };
     let cluster = step("starting Postgres", || Cluster::start(&folder, options))?;

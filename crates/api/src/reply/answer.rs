@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Question;
 use super::draft::Draft;
 use super::prompt::Prompt;
+use crate::fail_point;
 use crate::failure::Failure;
 use crate::model::{Answer, TOKEN_KINDS};
 use crate::work::Work;
@@ -131,9 +132,11 @@ impl Work<'_> {
         }
         let usage = answer.usage().clone();
         count_tokens(&usage);
+        fail_point::reach("answer_made");
         let mut tx = self.fenced().await?;
         db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
         tx.commit().await?;
+        fail_point::reach("answer_kept");
         Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: false })
     }
 
@@ -233,7 +236,10 @@ impl Work<'_> {
         self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
-        Ok(tx.commit().await?)
+        fail_point::reach("end_uncommitted");
+        tx.commit().await?;
+        fail_point::reach("end_committed");
+        Ok(())
     }
 
     fn turn(&self, role: Role, origin: Origin, text: String) -> Turn {

@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use db::replies::Progress;
+use db::threads::LEASE_SECONDS;
 use models::{ChannelId, MessageTs};
 use slack::{Buttons, Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError, Update};
 
 use super::Question;
+use crate::fail_point;
 use crate::failure::Failure;
 use crate::work::Work;
 
@@ -22,6 +24,9 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Between two posts: a channel takes about one a second (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const POST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A post begins within this time of its note, or not at all: well before the lease that was renewed with it ends.
+const POST_WITHIN: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 2);
 
 /// How the current message is filled.
 enum Message {
@@ -178,7 +183,10 @@ impl<'a> Draft<'a> {
                 let rest = format!("{}{}", &text[self.shown.min(part.end)..part.end], part.suffix);
                 let (slack, bot) = (&self.work.app.slack, &self.work.bot);
                 let metadata = self.work.metadata(self.part_start);
-                match slack.stop_stream(bot, self.channel_id(), &ts, &rest, &metadata, buttons).await {
+                fail_point::reach("stream_ending");
+                let ended = slack.stop_stream(bot, self.channel_id(), &ts, &rest, &metadata, buttons).await;
+                fail_point::reach("stream_ended");
+                match ended {
                     Ok(()) => {}
                     // It ended without us, or we cannot know: then the text is set as a whole.
                     Err(error) if !is_throttled(&error) => self.update(&ts, &whole, buttons).await?,
@@ -238,6 +246,7 @@ impl<'a> Draft<'a> {
     async fn append(&mut self, ts: &MessageTs, text: &str) -> Result<(), Failure> {
         let (slack, bot) = (&self.work.app.slack, &self.work.bot);
         let appended = slack.append_stream(bot, self.channel_id(), ts, &text[self.shown..]).await;
+        fail_point::reach("words_appended");
         match appended {
             Err(error) if error.failure() == SlackFailure::Stopped => {
                 // Slack says so itself, before or instead of the event.
@@ -302,17 +311,27 @@ impl<'a> Draft<'a> {
     async fn note_posting(&mut self) -> Result<(), Failure> {
         tokio::time::sleep_until(self.next_post_at.into()).await;
         self.next_post_at = Instant::now() + POST_INTERVAL;
+        fail_point::reach("posting_unnoted");
+        let noted_at = Instant::now();
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
-        Ok(tx.commit().await?)
+        db::threads::renew(&mut tx, &[self.work.lease.token]).await?;
+        tx.commit().await?;
+        fail_point::reach("posting_noted");
+        // A process that stood still for so long may be followed by another one, which has looked for the message
+        // before this one posts it.
+        if noted_at.elapsed() > POST_WITHIN { Err(Failure::LeaseLost) } else { Ok(()) }
     }
 
     async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {
+        fail_point::reach("message_posted");
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posted(&mut tx, &job.tenant_id, job.seq, ts).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        fail_point::reach("message_noted");
+        Ok(())
     }
 
     /// What Slack refused does not stand in the thread, so nobody needs to look for it.

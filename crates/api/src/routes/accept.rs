@@ -8,6 +8,7 @@ use serde_json::json;
 use slack::Delivery;
 use tracing::Span;
 
+use crate::fail_point;
 use crate::inbox::{Inbox, NotStored, count};
 
 pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
@@ -38,7 +39,10 @@ async fn store(inbox: &Inbox, event: InboundEvent) -> StatusCode {
 
 fn status(stored: Result<(), NotStored>) -> StatusCode {
     match stored {
-        Ok(()) => StatusCode::OK,
+        Ok(()) => {
+            fail_point::reach("event_committed");
+            StatusCode::OK
+        }
         Err(not_stored) => {
             tracing::error!(error = %not_stored, "an event was not stored; Slack will deliver it again");
             StatusCode::SERVICE_UNAVAILABLE

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::fail_point;
 use leases::Leases;
 
 /// How often threads are woken whose lease ran out or whose next try is due; also the fallback for a lost NOTIFY.
@@ -80,6 +81,7 @@ async fn claim(
     let mut tx = app.db.begin().await?;
     let claimed = db::threads::claim(&mut tx, i64::try_from(permits.len()).unwrap_or(i64::MAX)).await?;
     tx.commit().await?;
+    fail_point::reach("thread_claimed");
     let count = claimed.len();
     for (lease, permit) in claimed.into_iter().zip(permits) {
         let (app, held) = (Arc::clone(app), leases.hold(lease));

@@ -32,6 +32,8 @@ pub struct Delivery {
     pub event_id: String,
     /// The inner event's type.
     pub event_type: String,
+    /// The message that it is about, or empty.
+    pub message_ts: String,
     /// 0 for the first attempt, then 1 to 3.
     pub retry_num: u8,
     /// The answer's status; None when there was none in time.

@@ -4,6 +4,7 @@
 
 mod browser;
 mod buttons;
+mod chaos;
 mod chromium;
 mod crash;
 mod database;

@@ -1,0 +1,139 @@
+//! The replicas, and what befalls them. Only processes that were started here are touched.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::launch::{self, Signal};
+use crate::service::Service;
+use crate::stack::Stack;
+
+/// How long a replica stands still that stopped itself at a fail point: longer than a lease.
+const STANDSTILL: Duration = Duration::from_secs(8);
+
+/// How long a replica is away that ended by itself.
+const AWAY: Duration = Duration::from_secs(1);
+
+enum State {
+    Up(Service),
+    Stopped { service: Service, until: Instant },
+    Down { until: Instant },
+}
+
+/// A replica of `api` or `web` on a port of its own.
+pub(super) struct Replica {
+    name: &'static str,
+    port: u16,
+    state: State,
+    /// The step at which it will die or stand still.
+    armed: Option<String>,
+}
+
+impl Replica {
+    /// Starts with the next [`Replica::tend`].
+    pub(super) fn new(name: &'static str, port: u16) -> Self {
+        Self { name, port, state: State::Down { until: Instant::now() }, armed: None }
+    }
+
+    /// Whether it works, and nothing is planned for it.
+    pub(super) fn is_sound(&self) -> bool {
+        matches!(self.state, State::Up(_)) && self.armed.is_none()
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// Kills it; it comes back after `away`, armed or not.
+    pub(super) fn kill(&mut self, away: Duration, armed: Option<String>) {
+        self.state = State::Down { until: Instant::now() + away };
+        self.armed = armed;
+    }
+
+    /// Asks it to end; it comes back by itself.
+    pub(super) fn terminate(&self) {
+        if let State::Up(service) = &self.state {
+            service.terminate();
+        }
+    }
+
+    /// Lets it stand still for a while.
+    pub(super) fn stop(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        self.change(|state| match state {
+            State::Up(service) => {
+                launch::send(service.pid(), Signal::STOP);
+                State::Stopped { service, until }
+            }
+            state => state,
+        });
+    }
+
+    /// Whoever was away for long enough comes back. True if it has died, or stopped by itself, since the last look.
+    pub(super) fn tend(&mut self, stack: &Stack, own: &[(&str, &str)]) -> Result<bool> {
+        let (mut fell, now) = (false, Instant::now());
+        let (name, port, armed) = (self.name, self.port, self.armed.clone());
+        self.change(|state| match state {
+            State::Up(mut service) => {
+                if !matches!(service.exited(), Ok(None)) {
+                    fell = true;
+                    State::Down { until: now + AWAY }
+                } else if stands_still(&service) {
+                    fell = true;
+                    State::Stopped { service, until: now + STANDSTILL }
+                } else {
+                    State::Up(service)
+                }
+            }
+            State::Stopped { service, until } if now >= until => {
+                launch::send(service.pid(), Signal::CONT);
+                State::Up(service)
+            }
+            State::Down { until } if now >= until => {
+                let mut own = own.to_vec();
+                own.extend(armed.as_deref().map(|armed| ("FAILPOINTS", armed)));
+                // Without Postgres it does not start, and an armed one may not get far.
+                match stack.replica(name, port, &own) {
+                    Ok(service) => State::Up(service),
+                    Err(_) => State::Down { until: now + AWAY },
+                }
+            }
+            state => state,
+        });
+        if fell {
+            self.armed = None;
+        }
+        Ok(fell)
+    }
+
+    /// Ends what was planned for it.
+    pub(super) fn mend(&mut self) {
+        let armed = self.armed.take().is_some();
+        let now = Instant::now();
+        self.change(|state| match state {
+            State::Up(_) if armed => State::Down { until: now },
+            State::Stopped { service, .. } => State::Stopped { service, until: now },
+            state => state,
+        });
+    }
+
+    /// What it has logged.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match &self.state {
+            State::Up(service) | State::Stopped { service, .. } => service.lines(),
+            State::Down { .. } => Vec::new(),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(State) -> State) {
+        let between = State::Down { until: Instant::now() };
+        self.state = change(std::mem::replace(&mut self.state, between));
+    }
+}
+
+/// As the kernel sees it.
+fn stands_still(service: &Service) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", service.pid())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}

@@ -1,0 +1,85 @@
+//! How long a thread waits after the death of the replica that answered in it.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::stack::Stack;
+
+/// Seconds that a lease holds, and between two of its renewals.
+const LEASE: f64 = 6.0;
+const RENEWAL: f64 = 2.0;
+
+/// How far the times of two looks may be apart.
+const SLACK: f64 = 1.0;
+
+/// A lease as it was last seen.
+struct Seen {
+    token: String,
+    ends: f64,
+}
+
+#[derive(Default)]
+pub(super) struct Takeovers {
+    deaths: Vec<f64>,
+    leases: HashMap<String, Seen>,
+    /// Threads whose lease ran out, by the death that this followed.
+    orphans: HashMap<String, f64>,
+    pub(super) times: Vec<Duration>,
+}
+
+impl Takeovers {
+    /// A replica has just died, or stands still.
+    pub(super) fn note_death(&mut self) {
+        self.deaths.push(now());
+    }
+
+    /// Looks at the leases: one that ran out without being renewed was a dead replica's, and the next lease on its
+    /// thread is the takeover.
+    pub(super) fn look(&mut self, stack: &Stack) -> Result<()> {
+        let rows = stack.ask(
+            "select tenant_id || ' ' || channel_id || ' ' || thread_ts, coalesce(lease_token::text, ''),
+                    coalesce(extract(epoch from wake_at), 0), state from threads where state <> 'idle'",
+        )?;
+        let now = now();
+        let mut leases = HashMap::new();
+        let mut waiting = Vec::new();
+        for row in rows.lines() {
+            let columns: Vec<&str> = row.split('|').collect();
+            let [thread, token, ends, state] = columns[..] else { continue };
+            waiting.push(thread.to_owned());
+            if state == "leased" {
+                let seen = Seen { token: token.to_owned(), ends: ends.parse().unwrap_or_default() };
+                leases.insert(thread.to_owned(), seen);
+            }
+        }
+        for (thread, before) in std::mem::take(&mut self.leases) {
+            let is_gone = leases.get(&thread).is_none_or(|lease| lease.token != before.token);
+            if is_gone && before.ends <= now + SLACK / 2.0 {
+                self.orphans.extend(self.death_before(before.ends).map(|death| (thread, death)));
+            }
+        }
+        let times = &mut self.times;
+        self.orphans.retain(|thread, death| {
+            // A thread that rests again was taken over and done with between two looks.
+            let is_taken = leases.contains_key(thread) || !waiting.contains(thread);
+            if is_taken {
+                times.push(Duration::from_secs_f64((now - *death).max(0.0)));
+            }
+            !is_taken
+        });
+        self.leases = leases;
+        Ok(())
+    }
+
+    /// The death because of which a lease with this end was not renewed.
+    fn death_before(&self, ends: f64) -> Option<f64> {
+        let (first, last) = (ends - LEASE - SLACK, ends - LEASE + RENEWAL + SLACK);
+        self.deaths.iter().copied().find(|death| (first..last).contains(death))
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

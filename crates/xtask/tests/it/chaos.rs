@@ -1,0 +1,56 @@
+//! A short run of `cargo xtask chaos`, and one of its cases alone.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xtask::binaries::Binaries;
+use xtask::chaos;
+use xtask::cluster::free_port;
+use xtask::launch::{self, Signal};
+use xtask::service::{Service, Start};
+
+use crate::test_app::{ADA, PATIENCE, TestApp};
+
+#[test]
+fn under_faults_of_every_kind_nothing_is_lost_doubled_or_out_of_order() {
+    let verdict = chaos::wreak(1, chaos::SHORT).expect("it runs to its end");
+    assert!(verdict.is_good(), "the table above says what went wrong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stood_still_just_before_its_post_does_not_post_any_more() {
+    let mut app = TestApp::installed().await;
+    app.apis[0].kill().expect("it is killed");
+    let port = free_port().expect("a port");
+    let armed = start_armed(&app, port, "posting_noted=1*return(stop)");
+    app.simulator.set_events_url(format!("{}/slack/events", armed.url()));
+    let dm = app.dm(ADA);
+    let ts = app.say(ADA, None, "say: Once.");
+    while !stands_still(armed.pid()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.add_api(free_port().expect("a port"), &[]);
+    assert_eq!(app.reply(&dm, &ts).await, "Once.");
+    launch::send(armed.pid(), Signal::CONT);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.bots(&dm, &ts).len(), 1);
+}
+
+fn start_armed(app: &TestApp, port: u16, armed: &str) -> Service {
+    let binaries = Binaries::build_with_fail_points().expect("the programs build");
+    let mut variables = app.settings.api();
+    variables.insert("API_PORT".into(), port.to_string());
+    variables.insert("FAILPOINTS".into(), armed.into());
+    let program = binaries.path("api").expect("it is built");
+    let show = Arc::new(|_: &str| ());
+    let start = Start { name: "api", program, arguments: Vec::new(), variables, port, show };
+    let mut service = Service::start(start).expect("it starts");
+    service.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
+    service
+}
+
+fn stands_still(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
