@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
+use chrono::Utc;
 use serde_json::Value;
 
 use crate::door::{Door, signed};
@@ -60,14 +61,15 @@ async fn attempt_delivery(
     body: Bytes,
     retry: Option<(u8, &'static str)>,
 ) -> Result<(), Failed> {
-    let started = Instant::now();
+    let (started, sent_at) = (Instant::now(), Utc::now());
     let answer = send(shared, body.clone(), retry).await;
     let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let delivery = Delivery {
         event_id: text(&envelope["event_id"]),
         event_type: text(&envelope["event"]["type"]),
-        message_ts: text(&envelope["event"]["ts"]),
+        event_ts: text(&envelope["event"]["event_ts"]),
+        sent_at,
         retry_num: retry.map_or(0, |(attempt, _)| attempt),
         status: answer.as_ref().ok().map(|answer| answer.status().as_u16()),
         took: started.elapsed(),

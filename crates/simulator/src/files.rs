@@ -54,13 +54,15 @@ fn give(world: &mut World, token: &str, id: &str) -> Option<File> {
     let bot = tenant.as_ref().and_then(|tenant| world.installation_of(tenant));
     let may = bot.is_some_and(|bot| bot.scopes.contains("files:read"));
     let file = tenant.as_ref().filter(|_| may).and_then(|tenant| world.find_file(tenant, id)).cloned();
+    let now = Utc::now();
     world.log_call(Call {
         method: "files-pri".to_owned(),
         team: tenant,
         ok: file.is_some(),
         error: file.is_none().then(|| "signin".to_owned()),
         args: json!({"file": id}),
-        at: Utc::now(),
+        came_at: now,
+        at: now,
     });
     file
 }

@@ -22,4 +22,6 @@ mod world;
 pub use settings::Settings;
 pub use simulator::Simulator;
 pub use web_api::Fault;
-pub use world::{Call, Delivery, File, Installation, Message, NewFile, OtherBot, Person, PostMessage, World};
+pub use world::{
+    Call, Delivery, File, Installation, Message, ModelAnswer, NewFile, OtherBot, Person, PostMessage, World,
+};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::simulator::Simulator;
-use crate::world::{Call, Delivery, File, Message, World};
+use crate::world::{Call, Delivery, File, Message, ModelAnswer, World};
 
 impl Simulator {
     /// All messages of a channel (id or name), oldest first, replies among them.
@@ -88,5 +88,10 @@ impl Simulator {
     /// The last 20,000 requests to the model, oldest first.
     pub fn model_requests(&self) -> Vec<Value> {
         self.with(|world| world.model_requests().iter().cloned().collect())
+    }
+
+    /// The last 20,000 answers of the model that were streamed to their end, oldest first.
+    pub fn model_answers(&self) -> Vec<ModelAnswer> {
+        self.with(|world| world.model_answers().iter().cloned().collect())
     }
 }

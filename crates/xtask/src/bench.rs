@@ -1,11 +1,18 @@
 //! `cargo xtask bench`: how fast it is, as ratios within one run, since a number alone says more of the machine.
 
 mod ack;
+mod bare;
+mod claim;
 mod day;
 mod envelopes;
+mod fair;
 mod load;
+mod memory;
 mod pgbench;
+mod reply;
+mod scale;
 mod start;
+mod town;
 
 use anyhow::Result;
 
@@ -22,13 +29,37 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Benchmark {
-    /// Acknowledged, and so committed, events beside pgbench's inserts.
+    /// Acknowledged, and so committed, events beside pgbench's inserts and a bare axum handler.
     Ack,
     /// Whether the queue's tables keep their size over a day.
     Day,
+    /// A claim with ten to a million waiting events.
+    Claim,
+    /// A tenant's first answer behind another's thousand events.
+    Fair,
+    /// What `api` holds when idle, at 1,000 streaming replies, and over a churn.
+    Memory,
+    /// What the service adds to the model's and Slack's own time.
+    Reply,
+    /// Replies a second with one, two and four replicas.
+    Scale,
     /// The time until ready, and the memory of an idle service.
     Start,
 }
+
+type Run = fn(&Binaries) -> Result<()>;
+
+/// In the order in which they run.
+const ALL: [(Benchmark, Run); 8] = [
+    (Benchmark::Start, start::run),
+    (Benchmark::Ack, ack::run),
+    (Benchmark::Claim, claim::run),
+    (Benchmark::Reply, reply::run),
+    (Benchmark::Fair, fair::run),
+    (Benchmark::Scale, scale::run),
+    (Benchmark::Memory, memory::run),
+    (Benchmark::Day, day::run),
+];
 
 /// Runs one benchmark or all.
 pub fn run(options: &Options) -> Result<()> {
@@ -40,17 +71,8 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     let binaries = Binaries::build(true)?;
-    let wants = |one| options.only.is_none_or(|only| only == one);
-    if wants(Benchmark::Start) {
-        start::run(&binaries)?;
-    }
-    if wants(Benchmark::Ack) {
-        ack::run(&binaries)?;
-    }
-    if wants(Benchmark::Day) {
-        day::run(&binaries)?;
-    }
-    Ok(())
+    let mut wanted = ALL.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
+    wanted.try_for_each(|(_, run)| run(&binaries))
 }
 
 /// The value below which this share of the sorted values lies.

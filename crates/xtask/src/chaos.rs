@@ -185,20 +185,16 @@ impl Chaos {
         self.simulator.set_model_behaviour(SOUND_MODEL);
         self.apis.iter_mut().chain(&mut self.webs).for_each(Replica::mend);
         let begun = Instant::now();
-        while !(self.is_delivered() && self.waiting()? == 0 && begun.elapsed() > ACK_TIMEOUT) {
+        while !(self.is_delivered() && self.stack.waiting()? == 0 && begun.elapsed() > ACK_TIMEOUT) {
             if begun.elapsed() > PATIENCE {
                 self.keep_logs()?;
-                bail!("after {PATIENCE:?} without faults {} events still wait", self.waiting()?);
+                bail!("after {PATIENCE:?} without faults {} events still wait", self.stack.waiting()?);
             }
             self.tend()?;
             std::thread::sleep(TICK);
         }
         eprintln!("the queue is empty after {:.1} s", begun.elapsed().as_secs_f64());
         Ok(())
-    }
-
-    fn waiting(&self) -> Result<usize> {
-        Ok(self.stack.ask("select count(*) from events where outcome is null")?.parse()?)
     }
 
     /// Whether Slack will try nothing again.

@@ -80,6 +80,13 @@ impl Stack {
         self.cluster.ask(DATABASE, sql)
     }
 
+    /// How many events have no outcome yet, those that are not sorted into the queue among them.
+    pub fn waiting(&self) -> Result<usize> {
+        let waiting = "select (select count(*) from events where outcome is null)
+                            + (select coalesce(sum(event_count), 0) from deliveries)";
+        Ok(self.ask(waiting)?.parse()?)
+    }
+
     /// The name of the database of the services.
     pub fn database(&self) -> &'static str {
         DATABASE

@@ -45,6 +45,11 @@ pub(super) fn answer(messages: &[Value]) -> String {
     }
 }
 
+/// The last message of a request.
+pub(super) fn question(request: &Value) -> String {
+    request["messages"].as_array().and_then(|messages| messages.last()).map(text_of).unwrap_or_default()
+}
+
 /// A message's text, whether it is a string or parts.
 pub(super) fn text_of(message: &Value) -> String {
     match &message["content"] {

@@ -13,9 +13,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::shared::Shared;
+use crate::world::ModelAnswer;
 use completion::Completion;
 use knobs::Knobs;
 
@@ -35,6 +37,7 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: b
     if !has_key(&headers) {
         return no_key();
     }
+    let asked_at = Utc::now();
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return error(StatusCode::BAD_REQUEST, "invalid_request_error", "The body is no JSON.");
     };
@@ -58,7 +61,10 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: b
     }
     let completion = Completion::of(&request, &knobs);
     if request["stream"] == true {
-        stream::respond(completion, knobs, request["stream_options"]["include_usage"] == true)
+        let question = answers::question(&request);
+        let answer = ModelAnswer { question, asked_at, first_word_at: asked_at, ended_at: asked_at };
+        let include_usage = request["stream_options"]["include_usage"] == true;
+        stream::respond(completion, knobs, include_usage, (shared, answer))
     } else {
         whole(completion, &knobs).await
     }

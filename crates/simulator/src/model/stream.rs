@@ -1,19 +1,26 @@
 //! A completion as server-sent events, with the pauses and the ends its knobs ask for.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use chrono::Utc;
+use futures_util::stream;
 
 use super::completion::Completion;
 use super::knobs::Knobs;
+use crate::shared::Shared;
+use crate::world::ModelAnswer;
 
 /// Long enough for what was sent to leave before the connection breaks.
 const FLUSHED: Duration = Duration::from_millis(10);
+
+/// Which event holds it: the one before is the role.
+const FIRST_WORD: usize = 1;
 
 /// What happens next on the connection.
 enum Step {
@@ -25,20 +32,33 @@ enum Step {
     Stall,
 }
 
-pub(super) fn respond(completion: Completion, knobs: Knobs, include_usage: bool) -> Response {
-    let steps = steps(&completion, &knobs, include_usage);
-    let events = stream::iter(steps).then(async |step| match step {
-        Step::Send(pause, event) => {
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+/// An answer on its way, and where it is noted at its end.
+type Noted = (Arc<Shared>, ModelAnswer);
+
+pub(super) fn respond(completion: Completion, knobs: Knobs, include_usage: bool, noted: Noted) -> Response {
+    let steps = steps(&completion, &knobs, include_usage).into_iter().enumerate();
+    let events = stream::unfold((steps, noted), async |(mut steps, (shared, mut answer))| {
+        let event = match steps.next()? {
+            (at, Step::Send(pause, event)) => {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                if at == FIRST_WORD {
+                    answer.first_word_at = Utc::now();
+                }
+                Ok(event)
             }
-            Ok(event)
+            (_, Step::Cut) => {
+                tokio::time::sleep(FLUSHED).await;
+                Err(std::io::Error::other("cut"))
+            }
+            (_, Step::Stall) => match std::future::pending::<Infallible>().await {},
+        };
+        if steps.len() == 0 && event.is_ok() {
+            answer.ended_at = Utc::now();
+            shared.with(|world| world.log_model_answer(answer.clone()));
         }
-        Step::Cut => {
-            tokio::time::sleep(FLUSHED).await;
-            Err(std::io::Error::other("cut"))
-        }
-        Step::Stall => match std::future::pending::<Infallible>().await {},
+        Some((event, (steps, (shared, answer))))
     });
     let headers =
         [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];

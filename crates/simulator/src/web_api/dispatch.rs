@@ -7,7 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::limits::Tier;
@@ -38,11 +38,12 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let came_at = Utc::now();
     let fault = shared.with(|world| world.faults.get_mut(&name)?.pop_front());
     match fault {
         Some(Fault::Hang(time)) => tokio::time::sleep(time).await,
         Some(Fault::Http(status)) => {
-            shared.with(|world| log(world, &name, None, &Err("http_error".into()), Value::Null));
+            shared.with(|world| log(world, &name, None, &Err("http_error".into()), Value::Null, came_at));
             return StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY).into_response();
         }
         _ => {}
@@ -53,22 +54,26 @@ pub(crate) async fn call(
         _ => None,
     };
     let query = query.unwrap_or_default();
-    let answer = shared.with(|world| run(world, &name, &query, &headers, &body, injected));
+    let request = Request { name: &name, query: &query, headers: &headers, body: &body, came_at };
+    let answer = shared.with(|world| run(world, &request, injected));
     match fault {
         Some(Fault::AfterEffect) => broken(),
         _ => respond(answer),
     }
 }
 
+/// What came, and when.
+struct Request<'r> {
+    name: &'r str,
+    query: &'r str,
+    headers: &'r HeaderMap,
+    body: &'r [u8],
+    came_at: DateTime<Utc>,
+}
+
 /// Runs a method under the world's lock and logs the call.
-fn run(
-    world: &mut World,
-    name: &str,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    injected: Option<Refusal>,
-) -> Answer {
+fn run(world: &mut World, request: &Request, injected: Option<Refusal>) -> Answer {
+    let &Request { name, query, headers, body, came_at } = request;
     let content_type = header_text(headers, header::CONTENT_TYPE);
     let method = Method::find(name);
     let args = Args::read(query, content_type, body, method.is_none_or(|method| method.json));
@@ -93,7 +98,7 @@ fn run(
     for secret in ["client_secret", "code", "code_verifier", "refresh_token"] {
         args.take(secret);
     }
-    log(world, name, Some(tenant), &answer, args.into_value());
+    log(world, name, Some(tenant), &answer, args.into_value(), came_at);
     answer
 }
 
@@ -154,13 +159,21 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn log(world: &mut World, method: &str, team: Option<String>, answer: &Answer, args: Value) {
+fn log(
+    world: &mut World,
+    method: &str,
+    team: Option<String>,
+    answer: &Answer,
+    args: Value,
+    came_at: DateTime<Utc>,
+) {
     world.log_call(Call {
         method: method.to_owned(),
         team: team.filter(|team| !team.is_empty()),
         ok: answer.is_ok(),
         error: answer.as_ref().err().map(|refusal| refusal.error.to_owned()),
         args,
+        came_at,
         at: Utc::now(),
     });
 }

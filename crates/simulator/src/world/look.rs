@@ -21,6 +21,8 @@ pub struct Call {
     pub error: Option<String>,
     /// The arguments, without the token.
     pub args: Value,
+    /// When it came.
+    pub came_at: DateTime<Utc>,
     /// When it ended.
     pub at: DateTime<Utc>,
 }
@@ -32,14 +34,29 @@ pub struct Delivery {
     pub event_id: String,
     /// The inner event's type.
     pub event_type: String,
-    /// The message that it is about, or empty.
-    pub message_ts: String,
+    /// The inner event's `event_ts`, a message's own `ts`.
+    pub event_ts: String,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
     /// 0 for the first attempt, then 1 to 3.
     pub retry_num: u8,
     /// The answer's status; None when there was none in time.
     pub status: Option<u16>,
     /// How long the answer took.
     pub took: Duration,
+}
+
+/// An answer of the model, streamed to its end.
+#[derive(Clone, Debug)]
+pub struct ModelAnswer {
+    /// The last message of the request.
+    pub question: String,
+    /// When the request came.
+    pub asked_at: DateTime<Utc>,
+    /// When the first word was sent.
+    pub first_word_at: DateTime<Utc>,
+    /// When the end was sent.
+    pub ended_at: DateTime<Utc>,
 }
 
 impl World {
@@ -108,6 +125,11 @@ impl World {
         &self.model_requests
     }
 
+    /// The last 20,000 answers of the model that were streamed to their end, oldest first.
+    pub fn model_answers(&self) -> &VecDeque<ModelAnswer> {
+        &self.model_answers
+    }
+
     pub(crate) fn log_call(&mut self, call: Call) {
         remember(&mut self.calls, call);
         self.changed(Change::Logged);
@@ -121,5 +143,9 @@ impl World {
     pub(crate) fn log_model_request(&mut self, request: Value) {
         remember(&mut self.model_requests, request);
         self.changed(Change::Logged);
+    }
+
+    pub(crate) fn log_model_answer(&mut self, answer: ModelAnswer) {
+        remember(&mut self.model_answers, answer);
     }
 }

@@ -31,7 +31,7 @@ use file::Files;
 pub use file::{File, NewFile};
 pub(crate) use install::{Code, Grant};
 pub(crate) use interactions::{Click, Command, VERIFICATION_TOKEN};
-pub use look::{Call, Delivery};
+pub use look::{Call, Delivery, ModelAnswer};
 pub use message::Message;
 pub(crate) use message::{Content, millis_of};
 pub use others::OtherBot;
@@ -69,6 +69,7 @@ pub struct World {
     pub(crate) model_override: Option<String>,
     pub(crate) model_failures: u64,
     model_requests: VecDeque<Value>,
+    model_answers: VecDeque<ModelAnswer>,
     calls: VecDeque<Call>,
     deliveries: VecDeque<Delivery>,
     /// What is to happen outside as soon as the lock is let go.
@@ -122,6 +123,7 @@ impl World {
             model_override: None,
             model_failures: 0,
             model_requests: VecDeque::new(),
+            model_answers: VecDeque::new(),
             calls: VecDeque::new(),
             deliveries: VecDeque::new(),
             effects: Vec::new(),

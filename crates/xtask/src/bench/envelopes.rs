@@ -22,13 +22,31 @@ pub(super) struct Bot {
 
 /// `count` whole HTTP requests, no two of the same message.
 pub(super) fn make(bot: &Bot, port: u16, count: usize) -> Result<Vec<Vec<u8>>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let micros = u64::try_from(now.as_micros())?;
-    (0..count).map(|index| request(bot, port, micros + index as u64, index % PEOPLE)).collect()
+    let now = now()?;
+    let request = |index| {
+        let micros = now + index as u64;
+        request(port, micros, envelope(bot, micros, index % PEOPLE))
+    };
+    (0..count).map(request).collect()
 }
 
-fn request(bot: &Bot, port: u16, micros: u64, person: usize) -> Result<Vec<u8>> {
-    let body = envelope(bot, micros, person);
+/// `count` requests with which nothing is done once they are verified, as long as those of [`make`].
+pub(super) fn make_checks(bot: &Bot, port: u16, count: usize) -> Result<Vec<Vec<u8>>> {
+    let now = now()?;
+    let filling = "-".repeat(envelope(bot, now, 0).len() - CHECK.len() - 2);
+    let check = request(port, now, format!("{CHECK}{filling}\"}}"))?;
+    Ok(vec![check; count])
+}
+
+/// Slack's check of the address (<https://docs.slack.dev/reference/events/url_verification>), up to what fills it.
+const CHECK: &str = r#"{"type":"url_verification","challenge":"challenge","token":""#;
+
+/// In microseconds.
+fn now() -> Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
+}
+
+fn request(port: u16, micros: u64, body: String) -> Result<Vec<u8>> {
     let timestamp = (micros / 1_000_000).to_string();
     let signature = sign(&timestamp, &body)?;
     let head = format!(

@@ -22,11 +22,17 @@ pub(super) struct Outcome {
     pub(super) latencies: Vec<Duration>,
 }
 
-/// Posts the requests over so many connections, until they are all used or the time is up.
-pub(super) fn run(port: u16, requests: Vec<Vec<u8>>, connections: usize, limit: Duration) -> Result<Outcome> {
+/// Posts the requests over so many connections, until they are all used or the time is up; with a `rate`, so many a
+/// second, each timed from when it was due.
+pub(super) fn run(
+    port: u16,
+    requests: Vec<Vec<u8>>,
+    connections: usize,
+    limit: Duration,
+    rate: Option<f64>,
+) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let queue = Arc::new(Queue { requests, next: AtomicUsize::new(0) });
         let mut streams = Vec::new();
         for _ in 0..connections {
             let stream = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect to api")?;
@@ -35,6 +41,7 @@ pub(super) fn run(port: u16, requests: Vec<Vec<u8>>, connections: usize, limit: 
         }
         let began = Instant::now();
         let until = began + limit;
+        let queue = Arc::new(Queue { requests, next: AtomicUsize::new(0), began, rate });
         let clients: Vec<_> = streams
             .into_iter()
             .map(|stream| tokio::spawn(client(stream, Arc::clone(&queue), until)))
@@ -54,14 +61,28 @@ pub(super) fn run(port: u16, requests: Vec<Vec<u8>>, connections: usize, limit: 
 struct Queue {
     requests: Vec<Vec<u8>>,
     next: AtomicUsize,
+    began: Instant,
+    rate: Option<f64>,
+}
+
+impl Queue {
+    /// The next request, and when it is due.
+    fn take(&self) -> Option<(&[u8], Option<Instant>)> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let due = self.rate.map(|rate| self.began + Duration::from_secs_f64(index as f64 / rate));
+        Some((self.requests.get(index)?, due))
+    }
 }
 
 async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Result<Vec<(u16, Duration)>> {
     let mut answers = Vec::new();
     let mut buffer = Vec::with_capacity(1024);
     while Instant::now() < until {
-        let Some(request) = queue.requests.get(queue.next.fetch_add(1, Ordering::Relaxed)) else { break };
-        let began = Instant::now();
+        let Some((request, due)) = queue.take() else { break };
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let began = due.unwrap_or_else(Instant::now);
         stream.write_all(request).await?;
         answers.push((read_answer(&mut stream, &mut buffer).await?, began.elapsed()));
     }

@@ -59,7 +59,7 @@ impl Verdict {
         takeovers.sort();
         let stored = stored(stack)?;
         let deliveries = simulator.deliveries().into_iter().filter(|delivery| delivery.status == Some(200));
-        let acknowledged: BTreeSet<String> = deliveries.map(|delivery| delivery.message_ts).collect();
+        let acknowledged: BTreeSet<String> = deliveries.map(|delivery| delivery.event_ts).collect();
         let mut verdict = Self { asked: asked.len(), takeovers, ..Self::default() };
         let mut threads: BTreeMap<_, Vec<&Asked>> = BTreeMap::new();
         for one in asked {

@@ -1,0 +1,25 @@
+//! What it takes a worker to get its next event, however much waits. The figures come from `db` itself, in a program of
+//! its own, since only `db` knows its queries.
+
+use anyhow::Result;
+
+use crate::binaries::Binaries;
+use crate::cluster::Options;
+use crate::progress::step;
+use crate::settings::Ports;
+use crate::stack::Stack;
+use crate::workspace;
+
+/// On a database that nothing else works on.
+pub(super) fn run(binaries: &Binaries) -> Result<()> {
+    let folder = workspace::target().join("bench/postgres");
+    let options = Options { fsync: true, fresh: true };
+    let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
+    let url = stack.cluster.url(stack.database());
+    let example = ["run", "--quiet", "--release", "--package", "db", "--example", "claim", "--"];
+    let table = step("claiming from queues of 10 to 1,000,000", || {
+        workspace::output(workspace::cargo(&example).arg(url))
+    })?;
+    println!("\n{table}\nClaim and next event, two transactions, each committed with fsync on.");
+    Ok(())
+}
