@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failed> {
 
 /// Each event in a thread of its own, every tenant's threads one behind the other.
 async fn fill_queue(connection: &mut PgConnection, size: i32) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("truncate events, threads").execute(&mut *connection).await?;
+    sqlx::raw_sql("truncate events, threads cascade").execute(&mut *connection).await?;
     sqlx::query(
         "insert into events (tenant_id, event_id, kind, channel_id, thread_ts, message_ts, user_id, body)
          select 'T' || n % $2, 'Ev' || n, 'message', 'D' || n % 5000, (1700000000 + n) || '.000000',
