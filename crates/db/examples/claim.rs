@@ -24,8 +24,8 @@ async fn main() -> Result<(), Failed> {
     let mut fill = PgConnection::connect(&url).await?;
     let url: secrecy::SecretString = url.into();
     let settings = Settings {
-        url: url.clone(),
-        direct_url: url,
+        urls: vec![url.clone()],
+        direct_urls: vec![url],
         pool_size: 1,
         max_overflow: 0,
         pool_timeout: Duration::from_secs(30),
