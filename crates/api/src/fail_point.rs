@@ -23,6 +23,8 @@ pub(crate) fn reach(name: &str) {
         _ => return,
     };
     let _ = kill_process(getpid(), signal);
+    // The signal may come to another thread first: this one must not go a step further until it has arrived.
+    std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
 #[cfg(not(feature = "fail-points"))]

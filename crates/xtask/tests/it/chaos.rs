@@ -34,7 +34,8 @@ async fn a_replica_that_stood_still_just_before_its_post_does_not_post_any_more(
     assert_eq!(app.reply(&dm, &ts).await, "Once.");
     launch::send(armed.pid(), Signal::CONT);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(app.bots(&dm, &ts).len(), 1);
+    let (replies, log) = (app.bots(&dm, &ts), armed.lines().join("\n"));
+    assert_eq!(replies.len(), 1, "{replies:?}\n{log}\n{}", app.logs());
 }
 
 fn start_armed(app: &TestApp, port: u16, armed: &str) -> Service {
