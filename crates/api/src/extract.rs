@@ -1,12 +1,20 @@
 //! Trust starts here: a handler only ever sees bytes that Slack signed.
 
-use axum::body::Bytes;
-use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
 
-/// A request's raw body, its signature verified. The router limits its size before.
+use crate::routes::Door;
+
+/// Slack's own payloads are far smaller.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// A request's raw body, its signature verified.
 pub(crate) struct Verified(pub(crate) Bytes);
 
 /// A form that Slack signed, or its unsigned check of the certificate, of which nothing is read.
@@ -15,48 +23,64 @@ pub(crate) enum VerifiedForm {
     SslCheck,
 }
 
-impl<S> FromRequest<S> for VerifiedForm
-where
-    S: Send + Sync,
-    SigningSecret: FromRef<S>,
-{
+impl FromRequest<Arc<Door>> for VerifiedForm {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let is_signed = request.headers().contains_key(SIGNATURE_HEADER);
-        let (parts, body) = request.into_parts();
-        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        if !is_signed && (bytes.as_ref() == b"ssl_check=1" || bytes.starts_with(b"ssl_check=1&")) {
+    async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Response> {
+        let claim = Claim::of(request.headers());
+        let body = read(request).await?;
+        let is_check = body.as_ref() == b"ssl_check=1" || body.starts_with(b"ssl_check=1&");
+        if is_check && claim.signature.is_none() {
             return Ok(Self::SslCheck);
         }
-        let request = Request::from_parts(parts, bytes.into());
-        Verified::from_request(request, state).await.map(|Verified(body)| Self::Signed(body))
+        claim.verify(&door.signing_secret, &body)?;
+        Ok(Self::Signed(body))
     }
 }
 
-impl<S> FromRequest<S> for Verified
-where
-    S: Send + Sync,
-    SigningSecret: FromRef<S>,
-{
+impl FromRequest<Arc<Door>> for Verified {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let headers = request.headers().clone();
-        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        let now = chrono::Utc::now().timestamp();
-        SigningSecret::from_ref(state)
-            .verify(header(&headers, TIMESTAMP_HEADER), header(&headers, SIGNATURE_HEADER), &body, now)
-            .map_err(|error| {
-                tracing::warn!(error = %error, "a request was refused");
-                (StatusCode::UNAUTHORIZED, error.to_string()).into_response()
-            })?;
+    async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Response> {
+        let claim = Claim::of(request.headers());
+        let body = read(request).await?;
+        claim.verify(&door.signing_secret, &body)?;
         Ok(Self(body))
     }
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// The whole body, as long as it is none that Slack would never send.
+async fn read(request: Request) -> Result<Bytes, Response> {
+    to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|error| {
+        let is_too_long = error.into_inner().is::<LengthLimitError>();
+        let status = if is_too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        (status, "the body is too long, or broke off").into_response()
+    })
+}
+
+/// Who a request says that it is from, before its body is read.
+struct Claim {
+    timestamp: Option<HeaderValue>,
+    signature: Option<HeaderValue>,
+}
+
+impl Claim {
+    fn of(headers: &HeaderMap) -> Self {
+        let header = |name| headers.get(name).cloned();
+        Self { timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) }
+    }
+
+    #[expect(clippy::result_large_err, reason = "a response is what an extractor refuses with")]
+    fn verify(&self, secret: &SigningSecret, body: &[u8]) -> Result<(), Response> {
+        let (timestamp, signature) = (text(&self.timestamp), text(&self.signature));
+        let now = chrono::Utc::now().timestamp();
+        secret.verify(timestamp, signature, body, now).map_err(|error| {
+            tracing::warn!(error = %error, "a request was refused");
+            (StatusCode::UNAUTHORIZED, error.to_string()).into_response()
+        })
+    }
+}
+
+fn text(header: &Option<HeaderValue>) -> Option<&str> {
+    header.as_ref()?.to_str().ok()
 }

@@ -5,12 +5,14 @@ mod health;
 mod http;
 mod log;
 mod metrics;
+mod observe;
 mod process;
 mod settings;
 
 pub use database::DatabaseSettings;
 pub use health::{Check, Probes};
-pub use http::{count_requests_from_zero, serve};
+pub use http::serve;
 pub use metrics::{Metrics, count_from_zero};
+pub use observe::count_requests_from_zero;
 pub use process::{ProcessSettings, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};

@@ -1,13 +1,17 @@
 //! Prometheus metrics. Counters stand at zero from the start, so that a rate is right from the first event on.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
+use tokio::time::interval;
 
 /// From a millisecond to two minutes, in seconds.
 const BUCKETS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What `/metrics` shows. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +42,16 @@ impl Metrics {
         let process = Arc::new(Collector::default());
         process.describe();
         Ok(INSTALLED.get_or_init(|| Self { handle, process }).clone())
+    }
+
+    /// Never returns. What was timed is kept one by one until it is put into its buckets: by this, also where nobody
+    /// ever asks for `/metrics`.
+    pub(crate) async fn keep_up(self) {
+        let mut ticks = interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            self.handle.run_upkeep();
+        }
     }
 
     /// The text of `/metrics`.

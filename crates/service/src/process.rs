@@ -56,7 +56,9 @@ where
         runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
-            serve(settings, shutdown, Metrics::install()?).await
+            let metrics = Metrics::install()?;
+            tokio::spawn(metrics.clone().keep_up());
+            serve(settings, shutdown, metrics).await
         })
     });
     match result {

@@ -1,17 +1,19 @@
 //! `POST /slack/commands`: slash commands, stored like events and answered later.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::Door;
 use super::accept::accept;
 use crate::extract::VerifiedForm;
-use crate::inbox::Inbox;
 
-pub(crate) async fn receive(State(inbox): State<Inbox>, form: VerifiedForm) -> Response {
+pub(crate) async fn receive(State(door): State<Arc<Door>>, form: VerifiedForm) -> Response {
     let VerifiedForm::Signed(body) = form else { return StatusCode::OK.into_response() };
     match slack::read_command(&body) {
-        Ok(delivery) => accept(&inbox, delivery).await,
+        Ok(delivery) => accept(&door.inbox, delivery).await,
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }

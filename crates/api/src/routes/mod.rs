@@ -5,8 +5,9 @@ mod commands;
 mod events;
 mod interactions;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::StatusCode;
 use axum::routing::post;
 use slack::SigningSecret;
@@ -17,13 +18,10 @@ use crate::inbox::Inbox;
 pub(crate) const ROUTES: [(&str, &str); 3] =
     [("/slack/events", "POST"), ("/slack/interactions", "POST"), ("/slack/commands", "POST")];
 
-/// Slack's own payloads are far smaller.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-#[derive(Clone, FromRef)]
-struct RouteState {
-    signing_secret: SigningSecret,
-    inbox: Inbox,
+/// What the routes share; behind one `Arc`, since it is cloned for each request.
+pub(crate) struct Door {
+    pub(crate) signing_secret: SigningSecret,
+    pub(crate) inbox: Inbox,
 }
 
 pub(crate) fn routes(signing_secret: SigningSecret, inbox: Inbox) -> Router {
@@ -31,8 +29,7 @@ pub(crate) fn routes(signing_secret: SigningSecret, inbox: Inbox) -> Router {
         .route("/slack/events", post(events::receive))
         .route("/slack/interactions", post(interactions::receive).get(probe))
         .route("/slack/commands", post(commands::receive).get(probe))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(RouteState { signing_secret, inbox })
+        .with_state(Arc::new(Door { signing_secret, inbox }))
 }
 
 /// Slack's check of the certificate may come as a GET. Nothing of it is read.
