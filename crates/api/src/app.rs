@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) settling: Arc<Semaphore>,
     /// Cancelled when answers in work are about to be handed to other replicas.
     pub(crate) leaving: CancellationToken,
+    /// Rung when there may be something to sort into the queue.
+    pub(crate) stored: Notify,
     /// Rung when there may be something to claim.
     pub(crate) bell: Notify,
 }
@@ -69,6 +71,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         event_retention_days: settings.event_retention_days,
         settling: Arc::new(Semaphore::new(MAX_SETTLING)),
         leaving: CancellationToken::new(),
+        stored: Notify::new(),
         bell: Notify::new(),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))

@@ -3,13 +3,14 @@
 //! sorted into the queue after that.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use db::events::Enqueued;
-use db::{Db, DbError};
+use db::deliveries::Sorted;
+use db::{Db, DbError, Session};
+use futures_util::FutureExt;
 use models::{IgnoredEvent, InboundEvent, Outcome};
 use slack::StopRequest;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
@@ -26,14 +27,18 @@ const BATCH: usize = 512;
 /// Commits at a time: one is written while the next is made up.
 const COMMITTERS: usize = 2;
 
+/// A committer without work lets its connection go after this time.
+const REST: Duration = Duration::from_millis(100);
+
 /// How often is looked for what another replica stored and did not sort.
 const SORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events in one sort from which on there is a pause behind it.
+/// Events in one sort from which on there is a pause behind it, if more were stored meanwhile.
 const BUSY: u64 = 32;
 
-/// That pause: not to be seen in an answer's time, but under load it makes few large sorts of many small ones.
-const SORT_PAUSE: Duration = Duration::from_millis(10);
+/// That pause is twice as long as the sort was, within these bounds: acknowledging comes first, and few large sorts cost
+/// less than many small ones. Even so thousands are sorted in a second, where answers are given to hundreds.
+const SORT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// Between two batches of what is noted only.
 const NOTING_INTERVAL: Duration = Duration::from_millis(200);
@@ -50,7 +55,7 @@ pub(crate) enum NotStored {
 }
 
 struct Pending {
-    event: InboundEvent,
+    event: Box<InboundEvent>,
     committed: oneshot::Sender<bool>,
 }
 
@@ -66,18 +71,18 @@ impl Inbox {
     /// Starts the committers; they end when the last inbox is dropped.
     pub(crate) fn open(app: Arc<App>) -> Self {
         let (pending, receiver) = mpsc::channel(CAPACITY);
-        let (receiver, stored) = (Arc::new(Mutex::new(receiver)), Arc::new(Notify::new()));
+        let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..COMMITTERS {
-            tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver), Arc::clone(&stored)));
+            tokio::spawn(commit_batches(Arc::clone(&app), Arc::clone(&receiver)));
         }
-        tokio::spawn(sort(Arc::clone(&app), stored));
+        tokio::spawn(sort(Arc::clone(&app)));
         let (ignored, receiver) = mpsc::channel(CAPACITY);
         tokio::spawn(note_ignored(app.db.clone(), receiver));
         Self { app, pending, ignored }
     }
 
     /// Returns once the event is committed, and within two seconds in any case.
-    pub(crate) async fn commit(&self, event: InboundEvent) -> Result<(), NotStored> {
+    pub(crate) async fn commit(&self, event: Box<InboundEvent>) -> Result<(), NotStored> {
         let (committed, answer) = oneshot::channel();
         self.pending.try_send(Pending { event, committed }).map_err(|_| NotStored::Full)?;
         match timeout(DEADLINE, answer).await {
@@ -86,9 +91,7 @@ impl Inbox {
             Err(_) => Err(NotStored::Late),
         }
     }
-}
 
-impl Inbox {
     /// Notes what nothing is done about. Nobody waits for that, and under more load than can be noted it is not.
     pub(crate) fn note(&self, event: IgnoredEvent) {
         let _ = self.ignored.try_send(event);
@@ -150,17 +153,17 @@ async fn note_ignored(db: Db, mut receiver: mpsc::Receiver<IgnoredEvent>) {
     }
 }
 
-async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>, stored: Arc<Notify>) {
+async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>) {
+    let mut session = Session::new(&app.db);
     loop {
-        let mut batch = Vec::with_capacity(BATCH);
-        if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+        let mut batch = receive(&receiver, &mut session).await;
+        if batch.is_empty() {
             return;
         }
         // Those whose request has been answered with 503 by now come again.
         batch.retain(|pending| !pending.committed.is_closed());
-        let (events, waiting): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|pending| (pending.event, pending.committed)).unzip();
-        let committed = match timeout(DEADLINE, commit(&app.db, &events)).await {
+        let events: Vec<&InboundEvent> = batch.iter().map(|pending| &*pending.event).collect();
+        let committed = match timeout(DEADLINE, db::deliveries::store(&mut session, &events)).await {
             Ok(Ok(not_installed)) => {
                 count(Outcome::NotInstalled, not_installed);
                 true
@@ -171,50 +174,59 @@ async fn commit_batches(app: Arc<App>, receiver: Arc<Mutex<mpsc::Receiver<Pendin
             }
             Err(_) => false,
         };
-        for request in waiting {
-            let _ = request.send(committed);
+        for pending in batch {
+            let _ = pending.committed.send(committed);
         }
-        stored.notify_one();
+        app.stored.notify_one();
     }
 }
 
-async fn commit(db: &Db, events: &[InboundEvent]) -> Result<u64, DbError> {
-    let mut tx = db.begin().await?;
-    let not_installed = db::deliveries::insert(&mut tx, events).await?;
-    tx.commit().await?;
-    Ok(not_installed)
+/// What waits by now, or comes next; nothing when nothing more will come.
+async fn receive(receiver: &Mutex<mpsc::Receiver<Pending>>, session: &mut Session) -> Vec<Pending> {
+    let mut batch = Vec::with_capacity(BATCH);
+    if timeout(REST, fill(receiver, &mut batch)).await.is_err() {
+        session.rest();
+        fill(receiver, &mut batch).await;
+    }
+    batch
+}
+
+async fn fill(receiver: &Mutex<mpsc::Receiver<Pending>>, batch: &mut Vec<Pending>) {
+    receiver.lock().await.recv_many(batch, BATCH).await;
 }
 
 /// Sorts what was stored into the queue: its own at once, and now and then what a replica that died has left.
-async fn sort(app: Arc<App>, stored: Arc<Notify>) {
+async fn sort(app: Arc<App>) {
+    let mut session = Session::new(&app.db);
     loop {
-        let sorted = async {
-            let mut tx = app.db.begin().await?;
-            let sorted = db::deliveries::sort(&mut tx).await?;
-            tx.commit().await?;
-            Ok::<_, DbError>(sorted)
-        };
-        match sorted.await {
-            Ok(Some(enqueued)) => {
-                count_batch(enqueued);
+        let begun = Instant::now();
+        match db::deliveries::sort(&mut session).await {
+            Ok(Some(sorted)) => {
+                count_sorted(sorted);
                 app.bell.notify_one();
-                // Many at once are sorted at less cost each, and acknowledging comes first.
-                if enqueued.total() >= BUSY {
-                    sleep(SORT_PAUSE).await;
+                let is_storing = app.stored.notified().now_or_never().is_some();
+                if is_storing && sorted.total() >= BUSY {
+                    let (shortest, longest) = SORT_PAUSE;
+                    sleep((begun.elapsed() * 2).clamp(shortest, longest)).await;
                 }
                 continue;
             }
             Ok(None) => {}
+            // Postgres took its time to find that out, so this is no haste.
+            Err(error) if error.is_deadlock() => continue,
             Err(error) => tracing::error!(error = %error, "what was stored is not sorted yet"),
         }
-        let _ = timeout(SORT_INTERVAL, stored.notified()).await;
+        if timeout(REST, app.stored.notified()).await.is_err() {
+            session.rest();
+            let _ = timeout(SORT_INTERVAL, app.stored.notified()).await;
+        }
     }
 }
 
-fn count_batch(enqueued: Enqueued) {
-    count(Outcome::Duplicate, enqueued.duplicate);
-    count(Outcome::NotAddressed, enqueued.not_addressed);
-    count(Outcome::NotInstalled, enqueued.not_installed);
+fn count_sorted(sorted: Sorted) {
+    count(Outcome::Duplicate, sorted.duplicate);
+    count(Outcome::NotAddressed, sorted.not_addressed);
+    count(Outcome::NotInstalled, sorted.not_installed);
 }
 
 /// Counts events that ended.

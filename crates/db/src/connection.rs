@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crypto::MasterKeys;
 use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::DbError;
 use crate::addresses::{Addresses, Moved};
@@ -17,6 +18,9 @@ use crate::keys::Keys;
 /// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
 const BEGIN: &str = "begin; set local statement_timeout = '10s';
     set local idle_in_transaction_session_timeout = '5s'";
+
+/// A connection that was used within this time is taken for alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// How to reach Postgres.
 #[derive(Clone, Debug)]
@@ -68,9 +72,19 @@ impl Db {
             .min_connections(settings.pool_size)
             .max_connections(settings.pool_size + settings.max_overflow)
             .acquire_timeout(settings.pool_timeout)
+            // Else each transaction would ask first whether its connection is alive.
+            .test_before_acquire(false)
             .before_acquire({
                 let moved = moved.clone();
-                move |_, connection| Box::pin(std::future::ready(Ok(moved.is_before(connection.age))))
+                move |connection, metadata| {
+                    let is_current = moved.is_before(metadata.age);
+                    Box::pin(async move {
+                        if is_current && metadata.idle_for > TRUSTED_FOR {
+                            connection.ping().await?;
+                        }
+                        Ok(is_current)
+                    })
+                }
             })
             .connect_lazy_with(addresses.first().clone());
         tokio::spawn(addresses.lead(pool.clone(), moved));
@@ -91,6 +105,14 @@ impl Db {
     /// Closes every connection and waits for that.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     pub(crate) fn direct(&self) -> &Addresses {

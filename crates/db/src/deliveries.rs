@@ -1,60 +1,154 @@
 //! The table `deliveries`: what was acknowledged and is not sorted into `events` yet
 //! (`migrations/0012_deliveries.sql`).
 
-use models::InboundEvent;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::events::{Enqueued, Rows};
-use crate::{DbError, Tx, keys};
+use crypto::DataKey;
+use models::{InboundEvent, Relevance};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::events::BODY;
+use crate::listener::DELIVERIES;
+use crate::session::LIMITS;
+use crate::{DbError, Session, Tx, keys, literal};
 
 /// Commits sorted in one transaction, at most.
 const BATCHES: i32 = 64;
 
-/// Stores a batch as one row; how many of its events are of workspaces without an installation and were left out. The
-/// events may be of many tenants.
-pub async fn insert(tx: &mut Tx, events: &[InboundEvent]) -> Result<u64, DbError> {
-    let keys = keys::list_of_installed(tx, &crate::events::tenants_of(events)).await?;
-    let rows = Rows::seal(events, &keys)?;
-    let known = rows.addressed.len();
-    if known > 0 {
-        sqlx::query!(
-            "insert into deliveries (event_count, tenant_ids, event_ids, kinds, channel_ids, thread_tss, message_tss,
-                                     client_msg_ids, user_ids, bodies, addressed)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            i32::try_from(known).unwrap_or(i32::MAX),
-            &rows.tenant_ids,
-            &rows.event_ids,
-            &rows.kinds,
-            &rows.channel_ids,
-            &rows.thread_tss,
-            &rows.message_tss as &[Option<String>],
-            &rows.client_msg_ids as &[Option<String>],
-            &rows.user_ids,
-            &rows.bodies,
-            &rows.addressed,
-        )
-        .execute(&mut *tx)
-        .await?;
+/// How often a batch is sealed anew because a workspace in it got another key meanwhile.
+const SEALINGS: usize = 3;
+
+/// What became of what was sorted, for `enablebot_events_total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    /// Stored as events, and to be answered.
+    pub stored: u64,
+    /// Known under one of the three keys.
+    pub duplicate: u64,
+    /// In threads in which the bot takes no part.
+    pub not_addressed: u64,
+    /// Of workspaces without an installation.
+    pub not_installed: u64,
+}
+
+impl Sorted {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.stored + self.duplicate + self.not_addressed + self.not_installed
     }
-    Ok((events.len() - known) as u64)
+}
+
+/// Stores a batch as one row and commits it; how many of its events are of workspaces without an installation and were
+/// left out. The events may be of many tenants.
+pub async fn store(session: &mut Session, events: &[&InboundEvent]) -> Result<u64, DbError> {
+    let tenant_ids = tenants_of(events);
+    for _ in 0..SEALINGS {
+        let keys = keys::known_of_installed(session.db(), &tenant_ids).await?;
+        let rows = Rows::seal(events, &keys)?;
+        let known = rows.events.len();
+        if known == 0 || session.fetch_one(statement(&keys, &rows)).await?.try_get(0)? {
+            return Ok((events.len() - known) as u64);
+        }
+        session.db().keys().forget_current(&tenant_ids);
+    }
+    Err(DbError::KeyChanged)
+}
+
+/// Stores an event together with what else is done in a transaction; nothing where its workspace has no installation.
+pub async fn insert(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
+    let events = [event];
+    let keys = keys::list_of_installed(tx, &tenants_of(&events)).await?;
+    let rows = Rows::seal(&events, &keys)?;
+    if !rows.events.is_empty() {
+        let sql = format!("{}; select pg_notify('{DELIVERIES}', '')", statement(&keys, &rows));
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+/// Whether the batch is stored is what the statement returns: not where it was sealed with a key that is no longer its
+/// workspace's.
+fn statement(keys: &HashMap<String, Arc<DataKey>>, rows: &Rows<'_>) -> String {
+    let mut sql = format!("{LIMITS}select store_delivery(");
+    sql.reserve(rows.len_in_sql());
+    literal::push_texts(&mut sql, keys.keys().map(|tenant_id| Some(tenant_id.as_str())));
+    sql.push(',');
+    literal::push_words(&mut sql, keys.values().map(|key| key.id()));
+    rows.push_columns(&mut sql);
+    sql.push(')');
+    sql
 }
 
 /// Sorts the oldest into `events`, which makes their threads ready; `None` where nothing waits to be sorted. Waits for
 /// another replica that does.
-pub async fn sort(tx: &mut Tx) -> Result<Option<Enqueued>, DbError> {
-    let counts = sqlx::query!(
-        "select event_count, known_count, relevant_count, stored_count from sort_deliveries($1)",
-        BATCHES
-    )
-    .fetch_one(tx)
-    .await?;
-    let Some(events) = counts.event_count else { return Ok(None) };
-    let count = |column: Option<i64>| column.unwrap_or_default();
-    let (known, relevant, stored) =
-        (count(counts.known_count), count(counts.relevant_count), count(counts.stored_count));
-    Ok(Some(Enqueued {
+pub async fn sort(session: &mut Session) -> Result<Option<Sorted>, DbError> {
+    let columns = "event_count, known_count, relevant_count, stored_count";
+    let row = session.fetch_one(format!("{LIMITS}select {columns} from sort_deliveries({BATCHES})")).await?;
+    let Some(events) = row.try_get::<Option<i64>, _>("event_count")? else { return Ok(None) };
+    let count = |column| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
+    let (known, relevant, stored) = (count("known_count")?, count("relevant_count")?, count("stored_count")?);
+    Ok(Some(Sorted {
         stored: stored.unsigned_abs(),
         duplicate: (relevant - stored).unsigned_abs(),
         not_addressed: (known - relevant).unsigned_abs(),
         not_installed: (events - known).unsigned_abs(),
     }))
+}
+
+fn tenants_of(events: &[&InboundEvent]) -> Vec<String> {
+    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
+    tenant_ids.sort_unstable();
+    tenant_ids.dedup();
+    tenant_ids
+}
+
+/// Those events of a batch whose workspace has an installation, and their bodies sealed.
+#[derive(Default)]
+struct Rows<'a> {
+    events: Vec<&'a InboundEvent>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl<'a> Rows<'a> {
+    /// In the order of their messages: of one thread they are to be queued as they were written.
+    fn seal(events: &[&'a InboundEvent], keys: &HashMap<String, Arc<DataKey>>) -> Result<Self, DbError> {
+        let mut sorted = events.to_vec();
+        sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
+        let mut rows = Self::default();
+        for event in sorted {
+            if let Some(key) = keys.get(event.tenant_id.as_str()) {
+                let body = serde_json::to_string(&event.body)?;
+                rows.bodies.push(key.seal(BODY.of(&event.tenant_id), &body)?);
+                rows.events.push(event);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of the statement that they make, about.
+    fn len_in_sql(&self) -> usize {
+        let ids = self.events.len() * 200;
+        ids + self.bodies.iter().map(|body| body.len() * 2).sum::<usize>()
+    }
+
+    /// Column by column, as `store_delivery` takes them.
+    fn push_columns(&self, sql: &mut String) {
+        let mut push = |column: fn(&InboundEvent) -> Option<&str>| {
+            sql.push(',');
+            literal::push_texts(sql, self.events.iter().map(|event| column(event)));
+        };
+        push(|event| Some(event.tenant_id.as_str()));
+        push(|event| Some(event.event_id.as_str()));
+        push(|event| Some(event.body.kind()));
+        push(|event| Some(event.thread.channel_id.as_str()));
+        push(|event| Some(event.thread.thread_ts.as_str()));
+        push(|event| event.message_ts.as_ref().map(|ts| ts.as_str()));
+        push(|event| event.client_msg_id.as_deref());
+        push(|event| Some(event.user_id.as_str()));
+        sql.push(',');
+        literal::push_bytes(sql, self.bodies.iter().map(Vec::as_slice));
+        sql.push(',');
+        literal::push_words(sql, self.events.iter().map(|event| event.relevance == Relevance::Addressed));
+    }
 }

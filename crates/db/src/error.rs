@@ -26,6 +26,9 @@ pub enum DbError {
     /// Another worker holds the thread by now; nothing was written.
     #[error("the lease on the thread is lost")]
     LeaseLost,
+    /// A workspace got a new key again and again while something of it was stored.
+    #[error("the workspace's key changed while this was stored")]
+    KeyChanged,
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

@@ -1,129 +1,21 @@
-//! The table `events`: what Slack sent and what is to be done about it. Storing an event is queueing it.
+//! The table `events`: what Slack sent and what is to be done about it. An event that stands here is queued; it gets here
+//! through `deliveries`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crypto::DataKey;
-use models::{EventBody, InboundEvent, Outcome, Relevance, TenantId, ThreadKey};
+use models::{EventBody, Outcome, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-const BODY: Column = Column { table: "events", column: "body" };
+pub(crate) const BODY: Column = Column { table: "events", column: "body" };
 
 /// Failed tries of one event that are kept; a redriven one may have more.
 const KEPT_FAILURES: i32 = 20;
 
 /// Characters of a failed try's reason.
 const REASON_CHARS: i32 = 500;
-
-/// What became of a batch, for `enablebot_events_total`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Enqueued {
-    /// Stored, and to be answered.
-    pub stored: u64,
-    /// Known under one of the three keys.
-    pub duplicate: u64,
-    /// In threads in which the bot takes no part.
-    pub not_addressed: u64,
-    /// Of workspaces without an installation.
-    pub not_installed: u64,
-}
-
-impl Enqueued {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.stored + self.duplicate + self.not_addressed + self.not_installed
-    }
-}
-
-/// Stores a batch and makes its threads ready (`migrations/0013_queue_life.sql`): what was seen before is dropped by
-/// the insert itself, and the workers are told once. The events may be of many tenants.
-pub async fn enqueue(tx: &mut Tx, events: &[InboundEvent]) -> Result<Enqueued, DbError> {
-    let keys = keys::list_of_installed(tx, &tenants_of(events)).await?;
-    let rows = Rows::seal(events, &keys)?;
-    let counts = sqlx::query!(
-        r#"select relevant_count as "relevant!", stored_count as "stored!"
-           from enqueue_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
-        &rows.tenant_ids,
-        &rows.event_ids,
-        &rows.kinds,
-        &rows.channel_ids,
-        &rows.thread_tss,
-        &rows.message_tss as &[Option<String>],
-        &rows.client_msg_ids as &[Option<String>],
-        &rows.user_ids,
-        &rows.bodies,
-        &rows.addressed,
-    )
-    .fetch_one(tx)
-    .await?;
-    let (known, relevant, stored) =
-        (rows.addressed.len() as u64, counts.relevant.unsigned_abs(), counts.stored.unsigned_abs());
-    Ok(Enqueued {
-        stored,
-        duplicate: relevant - stored,
-        not_addressed: known - relevant,
-        not_installed: events.len() as u64 - known,
-    })
-}
-
-pub(crate) fn tenants_of(events: &[InboundEvent]) -> Vec<String> {
-    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
-    tenant_ids.sort_unstable();
-    tenant_ids.dedup();
-    tenant_ids
-}
-
-/// A batch, column by column, as `unnest` takes it.
-#[derive(Default)]
-pub(crate) struct Rows {
-    pub(crate) tenant_ids: Vec<String>,
-    pub(crate) event_ids: Vec<String>,
-    pub(crate) kinds: Vec<String>,
-    pub(crate) channel_ids: Vec<String>,
-    pub(crate) thread_tss: Vec<String>,
-    pub(crate) message_tss: Vec<Option<String>>,
-    pub(crate) client_msg_ids: Vec<Option<String>>,
-    pub(crate) user_ids: Vec<String>,
-    pub(crate) bodies: Vec<Vec<u8>>,
-    pub(crate) addressed: Vec<bool>,
-}
-
-impl Rows {
-    /// Two batches that share messages take their locks in the same order, since each is sorted by message.
-    pub(crate) fn seal(
-        events: &[InboundEvent],
-        keys: &HashMap<String, Arc<DataKey>>,
-    ) -> Result<Self, DbError> {
-        let mut sorted: Vec<&InboundEvent> = events.iter().collect();
-        sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
-        let mut rows = Self::default();
-        for event in sorted {
-            if let Some(key) = keys.get(event.tenant_id.as_str()) {
-                rows.push(event, key)?;
-            }
-        }
-        Ok(rows)
-    }
-
-    fn push(&mut self, event: &InboundEvent, key: &DataKey) -> Result<(), DbError> {
-        let body = serde_json::to_string(&event.body)?;
-        self.bodies.push(key.seal(BODY.of(&event.tenant_id), &body)?);
-        self.tenant_ids.push(event.tenant_id.to_string());
-        self.event_ids.push(event.event_id.to_string());
-        self.kinds.push(event.body.kind().to_owned());
-        self.channel_ids.push(event.thread.channel_id.to_string());
-        self.thread_tss.push(event.thread.thread_ts.to_string());
-        self.message_tss.push(event.message_ts.as_ref().map(ToString::to_string));
-        self.client_msg_ids.push(event.client_msg_id.clone());
-        self.user_ids.push(event.user_id.to_string());
-        self.addressed.push(event.relevance == Relevance::Addressed);
-        Ok(())
-    }
-}
 
 /// Ends an event; what was written in it is dropped with an answer and kept for another try otherwise.
 pub async fn finish(

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::{DbError, Tx};
+use crate::{Db, DbError, Tx};
 
 /// Unwrapped keys kept, at most; a key is 32 bytes, unwrapping one costs microseconds.
 const CACHED_KEYS: u64 = 10_000;
@@ -19,11 +19,19 @@ const CACHED_KEYS: u64 = 10_000;
 pub(crate) struct Keys {
     master: Arc<MasterKeys>,
     unwrapped: Cache<Uuid, Arc<DataKey>>,
+    /// What was read last as an installed tenant's current key. It may have another one by now, so this is only for
+    /// what Postgres compares before it stores it.
+    current: Cache<String, Arc<DataKey>>,
 }
 
 impl Keys {
     pub(crate) fn new(master: Arc<MasterKeys>) -> Self {
-        Self { master, unwrapped: Cache::new(CACHED_KEYS) }
+        Self { master, unwrapped: Cache::new(CACHED_KEYS), current: Cache::new(CACHED_KEYS) }
+    }
+
+    /// The tenants' keys are read anew when they are asked for next.
+    pub(crate) fn forget_current(&self, tenant_ids: &[String]) {
+        tenant_ids.iter().for_each(|tenant_id| self.current.invalidate(tenant_id));
     }
 
     pub(crate) fn master(&self) -> Arc<MasterKeys> {
@@ -105,6 +113,24 @@ pub(crate) async fn list_of_installed(
     .await?;
     let keys = tx.keys();
     rows.into_iter().map(|row| Ok((row.tenant_id.clone(), row.unwrap(&keys)?))).collect()
+}
+
+/// The keys of those tenants that have an installation, as they were read last: whether they still are is for the
+/// statement to see that stores something sealed with them.
+pub(crate) async fn known_of_installed(
+    db: &Db,
+    tenant_ids: &[String],
+) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
+    let known = |tenant_id: &String| Some((tenant_id.clone(), db.keys().current.get(tenant_id)?));
+    let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(known).collect();
+    if keys.len() < tenant_ids.len() {
+        let unknown: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
+        for (tenant_id, key) in list_of_installed(&mut db.begin().await?, &unknown).await? {
+            db.keys().current.insert(tenant_id.clone(), Arc::clone(&key));
+            keys.insert(tenant_id, key);
+        }
+    }
+    Ok(keys)
 }
 
 /// Opens what any of the tenant's keys sealed.

@@ -1,7 +1,8 @@
 //! The only SQL: a file a table, a function a question.
 //!
 //! Every function takes a [`Tx`] first: each query runs in an explicit transaction and unnamed, so that a
-//! transaction pooler may stand between (`executor.rs`). The tenant comes next, wherever one is meant. What is
+//! transaction pooler may stand between (`executor.rs`). What is done thousands of times a second takes a [`Session`]
+//! instead: a statement that is a transaction by itself. The tenant comes next, wherever one is meant. What is
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
 mod addresses;
@@ -17,11 +18,13 @@ pub mod ignored_events;
 pub mod installations;
 mod keys;
 mod listener;
+mod literal;
 pub mod oauth_states;
 pub mod people;
 pub mod replies;
 pub mod retention;
 mod schema;
+mod session;
 pub mod set_aside;
 pub mod stories;
 pub mod team_access;
@@ -35,3 +38,4 @@ pub use connection::{ConnectionCounts, Db, Settings, Tx};
 pub use error::DbError;
 pub use listener::{Listener, Notice};
 pub use schema::{DatabaseHealth, migrate};
+pub use session::Session;

@@ -7,8 +7,11 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::{Db, DbError};
 
-/// Notified by `enqueue_events`.
+/// Notified by `sort_deliveries`.
 const EVENTS: &str = "enablebot_events";
+
+/// Notified by `deliveries::insert`; what `api` itself stores it need not be told of.
+pub(crate) const DELIVERIES: &str = "enablebot_deliveries";
 
 /// Notified by `events::request_stop`, with the event's number.
 const STOPS: &str = "enablebot_stops";
@@ -21,11 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Notice {
     /// There are new events; or the session broke and was opened anew, and there may be.
     Events,
+    /// There is something to be sorted.
+    Deliveries,
     /// The answer to the event of this number is unwanted.
     Stop(i64),
 }
 
-/// A session that listens for new events and for stops.
+/// A session that listens for what is new and for stops.
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
@@ -40,7 +45,7 @@ impl Listener {
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
         let pool = pool.connect_with(address.clone()).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen_all([EVENTS, STOPS]).await?;
+        listener.listen_all([EVENTS, DELIVERIES, STOPS]).await?;
         Ok(Self(listener))
     }
 
@@ -50,7 +55,10 @@ impl Listener {
     /// The session could not be opened anew.
     pub async fn heard(&mut self) -> Result<Notice, DbError> {
         let Some(notification) = self.0.try_recv().await? else { return Ok(Notice::Events) };
-        let stop = (notification.channel() == STOPS).then(|| notification.payload().parse().ok()).flatten();
-        Ok(stop.map_or(Notice::Events, Notice::Stop))
+        Ok(match (notification.channel(), notification.payload().parse()) {
+            (STOPS, Ok(seq)) => Notice::Stop(seq),
+            (DELIVERIES, _) => Notice::Deliveries,
+            _ => Notice::Events,
+        })
     }
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use models::InboundEvent;
-use serde_json::json;
+use serde::Serialize;
 use slack::Delivery;
 use tracing::Span;
 
@@ -13,13 +13,13 @@ use crate::inbox::{Inbox, NotStored, count};
 
 pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
     match delivery {
-        Delivery::Event(event) => store(inbox, *event).await.into_response(),
+        Delivery::Event(event) => store(inbox, event).await.into_response(),
         Delivery::Stop(stop) => {
             Span::current().record("tenant_id", stop.tenant_id.as_str());
             Span::current().record("user_id", stop.user_id.as_str());
             status(inbox.stop(*stop).await).into_response()
         }
-        Delivery::UrlVerification { challenge } => Json(json!({ "challenge": challenge })).into_response(),
+        Delivery::UrlVerification { challenge } => Json(Echo { challenge }).into_response(),
         Delivery::Ignored { outcome, event } => {
             count(outcome, 1);
             if let Some(event) = event {
@@ -30,7 +30,13 @@ pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
     }
 }
 
-async fn store(inbox: &Inbox, event: InboundEvent) -> StatusCode {
+/// What Slack checks the address by.
+#[derive(Serialize)]
+struct Echo {
+    challenge: String,
+}
+
+async fn store(inbox: &Inbox, event: Box<InboundEvent>) -> StatusCode {
     Span::current().record("tenant_id", event.tenant_id.as_str());
     Span::current().record("user_id", event.user_id.as_str());
     Span::current().record("event_id", event.event_id.as_str());

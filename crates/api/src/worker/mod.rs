@@ -112,7 +112,7 @@ async fn wake(app: Arc<App>) {
     }
 }
 
-/// Rings the bell for new events and stops what is unwanted; without a session for it, polling goes on.
+/// Rings for what is new and stops what is unwanted; without a session for it, polling goes on.
 async fn listen(app: Arc<App>, leases: Leases) {
     loop {
         match Listener::connect(&app.db).await {
@@ -120,6 +120,7 @@ async fn listen(app: Arc<App>, leases: Leases) {
                 while let Ok(notice) = listener.heard().await {
                     match notice {
                         Notice::Events => app.bell.notify_one(),
+                        Notice::Deliveries => app.stored.notify_one(),
                         Notice::Stop(seq) => leases.stop(seq),
                     }
                 }

@@ -129,7 +129,7 @@ async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
     // An organisation's install may write to nobody until it is let into a workspace.
     if installation.team_id.is_some() {
-        db::events::enqueue(&mut tx, &[welcome]).await?;
+        db::deliveries::insert(&mut tx, &welcome).await?;
     }
     tx.commit().await
 }

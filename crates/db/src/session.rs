@@ -1,0 +1,59 @@
+//! A connection that is kept over many statements, for what is done again and again without a pause: the pool looks at a
+//! connection before each use and after it, which would cost more than such a statement itself.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Postgres};
+
+use crate::{Db, DbError};
+
+/// For so long; then the pool looks again whether it is alive and leads where it should.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// What a statement begins with: it has ten seconds, as in every transaction (`connection.rs`).
+pub(crate) const LIMITS: &str = "set local statement_timeout = '10s'; ";
+
+/// A place for one connection at a time.
+pub struct Session {
+    db: Db,
+    kept: Option<(PoolConnection<Postgres>, Instant)>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+impl Session {
+    /// Without a connection, until the first statement.
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone(), kept: None }
+    }
+
+    /// Lets the connection go, for others to use meanwhile.
+    pub fn rest(&mut self) {
+        self.kept = None;
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Runs [`LIMITS`] and one statement that returns a row: one message there and one back, and a transaction of its
+    /// own, which is committed when this returns. By the simple protocol a transaction pooler may stand between.
+    /// Whoever makes the statement sees to it that nothing in it leaves its literal (`literal.rs`).
+    pub(crate) async fn fetch_one(&mut self, statement: String) -> Result<PgRow, DbError> {
+        // Taken out: a connection that fails, or whose answer nobody waited for, is not used again from here.
+        let (mut connection, since) = match self.kept.take() {
+            Some(kept) if kept.1.elapsed() < KEPT_FOR => kept,
+            _ => (self.db.acquire().await?, Instant::now()),
+        };
+        let row = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
+        self.kept = Some((connection, since));
+        Ok(row)
+    }
+}
