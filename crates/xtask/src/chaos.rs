@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: people ask, while everything is killed, stopped, cut off or made to fail at random; in the end
 //! every message must have exactly one reply, in order.
 
+mod base;
 mod faults;
 mod fleet;
 mod people;
@@ -17,10 +18,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::Simulator;
 
+use self::base::Base;
 use self::faults::{Ground, SOUND_MODEL};
 use self::fleet::Replica;
 use self::people::People;
-use self::proxy::Proxy;
 use self::takeovers::Takeovers;
 pub use self::verdict::Verdict;
 use crate::binaries::Binaries;
@@ -98,8 +99,8 @@ pub fn wreak(seed: u64, length: Duration) -> Result<Verdict> {
     simulator
         .set_events_urls(apis.iter().map(|port| format!("http://127.0.0.1:{port}/slack/events")).collect());
     simulator.set_model_behaviour(SOUND_MODEL);
-    let proxy = runtime.block_on(Proxy::start(stack.cluster.port()))?;
-    let mut chaos = Chaos::begin(stack, simulator, proxy, apis)?;
+    let base = step("starting pgBouncer", || Base::start(&runtime, &stack.cluster, stack.database()))?;
+    let mut chaos = Chaos::begin(stack, simulator, base, apis)?;
     chaos.rage(seed, length)?;
     chaos.settle()?;
     let Chaos { stack, simulator, people, takeovers, .. } = &chaos;
@@ -115,7 +116,7 @@ struct Chaos {
     apis: Vec<Replica>,
     webs: Vec<Replica>,
     simulator: Simulator,
-    proxy: Proxy,
+    base: Base,
     takeovers: Takeovers,
     looked_at: Instant,
     people: People,
@@ -123,7 +124,7 @@ struct Chaos {
 }
 
 impl Chaos {
-    fn begin(stack: Stack, simulator: Simulator, proxy: Proxy, ports: Vec<u16>) -> Result<Self> {
+    fn begin(stack: Stack, simulator: Simulator, base: Base, ports: Vec<u16>) -> Result<Self> {
         let mut webs = vec![Replica::new("web", stack.settings.ports.web)];
         for _ in 1..WEBS {
             webs.push(Replica::new("web", cluster::free_port()?));
@@ -132,7 +133,7 @@ impl Chaos {
         let people = People::install(&simulator, &stack.settings)?;
         let apis = ports.into_iter().map(|port| Replica::new("api", port)).collect();
         let (takeovers, looked_at) = (Takeovers::default(), Instant::now());
-        let mut chaos = Self { apis, webs, simulator, proxy, takeovers, looked_at, people, stack };
+        let mut chaos = Self { apis, webs, simulator, base, takeovers, looked_at, people, stack };
         chaos.tend()?;
         Ok(chaos)
     }
@@ -147,8 +148,10 @@ impl Chaos {
                 ask_at = Instant::now() + Duration::from_millis(chance.random_range(20..400));
             }
             if Instant::now() >= break_at {
-                let Self { apis, webs, simulator, proxy, takeovers, .. } = self;
-                let broken = Ground { apis, webs, simulator, proxy, takeovers }.break_something(&mut chance);
+                let Self { apis, webs, simulator, base, takeovers, stack, .. } = self;
+                let cluster = &mut stack.cluster;
+                let mut ground = Ground { apis, webs, simulator, base, cluster, takeovers };
+                let broken = ground.break_something(&mut chance)?;
                 eprintln!("{:7.1} s  {broken}", begun.elapsed().as_secs_f64());
                 break_at = Instant::now() + Duration::from_millis(chance.random_range(300..2_500));
             }
@@ -159,20 +162,20 @@ impl Chaos {
     }
 
     fn tend(&mut self) -> Result<()> {
-        let database = self.stack.cluster.url(self.stack.database());
-        let port = self.stack.cluster.port().to_string();
-        let database = database.replace(&port, &self.proxy.port.to_string());
+        self.base.tend(&mut self.stack.cluster)?;
+        let [pooled, direct] = self.base.variables(&self.stack.cluster);
         // A silent model is given up soon, and five replicas share one Postgres.
-        let own = [("DATABASE_URL", database.as_str()), ("DATABASE_POOL_SIZE", "5"), ("TIMEOUT", "4")];
+        let own =
+            [(pooled.0, &*pooled.1), (direct.0, &*direct.1), ("DATABASE_POOL_SIZE", "5"), ("TIMEOUT", "4")];
         for api in &mut self.apis {
             if api.tend(&self.stack, &own)? {
                 self.takeovers.note_death();
             }
         }
         for web in &mut self.webs {
-            web.tend(&self.stack, &own[..2])?;
+            web.tend(&self.stack, &own[..3])?;
         }
-        if self.looked_at.elapsed() > LOOK {
+        if self.looked_at.elapsed() > LOOK && self.base.has_postgres() {
             self.takeovers.look(&self.stack)?;
             self.looked_at = Instant::now();
         }
@@ -183,6 +186,7 @@ impl Chaos {
     fn settle(&mut self) -> Result<()> {
         eprintln!("nothing breaks any more");
         self.simulator.set_model_behaviour(SOUND_MODEL);
+        self.base.mend(&mut self.stack.cluster)?;
         self.apis.iter_mut().chain(&mut self.webs).for_each(Replica::mend);
         let begun = Instant::now();
         while !(self.is_delivered() && self.stack.waiting()? == 0 && begun.elapsed() > ACK_TIMEOUT) {

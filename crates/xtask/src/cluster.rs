@@ -126,6 +126,17 @@ impl Cluster {
     pub fn restart(&mut self, pause: Duration) -> Result<()> {
         self.stop()?;
         std::thread::sleep(pause);
+        self.revive()
+    }
+
+    /// Ends the server as in a crash: without a checkpoint, its connections cut off.
+    pub fn crash(&mut self) -> Result<()> {
+        launch::stop(&mut self.server, launch::Signal::QUIT, STOP_PATIENCE)?;
+        Ok(())
+    }
+
+    /// Starts a server that has ended anew on the same port, and waits until it accepts connections.
+    pub fn revive(&mut self) -> Result<()> {
         let user = ServerUser::needed();
         self.server = server::serve(&self.programs, user, &self.data, &self.log, self.port, self.fsync)?;
         self.wait_until_it_accepts()

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use simulator::{Fault, Simulator};
 
+use super::base::Base;
 use super::fleet::Replica;
-use super::proxy::Proxy;
 use super::takeovers::Takeovers;
+use crate::cluster::Cluster;
 
 /// The steps of a reply at which `api` can be killed or stopped; the list is its own.
 const FAIL_POINTS: &str = include_str!("../../../api/src/fail_points.txt");
@@ -37,15 +39,16 @@ pub(super) struct Ground<'a> {
     pub(super) apis: &'a mut [Replica],
     pub(super) webs: &'a mut [Replica],
     pub(super) simulator: &'a Simulator,
-    pub(super) proxy: &'a Proxy,
+    pub(super) base: &'a mut Base,
+    pub(super) cluster: &'a mut Cluster,
     pub(super) takeovers: &'a mut Takeovers,
 }
 
 impl Ground<'_> {
     /// Breaks something; what it was, in words.
-    pub(super) fn break_something(&mut self, chance: &mut StdRng) -> String {
+    pub(super) fn break_something(&mut self, chance: &mut StdRng) -> Result<String> {
         let pause = Duration::from_millis(chance.random_range(300..5_000));
-        match chance.random_range(0..20) {
+        Ok(match chance.random_range(0..24) {
             0..=10 => self.break_replica(chance, pause),
             11 => {
                 let web = chance.random_range(0..self.webs.len());
@@ -53,7 +56,7 @@ impl Ground<'_> {
                 format!("web {web} is killed")
             }
             12..=13 => {
-                self.proxy.cut(pause / 2);
+                self.base.cut(pause / 2);
                 format!("Postgres is cut off for {:?}", pause / 2)
             }
             14..=15 => {
@@ -64,6 +67,18 @@ impl Ground<'_> {
             16 => {
                 self.simulator.set_model_behaviour(SOUND_MODEL);
                 "the model is sound".to_owned()
+            }
+            17 => {
+                self.base.crash_postgres(self.cluster, pause / 2)?;
+                format!("Postgres crashes, and is away for {:?}", pause / 2)
+            }
+            18..=19 => {
+                self.base.kill_pooler(pause / 2)?;
+                format!("pgBouncer is killed for {:?}", pause / 2)
+            }
+            20 => {
+                self.base.stop_pooler(pause);
+                format!("pgBouncer is stopped for {pause:?}")
             }
             _ => {
                 let method = METHODS.choose(chance).copied().unwrap_or_default();
@@ -79,7 +94,7 @@ impl Ground<'_> {
                 self.simulator.fail(method, fault, chance.random_range(1..4));
                 format!("{method}: {fault:?}")
             }
-        }
+        })
     }
 
     /// One replica at least is left alone.

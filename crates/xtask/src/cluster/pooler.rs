@@ -1,7 +1,7 @@
 //! A pgBouncer in transaction mode before a cluster, as hosted Postgres has it.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Pooler {
     port: u16,
+    program: PathBuf,
     process: Child,
-    files: [PathBuf; 3],
+    settings: PathBuf,
+    users: PathBuf,
+    log: PathBuf,
 }
 
 impl Pooler {
@@ -37,15 +40,28 @@ impl Pooler {
             users.display(),
         );
         fs::write(&settings, text)?;
-        let written = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = launch::tied(&program, "INT");
-        command.arg(&settings).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
-        // Like Postgres it refuses to run as root.
-        server::as_user(&mut command, ServerUser::needed());
-        let process = launch::spawn(command).context("cannot start pgbouncer")?;
-        let mut pooler = Self { port, process, files: [settings, users, log] };
+        let process = serve(&program, &settings, &log)?;
+        let mut pooler = Self { port, program, process, settings, users, log };
         pooler.wait_until_it_accepts(cluster)?;
         Ok(pooler)
+    }
+
+    /// Kills it, connections and all.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Starts it anew on the same port, after [`Pooler::kill`]; Postgres may be away.
+    pub fn revive(&mut self) -> Result<()> {
+        self.process = serve(&self.program, &self.settings, &self.log)?;
+        Ok(())
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of a database behind it, as the role that owns it.
@@ -82,10 +98,20 @@ impl Drop for Pooler {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        for file in &self.files {
+        for file in [&self.settings, &self.users, &self.log] {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+fn serve(program: &Path, settings: &Path, log: &Path) -> Result<Child> {
+    let written = File::options().create(true).append(true).open(log);
+    let written = written.with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = launch::tied(program, "INT");
+    command.arg(settings).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
+    // Like Postgres it refuses to run as root.
+    server::as_user(&mut command, ServerUser::needed());
+    launch::spawn(command).context("cannot start pgbouncer")
 }
 
 fn find_or_install() -> Result<PathBuf> {

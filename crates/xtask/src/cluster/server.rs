@@ -60,7 +60,14 @@ pub(super) fn serve(
     let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut server = launch::tied(&programs.path("postgres"), "INT");
     server.arg("-D").arg(data).args(["-p", &port.to_string()]);
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"] {
+    let settings = [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=300",
+        // By Postgres' own a busy queue makes a checkpoint every few seconds, for which commits wait.
+        "max_wal_size=4GB",
+    ];
+    for setting in settings {
         server.args(["-c", setting]);
     }
     if !fsync {
