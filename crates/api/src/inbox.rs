@@ -200,7 +200,7 @@ async fn sort(app: Arc<App>) {
     let mut session = Session::new(&app.db);
     loop {
         let begun = Instant::now();
-        match db::deliveries::sort(&mut session).await {
+        match db::in_time(db::deliveries::sort(&mut session)).await {
             Ok(Some(sorted)) => {
                 count_sorted(sorted);
                 app.bell.notify_one();

@@ -80,7 +80,7 @@ async fn fill_queue(connection: &mut PgConnection, size: i32) -> Result<(), sqlx
 async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), Failed> {
     let began = Instant::now();
     let mut tx = db.begin().await?;
-    let lease = threads::claim(&mut tx, 1).await?.pop().ok_or("nothing waits")?;
+    let lease = threads::claim(&mut tx, 1, &[]).await?.pop().ok_or("nothing waits")?;
     tx.commit().await?;
     let mut tx = db.begin().await?;
     let event = threads::next_event(&mut tx, &lease).await?;

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::time::timeout;
 
 use crate::DbError;
 use crate::addresses::{Addresses, Moved};
@@ -18,6 +19,17 @@ use crate::keys::Keys;
 /// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
 const BEGIN: &str = "begin; set local statement_timeout = '10s';
     set local idle_in_transaction_session_timeout = '5s'";
+
+/// A statement has ten seconds; what takes longer than this waits for a connection that is dead and does not say so.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Waits for a transaction, but not for ever.
+///
+/// # Errors
+/// Its own, or [`DbError::Silent`].
+pub async fn in_time<T>(transaction: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    timeout(PATIENCE, transaction).await.unwrap_or(Err(DbError::Silent))
+}
 
 /// A connection that was used within this time is taken for alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);

@@ -8,6 +8,9 @@ pub enum DbError {
     /// Postgres, or the way to it.
     #[error(transparent)]
     Postgres(#[from] sqlx::Error),
+    /// Postgres says nothing, not even no.
+    #[error("Postgres does not answer")]
+    Silent,
     /// The migrations could not be applied.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -34,7 +34,7 @@ pub mod tokens;
 pub mod turns;
 pub mod usage;
 
-pub use connection::{ConnectionCounts, Db, Settings, Tx};
+pub use connection::{ConnectionCounts, Db, Settings, Tx, in_time};
 pub use error::DbError;
 pub use listener::{Listener, Notice};
 pub use schema::{DatabaseHealth, migrate};

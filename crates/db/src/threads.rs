@@ -48,12 +48,22 @@ pub struct Job {
     pub stop_requested: bool,
 }
 
-/// Leases up to `limit` ready threads, those with the smallest virtual start first, and moves the clock to them.
-pub async fn claim(tx: &mut Tx, limit: i64) -> Result<Vec<Lease>, DbError> {
+/// Ready threads among which other tenants' are looked for, where some tenants are passed over.
+const PASSED_OVER: i64 = 512;
+
+/// Leases up to `limit` ready threads, those with the smallest virtual start first, and moves the clock to them. Tenants
+/// in `full` are passed over; the first thread of any other stands near the front, so no more than that is looked at.
+pub async fn claim(tx: &mut Tx, limit: i64, full: &[TenantId]) -> Result<Vec<Lease>, DbError> {
+    let full: Vec<String> = full.iter().map(ToString::to_string).collect();
+    let window = (!full.is_empty()).then_some(limit + PASSED_OVER);
     let rows = sqlx::query!(
         r#"with picked as (
-               select tenant_id, channel_id, thread_ts, virtual_start from threads
-               where state = 'ready' order by virtual_start limit $1 for update skip locked
+               select t.tenant_id, t.channel_id, t.thread_ts, t.virtual_start
+               from (select tenant_id, channel_id, thread_ts, virtual_start from threads
+                     where state = 'ready' order by virtual_start limit $3) as front
+               join threads t using (tenant_id, channel_id, thread_ts)
+               where t.state = 'ready' and t.tenant_id <> all ($4)
+               order by front.virtual_start limit $1 for update of t skip locked
            ), leased as (
                update threads t
                set state = 'leased', lease_token = gen_random_uuid(), wake_at = now() + make_interval(secs => $2)
@@ -68,6 +78,8 @@ pub async fn claim(tx: &mut Tx, limit: i64) -> Result<Vec<Lease>, DbError> {
            from leased order by virtual_start"#,
         limit,
         f64::from(LEASE_SECONDS),
+        window,
+        &full,
     )
     .fetch_all(tx)
     .await?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use db::threads::{LEASE_SECONDS, Lease};
 use db::{Db, DbError};
+use models::TenantId;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,6 +31,15 @@ struct Held {
 /// The leases of this process. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Leases(Arc<Mutex<Held>>);
+
+/// What may be claimed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Tenants that hold their share.
+    pub(super) full: Vec<TenantId>,
+    /// So many fit into the share of any other.
+    pub(super) each: usize,
+}
 
 /// A lease in use; it is no longer renewed once this is dropped.
 pub(super) struct HeldLease {
@@ -72,6 +82,26 @@ impl Leases {
         let lost = CancellationToken::new();
         self.with(|held| held.leases.insert(lease.token, (lease.clone(), lost.clone())));
         HeldLease { lease, lost, leases: self.clone() }
+    }
+
+    /// What may be claimed by the share of each tenant, which is all but an eighth of the slots that others do not hold:
+    /// one whose answers are slow leaves room for the next, who leaves some of it again.
+    pub(super) fn room(&self, slots: usize) -> Room {
+        let mut held_by = HashMap::<TenantId, usize>::new();
+        let all = self.with(|held| {
+            for (lease, _) in held.leases.values() {
+                *held_by.entry(lease.tenant_id.clone()).or_default() += 1;
+            }
+            held.leases.len()
+        });
+        let mut room = Room { full: Vec::new(), each: share(slots.saturating_sub(all)) };
+        for (tenant_id, own) in held_by {
+            match share(slots.saturating_sub(all - own)).saturating_sub(own) {
+                0 => room.full.push(tenant_id),
+                left => room.each = room.each.min(left),
+            }
+        }
+        room
     }
 
     /// Renews what is held, for as long as it runs.
@@ -142,6 +172,11 @@ impl Leases {
     }
 }
 
+/// All but an eighth, and of few slots all but none.
+fn share(slots: usize) -> usize {
+    slots - slots / 8
+}
+
 async fn renew(db: &Db, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
     if tokens.is_empty() {
         return Ok(Vec::new());
@@ -156,4 +191,35 @@ async fn release(db: &Db, lease: &Lease) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
     db::threads::release(&mut tx, lease).await?;
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use models::ThreadKey;
+
+    use super::*;
+
+    fn hold(leases: &Leases, tenant: &str, count: usize) -> Vec<HeldLease> {
+        let thread = ThreadKey { channel_id: "D1".into(), thread_ts: "1.2".into() };
+        let lease = || Lease { tenant_id: tenant.into(), thread: thread.clone(), token: Uuid::new_v4() };
+        (0..count).map(|_| leases.hold(lease())).collect()
+    }
+
+    #[test]
+    fn a_tenant_leaves_an_eighth_of_what_others_do_not_hold() {
+        let leases = Leases::default();
+        assert_eq!(leases.room(64), Room { full: vec![], each: 56 });
+        let _some = hold(&leases, "T1", 50);
+        assert_eq!(leases.room(64), Room { full: vec![], each: 6 });
+        let _rest = hold(&leases, "T1", 6);
+        assert_eq!(leases.room(64), Room { full: vec!["T1".into()], each: 7 });
+        let _others = hold(&leases, "T2", 7);
+        assert_eq!(leases.room(64).full.len(), 2);
+        assert_eq!(leases.room(64).each, 1);
+    }
+
+    #[test]
+    fn of_few_slots_none_is_left_unused() {
+        assert_eq!([1, 2, 7, 8].map(share), [1, 2, 7, 7]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Claims threads, drains each in order, and keeps the leases on them.
 
+mod backlog;
 mod drain;
 mod housekeeping;
 mod leases;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{DbError, Listener, Notice};
+use models::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -40,10 +42,11 @@ pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) 
     tokio::spawn(helpers.clone().run_until_cancelled_owned(listen(Arc::clone(&app), leases.clone())));
     tokio::spawn(helpers.clone().run_until_cancelled_owned(wake(Arc::clone(&app))));
     tokio::spawn(helpers.clone().run_until_cancelled_owned(housekeeping::run(Arc::clone(&app))));
+    tokio::spawn(helpers.clone().run_until_cancelled_owned(backlog::run(Arc::clone(&app))));
     tokio::spawn(helpers.run_until_cancelled_owned(leases.clone().keep(Arc::clone(&app))));
 
-    let free = Arc::new(Semaphore::new(slots as usize));
-    let claiming = claim_threads(&app, &free, &leases, &tasks);
+    let slots = Slots { free: Arc::new(Semaphore::new(slots as usize)), all: slots as usize };
+    let claiming = claim_threads(&app, &slots, &leases, &tasks);
     let _ = shutdown.run_until_cancelled(claiming).await;
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
@@ -53,13 +56,24 @@ pub(crate) async fn run(app: Arc<App>, slots: u32, shutdown: CancellationToken) 
     }
 }
 
+/// What this replica works on at once.
+struct Slots {
+    free: Arc<Semaphore>,
+    all: usize,
+}
+
 /// Never returns.
-async fn claim_threads(app: &Arc<App>, free: &Arc<Semaphore>, leases: &Leases, tasks: &TaskTracker) {
+async fn claim_threads(app: &Arc<App>, slots: &Slots, leases: &Leases, tasks: &TaskTracker) {
     loop {
-        let permits = take_free(free);
-        let claimed = if permits.is_empty() { Ok(0) } else { claim(app, permits, leases, tasks).await };
+        let room = leases.room(slots.all);
+        let permits = take_free(&slots.free, room.each.min(CLAIM));
+        let wanted = permits.len();
+        let claimed = match wanted {
+            0 => Ok(0),
+            _ => claim(app, permits, &room.full, leases, tasks).await,
+        };
         match claimed {
-            Ok(CLAIM) => continue,
+            Ok(count) if count > 0 && count == wanted => continue,
             Ok(_) => {}
             Err(error) => tracing::error!(error = %error, "threads cannot be claimed"),
         }
@@ -67,20 +81,26 @@ async fn claim_threads(app: &Arc<App>, free: &Arc<Semaphore>, leases: &Leases, t
     }
 }
 
-fn take_free(free: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
-    std::iter::from_fn(|| Arc::clone(free).try_acquire_owned().ok()).take(CLAIM).collect()
+fn take_free(free: &Arc<Semaphore>, limit: usize) -> Vec<OwnedSemaphorePermit> {
+    std::iter::from_fn(|| Arc::clone(free).try_acquire_owned().ok()).take(limit).collect()
 }
 
 /// Claims a thread for each free slot and starts to drain it; returns how many that were.
 async fn claim(
     app: &Arc<App>,
     permits: Vec<OwnedSemaphorePermit>,
+    full: &[TenantId],
     leases: &Leases,
     tasks: &TaskTracker,
 ) -> Result<usize, DbError> {
-    let mut tx = app.db.begin().await?;
-    let claimed = db::threads::claim(&mut tx, i64::try_from(permits.len()).unwrap_or(i64::MAX)).await?;
-    tx.commit().await?;
+    let limit = i64::try_from(permits.len()).unwrap_or(i64::MAX);
+    let claimed = db::in_time(async {
+        let mut tx = app.db.begin().await?;
+        let claimed = db::threads::claim(&mut tx, limit, full).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    })
+    .await?;
     fail_point::reach("thread_claimed");
     let count = claimed.len();
     for (lease, permit) in claimed.into_iter().zip(permits) {
@@ -98,12 +118,12 @@ async fn wake(app: Arc<App>) {
     let mut ticks = interval(WAKE_INTERVAL);
     loop {
         ticks.tick().await;
-        let woken = async {
+        let woken = db::in_time(async {
             let mut tx = app.db.begin().await?;
             let woken = db::threads::wake(&mut tx).await?;
             tx.commit().await?;
-            Ok::<_, DbError>(woken)
-        };
+            Ok(woken)
+        });
         match woken.await {
             Ok(0) => {}
             Ok(_) => app.bell.notify_one(),

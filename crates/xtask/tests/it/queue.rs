@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use xtask::cluster::free_port;
 use xtask::settings::SIGNING_SECRET;
 
-use crate::test_app::{ADA, PATIENCE, TEAM, TestApp};
+use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
 const BETA: &str = "T0BETA";
 
@@ -160,4 +160,44 @@ async fn what_is_finished_is_forgotten_after_its_days_and_what_was_said_is_not()
     app.say(ADA, Some(&old), "say: And today.");
     app.replies(&dm, &old, 2).await;
     assert_eq!(app.database.ask("select count(*) from turns"), "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_answers_are_slow_leaves_slots_to_others() {
+    let mut app = TestApp::receiving_for_two().await;
+    app.simulator.set_model_behaviour("ttft=3000&gap=0");
+    for _ in 0..40 {
+        app.say_in(TEAM, ADA, "say: Slowly.");
+    }
+    app.backlog(40).await;
+    app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "16")]);
+    app.becomes("select count(*) from threads where state = 'leased'", "14").await;
+    let begun = Instant::now();
+    let ts = app.say_in(BETA, "U0ADABETA", "say: Hello.");
+    app.becomes(&format!("select count(*) from events where message_ts = '{ts}' and attempts > 0"), "1")
+        .await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "begun with after {:?}", begun.elapsed());
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_long_is_told_once_and_nobody_else() {
+    let app = TestApp::start_with(|_| {}, &[("MAX_CONCURRENT_REPLIES", "1")]).await;
+    app.install().await;
+    app.simulator.set_model_behaviour("ttft=16000&gap=0");
+    let first = app.say(ADA, None, "say: First.");
+    app.becomes(&format!("select count(*) from events where message_ts = '{first}' and attempts > 0"), "1")
+        .await;
+    let [second, third] = ["Second.", "Third."].map(|text| app.say(GRACE, None, &format!("say: {text}")));
+    app.becomes("select count(*) from events where delay_told_at is not null", "2").await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let (ada, grace) = (app.dm(ADA), app.dm(GRACE));
+    assert_eq!(app.reply(&ada, &first).await, "First.");
+    assert_eq!(app.reply(&grace, &second).await, "Second.");
+    assert_eq!(app.reply(&grace, &third).await, "Third.");
+    assert!(app.simulator.ephemerals(TEAM, &ada).is_empty(), "her answer was being made");
+    let told = app.simulator.ephemerals(TEAM, &grace);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].1.text.starts_with("I have more to answer than usual"), "{told:?}");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
 use xtask::settings::SIGNING_SECRET;
 
-use crate::test_app::{ADA, TestApp};
+use crate::test_app::{ADA, TEAM, TestApp};
 
 impl TestApp {
     /// Posts a body, signed so many seconds ago with a secret; the status and the body of the answer.
@@ -76,6 +76,25 @@ async fn verified_bodies_get_200_whatever_they_hold_and_400_without_json() {
     assert_eq!(app.send("/slack/events", &send(stranger).await, SIGNING_SECRET, 0).await.0, 200);
     assert_eq!(app.database.ask("select count(*) from events"), "0");
     assert_eq!(app.metric(r#"enablebot_events_total{outcome="not_installed"}"#).await, 1.0);
+}
+
+/// They go to Postgres within a statement's text.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_stored_as_they_come_whatever_they_hold() {
+    let app = TestApp::installed().await;
+    let hostile = r#"U'); drop table events; -- \' "{},NULL" é"#;
+    let event = json!({
+        "type": "event_callback", "event_id": "Ev1", "team_id": TEAM,
+        "authorizations": [{"enterprise_id": null, "team_id": TEAM, "user_id": "U0BOT", "is_bot": true,
+                            "is_enterprise_install": false}],
+        "event": {"type": "message", "channel_type": "im", "channel": "D\\", "user": hostile, "text": "hi",
+                  "client_msg_id": "'", "ts": "1700000000.000100", "event_ts": "1700000000.000100"},
+    });
+    assert_eq!(app.send("/slack/events", &event.to_string(), SIGNING_SECRET, 0).await.0, 200);
+    let stored = "select user_id, client_msg_id, channel_id from events where event_id = 'Ev1'";
+    app.becomes("select count(*) from events where event_id = 'Ev1'", "1").await;
+    assert_eq!(app.database.ask(stored), format!("{hostile}|'|D\\"));
+    app.database.ask("delete from events where event_id = 'Ev1'");
 }
 
 #[tokio::test(flavor = "multi_thread")]
