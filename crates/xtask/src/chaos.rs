@@ -129,7 +129,10 @@ impl Chaos {
         for _ in 1..WEBS {
             webs.push(Replica::new("web", cluster::free_port()?));
         }
-        webs[0].tend(&stack, &[])?;
+        while !webs[0].is_up() {
+            webs[0].tend(&stack, &[])?;
+            std::thread::sleep(TICK);
+        }
         let people = People::install(&simulator, &stack.settings)?;
         let apis = ports.into_iter().map(|port| Replica::new("api", port)).collect();
         let (takeovers, looked_at) = (Takeovers::default(), Instant::now());

@@ -53,14 +53,14 @@ impl Stack {
         self.service("api", port, variables)
     }
 
-    /// Starts one more replica of `api` or `web`, on a port of its own.
+    /// Starts one more replica of `api` or `web`, on a port of its own, and does not wait for it.
     pub fn replica(&self, name: &str, port: u16, own: &[(&str, &str)]) -> Result<Service> {
         let (mut variables, variable) = match name {
             "web" => (with(self.settings.web(), own), "WEB_PORT"),
             _ => (with(self.settings.api(), own), "API_PORT"),
         };
         variables.insert(variable.into(), port.to_string());
-        self.service(name, port, variables)
+        self.begin(name, port, Vec::new(), variables)
     }
 
     /// Starts the simulator as a process, and waits until it serves.
@@ -104,11 +104,15 @@ impl Stack {
         variables: Variables,
         ready: &str,
     ) -> Result<Service> {
-        let program = self.binaries.path(name)?;
-        let show = Arc::new(|_: &str| ());
-        let mut service = Service::start(Start { name, program, arguments, variables, port, show })?;
+        let mut service = self.begin(name, port, arguments, variables)?;
         service.wait_ready(ready, START_PATIENCE)?;
         Ok(service)
+    }
+
+    fn begin(&self, name: &str, port: u16, arguments: Vec<String>, variables: Variables) -> Result<Service> {
+        let program = self.binaries.path(name)?;
+        let show = Arc::new(|_: &str| ());
+        Service::start(Start { name, program, arguments, variables, port, show })
     }
 }
 

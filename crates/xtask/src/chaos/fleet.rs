@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::http;
 use crate::launch::{self, Signal};
 use crate::service::Service;
 use crate::stack::Stack;
@@ -15,10 +16,23 @@ const STANDSTILL: Duration = Duration::from_secs(8);
 /// How long a replica is away that ended by itself.
 const AWAY: Duration = Duration::from_secs(1);
 
+/// How long a replica may take to be ready.
+const COMING: Duration = Duration::from_secs(20);
+
 enum State {
+    /// Started, and not ready yet: what it needs may be away.
+    Coming {
+        service: Service,
+        given_up_at: Instant,
+    },
     Up(Service),
-    Stopped { service: Service, until: Instant },
-    Down { until: Instant },
+    Stopped {
+        service: Service,
+        until: Instant,
+    },
+    Down {
+        until: Instant,
+    },
 }
 
 /// A replica of `api` or `web` on a port of its own.
@@ -93,10 +107,19 @@ impl Replica {
             State::Down { until } if now >= until => {
                 let mut own = own.to_vec();
                 own.extend(armed.as_deref().map(|armed| ("FAILPOINTS", armed)));
-                // Without Postgres it does not start, and an armed one may not get far.
                 match stack.replica(name, port, &own) {
-                    Ok(service) => State::Up(service),
+                    Ok(service) => State::Coming { service, given_up_at: now + COMING },
                     Err(_) => State::Down { until: now + AWAY },
+                }
+            }
+            // Without Postgres it does not start, and an armed one may not get far.
+            State::Coming { mut service, given_up_at } => {
+                if !matches!(service.exited(), Ok(None)) || stands_still(&service) || now >= given_up_at {
+                    State::Down { until: now + AWAY }
+                } else if http::is_ok(port, "/health/ready") {
+                    State::Up(service)
+                } else {
+                    State::Coming { service, given_up_at }
                 }
             }
             state => state,
@@ -112,7 +135,7 @@ impl Replica {
         let armed = self.armed.take().is_some();
         let now = Instant::now();
         self.change(|state| match state {
-            State::Up(_) if armed => State::Down { until: now },
+            State::Up(_) | State::Coming { .. } if armed => State::Down { until: now },
             State::Stopped { service, .. } => State::Stopped { service, until: now },
             state => state,
         });
@@ -121,7 +144,9 @@ impl Replica {
     /// What it has logged.
     pub(super) fn lines(&self) -> Vec<String> {
         match &self.state {
-            State::Up(service) | State::Stopped { service, .. } => service.lines(),
+            State::Up(service) | State::Coming { service, .. } | State::Stopped { service, .. } => {
+                service.lines()
+            }
             State::Down { .. } => Vec::new(),
         }
     }
