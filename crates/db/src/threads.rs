@@ -58,12 +58,16 @@ pub async fn claim(tx: &mut Tx, limit: i64, full: &[TenantId]) -> Result<Vec<Lea
     let window = (!full.is_empty()).then_some(limit + PASSED_OVER);
     let rows = sqlx::query!(
         r#"with picked as (
-               select t.tenant_id, t.channel_id, t.thread_ts, t.virtual_start
+               -- A lateral one, and so never by reading the whole table: the queue may be long.
+               select t.tenant_id, t.channel_id, t.thread_ts, front.virtual_start
                from (select tenant_id, channel_id, thread_ts, virtual_start from threads
                      where state = 'ready' order by virtual_start limit $3) as front
-               join threads t using (tenant_id, channel_id, thread_ts)
-               where t.state = 'ready' and t.tenant_id <> all ($4)
-               order by front.virtual_start limit $1 for update of t skip locked
+               cross join lateral (
+                   select r.tenant_id, r.channel_id, r.thread_ts from threads r
+                   where r.tenant_id = front.tenant_id and r.channel_id = front.channel_id
+                     and r.thread_ts = front.thread_ts and r.state = 'ready' and r.tenant_id <> all ($4)
+                   for update skip locked) as t
+               order by front.virtual_start limit $1
            ), leased as (
                update threads t
                set state = 'leased', lease_token = gen_random_uuid(), wake_at = now() + make_interval(secs => $2)
