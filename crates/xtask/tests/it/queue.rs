@@ -48,6 +48,7 @@ impl TestApp {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_of_weight_four_gets_four_places_of_five_and_a_receiver_answers_nobody() {
     const EACH: usize = 60;
+    const SEEN: usize = 50;
     let mut app = TestApp::receiving_for_two().await;
     let told = app.operate(&["tenants", "weight", BETA, "4"]);
     assert!(told.contains("T0BETA has weight 4"), "{told}");
@@ -64,16 +65,19 @@ async fn a_tenant_of_weight_four_gets_four_places_of_five_and_a_receiver_answers
     assert!(app.simulator.model_requests().is_empty());
 
     app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "1")]);
-    app.idle().await;
-    let first = |count: usize| -> usize {
-        let sql = format!(
-            "select count(*) filter (where tenant_id = '{BETA}') from (select tenant_id from events
-             where kind = 'message' order by finished_at limit {count}) as first"
-        );
-        app.database.ask(&sql).parse().expect("a number")
-    };
-    let share = first(50);
-    assert!((38..=42).contains(&share), "{share} of the first 50, not about 40");
+    let done = "select count(*) from events where kind = 'message' and outcome is not null";
+    let begun = Instant::now();
+    while app.database.ask(done).parse::<usize>().expect("a number") < SEEN {
+        assert!(begun.elapsed() < PATIENCE, "nobody answers\n{}", app.logs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let share = app.database.ask(&format!(
+        "select count(*) filter (where tenant_id = '{BETA}') from (select tenant_id from events
+         where kind = 'message' order by finished_at limit {SEEN}) as first"
+    ));
+    let share: usize = share.parse().expect("a number");
+    assert!((38..=42).contains(&share), "{share} of the first {SEEN}, not about 40");
+    app.drop_backlog();
 }
 
 #[tokio::test(flavor = "multi_thread")]
