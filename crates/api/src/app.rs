@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cache::{Limits, Shared};
 use db::Db;
 use models::Outcome;
 use service::{Check, Metrics, Probes};
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) slack: slack::Client,
     pub(crate) model: Model,
+    pub(crate) limits: Limits,
     /// Who the app is to Slack; needed only to refresh tokens.
     pub(crate) slack_app: Option<SlackApp>,
     /// How long a stream is appended to, before the answer goes on in the next message.
@@ -61,10 +63,12 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         settings.master_keys,
     )?;
     db.check_schema().await.context("the database is not ready")?;
+    let shared = Shared::open(settings.redis_url.as_ref())?;
     let app = Arc::new(App {
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         model: Model::new(&settings.model, settings.timeout)?,
+        limits: Limits::new(shared.clone(), settings.rate_limit_per_tenant, settings.rate_limit_global),
         slack_app: settings.slack_app,
         max_stream_age: settings.max_stream_age,
         uninstall_grace_days: settings.uninstall_grace_days,
@@ -83,7 +87,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let inbox = Inbox::open(Arc::clone(&app));
     let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
     let routes = routes::routes(settings.signing_secret, inbox);
-    let probes = DatabaseProbes(db.clone());
+    let probes = Probing { db: db.clone(), shared };
     let serving = async {
         // However serving ends, the worker ends with it.
         let _ended = shutdown.clone().drop_guard();
@@ -102,22 +106,26 @@ fn count_from_zero() {
     }
 }
 
-struct DatabaseProbes(Db);
+struct Probing {
+    db: Db,
+    shared: Option<Shared>,
+}
 
-impl Probes for DatabaseProbes {
+impl Probes for Probing {
     async fn checks(&self) -> Vec<Check> {
-        let health = self.0.health().await;
+        let (health, redis) = tokio::join!(self.db.health(), Shared::state(self.shared.as_ref()));
         vec![
-            Check { name: "database", result: health.database },
-            Check { name: "schema", result: health.schema },
+            Check::vital("database", health.database),
+            Check::vital("schema", health.schema),
+            Check::told("redis", redis),
         ]
     }
 
     async fn measure(&self) {
-        let counts = self.0.connection_counts();
+        let counts = self.db.connection_counts();
         metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
         metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
-        let state = async { db::events::queue_state(&mut self.0.begin().await?).await };
+        let state = async { db::events::queue_state(&mut self.db.begin().await?).await };
         match state.await {
             Ok(state) => {
                 metrics::gauge!("enablebot_queue_depth").set(state.depth as f64);

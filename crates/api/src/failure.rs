@@ -22,6 +22,11 @@ pub(crate) enum Failure {
         /// How long the pause is.
         after: Duration,
     },
+    /// Above `RATE_LIMIT_*`; nothing was done yet.
+    NotItsTurn {
+        /// When its turn comes, from now.
+        after: Duration,
+    },
     /// It will not work however often it is tried.
     GiveUp {
         /// For the log and the event.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cache::Rate;
 use crypto::MasterKeys;
 use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
@@ -18,6 +19,12 @@ pub struct Settings {
     pub port: u16,
     /// How to reach Postgres.
     pub database: DatabaseSettings,
+    /// `REDIS_URL`: what replicas share; without it each counts its limits alone.
+    pub redis_url: Option<SecretString>,
+    /// `RATE_LIMIT_PER_TENANT`: answers begun for one tenant, by all replicas together.
+    pub rate_limit_per_tenant: Rate,
+    /// `RATE_LIMIT_GLOBAL`: answers begun for all of them.
+    pub rate_limit_global: Rate,
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
     /// `SLACK_SIGNING_SECRET`.
@@ -73,6 +80,9 @@ impl Settings {
         let process = ProcessSettings::read(&mut env);
         let port = env.port("API_PORT", 8001);
         let database = DatabaseSettings::read(&mut env);
+        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
+        let rate_limit_per_tenant = rate(&mut env, "RATE_LIMIT_PER_TENANT", "100/minute");
+        let rate_limit_global = rate(&mut env, "RATE_LIMIT_GLOBAL", "10000/minute");
         let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
             MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
         });
@@ -93,6 +103,9 @@ impl Settings {
             let settings = Self {
                 port,
                 database: database?,
+                redis_url,
+                rate_limit_per_tenant: rate_limit_per_tenant?,
+                rate_limit_global: rate_limit_global?,
                 master_keys: master_keys?,
                 signing_secret: SigningSecret::new(signing_secret?),
                 slack_base_url,
@@ -107,6 +120,11 @@ impl Settings {
             Some((process, settings))
         })
     }
+}
+
+fn rate(env: &mut Environment, name: &str, default: &str) -> Option<Rate> {
+    let text = env.text(name).unwrap_or_else(|| default.to_owned());
+    text.parse().map_err(|reason: String| env.problem(name, &reason, default)).ok()
 }
 
 impl ModelSettings {

@@ -105,7 +105,11 @@ impl Db {
 
     /// Begins a transaction; dropped without [`Tx::commit`], it is rolled back.
     pub async fn begin(&self) -> Result<Tx, DbError> {
-        Ok(Tx { inner: self.pool.begin_with(BEGIN).await?, keys: self.keys.clone() })
+        // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
+        // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await }).await;
+        Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone() })
     }
 
     /// How the connections are used now.

@@ -10,7 +10,6 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::events::BODY;
 use crate::listener::DELIVERIES;
-use crate::session::LIMITS;
 use crate::{DbError, Session, Tx, keys, literal};
 
 /// Commits sorted in one transaction, at most.
@@ -47,7 +46,7 @@ pub async fn store(session: &mut Session, events: &[&InboundEvent]) -> Result<u6
         let keys = keys::known_of_installed(session.db(), &tenant_ids).await?;
         let rows = Rows::seal(events, &keys)?;
         let known = rows.events.len();
-        if known == 0 || session.fetch_one(statement(&keys, &rows)).await?.try_get(0)? {
+        if known == 0 || session.fetch_one(&statement(&keys, &rows)).await?.try_get(0)? {
             return Ok((events.len() - known) as u64);
         }
         session.db().keys().forget_current(&tenant_ids);
@@ -70,7 +69,7 @@ pub async fn insert(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
 /// Whether the batch is stored is what the statement returns: not where it was sealed with a key that is no longer its
 /// workspace's.
 fn statement(keys: &HashMap<String, Arc<DataKey>>, rows: &Rows<'_>) -> String {
-    let mut sql = format!("{LIMITS}select store_delivery(");
+    let mut sql = String::from("select store_delivery(");
     sql.reserve(rows.len_in_sql());
     literal::push_texts(&mut sql, keys.keys().map(|tenant_id| Some(tenant_id.as_str())));
     sql.push(',');
@@ -84,7 +83,7 @@ fn statement(keys: &HashMap<String, Arc<DataKey>>, rows: &Rows<'_>) -> String {
 /// another replica that does.
 pub async fn sort(session: &mut Session) -> Result<Option<Sorted>, DbError> {
     let columns = "event_count, known_count, relevant_count, stored_count";
-    let row = session.fetch_one(format!("{LIMITS}select {columns} from sort_deliveries({BATCHES})")).await?;
+    let row = session.fetch_one(&format!("select {columns} from sort_deliveries({BATCHES})")).await?;
     let Some(events) = row.try_get::<Option<i64>, _>("event_count")? else { return Ok(None) };
     let count = |column| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
     let (known, relevant, stored) = (count("known_count")?, count("relevant_count")?, count("stored_count")?);

@@ -1,9 +1,7 @@
 //! The table `events`: what Slack sent and what is to be done about it. An event that stands here is queued; it gets here
 //! through `deliveries`.
 
-use std::time::Duration;
-
-use models::{EventBody, MessageTs, Outcome, TenantId, ThreadKey, UserId};
+use models::{EventBody, Outcome, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
@@ -34,40 +32,6 @@ pub async fn finish(
         outcome.as_str(),
         reason,
         outcome == Outcome::SetAside,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Why an event waits for its next try, and how long.
-#[derive(Clone, Copy, Debug)]
-pub struct PutOff<'a> {
-    /// How long.
-    pub pause: Duration,
-    /// Whether the try that failed was one, or was only held back.
-    pub counts: bool,
-    /// Why.
-    pub reason: &'a str,
-}
-
-/// Puts an event off: it is tried again after a pause.
-pub async fn put_off(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    seq: i64,
-    put_off: PutOff<'_>,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "update events set not_before = now() + $3::bigint * interval '1 millisecond', reason = $4,
-             attempts = attempts - case when $5 then 0 else 1 end,
-             throttled_since = case when $5 then throttled_since else coalesce(throttled_since, now()) end
-         where tenant_id = $1 and seq = $2",
-        tenant_id.as_str(),
-        seq,
-        i64::try_from(put_off.pause.as_millis()).unwrap_or(i64::MAX),
-        put_off.reason,
-        put_off.counts,
     )
     .execute(tx)
     .await?;
@@ -130,62 +94,6 @@ pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
     )
     .fetch_one(tx)
     .await?)
-}
-
-/// A message that has waited for long without anybody having begun with it.
-#[derive(Clone, Debug)]
-pub struct Delayed {
-    /// Whose message it is.
-    pub tenant_id: TenantId,
-    /// Where its answer will go.
-    pub thread: ThreadKey,
-    /// The message.
-    pub message_ts: Option<MessageTs>,
-    /// Who wrote it.
-    pub user_id: UserId,
-}
-
-/// Seconds after which a message has waited for long; and after which it is too late to say so.
-const DELAYED_AFTER: [f64; 2] = [10.0, 40.0];
-
-/// The people who have waited for long and were not told so, each with one of their messages; from now on they count as
-/// told. Not those whose thread is at work, or waits for an upstream.
-pub async fn take_delayed(tx: &mut Tx, limit: i64) -> Result<Vec<Delayed>, DbError> {
-    let [after, until] = DELAYED_AFTER;
-    let rows = sqlx::query!(
-        r#"with late as materialized (
-               select e.seq, e.tenant_id, e.user_id from events e
-               join threads t using (tenant_id, channel_id, thread_ts)
-               where e.outcome is null and e.kind = 'message' and e.attempts = 0 and e.throttled_since is null
-                 and e.delay_told_at is null and t.state = 'ready'
-                 and e.received_at between now() - make_interval(secs => $2) and now() - make_interval(secs => $1)
-               order by e.received_at limit 1000
-           ), people as (
-               select tenant_id, user_id, min(seq) as first_seq from late
-               group by tenant_id, user_id order by first_seq limit $3
-           ), told as (
-               update events e set delay_told_at = now()
-               from late join people using (tenant_id, user_id)
-               where e.seq = late.seq and e.delay_told_at is null
-               returning e.seq, e.tenant_id, e.channel_id, e.thread_ts, e.message_ts, e.user_id
-           )
-           select tenant_id, channel_id, thread_ts, message_ts, user_id from told
-           where seq in (select first_seq from people)"#,
-        after,
-        until,
-        limit,
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Delayed {
-            tenant_id: row.tenant_id.into(),
-            thread: ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() },
-            message_ts: row.message_ts.map(MessageTs::from),
-            user_id: row.user_id.into(),
-        })
-        .collect())
 }
 
 /// Opens what is to be done about an event.

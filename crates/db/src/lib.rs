@@ -9,6 +9,7 @@ mod addresses;
 pub mod audit_log;
 pub mod channels;
 mod connection;
+pub mod delays;
 pub mod deliveries;
 mod error;
 pub mod events;

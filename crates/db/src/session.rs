@@ -13,8 +13,8 @@ use crate::{Db, DbError};
 /// For so long; then the pool looks again whether it is alive and leads where it should.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// What a statement begins with: it has ten seconds, as in every transaction (`connection.rs`).
-pub(crate) const LIMITS: &str = "set local statement_timeout = '10s'; ";
+/// A statement has ten seconds, as in every transaction (`connection.rs`).
+const LIMITS: &str = "set local statement_timeout = '10s'; ";
 
 /// A place for one connection at a time.
 pub struct Session {
@@ -43,16 +43,21 @@ impl Session {
         &self.db
     }
 
-    /// Runs [`LIMITS`] and one statement that returns a row: one message there and one back, and a transaction of its
-    /// own, which is committed when this returns. By the simple protocol a transaction pooler may stand between.
+    /// Runs one statement that returns a row, with its limits: one message there and one back. It is committed when this
+    /// returns, in whatever state the connection was before. By the simple protocol a transaction pooler may stand
+    /// between.
     /// Whoever makes the statement sees to it that nothing in it leaves its literal (`literal.rs`).
-    pub(crate) async fn fetch_one(&mut self, statement: String) -> Result<PgRow, DbError> {
+    pub(crate) async fn fetch_one(&mut self, statement: &str) -> Result<PgRow, DbError> {
         // Taken out: a connection that fails, or whose answer nobody waited for, is not used again from here.
         let (mut connection, since) = match self.kept.take() {
             Some(kept) if kept.1.elapsed() < KEPT_FOR => kept,
             _ => (self.db.acquire().await?, Instant::now()),
         };
-        let row = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
+        let sql = AssertSqlSafe(format!("begin; {LIMITS}{statement}; commit"));
+        let row = sqlx::raw_sql(sql)
+            .fetch_one(&mut *connection)
+            .await
+            .inspect_err(|_| connection.close_on_drop())?;
         self.kept = Some((connection, since));
         Ok(row)
     }

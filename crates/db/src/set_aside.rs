@@ -21,7 +21,7 @@ async fn redrive_those(
 ) -> Result<usize, DbError> {
     let redriven = sqlx::query!(
         "update events set outcome = null, finished_at = null, attempts = 0, not_before = null,
-             stop_requested_at = null, throttled_since = null
+             stop_requested_at = null, throttled_since = null, turn_at = null
          where tenant_id = $1 and outcome = 'set_aside' and ($2::text is null or event_id = $2)
          returning channel_id, thread_ts",
         tenant_id.as_str(),

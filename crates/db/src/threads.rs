@@ -44,6 +44,10 @@ pub struct Job {
     pub attempt: i32,
     /// How long ago an upstream first held it back.
     pub throttled_for: Duration,
+    /// It was tried before: no limit holds it up again.
+    pub is_begun: bool,
+    /// Its turn within its tenant's limit was kept for it.
+    pub has_turn: bool,
     /// Somebody pressed "Stop".
     pub stop_requested: bool,
 }
@@ -151,6 +155,7 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         r#"select seq, event_id, message_ts, user_id, body as "body!", attempts,
                   coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
                   stop_requested_at is not null as "stop_requested!",
+                  (attempts > 0 or throttled_since is not null) as "is_begun!", turn_at is not null as "has_turn!",
                   coalesce(extract(epoch from now() - throttled_since), 0)::float8 as "throttled_seconds!"
            from events
            where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null
@@ -182,6 +187,8 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         sealed_body: row.body,
         attempt: row.attempts + 1,
         throttled_for: Duration::try_from_secs_f64(row.throttled_seconds).unwrap_or_default(),
+        is_begun: row.is_begun,
+        has_turn: row.has_turn,
         stop_requested: row.stop_requested,
     }))
 }

@@ -11,13 +11,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// One thing without which the service cannot work, and how it is.
+/// One thing that the service works with, and how it is.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Its name in the answer.
-    pub name: &'static str,
-    /// `Err` says what is wrong.
-    pub result: Result<(), String>,
+    name: &'static str,
+    state: String,
+    is_ready: bool,
+}
+
+impl Check {
+    /// Without it the service cannot work; `Err` says what is wrong.
+    pub fn vital(name: &'static str, result: Result<(), String>) -> Self {
+        let is_ready = result.is_ok();
+        Self { name, state: result.err().unwrap_or_else(|| "ok".into()), is_ready }
+    }
+
+    /// It is only told how it is.
+    pub fn told(name: &'static str, state: String) -> Self {
+        Self { name, state, is_ready: true }
+    }
 }
 
 /// What a service tells of itself.
@@ -45,13 +57,11 @@ pub(crate) async fn live<P: Probes>(State(state): State<Arc<HealthState<P>>>) ->
 pub(crate) async fn ready<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Response {
     let mut checks = state.probes.checks().await;
     if state.draining.is_cancelled() {
-        checks.push(Check { name: "process", result: Err("draining".into()) });
+        checks.push(Check::vital("process", Err("draining".into())));
     }
-    let ready = checks.iter().all(|check| check.result.is_ok());
-    let told: Map<String, Value> = checks
-        .into_iter()
-        .map(|check| (check.name.to_owned(), check.result.err().unwrap_or_else(|| "ok".into()).into()))
-        .collect();
+    let ready = checks.iter().all(|check| check.is_ready);
+    let told: Map<String, Value> =
+        checks.into_iter().map(|check| (check.name.to_owned(), check.state.into())).collect();
     let (code, status) =
         if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
     (code, Json(json!({ "status": status, "checks": told }))).into_response()

@@ -19,7 +19,7 @@ const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "reque
 
 pub(crate) fn init(service: &'static str, level: Level) {
     // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
-    let own = ["api", "web", "db", "slack", "service"].map(|target| (target, level));
+    let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
         // It logs what the model's server sent, in which people's words may stand.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use cache::Shared;
 use db::Db;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
@@ -36,6 +37,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         settings.master_keys,
     )?;
     db.check_schema().await.context("the database is not ready")?;
+    let shared = Shared::open(settings.redis_url.as_ref())?;
     let app = Arc::new(App {
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
@@ -49,25 +51,29 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     service::count_from_zero("enablebot_installs_total", "result", routes::INSTALL_RESULTS);
     tracing::info!("listening on port {}", settings.port);
 
-    service::serve(listener, "web", routes::routes(app), DatabaseProbes(db.clone()), metrics, shutdown)
-        .await?;
+    let probes = Probing { db: db.clone(), shared };
+    service::serve(listener, "web", routes::routes(app), probes, metrics, shutdown).await?;
     db.close().await;
     Ok(())
 }
 
-struct DatabaseProbes(Db);
+struct Probing {
+    db: Db,
+    shared: Option<Shared>,
+}
 
-impl Probes for DatabaseProbes {
+impl Probes for Probing {
     async fn checks(&self) -> Vec<Check> {
-        let health = self.0.health().await;
+        let (health, redis) = tokio::join!(self.db.health(), Shared::state(self.shared.as_ref()));
         vec![
-            Check { name: "database", result: health.database },
-            Check { name: "schema", result: health.schema },
+            Check::vital("database", health.database),
+            Check::vital("schema", health.schema),
+            Check::told("redis", redis),
         ]
     }
 
     async fn measure(&self) {
-        let counts = self.0.connection_counts();
+        let counts = self.db.connection_counts();
         metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
         metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
     }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub port: u16,
     /// How to reach Postgres.
     pub database: DatabaseSettings,
+    /// `REDIS_URL`: what replicas share.
+    pub redis_url: Option<SecretString>,
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
     /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`, `SLACK_REDIRECT_URI`.
@@ -38,6 +40,7 @@ impl Settings {
         let process = ProcessSettings::read(&mut env);
         let port = env.port("WEB_PORT", 8000);
         let database = DatabaseSettings::read(&mut env);
+        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
         let master_keys = read_master_keys(&mut env);
         let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
         let client_secret: Option<SecretString> =
@@ -52,7 +55,8 @@ impl Settings {
                 redirect_uri: redirect_uri?.into(),
             };
             let (database, master_keys) = (database?, master_keys?);
-            Some((process, Self { port, database, master_keys, slack_app, slack_base_url, timeout }))
+            let own = Self { port, database, redis_url, master_keys, slack_app, slack_base_url, timeout };
+            Some((process, own))
         })
     }
 }

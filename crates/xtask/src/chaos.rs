@@ -11,6 +11,7 @@ mod verdict;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -43,6 +44,10 @@ const LOOK: Duration = Duration::from_millis(400);
 
 /// How long the queue may take to empty once nothing is broken any more: an event has eight tries in two minutes.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A silent model is given up soon; and now and then a message waits for its turn.
+const OF_API: [(&str, &str); 3] =
+    [("TIMEOUT", "4"), ("RATE_LIMIT_PER_TENANT", "2/second"), ("RATE_LIMIT_GLOBAL", "8/second")];
 
 const APIS: usize = 3;
 const WEBS: usize = 2;
@@ -99,16 +104,15 @@ pub fn wreak(seed: u64, length: Duration) -> Result<Verdict> {
     simulator
         .set_events_urls(apis.iter().map(|port| format!("http://127.0.0.1:{port}/slack/events")).collect());
     simulator.set_model_behaviour(SOUND_MODEL);
-    let base = step("starting pgBouncer", || Base::start(&runtime, &stack.cluster, stack.database()))?;
-    let mut chaos = Chaos::begin(stack, simulator, base, apis)?;
+    let base =
+        step("starting pgBouncer and Redis", || Base::start(&runtime, &stack.cluster, stack.database()))?;
+    let mut chaos = Chaos::begin(stack, simulator, base, apis, &folder)?;
     chaos.rage(seed, length)?;
     chaos.settle()?;
     let Chaos { stack, simulator, people, takeovers, .. } = &chaos;
     let verdict = Verdict::reach(stack, simulator, &people.asked, takeovers.times.clone())?;
     verdict.print();
-    if !verdict.is_good() {
-        chaos.keep_logs()?;
-    }
+    eprintln!("what each replica logged is in {}", folder.display());
     Ok(verdict)
 }
 
@@ -124,17 +128,19 @@ struct Chaos {
 }
 
 impl Chaos {
-    fn begin(stack: Stack, simulator: Simulator, base: Base, ports: Vec<u16>) -> Result<Self> {
-        let mut webs = vec![Replica::new("web", stack.settings.ports.web)];
-        for _ in 1..WEBS {
-            webs.push(Replica::new("web", cluster::free_port()?));
+    fn begin(stack: Stack, simulator: Simulator, base: Base, ports: Vec<u16>, folder: &Path) -> Result<Self> {
+        let replica = |name, at, port| Replica::new(name, port, &folder.join(format!("{name}{at}.log")));
+        let mut webs = vec![replica("web", 0, stack.settings.ports.web)?];
+        for at in 1..WEBS {
+            webs.push(replica("web", at, cluster::free_port()?)?);
         }
         while !webs[0].is_up() {
             webs[0].tend(&stack, &[])?;
             std::thread::sleep(TICK);
         }
         let people = People::install(&simulator, &stack.settings)?;
-        let apis = ports.into_iter().map(|port| Replica::new("api", port)).collect();
+        let apis = ports.into_iter().enumerate().map(|(at, port)| replica("api", at, port));
+        let apis = apis.collect::<Result<_>>()?;
         let (takeovers, looked_at) = (Takeovers::default(), Instant::now());
         let mut chaos = Self { apis, webs, simulator, base, takeovers, looked_at, people, stack };
         chaos.tend()?;
@@ -166,18 +172,20 @@ impl Chaos {
 
     fn tend(&mut self) -> Result<()> {
         self.base.tend(&mut self.stack.cluster)?;
-        let [pooled, direct] = self.base.variables(&self.stack.cluster);
-        // A silent model is given up soon, and five replicas share one Postgres.
-        let own =
-            [(pooled.0, &*pooled.1), (direct.0, &*direct.1), ("DATABASE_POOL_SIZE", "5"), ("TIMEOUT", "4")];
+        let ways = self.base.variables(&self.stack.cluster);
+        let mut own: Vec<(&str, &str)> = ways.iter().map(|(name, value)| (*name, &**value)).collect();
+        // Five replicas share one Postgres.
+        own.push(("DATABASE_POOL_SIZE", "5"));
+        for web in &mut self.webs {
+            web.tend(&self.stack, &own)?;
+        }
+        own.extend(OF_API);
         for api in &mut self.apis {
             if api.tend(&self.stack, &own)? {
                 self.takeovers.note_death();
             }
         }
-        for web in &mut self.webs {
-            web.tend(&self.stack, &own[..3])?;
-        }
+        self.takeovers.note_postgres(self.base.is_reachable());
         if self.looked_at.elapsed() > LOOK && self.base.has_postgres() {
             self.takeovers.look(&self.stack)?;
             self.looked_at = Instant::now();
@@ -194,7 +202,6 @@ impl Chaos {
         let begun = Instant::now();
         while !(self.is_delivered() && self.stack.waiting()? == 0 && begun.elapsed() > ACK_TIMEOUT) {
             if begun.elapsed() > PATIENCE {
-                self.keep_logs()?;
                 bail!("after {PATIENCE:?} without faults {} events still wait", self.stack.waiting()?);
             }
             self.tend()?;
@@ -211,15 +218,5 @@ impl Chaos {
             last.insert(delivery.event_id, delivery.retry_num == 3 || delivery.status == Some(200));
         }
         last.into_values().all(|is_over| is_over) && self.apis.iter().all(Replica::is_up)
-    }
-
-    /// What the replicas that live have logged, for whoever looks for the cause.
-    fn keep_logs(&self) -> Result<()> {
-        for (at, api) in self.apis.iter().enumerate() {
-            let file = workspace::target().join(format!("chaos/api{at}.log"));
-            fs::write(&file, api.lines().join("\n"))?;
-            eprintln!("what api {at} logged is in {}", file.display());
-        }
-        Ok(())
     }
 }

@@ -18,6 +18,7 @@ pub mod packages;
 pub mod postgres;
 pub mod prepare;
 pub mod progress;
+pub mod redis;
 pub mod service;
 pub mod settings;
 pub mod stack;

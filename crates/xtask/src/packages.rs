@@ -16,6 +16,8 @@ pub enum Need {
     Browser,
     /// pgBouncer.
     PgBouncer,
+    /// Redis.
+    Redis,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -25,6 +27,7 @@ struct Source {
     install: &'static [&'static str],
     postgres: &'static [&'static str],
     browser: &'static [&'static str],
+    redis: &'static [&'static str],
     as_root: bool,
 }
 
@@ -35,6 +38,7 @@ const SOURCES: &[Source] = &[
         install: &["install", "--yes", "--no-install-recommends"],
         postgres: &["postgresql"],
         browser: &["chromium", "chromium-driver"],
+        redis: &["redis-server"],
         as_root: true,
     },
     Source {
@@ -43,6 +47,7 @@ const SOURCES: &[Source] = &[
         install: &["install", "-y"],
         postgres: &["postgresql-server", "postgresql-contrib"],
         browser: &["chromium", "chromedriver"],
+        redis: &["redis"],
         as_root: true,
     },
     Source {
@@ -51,6 +56,7 @@ const SOURCES: &[Source] = &[
         install: &["-Sy", "--needed", "--noconfirm"],
         postgres: &["postgresql"],
         browser: &["chromium"],
+        redis: &["redis"],
         as_root: true,
     },
     Source {
@@ -59,6 +65,7 @@ const SOURCES: &[Source] = &[
         install: &["add"],
         postgres: &["postgresql", "postgresql-client", "postgresql-contrib"],
         browser: &["chromium", "chromium-chromedriver"],
+        redis: &["redis"],
         as_root: true,
     },
     Source {
@@ -67,6 +74,7 @@ const SOURCES: &[Source] = &[
         install: &["install"],
         postgres: &["postgresql@17"],
         browser: &["chromium", "chromedriver"],
+        redis: &["redis"],
         as_root: false,
     },
 ];
@@ -98,6 +106,7 @@ impl Need {
             Need::Postgres => "Postgres",
             Need::Browser => "a Chromium with its driver",
             Need::PgBouncer => "pgBouncer",
+            Need::Redis => "Redis",
         }
     }
 }
@@ -109,6 +118,7 @@ impl Source {
             Need::Browser => self.browser,
             // It has one name everywhere.
             Need::PgBouncer => &["pgbouncer"],
+            Need::Redis => self.redis,
         }
     }
 

@@ -70,6 +70,10 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Past a pooler that `database_url` leads to.
     pub database_direct_url: Option<String>,
+    /// A Redis that replicas share.
+    pub redis_url: Option<String>,
+    /// Whether the limits of answers are out of reach.
+    pub is_unlimited: bool,
     /// The keys to what they store.
     pub secrets: Secrets,
     /// Whether Slack is the simulator.
@@ -85,6 +89,8 @@ impl Settings {
             ports,
             database_url: Some(database_url),
             database_direct_url: None,
+            redis_url: None,
+            is_unlimited: true,
             secrets,
             slack_is_simulated: true,
             model_is_simulated: true,
@@ -105,6 +111,11 @@ impl Settings {
     pub fn api(&self) -> Variables {
         let mut all = self.shared();
         all.insert("API_PORT".into(), self.ports.api.to_string());
+        if self.is_unlimited {
+            for limit in ["RATE_LIMIT_PER_TENANT", "RATE_LIMIT_GLOBAL"] {
+                all.insert(limit.into(), "1000000/second".into());
+            }
+        }
         if self.slack_is_simulated {
             all.insert("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into());
         }
@@ -141,6 +152,7 @@ impl Settings {
             all.extend(self.database_direct_url.clone().map(|url| ("DATABASE_DIRECT_URL".into(), url)));
             all.insert("ENCRYPTION_KEYS".into(), self.secrets.encryption_keys.clone());
         }
+        all.extend(self.redis_url.clone().map(|url| ("REDIS_URL".into(), url)));
         if self.slack_is_simulated {
             all.extend(SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into())));
             all.insert("SLACK_BASE_URL".into(), format!("http://127.0.0.1:{}", self.ports.simulator));

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::binaries::Binaries;
 use crate::cluster::{Cluster, Options};
-use crate::service::{self, Service, Start, Variables};
+use crate::service::{self, Service, Show, Start, Variables};
 use crate::settings::{Ports, Secrets, Settings};
 
 const DATABASE: &str = "enablebot";
@@ -54,13 +54,13 @@ impl Stack {
     }
 
     /// Starts one more replica of `api` or `web`, on a port of its own, and does not wait for it.
-    pub fn replica(&self, name: &str, port: u16, own: &[(&str, &str)]) -> Result<Service> {
+    pub fn replica(&self, name: &str, port: u16, own: &[(&str, &str)], show: Show) -> Result<Service> {
         let (mut variables, variable) = match name {
             "web" => (with(self.settings.web(), own), "WEB_PORT"),
             _ => (with(self.settings.api(), own), "API_PORT"),
         };
         variables.insert(variable.into(), port.to_string());
-        self.begin(name, port, Vec::new(), variables)
+        self.begin(name, port, Vec::new(), variables, show)
     }
 
     /// Starts the simulator as a process, and waits until it serves.
@@ -104,14 +104,20 @@ impl Stack {
         variables: Variables,
         ready: &str,
     ) -> Result<Service> {
-        let mut service = self.begin(name, port, arguments, variables)?;
+        let mut service = self.begin(name, port, arguments, variables, Arc::new(|_: &str| ()))?;
         service.wait_ready(ready, START_PATIENCE)?;
         Ok(service)
     }
 
-    fn begin(&self, name: &str, port: u16, arguments: Vec<String>, variables: Variables) -> Result<Service> {
+    fn begin(
+        &self,
+        name: &str,
+        port: u16,
+        arguments: Vec<String>,
+        variables: Variables,
+        show: Show,
+    ) -> Result<Service> {
         let program = self.binaries.path(name)?;
-        let show = Arc::new(|_: &str| ());
         Service::start(Start { name, program, arguments, variables, port, show })
     }
 }

@@ -10,6 +10,7 @@ mod prompt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::Turn;
 use db::replies::Progress;
 use models::{FileRef, Message, Outcome, TeamId};
 use slack::{Buttons, SlackError, Status};
@@ -53,10 +54,30 @@ impl Work<'_> {
         if self.job.stop_requested {
             return self.settle_stopped(&question).await;
         }
-        match self.find_asker(&question).await? {
-            Asker::Refused(reason) => self.finish((Outcome::Refused, Some(reason))).await,
-            Asker::Welcome(person) => self.answer_known(question, person).await,
-            Asker::New => self.answer_new(question).await,
+        let known = match self.find_asker(&question).await? {
+            Asker::Refused(reason) => return self.finish((Outcome::Refused, Some(reason))).await,
+            Asker::Welcome(person) => Some(person),
+            Asker::New => None,
+        };
+        self.take_turn().await?;
+        match known {
+            Some(person) => self.answer_known(question, person).await,
+            None => self.answer_new(question).await,
+        }
+    }
+
+    /// What is above the limits waits; an answer that was begun goes on.
+    async fn take_turn(&self) -> Result<(), Failure> {
+        if self.job.is_begun {
+            return Ok(());
+        }
+        match self.app.limits.take_turn(&self.job.tenant_id, self.job.has_turn).await {
+            Turn::Now => Ok(()),
+            Turn::At(after) => Err(Failure::NotItsTurn { after }),
+            // Not all at once.
+            Turn::Later(after) => Err(Failure::NotItsTurn {
+                after: after + Duration::from_secs(1).mul_f64(rand::random::<f64>()),
+            }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::DbError;
-use db::events::Delayed;
+use db::delays::Delayed;
 use slack::Bot;
 use tokio::time::interval;
 
@@ -29,7 +29,7 @@ pub(super) async fn run(app: Arc<App>) {
         match take_delayed(&app).await {
             Ok(delayed) => {
                 for one in delayed {
-                    if let Err(failure) = tell(&app, &one).await {
+                    if let Err(failure) = tell(&app, &one, DELAYED).await {
                         let tenant_id = &one.tenant_id;
                         tracing::warn!(%tenant_id, error = ?failure, "a person could not be told of the delay");
                     }
@@ -44,19 +44,20 @@ pub(super) async fn run(app: Arc<App>) {
 async fn take_delayed(app: &App) -> Result<Vec<Delayed>, DbError> {
     db::in_time(async {
         let mut tx = app.db.begin().await?;
-        let delayed = db::events::take_delayed(&mut tx, AT_ONCE).await?;
+        let delayed = db::delays::take_delayed(&mut tx, AT_ONCE).await?;
         tx.commit().await?;
         Ok(delayed)
     })
     .await
 }
 
-async fn tell(app: &App, delayed: &Delayed) -> Result<(), Failure> {
+/// Only they see it.
+pub(super) async fn tell(app: &App, delayed: &Delayed, sentence: &str) -> Result<(), Failure> {
     let installed = tokens::find_fresh(app, &delayed.tenant_id).await?;
     let bot = Bot { tenant_id: delayed.tenant_id.clone(), token: installed.bot_token.clone(), team_id: None };
     let thread = &delayed.thread;
     let is_reply = delayed.message_ts.as_ref() != Some(&thread.thread_ts);
     let root = is_reply.then_some(&thread.thread_ts);
-    app.slack.post_ephemeral(&bot, &thread.channel_id, root, &delayed.user_id, DELAYED).await?;
+    app.slack.post_ephemeral(&bot, &thread.channel_id, root, &delayed.user_id, sentence).await?;
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use db::DbError;
-use db::events::PutOff;
+use db::delays::PutOff;
 use db::threads::{Job, Lease};
 use models::Outcome;
 use tracing::Instrument;
 
 use super::leases::HeldLease;
+use super::turns;
 use crate::app::App;
 use crate::failure::{Failure, OUT_OF_TRIES};
 use crate::inbox::count;
@@ -94,6 +95,7 @@ async fn follow(
 ) -> Result<(), DbError> {
     match failure {
         Failure::LeaseLost => Err(DbError::LeaseLost),
+        Failure::NotItsTurn { after } => turns::wait(app, lease, job, after).await,
         Failure::Throttled { reason, after } if job.throttled_for < THROTTLED => {
             let pause = after.max(pause(1));
             tracing::info!(duration_ms, error = reason, "held back, next try in {pause:?}");
@@ -125,7 +127,7 @@ async fn put_off(app: &App, lease: &Lease, job: &Job, put_off: PutOff<'_>) -> Re
     let mut tx = app.db.begin().await?;
     db::threads::hold(&mut tx, lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, put_off.reason).await?;
-    db::events::put_off(&mut tx, &job.tenant_id, job.seq, put_off).await?;
+    db::delays::put_off(&mut tx, &job.tenant_id, job.seq, put_off).await?;
     tx.commit().await
 }
 

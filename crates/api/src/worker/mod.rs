@@ -4,6 +4,7 @@ mod backlog;
 mod drain;
 mod housekeeping;
 mod leases;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the services stand on: Postgres, pgBouncer before it, and the ways to both. All of it can fall.
+//! What the services stand on: Postgres, pgBouncer before it, Redis, and the ways to them. All of it can fall.
 
 use std::time::{Duration, Instant};
 
@@ -8,40 +8,42 @@ use tokio::runtime::Runtime;
 use super::proxy::Proxy;
 use crate::cluster::{Cluster, Pooler};
 use crate::launch::{self, Signal};
+use crate::redis::Redis;
 
 /// What has fallen comes back at its time.
 pub(super) struct Base {
-    pooler: Pooler,
+    pub(super) pooler: Part<Pooler>,
+    pub(super) redis: Part<Redis>,
     pooled: Proxy,
     direct: Proxy,
+    to_redis: Proxy,
     database: String,
     postgres_back: Option<Instant>,
-    pooler_back: Option<PoolerBack>,
-}
-
-enum PoolerBack {
-    Started(Instant),
-    Continued(Instant),
 }
 
 impl Base {
     pub(super) fn start(runtime: &Runtime, cluster: &Cluster, database: &str) -> Result<Self> {
-        let pooler = Pooler::start(cluster)?;
+        let (pooler, redis) = (Pooler::start(cluster)?, Redis::start()?);
         Ok(Self {
             pooled: runtime.block_on(Proxy::start(pooler.port()))?,
             direct: runtime.block_on(Proxy::start(cluster.port()))?,
-            pooler,
+            to_redis: runtime.block_on(Proxy::start(redis.port()))?,
+            pooler: Part::new(pooler),
+            redis: Part::new(redis),
             database: database.to_owned(),
             postgres_back: None,
-            pooler_back: None,
         })
     }
 
     /// `DATABASE_URL` leads through pgBouncer, `DATABASE_DIRECT_URL` past it.
-    pub(super) fn variables(&self, cluster: &Cluster) -> [(&'static str, String); 2] {
+    pub(super) fn variables(&self, cluster: &Cluster) -> [(&'static str, String); 3] {
         let url = cluster.url(&self.database);
         let through = |proxy: &Proxy| url.replace(&cluster.port().to_string(), &proxy.port.to_string());
-        [("DATABASE_URL", through(&self.pooled)), ("DATABASE_DIRECT_URL", through(&self.direct))]
+        [
+            ("DATABASE_URL", through(&self.pooled)),
+            ("DATABASE_DIRECT_URL", through(&self.direct)),
+            ("REDIS_URL", format!("redis://127.0.0.1:{}", self.to_redis.port)),
+        ]
     }
 
     /// Whether Postgres can be asked.
@@ -49,10 +51,16 @@ impl Base {
         self.postgres_back.is_none()
     }
 
+    /// Whether replicas can reach it.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.has_postgres() && self.pooler.back.is_none() && !self.pooled.is_cut()
+    }
+
     /// Breaks every connection, and every new one for so long.
     pub(super) fn cut(&self, pause: Duration) {
-        self.pooled.cut(pause);
-        self.direct.cut(pause);
+        for proxy in [&self.pooled, &self.direct, &self.to_redis] {
+            proxy.cut(pause);
+        }
     }
 
     /// Postgres ends as in a crash, without a checkpoint.
@@ -64,47 +72,106 @@ impl Base {
         Ok(())
     }
 
-    pub(super) fn kill_pooler(&mut self, pause: Duration) -> Result<()> {
-        if self.pooler_back.is_none() {
-            self.pooler.kill()?;
-            self.pooler_back = Some(PoolerBack::Started(Instant::now() + pause));
-        }
-        Ok(())
-    }
-
-    pub(super) fn stop_pooler(&mut self, pause: Duration) {
-        if self.pooler_back.is_none() {
-            launch::send(self.pooler.pid(), Signal::STOP);
-            self.pooler_back = Some(PoolerBack::Continued(Instant::now() + pause));
-        }
-    }
-
     /// What was away for long enough comes back.
     pub(super) fn tend(&mut self, cluster: &mut Cluster) -> Result<()> {
-        let now = Instant::now();
-        if self.postgres_back.is_some_and(|back| now >= back) {
+        if self.postgres_back.is_some_and(|back| Instant::now() >= back) {
             cluster.revive()?;
             self.postgres_back = None;
         }
-        match self.pooler_back {
-            Some(PoolerBack::Started(back)) if now >= back => self.pooler.revive()?,
-            Some(PoolerBack::Continued(back)) if now >= back => {
-                launch::send(self.pooler.pid(), Signal::CONT);
-            }
-            _ => return Ok(()),
-        }
-        self.pooler_back = None;
-        Ok(())
+        self.pooler.tend()?;
+        self.redis.tend()
     }
 
     /// Nothing stays away any longer.
     pub(super) fn mend(&mut self, cluster: &mut Cluster) -> Result<()> {
-        let now = Instant::now();
-        self.postgres_back = self.postgres_back.map(|_| now);
-        self.pooler_back = self.pooler_back.take().map(|back| match back {
-            PoolerBack::Started(_) => PoolerBack::Started(now),
-            PoolerBack::Continued(_) => PoolerBack::Continued(now),
-        });
+        self.postgres_back = self.postgres_back.map(|_| Instant::now());
+        self.pooler.hurry();
+        self.redis.hurry();
         self.tend(cluster)
+    }
+}
+
+/// A process that others stand on.
+pub(super) trait Process {
+    fn kill(&mut self) -> Result<()>;
+    fn revive(&mut self) -> Result<()>;
+    fn pid(&self) -> u32;
+}
+
+impl Process for Pooler {
+    fn kill(&mut self) -> Result<()> {
+        self.kill()
+    }
+
+    fn revive(&mut self) -> Result<()> {
+        self.revive()
+    }
+
+    fn pid(&self) -> u32 {
+        self.pid()
+    }
+}
+
+impl Process for Redis {
+    fn kill(&mut self) -> Result<()> {
+        self.kill()
+    }
+
+    fn revive(&mut self) -> Result<()> {
+        self.revive()
+    }
+
+    fn pid(&self) -> u32 {
+        self.pid()
+    }
+}
+
+/// A process that may be away; it takes one fall at a time.
+pub(super) struct Part<P> {
+    process: P,
+    back: Option<(Instant, Fall)>,
+}
+
+#[derive(Clone, Copy)]
+enum Fall {
+    Killed,
+    Stopped,
+}
+
+impl<P: Process> Part<P> {
+    fn new(process: P) -> Self {
+        Self { process, back: None }
+    }
+
+    pub(super) fn kill(&mut self, pause: Duration) -> Result<()> {
+        if self.back.is_none() {
+            self.process.kill()?;
+            self.back = Some((Instant::now() + pause, Fall::Killed));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&mut self, pause: Duration) {
+        if self.back.is_none() {
+            launch::send(self.process.pid(), Signal::STOP);
+            self.back = Some((Instant::now() + pause, Fall::Stopped));
+        }
+    }
+
+    fn tend(&mut self) -> Result<()> {
+        let Some((at, fall)) = self.back else { return Ok(()) };
+        if Instant::now() < at {
+            return Ok(());
+        }
+        match fall {
+            Fall::Killed => self.process.revive()?,
+            Fall::Stopped => launch::send(self.process.pid(), Signal::CONT),
+        }
+        self.back = None;
+        Ok(())
+    }
+
+    fn hurry(&mut self) {
+        self.back = self.back.map(|(_, fall)| (Instant::now(), fall));
     }
 }

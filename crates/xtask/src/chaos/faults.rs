@@ -48,7 +48,7 @@ impl Ground<'_> {
     /// Breaks something; what it was, in words.
     pub(super) fn break_something(&mut self, chance: &mut StdRng) -> Result<String> {
         let pause = Duration::from_millis(chance.random_range(300..5_000));
-        Ok(match chance.random_range(0..24) {
+        Ok(match chance.random_range(0..26) {
             0..=10 => self.break_replica(chance, pause),
             11 => {
                 let web = chance.random_range(0..self.webs.len());
@@ -57,7 +57,7 @@ impl Ground<'_> {
             }
             12..=13 => {
                 self.base.cut(pause / 2);
-                format!("Postgres is cut off for {:?}", pause / 2)
+                format!("Postgres and Redis are cut off for {:?}", pause / 2)
             }
             14..=15 => {
                 let model = MODELS.choose(chance).copied().unwrap_or_default();
@@ -73,12 +73,20 @@ impl Ground<'_> {
                 format!("Postgres crashes, and is away for {:?}", pause / 2)
             }
             18..=19 => {
-                self.base.kill_pooler(pause / 2)?;
+                self.base.pooler.kill(pause / 2)?;
                 format!("pgBouncer is killed for {:?}", pause / 2)
             }
             20 => {
-                self.base.stop_pooler(pause);
+                self.base.pooler.stop(pause);
                 format!("pgBouncer is stopped for {pause:?}")
+            }
+            21 => {
+                self.base.redis.kill(pause)?;
+                format!("Redis is killed for {pause:?}")
+            }
+            22 => {
+                self.base.redis.stop(pause);
+                format!("Redis is stopped for {pause:?}")
             }
             _ => {
                 let method = METHODS.choose(chance).copied().unwrap_or_default();

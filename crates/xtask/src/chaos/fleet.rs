@@ -1,13 +1,16 @@
 //! The replicas, and what befalls them. Only processes that were started here are touched.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::http;
 use crate::launch::{self, Signal};
-use crate::service::Service;
+use crate::service::{Service, Show};
 use crate::stack::Stack;
 
 /// How long a replica stands still that stopped itself at a fail point: longer than a lease.
@@ -42,12 +45,16 @@ pub(super) struct Replica {
     state: State,
     /// The step at which it will die or stand still.
     armed: Option<String>,
+    /// What sees what it logs.
+    show: Show,
 }
 
 impl Replica {
-    /// Starts with the next [`Replica::tend`].
-    pub(super) fn new(name: &'static str, port: u16) -> Self {
-        Self { name, port, state: State::Down { until: Instant::now() }, armed: None }
+    /// Starts with the next [`Replica::tend`]; what it logs in all its lives goes to a file.
+    pub(super) fn new(name: &'static str, port: u16, log: &Path) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let show = Arc::new(move |line: &str| drop(writeln!(&file, "{line}")));
+        Ok(Self { name, port, state: State::Down { until: Instant::now() }, armed: None, show })
     }
 
     /// Whether it works, and nothing is planned for it.
@@ -87,7 +94,7 @@ impl Replica {
     /// Whoever was away for long enough comes back. True if it has died, or stopped by itself, since the last look.
     pub(super) fn tend(&mut self, stack: &Stack, own: &[(&str, &str)]) -> Result<bool> {
         let (mut fell, now) = (false, Instant::now());
-        let (name, port, armed) = (self.name, self.port, self.armed.clone());
+        let (name, port, armed, show) = (self.name, self.port, self.armed.clone(), Arc::clone(&self.show));
         self.change(|state| match state {
             State::Up(mut service) => {
                 if !matches!(service.exited(), Ok(None)) {
@@ -107,7 +114,7 @@ impl Replica {
             State::Down { until } if now >= until => {
                 let mut own = own.to_vec();
                 own.extend(armed.as_deref().map(|armed| ("FAILPOINTS", armed)));
-                match stack.replica(name, port, &own) {
+                match stack.replica(name, port, &own, show) {
                     Ok(service) => State::Coming { service, given_up_at: now + COMING },
                     Err(_) => State::Down { until: now + AWAY },
                 }
@@ -139,16 +146,6 @@ impl Replica {
             State::Stopped { service, .. } => State::Stopped { service, until: now },
             state => state,
         });
-    }
-
-    /// What it has logged.
-    pub(super) fn lines(&self) -> Vec<String> {
-        match &self.state {
-            State::Up(service) | State::Coming { service, .. } | State::Stopped { service, .. } => {
-                service.lines()
-            }
-            State::Down { .. } => Vec::new(),
-        }
     }
 
     fn change(&mut self, change: impl FnOnce(State) -> State) {

@@ -30,6 +30,10 @@ impl Proxy {
         Ok(Self { port, runtime: Handle::current(), cut })
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        *self.cut.borrow()
+    }
+
     /// Breaks every connection, and every new one for so long.
     pub(super) fn cut(&self, pause: Duration) {
         let cut = self.cut.clone();

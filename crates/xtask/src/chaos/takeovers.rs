@@ -20,19 +20,52 @@ struct Seen {
     ends: f64,
 }
 
+/// The end of a replica, or a moment from which on it stands still.
+#[derive(Clone, Copy)]
+struct Death {
+    at: f64,
+    /// Seconds without Postgres until then.
+    outages: f64,
+}
+
+/// How long a thread waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Takeover {
+    pub(super) all: Duration,
+    /// Without the time in which Postgres could not be reached, by nobody.
+    pub(super) reachable: Duration,
+}
+
 #[derive(Default)]
 pub(super) struct Takeovers {
-    deaths: Vec<f64>,
+    deaths: Vec<Death>,
     leases: HashMap<String, Seen>,
     /// Threads whose lease ran out, by the death that this followed.
-    orphans: HashMap<String, f64>,
-    pub(super) times: Vec<Duration>,
+    orphans: HashMap<String, Death>,
+    /// Seconds without Postgres, and since when, if it is away.
+    outages: f64,
+    away_since: Option<f64>,
+    pub(super) times: Vec<Takeover>,
 }
 
 impl Takeovers {
     /// A replica has just died, or stands still.
     pub(super) fn note_death(&mut self) {
-        self.deaths.push(now());
+        self.deaths.push(Death { at: now(), outages: self.outages_until(now()) });
+    }
+
+    /// Whether Postgres can be reached by the way that replicas take.
+    pub(super) fn note_postgres(&mut self, is_reachable: bool) {
+        if is_reachable {
+            self.outages = self.outages_until(now());
+            self.away_since = None;
+        } else if self.away_since.is_none() {
+            self.away_since = Some(now());
+        }
+    }
+
+    fn outages_until(&self, now: f64) -> f64 {
+        self.outages + self.away_since.map_or(0.0, |since| now - since)
     }
 
     /// Looks at the leases: one that ran out without being renewed was a dead replica's, and the next lease on its
@@ -60,12 +93,18 @@ impl Takeovers {
                 self.orphans.extend(self.death_before(before.ends).map(|death| (thread, death)));
             }
         }
+        let outages = self.outages_until(now);
         let times = &mut self.times;
         self.orphans.retain(|thread, death| {
             // A thread that rests again was taken over and done with between two looks.
             let is_taken = leases.contains_key(thread) || !waiting.contains(thread);
             if is_taken {
-                times.push(Duration::from_secs_f64((now - *death).max(0.0)));
+                let seconds = |seconds: f64| Duration::from_secs_f64(seconds.max(0.0));
+                let all = now - death.at;
+                times.push(Takeover {
+                    all: seconds(all),
+                    reachable: seconds(all - (outages - death.outages)),
+                });
             }
             !is_taken
         });
@@ -74,9 +113,9 @@ impl Takeovers {
     }
 
     /// The death because of which a lease with this end was not renewed.
-    fn death_before(&self, ends: f64) -> Option<f64> {
+    fn death_before(&self, ends: f64) -> Option<Death> {
         let (first, last) = (ends - LEASE - SLACK, ends - LEASE + RENEWAL + SLACK);
-        self.deaths.iter().copied().find(|death| (first..last).contains(death))
+        self.deaths.iter().copied().find(|death| (first..last).contains(&death.at))
     }
 }
 

@@ -1,16 +1,17 @@
 //! What became of every message, by what stands in Slack.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use simulator::{Message, Simulator};
+use simulator::{Delivery, Message, Simulator};
 
 use super::people::Asked;
+use super::takeovers::Takeover;
 use crate::bench::percentile;
 use crate::stack::Stack;
 
-/// Within this a dead replica's work is taken over.
+/// Within this a dead replica's work is taken over, while there is a Postgres that knows of it.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
 
 /// What the queue knows of a message.
@@ -46,7 +47,7 @@ pub struct Verdict {
     lost: Vec<String>,
     doubled: Vec<String>,
     out_of_order: Vec<String>,
-    takeovers: Vec<Duration>,
+    takeovers: Vec<Takeover>,
 }
 
 impl Verdict {
@@ -54,12 +55,10 @@ impl Verdict {
         stack: &Stack,
         simulator: &Simulator,
         asked: &[Asked],
-        mut takeovers: Vec<Duration>,
+        takeovers: Vec<Takeover>,
     ) -> Result<Self> {
-        takeovers.sort();
         let stored = stored(stack)?;
-        let deliveries = simulator.deliveries().into_iter().filter(|delivery| delivery.status == Some(200));
-        let acknowledged: BTreeSet<String> = deliveries.map(|delivery| delivery.event_ts).collect();
+        let deliveries = simulator.deliveries();
         let mut verdict = Self { asked: asked.len(), takeovers, ..Self::default() };
         let mut threads: BTreeMap<_, Vec<&Asked>> = BTreeMap::new();
         for one in asked {
@@ -68,7 +67,7 @@ impl Verdict {
         for ((team, channel, thread_ts), asked) in threads {
             let mut replies = simulator.thread(team, channel, thread_ts);
             replies.retain(|message| message.bot_id.is_some());
-            verdict.judge(&asked, &replies, &stored, &acknowledged);
+            verdict.judge(&asked, &replies, &stored, &deliveries);
         }
         Ok(verdict)
     }
@@ -79,8 +78,10 @@ impl Verdict {
         asked: &[&Asked],
         replies: &[Message],
         stored: &BTreeMap<String, Stored>,
-        acknowledged: &BTreeSet<String>,
+        deliveries: &[Delivery],
     ) {
+        let is_acknowledged =
+            |ts: &str| deliveries.iter().any(|one| one.event_ts == ts && one.status == Some(200));
         let mut order = Vec::new();
         let mut apologies = 0;
         for one in asked {
@@ -88,18 +89,23 @@ impl Verdict {
                 replies.iter().filter(|reply| reply.shown().contains(one.mark())).collect();
             let kept = stored.get(&key(&one.team, &one.channel, &one.ts));
             let what = format!(
-                "{} in {} {}: {} ({})",
+                "{} in {} {}: {} ({}){}",
                 one.ts,
                 one.team,
                 one.channel,
                 kept.map_or("not stored", |kept| &kept.outcome),
                 of_it.iter().map(|reply| reply.shown()).collect::<Vec<_>>().join(" / "),
+                deliveries
+                    .iter()
+                    .filter(|delivery| delivery.event_ts == one.ts)
+                    .map(told)
+                    .collect::<String>(),
             );
             if let ([first, ..], Some(kept)) = (&of_it[..], kept) {
                 order.push(Place { seq: kept.seq, asked: &one.ts, replied: &first.ts, what: what.clone() });
             }
             match (&of_it[..], kept) {
-                (_, None) if !acknowledged.contains(&one.ts) => self.undelivered += 1,
+                (_, None) if !is_acknowledged(&one.ts) => self.undelivered += 1,
                 (_, Some(kept)) if kept.outcome == "set_aside" => {
                     *self.set_aside.entry(kept.reason.clone()).or_default() += 1;
                     apologies += 1;
@@ -119,14 +125,18 @@ impl Verdict {
         self.out_of_order.extend(overtaken.map(|one| one.what.clone()));
     }
 
-    fn takeover(&self, share: f64) -> Duration {
-        percentile(&self.takeovers, share)
+    /// Takeovers by their length, of which `part` counts.
+    fn takeovers(&self, part: fn(&Takeover) -> Duration) -> Vec<Duration> {
+        let mut times: Vec<Duration> = self.takeovers.iter().map(part).collect();
+        times.sort();
+        times
     }
 
     /// Whether nothing was lost, doubled or out of order, and all was taken over in time.
     pub fn is_good(&self) -> bool {
         let faults = [&self.lost, &self.doubled, &self.out_of_order];
-        faults.iter().all(|faults| faults.is_empty()) && self.takeover(0.99) < TAKEOVER_LIMIT
+        faults.iter().all(|faults| faults.is_empty())
+            && percentile(&self.takeovers(|one| one.reachable), 0.99) < TAKEOVER_LIMIT
     }
 
     pub(super) fn print(&self) {
@@ -141,16 +151,24 @@ impl Verdict {
         for (name, found) in faults {
             println!("{name:28} {:7}", found.len());
         }
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| self.takeover(share).as_secs_f64());
-        println!(
-            "{:28} {:7}   p50 {p50:.1} s, p99 {p99:.1} s, max {max:.1} s",
-            "takeovers",
-            self.takeovers.len()
-        );
+        println!("{:28} {:7}", "takeovers", self.takeovers.len());
+        let parts: [(&str, fn(&Takeover) -> Duration); 2] =
+            [("while Postgres was there", |one| one.reachable), ("with its outages", |one| one.all)];
+        for (name, part) in parts {
+            let times = self.takeovers(part);
+            let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| percentile(&times, share).as_secs_f64());
+            println!("  {name:26} p50 {p50:.1} s, p99 {p99:.1} s, max {max:.1} s");
+        }
         for (name, found) in faults {
             found.iter().for_each(|what| println!("{name}: {what}"));
         }
     }
+}
+
+/// An attempt of Slack's to deliver, for whoever looks for the cause.
+fn told(delivery: &Delivery) -> String {
+    let Delivery { event_id, event_type, sent_at, status, .. } = delivery;
+    format!("\n    {} {event_type} {event_id} {status:?}", sent_at.format("%T%.3f"))
 }
 
 fn key(team: &str, channel: &str, ts: &str) -> String {

@@ -83,6 +83,8 @@ impl Own {
             ports,
             database_url,
             database_direct_url: None,
+            redis_url: None,
+            is_unlimited: false,
             secrets,
             slack_is_simulated: !self.has_slack(),
             model_is_simulated: !self.has_model(),

@@ -55,6 +55,36 @@ async fn postgres_restarts_under_load_and_nothing_is_lost_or_doubled() {
     drop(app);
 }
 
+/// Whoever asks whether the replica is ready waits for a second, and leaves a transaction that has not begun yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_left_while_it_began_takes_nothing_with_it() {
+    let cluster = own_cluster("left");
+    let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
+    let database = Database::create_in(&cluster);
+    let (pooled, direct) = (pooler.url(database.name()), database.url.clone());
+    let behind = |settings: &mut xtask::settings::Settings| {
+        settings.database_url = Some(pooled);
+        settings.database_direct_url = Some(direct);
+    };
+    let few = [("DATABASE_POOL_SIZE", "2"), ("DATABASE_MAX_OVERFLOW", "2")];
+    let app = TestApp::start_on(database, behind, |settings| settings.rate_limits = false, &few).await;
+    app.install().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let ready = format!("{}/health/ready", app.apis[0].url());
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        launch::send(pooler.pid(), launch::Signal::STOP);
+        let asked: JoinSet<_> = (0..4).map(|_| app.http.get(&ready).send()).collect();
+        for answer in asked.join_all().await {
+            assert_eq!(answer.expect("an answer").status(), 503, "it does not answer within a second");
+        }
+        launch::send(pooler.pid(), launch::Signal::CONT);
+        said.extend(app.keep_saying(10, Duration::from_millis(50)).await);
+    }
+    app.all_answered(&said).await;
+    assert!(!app.logs().contains("already a transaction in progress"), "{}", app.logs());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_transaction_pooler_everything_works() {
     let cluster = own_cluster("pooler");

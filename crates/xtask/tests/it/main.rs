@@ -13,6 +13,7 @@ mod files;
 mod ground;
 mod install;
 mod life_cycle;
+mod limits;
 mod looking;
 mod operate;
 mod organisations;

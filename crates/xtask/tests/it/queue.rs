@@ -7,7 +7,7 @@ use xtask::settings::SIGNING_SECRET;
 
 use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
-const BETA: &str = "T0BETA";
+pub(crate) const BETA: &str = "T0BETA";
 
 impl TestApp {
     /// Two workspaces, and a replica that only receives.
@@ -23,7 +23,7 @@ impl TestApp {
     }
 
     /// Writes in the DM of somebody of any team.
-    fn say_in(&self, team: &str, user: &str, text: &str) -> String {
+    pub(crate) fn say_in(&self, team: &str, user: &str, text: &str) -> String {
         let channel = self.simulator.dm(team, user).expect("a person of the team");
         let message = self.message(user, &channel, None, text);
         self.simulator.post(simulator::PostMessage { team: team.into(), ..message }).expect("Slack takes it")
@@ -39,7 +39,7 @@ impl TestApp {
     }
 
     /// Leaves nothing for the check at the end.
-    fn drop_backlog(&mut self) {
+    pub(crate) fn drop_backlog(&mut self) {
         self.apis.clear();
         self.database.ask("delete from events where outcome is null");
     }

@@ -1,0 +1,98 @@
+//! A private Redis, which keeps nothing on disk.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::free_port;
+use crate::packages::{self, Need};
+use crate::{launch, workspace};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running Redis. Dropping it ends it.
+#[derive(Debug)]
+pub struct Redis {
+    port: u16,
+    program: PathBuf,
+    process: Child,
+}
+
+impl Redis {
+    /// Starts one on a free port, once it can be connected to.
+    pub fn start() -> Result<Self> {
+        let (program, port) = (find_or_install()?, free_port()?);
+        let process = serve(&program, port)?;
+        let mut redis = Self { port, program, process };
+        redis.wait_until_it_accepts()?;
+        Ok(redis)
+    }
+
+    /// Kills it, with all that it knows.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Starts it anew on the same port, after [`Redis::kill`].
+    pub fn revive(&mut self) -> Result<()> {
+        self.process = serve(&self.program, self.port)?;
+        self.wait_until_it_accepts()
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn wait_until_it_accepts(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if self.process.try_wait()?.is_some() || Instant::now() > until {
+                bail!("redis-server does not start on port {}", self.port);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn serve(program: &std::path::Path, port: u16) -> Result<Child> {
+    let mut command = launch::tied(program, "TERM");
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    launch::spawn(command).context("cannot start redis-server")
+}
+
+fn find_or_install() -> Result<PathBuf> {
+    if let Some(found) = workspace::find_program("redis-server") {
+        return Ok(found);
+    }
+    packages::install(Need::Redis)?;
+    workspace::find_program("redis-server")
+        .context("Redis was installed, but redis-server is in no known folder")
+}
