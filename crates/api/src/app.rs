@@ -91,7 +91,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let serving = async {
         // However serving ends, the worker ends with it.
         let _ended = shutdown.clone().drop_guard();
-        service::serve(listener, "api", routes, probes, metrics, shutdown.clone()).await
+        service::serve(listener, "api", routes, &routes::ROUTES, probes, metrics, shutdown.clone()).await
     };
     let (served, ()) = tokio::join!(serving, worker);
     db.close().await;
@@ -99,7 +99,6 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 }
 
 fn count_from_zero() {
-    service::count_requests_from_zero(&routes::ROUTES);
     service::count_from_zero("enablebot_events_total", "outcome", Outcome::ALL.map(Outcome::as_str));
     for method in slack::METHODS {
         metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => "ok").absolute(0);

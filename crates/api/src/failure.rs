@@ -80,6 +80,9 @@ impl From<DbError> for Failure {
 
 impl From<SlackError> for Failure {
     fn from(error: SlackError) -> Self {
-        Self::Slack(error)
+        match error {
+            SlackError::NotSent { .. } => Self::LeaseLost,
+            error => Self::Slack(error),
+        }
     }
 }

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::failure::{COMMAND_FAILED, Failure, SLACK_REFUSED};
 use crate::reply::Question;
+use crate::worker::HeldLease;
 use crate::{life_cycle, tokens};
 
 /// What an event is worked on with.
 pub(crate) struct Work<'a> {
     pub(crate) app: &'a App,
+    pub(crate) held: &'a HeldLease,
     pub(crate) lease: &'a Lease,
     pub(crate) job: &'a Job,
     /// Cancelled when somebody presses "Stop".
@@ -32,7 +34,7 @@ pub(crate) type Ending = (Outcome, Option<&'static str>);
 /// Does what an event asks for, or goes on where an earlier try stopped.
 pub(crate) async fn run(
     app: &App,
-    lease: &Lease,
+    held: &HeldLease,
     job: &Job,
     stop: &CancellationToken,
 ) -> Result<Outcome, Failure> {
@@ -41,15 +43,17 @@ pub(crate) async fn run(
     drop(tx);
     // What ends an installation needs no token that works.
     match body {
-        EventBody::Uninstalled { event_time } => life_cycle::uninstall(app, lease, job, event_time).await,
+        EventBody::Uninstalled { event_time } => {
+            life_cycle::uninstall(app, &held.lease, job, event_time).await
+        }
         EventBody::TokensRevoked { event_time, bot_user_ids } => {
-            life_cycle::revoke_tokens(app, lease, job, event_time, &bot_user_ids).await
+            life_cycle::revoke_tokens(app, &held.lease, job, event_time, &bot_user_ids).await
         }
         EventBody::TeamAccess { granted, team_ids } => {
-            life_cycle::set_team_access(app, lease, job, granted, &team_ids).await
+            life_cycle::set_team_access(app, &held.lease, job, granted, &team_ids).await
         }
         body => {
-            let work = Work::begin(app, lease, job, stop, &body).await?;
+            let work = Work::begin(app, held, job, stop, &body).await?;
             match work.act(body).await {
                 Ok(outcome) => Ok(outcome),
                 Err(failure) => Err(work.note(failure).await),
@@ -61,7 +65,7 @@ pub(crate) async fn run(
 /// Tells the person that there will be no answer, in the message of the answer if it has begun, and clears the status.
 pub(crate) async fn apologise(
     app: &App,
-    lease: &Lease,
+    held: &HeldLease,
     job: &Job,
     sentence: Option<&'static str>,
 ) -> Result<(), Failure> {
@@ -69,7 +73,7 @@ pub(crate) async fn apologise(
     let body = db::events::open_body(&mut tx, &job.tenant_id, &job.sealed_body).await?;
     drop(tx);
     let never = CancellationToken::new();
-    let work = Work::begin(app, lease, job, &never, &body).await?;
+    let work = Work::begin(app, held, job, &never, &body).await?;
     match body {
         EventBody::Message(message) => work.apologise(Question::new(message), sentence).await,
         EventBody::Command { response_url, .. } => {
@@ -82,7 +86,7 @@ pub(crate) async fn apologise(
 impl<'a> Work<'a> {
     async fn begin(
         app: &'a App,
-        lease: &'a Lease,
+        held: &'a HeldLease,
         job: &'a Job,
         stop: &'a CancellationToken,
         body: &EventBody,
@@ -92,8 +96,18 @@ impl<'a> Work<'a> {
             tenant_id: job.tenant_id.clone(),
             token: installed.bot_token.clone(),
             team_id: body.team_id().cloned(),
+            hold: Some(held.hold()),
         };
-        Ok(Self { app, lease, job, stop, installation: installed.installation.clone(), bot, installed })
+        Ok(Self {
+            app,
+            held,
+            lease: &held.lease,
+            job,
+            stop,
+            installation: installed.installation.clone(),
+            bot,
+            installed,
+        })
     }
 
     async fn act(&self, body: EventBody) -> Result<Outcome, Failure> {

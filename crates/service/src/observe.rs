@@ -1,4 +1,4 @@
-//! What happens around every request. One tower service of its own and no stack of layers: on the way of an
+//! What happens around every request. One tower service around the whole router and no stack of layers: on the way of an
 //! acknowledgement a box more or a label made anew is a measurable part of the whole (`cargo xtask bench ack`).
 
 use std::collections::HashMap;
@@ -8,64 +8,75 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
 use metrics::{Counter, Histogram};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::instrument::{Instrument, Instrumented};
 use uuid::Uuid;
 
 /// Routes of both services that are asked all the time; they are logged at DEBUG.
-pub(crate) const BASE_ROUTES: [(&str, &str); 3] =
-    [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
+const BASE_ROUTES: [(&str, &str); 3] = [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Puts the request counters of a service's routes, given as pattern and method, at zero.
-pub fn count_requests_from_zero(routes: &[(&'static str, &'static str)]) {
-    for (route, method) in BASE_ROUTES.iter().chain(routes) {
-        requests(route, method, StatusCode::OK).absolute(0);
+/// A route by its pattern, and what is counted of it.
+struct Route {
+    pattern: &'static str,
+    duration: Histogram,
+    /// By method and status.
+    requests: RwLock<HashMap<(&'static str, StatusCode), Counter>>,
+}
+
+impl Route {
+    fn new(pattern: &'static str) -> Self {
+        let duration = metrics::histogram!("enablebot_http_request_duration_seconds", "route" => pattern);
+        Self { pattern, duration, requests: RwLock::default() }
+    }
+
+    fn count(&self, method: &'static str, status: StatusCode, by: u64) {
+        let known = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(requests) = known.get(&(method, status)) {
+            return requests.increment(by);
+        }
+        drop(known);
+        let labels = [
+            ("route", self.pattern.to_owned()),
+            ("method", method.to_owned()),
+            ("status", status.as_u16().to_string()),
+        ];
+        let counter = metrics::counter!("enablebot_http_requests_total", &labels);
+        counter.increment(by);
+        self.requests.write().unwrap_or_else(PoisonError::into_inner).insert((method, status), counter);
     }
 }
 
-fn requests(route: &str, method: &str, status: StatusCode) -> Counter {
-    let labels =
-        [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.as_u16().to_string())];
-    metrics::counter!("enablebot_http_requests_total", &labels)
+/// The routes of a service. What is none of them is counted as one, whatever its path.
+struct Routes {
+    by_path: matchit::Router<Route>,
+    none: Route,
 }
-
-/// A route's time, and its counters by method and status.
-struct RouteMetrics {
-    duration: Histogram,
-    requests: HashMap<(&'static str, StatusCode), Counter>,
-}
-
-/// The metrics of the routes that were asked so far, by their pattern.
-#[derive(Default)]
-struct Routes(RwLock<HashMap<String, RouteMetrics>>);
 
 impl Routes {
-    fn note(&self, route: &str, method: &'static str, status: StatusCode, elapsed: Duration) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(metrics) = known.get(route)
-            && let Some(requests) = metrics.requests.get(&(method, status))
-        {
-            requests.increment(1);
-            return metrics.duration.record(elapsed.as_secs_f64());
+    /// From patterns and methods, all of them counted from zero.
+    fn new(routes: &[(&'static str, &'static str)]) -> Self {
+        let mut by_path = matchit::Router::new();
+        for (pattern, method) in BASE_ROUTES.iter().chain(routes) {
+            // One with several methods is known from the first.
+            let _ = by_path.insert(*pattern, Route::new(pattern));
+            if let Ok(route) = by_path.at(pattern) {
+                route.value.count(method, StatusCode::OK, 0);
+            }
         }
-        drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let metrics = known.entry(route.to_owned()).or_insert_with(|| RouteMetrics {
-            duration: metrics::histogram!("enablebot_http_request_duration_seconds", "route" => route.to_owned()),
-            requests: HashMap::new(),
-        });
-        let counter = metrics.requests.entry((method, status));
-        counter.or_insert_with(|| requests(route, method, status)).increment(1);
-        metrics.duration.record(elapsed.as_secs_f64());
+        Self { by_path, none: Route::new("none") }
+    }
+
+    fn find(&self, path: &str) -> &Route {
+        self.by_path.at(path).map_or(&self.none, |found| found.value)
     }
 }
 
@@ -83,23 +94,18 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// Wraps a service in [`Observe`].
-#[derive(Clone, Default)]
-pub(crate) struct ObserveLayer(Arc<Routes>);
-
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, routes: Arc::clone(&self.0) }
-    }
-}
-
 /// Gives a request an id, counts and times it by its route's pattern, logs it, and answers where a handler panics.
 #[derive(Clone)]
 pub(crate) struct Observe<S> {
     inner: S,
     routes: Arc<Routes>,
+}
+
+impl<S> Observe<S> {
+    /// Around `inner`, which has these routes, given as pattern and method.
+    pub(crate) fn new(inner: S, routes: &[(&'static str, &'static str)]) -> Self {
+        Self { inner, routes: Arc::new(Routes::new(routes)) }
+    }
 }
 
 impl<S> Service<Request> for Observe<S>
@@ -117,7 +123,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let seen = Seen {
             begun: Instant::now(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            uri: request.uri().clone(),
             method: label(request.method()),
             request_id: request.headers().get(&REQUEST_ID).cloned().or_else(new_request_id),
         };
@@ -141,7 +147,7 @@ fn new_request_id() -> Option<HeaderValue> {
 /// What is known of a request before it is worked on.
 struct Seen {
     begun: Instant,
-    route: Option<MatchedPath>,
+    uri: Uri,
     method: &'static str,
     request_id: Option<HeaderValue>,
 }
@@ -168,9 +174,10 @@ where
         let _entered = this.inner.span().enter();
         let mut response = end.unwrap_or_else(|_| Ok(panicked()))?;
         let (status, elapsed) = (response.status(), this.seen.begun.elapsed());
-        let route = this.seen.route.as_ref().map_or("none", MatchedPath::as_str);
-        log(this.seen.method, route, status, elapsed);
-        this.routes.note(route, this.seen.method, status, elapsed);
+        let route = this.routes.find(this.seen.uri.path());
+        log(this.seen.method, route.pattern, status, elapsed);
+        route.count(this.seen.method, status, 1);
+        route.duration.record(elapsed.as_secs_f64());
         if let Some(request_id) = this.seen.request_id.take() {
             response.headers_mut().insert(REQUEST_ID, request_id);
         }

@@ -11,9 +11,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::held::Held;
+use crate::hold::was_let_go;
 use crate::repeat;
 use crate::surface::Surfaces;
-use crate::{Bot, SlackError};
+use crate::{Bot, Hold, SlackError};
 
 /// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last three are no methods, but
 /// addresses that Slack hands out.
@@ -84,7 +85,7 @@ impl Client {
             arguments["team_id"] = json!(team_id);
         }
         let request = self.post(method).bearer_auth(bot.token.expose_secret()).json(&arguments);
-        self.send(method, Some(&bot.tenant_id), request).await
+        self.send(method, Some(bot), request).await
     }
 
     /// Calls a method that takes its arguments only as a form or query, as the methods that read do.
@@ -97,7 +98,7 @@ impl Client {
         let mut arguments = arguments.to_vec();
         arguments.extend(bot.team_id.as_ref().map(|team_id| ("team_id", team_id.as_str())));
         let request = self.post(method).bearer_auth(bot.token.expose_secret()).form(&arguments);
-        self.send(method, Some(&bot.tenant_id), request).await
+        self.send(method, Some(bot), request).await
     }
 
     pub(crate) fn post(&self, method: &str) -> RequestBuilder {
@@ -108,14 +109,15 @@ impl Client {
     pub(crate) async fn send(
         &self,
         method: &'static str,
-        tenant_id: Option<&TenantId>,
+        bot: Option<&Bot>,
         request: RequestBuilder,
     ) -> Result<Value, SlackError> {
         repeat::where_harmless(method, || async {
             // Every body here is in memory, and so can be sent again.
             let request = request.try_clone().ok_or_else(|| unsendable(method))?;
-            self.counted(method, tenant_id, async {
-                let response = deliver(method, request).await?;
+            let hold = bot.and_then(|bot| bot.hold.as_ref());
+            self.counted(method, bot.map(|bot| &bot.tenant_id), async {
+                let response = deliver(method, request, hold).await?;
                 let headers = response.headers().clone();
                 read_answer(method, &headers, response.json().await.map_err(|e| unanswered(method, e))?)
             })
@@ -140,6 +142,7 @@ impl Client {
             Err(SlackError::RateLimited { .. }) => "rate_limited",
             Err(SlackError::Refused { .. }) => "refused",
             Err(SlackError::Unanswered { .. }) => "unanswered",
+            Err(SlackError::NotSent { .. }) => "not_sent",
         };
         metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result).increment(1);
         if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&answer, tenant_id) {
@@ -149,9 +152,21 @@ impl Client {
     }
 }
 
-/// Sends a request; a status that is no success is an error already.
-pub(crate) async fn deliver(method: &'static str, request: RequestBuilder) -> Result<Response, SlackError> {
-    let response = request.send().await.map_err(|error| unanswered(method, error))?;
+/// Sends a request, while `hold` does if there is one; a status that is no success is an error already.
+pub(crate) async fn deliver(
+    method: &'static str,
+    request: RequestBuilder,
+    hold: Option<&Hold>,
+) -> Result<Response, SlackError> {
+    let (http, request) = request.build_split();
+    let mut request = request.map_err(|error| unanswered(method, error))?;
+    if let Some(hold) = hold {
+        request = hold.guard(request);
+    }
+    let response = http.execute(request).await.map_err(|error| match was_let_go(&error) {
+        true => SlackError::NotSent { method },
+        false => unanswered(method, error),
+    })?;
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(limited(method, response.headers())),
         status if status.is_success() => Ok(response),

@@ -23,6 +23,12 @@ pub enum SlackError {
         /// The scope that is missing, with `missing_scope`.
         needed: Option<String>,
     },
+    /// It was not made, because the work had been let go; see [`crate::Hold`].
+    #[error("{method}: not sent, the work is another's")]
+    NotSent {
+        /// The method.
+        method: &'static str,
+    },
     /// No answer, or none that can be read: whether it took effect is unknown.
     #[error("{method}: no usable answer ({reason})")]
     Unanswered {
@@ -71,7 +77,7 @@ impl SlackError {
     pub fn failure(&self) -> Failure {
         let code = match self {
             Self::RateLimited { retry_after, .. } => return Failure::Throttled(*retry_after),
-            Self::Unanswered { .. } => return Failure::Transient,
+            Self::Unanswered { .. } | Self::NotSent { .. } => return Failure::Transient,
             Self::Refused { code, .. } => code.as_str(),
         };
         match code {

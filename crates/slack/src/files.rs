@@ -59,7 +59,7 @@ impl Client {
         let (file_id, url) = (text("file_id")?, text("upload_url")?);
         let url = self.file_url(url).ok_or_else(|| SlackError::refused(UPLOAD, "foreign_file_url"))?;
         let request = self.http.post(url).header(CONTENT_TYPE, "application/octet-stream").body(bytes);
-        self.counted(UPLOAD, Some(&bot.tenant_id), deliver(UPLOAD, request)).await?;
+        self.counted(UPLOAD, Some(&bot.tenant_id), deliver(UPLOAD, request, bot.hold.as_ref())).await?;
         let arguments = json!({
             "files": [{ "id": file_id, "title": filename }],
             "channel_id": channel_id,

@@ -34,6 +34,7 @@ pub(crate) async fn where_harmless<T, F: Future<Output = Result<T, SlackError>>>
 ) -> Result<T, SlackError> {
     for pause in PAUSES.iter().filter(|_| HARMLESS.contains(&method)) {
         match call().await {
+            Err(error @ SlackError::NotSent { .. }) => return Err(error),
             Err(error) if error.failure() == Failure::Transient => {
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
             }

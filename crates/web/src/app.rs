@@ -47,12 +47,12 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
         .await
         .with_context(|| format!("port {} cannot be used; WEB_PORT names another", settings.port))?;
-    service::count_requests_from_zero(&routes::ROUTES);
     service::count_from_zero("enablebot_installs_total", "result", routes::INSTALL_RESULTS);
     tracing::info!("listening on port {}", settings.port);
 
     let probes = Probing { db: db.clone(), shared };
-    service::serve(listener, "web", routes::routes(app), probes, metrics, shutdown).await?;
+    let routes = routes::routes(app);
+    service::serve(listener, "web", routes, &routes::ROUTES, probes, metrics, shutdown).await?;
     db.close().await;
     Ok(())
 }

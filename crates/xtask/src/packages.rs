@@ -1,9 +1,9 @@
 //! The system's package manager, for the programs that cargo cannot build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::{find_program, run};
 
@@ -100,7 +100,28 @@ pub fn install(need: Need) -> Result<()> {
 
 const KNOWN: &str = "please install it yourself and put its programs on PATH";
 
+/// The program of what needs no more than one, which is installed where it is missing.
+pub fn find_or_install(need: Need) -> Result<PathBuf> {
+    if let Some(found) = need.find() {
+        return Ok(found);
+    }
+    install(need)?;
+    need.find()
+        .with_context(|| format!("{} was installed, but its program is in no known folder", need.name()))
+}
+
 impl Need {
+    /// Distributions put some where only root looks.
+    fn find(self) -> Option<PathBuf> {
+        let program = match self {
+            Need::PgBouncer => "pgbouncer",
+            Need::Redis => "redis-server",
+            Need::Postgres | Need::Browser => return None,
+        };
+        let usual = Path::new("/usr/sbin").join(program);
+        find_program(program).or_else(|| usual.is_file().then_some(usual))
+    }
+
     fn name(self) -> &'static str {
         match self {
             Need::Postgres => "Postgres",

@@ -1,15 +1,15 @@
 //! A private Redis, which keeps nothing on disk.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::cluster::free_port;
+use crate::launch;
 use crate::packages::{self, Need};
-use crate::{launch, workspace};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ pub struct Redis {
 impl Redis {
     /// Starts one on a free port, once it can be connected to.
     pub fn start() -> Result<Self> {
-        let (program, port) = (find_or_install()?, free_port()?);
+        let (program, port) = (packages::find_or_install(Need::Redis)?, free_port()?);
         let process = serve(&program, port)?;
         let mut redis = Self { port, program, process };
         redis.wait_until_it_accepts()?;
@@ -78,7 +78,7 @@ impl Drop for Redis {
     }
 }
 
-fn serve(program: &std::path::Path, port: u16) -> Result<Child> {
+fn serve(program: &Path, port: u16) -> Result<Child> {
     let mut command = launch::tied(program, "TERM");
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
@@ -86,13 +86,4 @@ fn serve(program: &std::path::Path, port: u16) -> Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     launch::spawn(command).context("cannot start redis-server")
-}
-
-fn find_or_install() -> Result<PathBuf> {
-    if let Some(found) = workspace::find_program("redis-server") {
-        return Ok(found);
-    }
-    packages::install(Need::Redis)?;
-    workspace::find_program("redis-server")
-        .context("Redis was installed, but redis-server is in no known folder")
 }

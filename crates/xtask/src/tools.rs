@@ -21,6 +21,9 @@ pub fn install() -> Result<()> {
         }
     }
     Programs::find_or_install()?;
+    for need in [Need::PgBouncer, Need::Redis] {
+        packages::find_or_install(need)?;
+    }
     if !has_browser() {
         packages::install(Need::Browser)?;
     }

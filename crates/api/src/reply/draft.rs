@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use db::replies::Progress;
-use db::threads::LEASE_SECONDS;
 use models::{ChannelId, MessageTs};
 use slack::{Buttons, Failure as SlackFailure, NewMessage, NewStream, Part, Recipient, SlackError, Update};
 
@@ -24,9 +23,6 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Between two posts: a channel takes about one a second (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const POST_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A post begins within this time of its note, or not at all: well before the lease that was renewed with it ends.
-const POST_WITHIN: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 2);
 
 /// How the current message is filled.
 enum Message {
@@ -295,10 +291,8 @@ impl<'a> Draft<'a> {
         let (slack, bot) = (&self.work.app.slack, &self.work.bot);
         let metadata = self.work.metadata(self.part_start);
         match slack.stop_stream(bot, self.channel_id(), ts, "", &metadata, None).await {
-            Err(error @ (SlackError::RateLimited { .. } | SlackError::Unanswered { .. })) => {
-                Err(error.into())
-            }
             Ok(()) | Err(SlackError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -318,10 +312,9 @@ impl<'a> Draft<'a> {
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
         db::threads::renew(&mut tx, &[self.work.lease.token]).await?;
         tx.commit().await?;
+        self.work.held.confirm(noted_at);
         fail_point::reach("posting_noted");
-        // A process that stood still for so long may be followed by another one, which has looked for the message
-        // before this one posts it.
-        if noted_at.elapsed() > POST_WITHIN { Err(Failure::LeaseLost) } else { Ok(()) }
+        Ok(())
     }
 
     async fn note_posted(&self, ts: &MessageTs) -> Result<(), Failure> {

@@ -54,7 +54,12 @@ async fn take_delayed(app: &App) -> Result<Vec<Delayed>, DbError> {
 /// Only they see it.
 pub(super) async fn tell(app: &App, delayed: &Delayed, sentence: &str) -> Result<(), Failure> {
     let installed = tokens::find_fresh(app, &delayed.tenant_id).await?;
-    let bot = Bot { tenant_id: delayed.tenant_id.clone(), token: installed.bot_token.clone(), team_id: None };
+    let bot = Bot {
+        tenant_id: delayed.tenant_id.clone(),
+        token: installed.bot_token.clone(),
+        team_id: None,
+        hold: None,
+    };
     let thread = &delayed.thread;
     let is_reply = delayed.message_ts.as_ref() != Some(&thread.thread_ts);
     let root = is_reply.then_some(&thread.thread_ts);

@@ -68,7 +68,7 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
     );
     async {
         let stoppable = held.stoppable(job.seq);
-        let result = work::run(app, &held.lease, job, &stoppable.stop).await;
+        let result = work::run(app, held, job, &stoppable.stop).await;
         let duration_ms = begun.elapsed().as_millis() as u64;
         match result {
             Ok(outcome) => {
@@ -79,7 +79,7 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
                 tracing::info!(duration_ms, "{} at try {}", outcome.as_str(), job.attempt);
                 Ok(Some(outcome))
             }
-            Err(failure) => follow(app, &held.lease, job, failure, duration_ms).await.map(|()| None),
+            Err(failure) => follow(app, held, job, failure, duration_ms).await.map(|()| None),
         }
     }
     .instrument(span)
@@ -88,11 +88,12 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
 
 async fn follow(
     app: &App,
-    lease: &Lease,
+    held: &HeldLease,
     job: &Job,
     failure: Failure,
     duration_ms: u64,
 ) -> Result<(), DbError> {
+    let lease = &held.lease;
     match failure {
         Failure::LeaseLost => Err(DbError::LeaseLost),
         Failure::NotItsTurn { after } => turns::wait(app, lease, job, after).await,
@@ -103,16 +104,16 @@ async fn follow(
         }
         Failure::Throttled { reason, after } => {
             let failure = Failure::Retry { reason, after: Some(after) };
-            Box::pin(follow(app, lease, job, failure, duration_ms)).await
+            Box::pin(follow(app, held, job, failure, duration_ms)).await
         }
         Failure::Retry { reason, after } if job.attempt < MAX_ATTEMPTS => {
             let pause = pause(job.attempt).max(after.unwrap_or_default());
             tracing::warn!(duration_ms, error = reason, "try {} failed, next in {pause:?}", job.attempt);
             put_off(app, lease, job, PutOff { pause, counts: true, reason: &reason }).await
         }
-        Failure::Retry { reason, .. } => set_aside(app, lease, job, &reason, Some(OUT_OF_TRIES)).await,
-        Failure::GiveUp { reason, sentence } => set_aside(app, lease, job, &reason, sentence).await,
-        Failure::Slack(error) => set_aside(app, lease, job, &error.to_string(), None).await,
+        Failure::Retry { reason, .. } => set_aside(app, held, job, &reason, Some(OUT_OF_TRIES)).await,
+        Failure::GiveUp { reason, sentence } => set_aside(app, held, job, &reason, sentence).await,
+        Failure::Slack(error) => set_aside(app, held, job, &error.to_string(), None).await,
     }
 }
 
@@ -134,17 +135,17 @@ async fn put_off(app: &App, lease: &Lease, job: &Job, put_off: PutOff<'_>) -> Re
 /// The person is told first: if that fails too, the event still ends, with its reason.
 async fn set_aside(
     app: &App,
-    lease: &Lease,
+    held: &HeldLease,
     job: &Job,
     reason: &str,
     sentence: Option<&'static str>,
 ) -> Result<(), DbError> {
     tracing::error!(error = reason, "set aside at try {}", job.attempt);
-    if let Err(failure) = work::apologise(app, lease, job, sentence).await {
+    if let Err(failure) = work::apologise(app, held, job, sentence).await {
         tracing::warn!(error = ?failure, "the person could not be told");
     }
     let mut tx = app.db.begin().await?;
-    db::threads::hold(&mut tx, lease).await?;
+    db::threads::hold(&mut tx, &held.lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
     db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;
     let detail = serde_json::json!({ "event_id": job.event_id, "reason": reason });

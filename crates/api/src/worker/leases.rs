@@ -19,13 +19,24 @@ const RENEWAL: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 /// A Postgres that says nothing is as good as none: what is not renewed in time is lost, and others take it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// For so long after Postgres was asked for a lease nobody else has it; the rest of it is for a call's way to Slack.
+const SURE_FOR: Duration = Duration::from_millis(LEASE_SECONDS as u64 * 750);
+
 /// What this process works on.
 #[derive(Default)]
 struct Held {
-    /// By their tokens; each with what is cancelled when it is lost.
-    leases: HashMap<Uuid, (Lease, CancellationToken)>,
+    /// By their tokens.
+    leases: HashMap<Uuid, Confirmed>,
     /// Events in work by their number; each with what is cancelled when somebody stops it.
     events: HashMap<i64, CancellationToken>,
+}
+
+struct Confirmed {
+    lease: Lease,
+    /// Cancelled when it is lost.
+    lost: CancellationToken,
+    /// When Postgres was last asked for it, and gave it.
+    at: Instant,
 }
 
 /// The leases of this process. Cheap to clone.
@@ -42,8 +53,8 @@ pub(super) struct Room {
 }
 
 /// A lease in use; it is no longer renewed once this is dropped.
-pub(super) struct HeldLease {
-    pub(super) lease: Lease,
+pub(crate) struct HeldLease {
+    pub(crate) lease: Lease,
     /// Cancelled when another worker may have the thread.
     pub(super) lost: CancellationToken,
     leases: Leases,
@@ -69,6 +80,19 @@ impl Drop for Stoppable {
 }
 
 impl HeldLease {
+    /// Whether nobody else can have the thread yet, as far as this process knows; for calls that are about to go out.
+    pub(crate) fn hold(&self) -> slack::Hold {
+        let (leases, token) = (self.leases.clone(), self.lease.token);
+        slack::Hold::new(move || {
+            leases.with(|held| held.leases.get(&token).is_some_and(|lease| lease.at.elapsed() < SURE_FOR))
+        })
+    }
+
+    /// It was renewed in a transaction that began then.
+    pub(crate) fn confirm(&self, at: Instant) {
+        self.leases.confirm(&[self.lease.token], at);
+    }
+
     /// From now on the event can be stopped.
     pub(super) fn stoppable(&self, seq: i64) -> Stoppable {
         let stop = CancellationToken::new();
@@ -78,10 +102,22 @@ impl HeldLease {
 }
 
 impl Leases {
-    pub(super) fn hold(&self, lease: Lease) -> HeldLease {
+    /// A lease that was asked for at this time.
+    pub(super) fn hold(&self, lease: Lease, at: Instant) -> HeldLease {
         let lost = CancellationToken::new();
-        self.with(|held| held.leases.insert(lease.token, (lease.clone(), lost.clone())));
+        let confirmed = Confirmed { lease: lease.clone(), lost: lost.clone(), at };
+        self.with(|held| held.leases.insert(lease.token, confirmed));
         HeldLease { lease, lost, leases: self.clone() }
+    }
+
+    fn confirm(&self, tokens: &[Uuid], at: Instant) {
+        self.with(|held| {
+            for token in tokens {
+                if let Some(lease) = held.leases.get_mut(token) {
+                    lease.at = lease.at.max(at);
+                }
+            }
+        });
     }
 
     /// What may be claimed by the share of each tenant, which is all but an eighth of the slots that others do not hold:
@@ -89,7 +125,7 @@ impl Leases {
     pub(super) fn room(&self, slots: usize) -> Room {
         let mut held_by = HashMap::<TenantId, usize>::new();
         let all = self.with(|held| {
-            for (lease, _) in held.leases.values() {
+            for Confirmed { lease, .. } in held.leases.values() {
                 *held_by.entry(lease.tenant_id.clone()).or_default() += 1;
             }
             held.leases.len()
@@ -115,6 +151,7 @@ impl Leases {
             match timeout(PATIENCE, renew(&app.db, &tokens)).await {
                 Ok(Ok(still_held)) => {
                     renewed_at = asked_at;
+                    self.confirm(&still_held, asked_at);
                     self.lose(tokens.into_iter().filter(|token| !still_held.contains(token)));
                 }
                 failed => {
@@ -151,7 +188,7 @@ impl Leases {
     /// Lets everything go at once, for other replicas to take over.
     pub(super) async fn hand_back(&self, db: &Db) {
         let held: Vec<Lease> =
-            self.with(|held| held.leases.values().map(|(lease, _)| lease.clone()).collect());
+            self.with(|held| held.leases.values().map(|held| held.lease.clone()).collect());
         self.lose(held.iter().map(|lease| lease.token).collect::<Vec<_>>().into_iter());
         for lease in held {
             if let Err(error) = release(db, &lease).await {
@@ -162,8 +199,8 @@ impl Leases {
 
     fn lose(&self, tokens: impl Iterator<Item = Uuid>) {
         let lost: Vec<_> = self.with(|held| tokens.filter_map(|token| held.leases.remove(&token)).collect());
-        for (_, lost) in lost {
-            lost.cancel();
+        for one in lost {
+            one.lost.cancel();
         }
     }
 
@@ -202,7 +239,7 @@ mod tests {
     fn hold(leases: &Leases, tenant: &str, count: usize) -> Vec<HeldLease> {
         let thread = ThreadKey { channel_id: "D1".into(), thread_ts: "1.2".into() };
         let lease = || Lease { tenant_id: tenant.into(), thread: thread.clone(), token: Uuid::new_v4() };
-        (0..count).map(|_| leases.hold(lease())).collect()
+        (0..count).map(|_| leases.hold(lease(), Instant::now())).collect()
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod leases;
 mod turns;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use db::{DbError, Listener, Notice};
 use models::TenantId;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::fail_point;
+pub(crate) use leases::HeldLease;
 use leases::Leases;
 
 /// How often threads are woken whose lease ran out or whose next try is due; also the fallback for a lost NOTIFY.
@@ -95,6 +96,7 @@ async fn claim(
     tasks: &TaskTracker,
 ) -> Result<usize, DbError> {
     let limit = i64::try_from(permits.len()).unwrap_or(i64::MAX);
+    let asked_at = Instant::now();
     let claimed = db::in_time(async {
         let mut tx = app.db.begin().await?;
         let claimed = db::threads::claim(&mut tx, limit, full).await?;
@@ -105,7 +107,7 @@ async fn claim(
     fail_point::reach("thread_claimed");
     let count = claimed.len();
     for (lease, permit) in claimed.into_iter().zip(permits) {
-        let (app, held) = (Arc::clone(app), leases.hold(lease));
+        let (app, held) = (Arc::clone(app), leases.hold(lease, asked_at));
         tasks.spawn(async move {
             drain::drain(&app, &held).await;
             drop(permit);

@@ -1,10 +1,12 @@
 //! The client, when Slack is slow, absent, or of an older kind.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use models::{ChannelId, EventId, MessageTs, TeamId, UserId};
 use slack::{
-    Bot, Buttons, Failure, MessageMetadata, NewMessage, SUGGESTED_PROMPTS, SlackError, Status, Update,
+    Bot, Buttons, Failure, Hold, MessageMetadata, NewMessage, SUGGESTED_PROMPTS, SlackError, Status, Update,
 };
 
 use crate::server::{Answer, Server, bot};
@@ -53,6 +55,23 @@ async fn an_update_is_repeated_and_a_post_is_not() {
     let refused = post(&server.client(), &bot("T1")).await;
     assert_eq!(refused.map_err(|error| error.failure()), Err(Failure::Transient));
     assert_eq!(server.paths(), ["/api/chat.postMessage"]);
+}
+
+#[tokio::test]
+async fn a_call_goes_out_only_while_the_work_is_held() {
+    let server = Server::start(|_, _| Answer::json(r#"{"ok":true,"ts":"1.5"}"#)).await;
+    let held = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&held);
+    let bot = Bot { hold: Some(Hold::new(move || seen.load(Ordering::Relaxed))), ..bot("T1") };
+    assert!(post(&server.client(), &bot).await.is_ok());
+    held.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        let not_sent = post(&server.client(), &bot).await;
+        assert!(matches!(not_sent, Err(SlackError::NotSent { .. })), "{not_sent:?}");
+    }
+    let not_sent = update(&server.client(), &bot, None).await;
+    assert!(matches!(not_sent, Err(SlackError::NotSent { .. })), "{not_sent:?}");
+    assert_eq!(server.paths(), ["/api/chat.postMessage"], "the others never came");
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl Server {
 }
 
 pub(crate) fn bot(tenant_id: &str) -> Bot {
-    Bot { tenant_id: TenantId::from(tenant_id), token: "xoxb-secret".into(), team_id: None }
+    Bot { tenant_id: TenantId::from(tenant_id), token: "xoxb-secret".into(), team_id: None, hold: None }
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Request> {

@@ -45,6 +45,8 @@ pub(super) struct Replica {
     state: State,
     /// The step at which it will die or stand still.
     armed: Option<String>,
+    /// It was asked to end: it takes nothing over any more.
+    is_leaving: bool,
     /// What sees what it logs.
     show: Show,
 }
@@ -54,12 +56,19 @@ impl Replica {
     pub(super) fn new(name: &'static str, port: u16, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let show = Arc::new(move |line: &str| drop(writeln!(&file, "{line}")));
-        Ok(Self { name, port, state: State::Down { until: Instant::now() }, armed: None, show })
+        Ok(Self {
+            name,
+            port,
+            state: State::Down { until: Instant::now() },
+            armed: None,
+            is_leaving: false,
+            show,
+        })
     }
 
     /// Whether it works, and nothing is planned for it.
     pub(super) fn is_sound(&self) -> bool {
-        matches!(self.state, State::Up(_)) && self.armed.is_none()
+        self.is_up() && self.armed.is_none() && !self.is_leaving
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -73,9 +82,10 @@ impl Replica {
     }
 
     /// Asks it to end; it comes back by itself.
-    pub(super) fn terminate(&self) {
+    pub(super) fn terminate(&mut self) {
         if let State::Up(service) = &self.state {
             service.terminate();
+            self.is_leaving = true;
         }
     }
 
@@ -134,6 +144,7 @@ impl Replica {
         if fell {
             self.armed = None;
         }
+        self.is_leaving &= self.is_up();
         Ok(fell)
     }
 

@@ -152,16 +152,17 @@ impl Verdict {
             println!("{name:28} {:7}", found.len());
         }
         println!("{:28} {:7}", "takeovers", self.takeovers.len());
-        let parts: [(&str, fn(&Takeover) -> Duration); 2] =
-            [("while Postgres was there", |one| one.reachable), ("with its outages", |one| one.all)];
-        for (name, part) in parts {
-            let times = self.takeovers(part);
-            let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| percentile(&times, share).as_secs_f64());
-            println!("  {name:26} p50 {p50:.1} s, p99 {p99:.1} s, max {max:.1} s");
-        }
+        self.print_takeovers("while Postgres was there", |one| one.reachable);
+        self.print_takeovers("with its outages", |one| one.all);
         for (name, found) in faults {
             found.iter().for_each(|what| println!("{name}: {what}"));
         }
+    }
+
+    fn print_takeovers(&self, name: &str, part: fn(&Takeover) -> Duration) {
+        let times = self.takeovers(part);
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| percentile(&times, share).as_secs_f64());
+        println!("  {name:26} p50 {p50:.1} s, p99 {p99:.1} s, max {max:.1} s");
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one on a free port, with few connections, so that many clients share them.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        let (program, port) = (find_or_install()?, free_port()?);
+        let (program, port) = (packages::find_or_install(Need::PgBouncer)?, free_port()?);
         let beside_data = |ending: &str| cluster.data.with_extension(format!("pgbouncer-{port}.{ending}"));
         let (settings, users, log) = (beside_data("ini"), beside_data("users"), beside_data("log"));
         fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
@@ -112,18 +112,4 @@ fn serve(program: &Path, settings: &Path, log: &Path) -> Result<Child> {
     // Like Postgres it refuses to run as root.
     server::as_user(&mut command, ServerUser::needed());
     launch::spawn(command).context("cannot start pgbouncer")
-}
-
-fn find_or_install() -> Result<PathBuf> {
-    if let Some(found) = find() {
-        return Ok(found);
-    }
-    packages::install(Need::PgBouncer)?;
-    find().context("pgbouncer was installed, but its program is in no known folder")
-}
-
-/// Distributions put it where only root looks.
-fn find() -> Option<PathBuf> {
-    let usual = PathBuf::from("/usr/sbin/pgbouncer");
-    workspace::find_program("pgbouncer").or_else(|| usual.is_file().then_some(usual))
 }

@@ -20,22 +20,35 @@ fn under_faults_of_every_kind_nothing_is_lost_doubled_or_out_of_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stood_still_just_before_its_post_does_not_post_any_more() {
+    stand_still_at("posting_noted=1*return(stop)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stood_still_in_mid_answer_leaves_alone_what_another_finished() {
+    stand_still_at("words_appended=1*return(stop)").await;
+}
+
+/// Another replica finishes the answer meanwhile; then the first goes on.
+async fn stand_still_at(armed: &str) {
+    const ANSWER: &str = "One two three four five six seven eight nine ten eleven twelve.";
     let mut app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=200");
     app.apis[0].kill().expect("it is killed");
-    let port = free_port().expect("a port");
-    let armed = start_armed(&app, port, "posting_noted=1*return(stop)");
+    let armed = start_armed(&app, free_port().expect("a port"), armed);
     app.simulator.set_events_url(format!("{}/slack/events", armed.url()));
     let dm = app.dm(ADA);
-    let ts = app.say(ADA, None, "say: Once.");
+    let ts = app.say(ADA, None, &format!("say: {ANSWER}"));
     while !stands_still(armed.pid()) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     app.add_api(free_port().expect("a port"), &[]);
-    assert_eq!(app.reply(&dm, &ts).await, "Once.");
+    assert_eq!(app.reply(&dm, &ts).await, ANSWER);
     launch::send(armed.pid(), Signal::CONT);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Long enough for the rest of the answer, which it was in the middle of.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let (replies, log) = (app.bots(&dm, &ts), armed.lines().join("\n"));
     assert_eq!(replies.len(), 1, "{replies:?}\n{log}\n{}", app.logs());
+    assert_eq!(replies[0].shown(), ANSWER, "{log}\n{}", app.logs());
 }
 
 fn start_armed(app: &TestApp, port: u16, armed: &str) -> Service {
