@@ -146,7 +146,16 @@ impl<'a> Rows<'a> {
         push(|event| event.client_msg_id.as_deref());
         push(|event| Some(event.user_id.as_str()));
         sql.push(',');
-        literal::push_bytes(sql, self.bodies.iter().map(Vec::as_slice));
+        literal::push_joined(sql, self.bodies.iter().map(Vec::as_slice));
+        sql.push(',');
+        let starts = self.bodies.iter().scan(1, |next, body| {
+            let start = *next;
+            *next += body.len();
+            Some(start)
+        });
+        literal::push_words(sql, starts);
+        sql.push(',');
+        literal::push_words(sql, self.bodies.iter().map(Vec::len));
         sql.push(',');
         literal::push_words(sql, self.events.iter().map(|event| event.relevance == Relevance::Addressed));
     }

@@ -1,4 +1,4 @@
-//! Array literals, for the statement that goes to Postgres without parameters (`deliveries.rs`).
+//! Literals, for the statement that goes to Postgres without parameters (`deliveries.rs`).
 //!
 //! Whatever the elements hold stays inside the literal: quotes are doubled, and backslashes only ever come in pairs or
 //! before a double quote, so that not even `standard_conforming_strings = off` lets one end it.
@@ -13,19 +13,18 @@ pub(crate) fn push_texts<'a>(sql: &mut String, elements: impl IntoIterator<Item 
     });
 }
 
-/// `'{"\\x00ff"}'`.
-pub(crate) fn push_bytes<'a>(sql: &mut String, elements: impl IntoIterator<Item = &'a [u8]>) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    push_array(sql, elements, |sql, bytes| {
-        sql.push_str(r#""\\x"#);
-        sql.reserve(bytes.len() * 2);
-        for byte in bytes {
-            sql.push(DIGITS[usize::from(byte >> 4)]);
-            sql.push(DIGITS[usize::from(byte & 15)]);
-        }
-        sql.push('"');
-    });
+/// `decode('00ff','hex')`: these bytes one behind the other.
+pub(crate) fn push_joined<'a>(sql: &mut String, bytes: impl IntoIterator<Item = &'a [u8]>) {
+    sql.push_str("decode('");
+    let mut digits = Vec::new();
+    for bytes in bytes {
+        digits.resize(bytes.len() * 2, 0);
+        // Fails only where the lengths differ.
+        let written = hex::encode_to_slice(bytes, &mut digits);
+        debug_assert!(written.is_ok());
+        sql.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+    }
+    sql.push_str("','hex')");
 }
 
 /// `'{true,false}'`, or of anything else that is written in letters, digits and dashes.
@@ -86,8 +85,8 @@ mod tests {
 
     #[test]
     fn bytes_and_words_are_as_postgres_reads_them() {
-        let bytes = [&[0, 0x1f, 255][..], &[]];
-        assert_eq!(pushed(|sql| push_bytes(sql, bytes)), r#"'{"\\x001fff","\\x"}'"#);
+        let bytes = [&[0, 0x1f, 255][..], &[], &[16]];
+        assert_eq!(pushed(|sql| push_joined(sql, bytes)), "decode('001fff10','hex')");
         assert_eq!(pushed(|sql| push_words(sql, [true, false])), "'{true,false}'");
     }
 }

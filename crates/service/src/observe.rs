@@ -1,7 +1,6 @@
 //! What happens around every request. One tower service around the whole router and no stack of layers: on the way of an
 //! acknowledgement a box more or a label made anew is a measurable part of the whole (`cargo xtask bench ack`).
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
@@ -28,8 +27,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 struct Route {
     pattern: &'static str,
     duration: Histogram,
-    /// By method and status.
-    requests: RwLock<HashMap<(&'static str, StatusCode), Counter>>,
+    /// By method and status; so few that looking through them is quickest.
+    requests: RwLock<Vec<(&'static str, StatusCode, Counter)>>,
 }
 
 impl Route {
@@ -40,7 +39,8 @@ impl Route {
 
     fn count(&self, method: &'static str, status: StatusCode, by: u64) {
         let known = self.requests.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(requests) = known.get(&(method, status)) {
+        let same = |known: &&(&str, StatusCode, Counter)| known.0 == method && known.1 == status;
+        if let Some((_, _, requests)) = known.iter().find(same) {
             return requests.increment(by);
         }
         drop(known);
@@ -51,32 +51,36 @@ impl Route {
         ];
         let counter = metrics::counter!("enablebot_http_requests_total", &labels);
         counter.increment(by);
-        self.requests.write().unwrap_or_else(PoisonError::into_inner).insert((method, status), counter);
+        self.requests.write().unwrap_or_else(PoisonError::into_inner).push((method, status, counter));
     }
 }
 
 /// The routes of a service. What is none of them is counted as one, whatever its path.
 struct Routes {
-    by_path: matchit::Router<Route>,
-    none: Route,
+    /// Their places in `all`.
+    by_path: matchit::Router<usize>,
+    all: Vec<Route>,
 }
+
+/// The place of what is no route.
+const NONE: usize = 0;
 
 impl Routes {
     /// From patterns and methods, all of them counted from zero.
     fn new(routes: &[(&'static str, &'static str)]) -> Self {
-        let mut by_path = matchit::Router::new();
+        let mut new = Self { by_path: matchit::Router::new(), all: vec![Route::new("none")] };
         for (pattern, method) in BASE_ROUTES.iter().chain(routes) {
             // One with several methods is known from the first.
-            let _ = by_path.insert(*pattern, Route::new(pattern));
-            if let Ok(route) = by_path.at(pattern) {
-                route.value.count(method, StatusCode::OK, 0);
+            if new.by_path.insert(*pattern, new.all.len()).is_ok() {
+                new.all.push(Route::new(pattern));
             }
+            new.all[new.find(pattern)].count(method, StatusCode::OK, 0);
         }
-        Self { by_path, none: Route::new("none") }
+        new
     }
 
-    fn find(&self, path: &str) -> &Route {
-        self.by_path.at(path).map_or(&self.none, |found| found.value)
+    fn find(&self, path: &str) -> usize {
+        self.by_path.at(path).map_or(NONE, |found| *found.value)
     }
 }
 
@@ -123,7 +127,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let seen = Seen {
             begun: Instant::now(),
-            uri: request.uri().clone(),
+            route: self.routes.find(request.uri().path()),
             method: label(request.method()),
             request_id: request.headers().get(&REQUEST_ID).cloned().or_else(new_request_id),
         };
@@ -147,7 +151,8 @@ fn new_request_id() -> Option<HeaderValue> {
 /// What is known of a request before it is worked on.
 struct Seen {
     begun: Instant,
-    uri: Uri,
+    /// Its place among the routes.
+    route: usize,
     method: &'static str,
     request_id: Option<HeaderValue>,
 }
@@ -174,7 +179,7 @@ where
         let _entered = this.inner.span().enter();
         let mut response = end.unwrap_or_else(|_| Ok(panicked()))?;
         let (status, elapsed) = (response.status(), this.seen.begun.elapsed());
-        let route = this.routes.find(this.seen.uri.path());
+        let route = &this.routes.all[this.seen.route];
         log(this.seen.method, route.pattern, status, elapsed);
         route.count(this.seen.method, status, 1);
         route.duration.record(elapsed.as_secs_f64());

@@ -12,7 +12,7 @@ begin
             '{}', '{}',
             array_agg('T0ACME'::text), array_agg('Ev' || n), array_agg('message'::text), array_agg('D' || n % 200),
             array_agg((n % 20000)::text), array_agg(n::text), array_agg('c' || n), array_agg('U' || n % 200),
-            array_agg(_body), array_agg(true))
+            string_agg(_body, ''), array_agg(1 + (n - _at) * length(_body)), array_agg(length(_body)), array_agg(true))
         from generate_series(_at, _at + _size - 1) as n;
         commit;
         perform sort_deliveries(1);

@@ -1,6 +1,6 @@
 //! How long a thread waits after the death of the replica that answered in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -77,11 +77,13 @@ impl Takeovers {
         )?;
         let now = now();
         let mut leases = HashMap::new();
-        let mut waiting = Vec::new();
+        let mut ready = HashSet::new();
         for row in rows.lines() {
             let columns: Vec<&str> = row.split('|').collect();
             let [thread, token, ends, state] = columns[..] else { continue };
-            waiting.push(thread.to_owned());
+            if state == "ready" {
+                ready.insert(thread.to_owned());
+            }
             if state == "leased" {
                 let seen = Seen { token: token.to_owned(), ends: ends.parse().unwrap_or_default() };
                 leases.insert(thread.to_owned(), seen);
@@ -96,8 +98,8 @@ impl Takeovers {
         let outages = self.outages_until(now);
         let times = &mut self.times;
         self.orphans.retain(|thread, death| {
-            // A thread that rests again was taken over and done with between two looks.
-            let is_taken = leases.contains_key(thread) || !waiting.contains(thread);
+            // A thread that rests, or was put off, was taken over and let go again between two looks.
+            let is_taken = !ready.contains(thread);
             if is_taken {
                 let seconds = |seconds: f64| Duration::from_secs_f64(seconds.max(0.0));
                 let all = now - death.at;
