@@ -38,6 +38,8 @@ pub enum Action {
     Discarded,
     /// The tenant got another share of the places in the queue.
     WeightSet,
+    /// Somebody signed in to the dashboard.
+    SignedIn,
 }
 
 impl Action {
@@ -58,6 +60,7 @@ impl Action {
             Self::Redriven => "redriven",
             Self::Discarded => "discarded",
             Self::WeightSet => "weight_set",
+            Self::SignedIn => "signed_in",
         }
     }
 }

@@ -49,8 +49,12 @@ pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
 pub struct Filter {
     /// One event.
     pub event_id: Option<String>,
+    /// Those that ended so.
+    pub outcome: Option<String>,
     /// Those of a channel.
     pub channel_id: Option<String>,
+    /// Those of a person.
+    pub user_id: Option<String>,
     /// Those of the last so many seconds.
     pub last_seconds: Option<f64>,
 }
@@ -90,11 +94,15 @@ pub async fn list_fates(
              and ($2::text is null or event_id = $2)
              and ($3::text is null or channel_id = $3)
              and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
-           order by received_at desc limit $5"#,
+             and ($5::text is null or outcome = $5)
+             and ($6::text is null or user_id = $6)
+           order by received_at desc limit $7"#,
         tenant_id.as_str(),
         filter.event_id,
         filter.channel_id,
         filter.last_seconds,
+        filter.outcome,
+        filter.user_id,
         limit,
     )
     .fetch_all(tx)

@@ -16,9 +16,9 @@ use crate::repeat;
 use crate::surface::Surfaces;
 use crate::{Bot, Hold, SlackError};
 
-/// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last three are no methods, but
+/// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last four are no methods, but
 /// addresses that Slack hands out.
-pub const METHODS: [&str; 24] = [
+pub const METHODS: [&str; 26] = [
     "agents.sessions.rename",
     "agents.sessions.setStatus",
     "assistant.threads.setStatus",
@@ -38,11 +38,13 @@ pub const METHODS: [&str; 24] = [
     "files.getUploadURLExternal",
     "files.info",
     "oauth.v2.access",
+    "openid.connect.token",
     "users.info",
     "views.publish",
     "file_download",
     "file_upload",
     "response_url",
+    "openid_keys",
 ];
 
 /// What Slack says when it does not tell how long to wait.

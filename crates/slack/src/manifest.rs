@@ -71,8 +71,9 @@ pub const SUGGESTED_PROMPTS: &[(&str, &str)] = &[
 ];
 
 /// The manifest of a deployment. `events_origin` is where Slack reaches `api`, for example
-/// `https://bot.example.com`; `redirect_uri` is `SLACK_REDIRECT_URI`.
-pub fn manifest(events_origin: &str, redirect_uri: &str) -> Value {
+/// `https://bot.example.com`; `redirect_uri` is `SLACK_REDIRECT_URI`, `login_uri` where a sign-in comes
+/// back.
+pub fn manifest(events_origin: &str, redirect_uri: &str, login_uri: &str) -> Value {
     let prompts: Vec<Value> = SUGGESTED_PROMPTS
         .iter()
         .map(|(title, message)| json!({ "title": title, "message": message }))
@@ -102,7 +103,7 @@ pub fn manifest(events_origin: &str, redirect_uri: &str) -> Value {
                 "should_escape": false,
             }],
         },
-        "oauth_config": { "redirect_urls": [redirect_uri], "scopes": { "bot": BOT_SCOPES } },
+        "oauth_config": { "redirect_urls": [redirect_uri, login_uri], "scopes": { "bot": BOT_SCOPES } },
         "settings": {
             "event_subscriptions": {
                 "request_url": format!("{events_origin}/slack/events"),
@@ -134,7 +135,10 @@ mod tests {
 
     #[test]
     fn the_manifest_leads_to_every_address() {
-        let manifest = manifest("https://bot.example.com", "https://bot.example.com/slack/oauth/callback");
+        let origin = "https://bot.example.com";
+        let [install, login] =
+            ["/slack/oauth/callback", "/login/callback"].map(|path| format!("{origin}{path}"));
+        let manifest = manifest(origin, &install, &login);
         let settings = &manifest["settings"];
         assert_eq!(settings["event_subscriptions"]["request_url"], "https://bot.example.com/slack/events");
         assert_eq!(settings["interactivity"]["request_url"], "https://bot.example.com/slack/interactions");

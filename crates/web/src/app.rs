@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum_extra::extract::cookie::Key;
 use cache::Shared;
 use db::Db;
+use secrecy::ExposeSecret;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,17 @@ pub(crate) struct App {
     pub(crate) slack: slack::Client,
     pub(crate) slack_app: slack::App,
     pub(crate) slack_base_url: String,
+    /// Where Slack sends the browser back to after a sign-in.
+    pub(crate) login_uri: String,
+    /// Seals what a browser keeps for this service.
+    pub(crate) cookie_key: Key,
+}
+
+impl App {
+    /// Whether browsers reach this service by https.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.login_uri.starts_with("https:")
+    }
 }
 
 /// Serves until `shutdown`.
@@ -43,6 +56,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         slack_app: settings.slack_app,
         slack_base_url: settings.slack_base_url,
+        login_uri: settings.login_uri,
+        cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
         .await

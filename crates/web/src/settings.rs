@@ -9,6 +9,7 @@ use slack::App;
 use url::Url;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
+const LOGIN_PATH: &str = "/login/callback";
 const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
 
 /// The settings of `web`; the README lists the variables.
@@ -24,6 +25,10 @@ pub struct Settings {
     pub master_keys: MasterKeys,
     /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`, `SLACK_REDIRECT_URI`.
     pub slack_app: App,
+    /// Where Slack sends the browser back to after a sign-in: at the origin of `SLACK_REDIRECT_URI`.
+    pub login_uri: String,
+    /// `SESSION_SECRET`: seals what browsers keep.
+    pub session_secret: SecretString,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
     /// `TIMEOUT`: how long Slack may stay silent.
@@ -46,19 +51,41 @@ impl Settings {
         let client_secret: Option<SecretString> =
             env.required("SLACK_CLIENT_SECRET", "0123456789abcdef0123456789abcdef", secret);
         let redirect_uri = read_redirect_uri(&mut env);
+        let session_secret =
+            env.required("SESSION_SECRET", "<the output of `openssl rand -base64 32`>", |text| {
+                if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { secret(text) }
+            });
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
+            let redirect_uri = redirect_uri?;
+            let login_uri = login_uri(&redirect_uri);
             let slack_app = App {
                 client_id: client_id?,
                 client_secret: client_secret?,
-                redirect_uri: redirect_uri?.into(),
+                redirect_uri: redirect_uri.into(),
             };
-            let (database, master_keys) = (database?, master_keys?);
-            let own = Self { port, database, redis_url, master_keys, slack_app, slack_base_url, timeout };
+            let own = Self {
+                port,
+                database: database?,
+                redis_url,
+                master_keys: master_keys?,
+                slack_app,
+                login_uri,
+                session_secret: session_secret?,
+                slack_base_url,
+                timeout,
+            };
             Some((process, own))
         })
     }
+}
+
+/// At the same origin.
+pub(crate) fn login_uri(redirect_uri: &Url) -> String {
+    let mut uri = redirect_uri.clone();
+    uri.set_path(LOGIN_PATH);
+    uri.into()
 }
 
 pub(crate) fn read_environment() -> Result<Environment, SettingsError> {

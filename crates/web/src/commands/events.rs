@@ -63,7 +63,7 @@ pub fn run(command: Command) -> ExitCode {
     match command {
         Command::List { tenant, event, channel, since, limit } => {
             let last_seconds = since.map(|minutes| f64::from(minutes) * 60.0);
-            let filter = Filter { event_id: event, channel_id: channel, last_seconds };
+            let filter = Filter { event_id: event, channel_id: channel, last_seconds, ..Filter::default() };
             list(&TenantId::new(tenant), &filter, limit)
         }
         Command::Show { tenant, event } => show(&TenantId::new(tenant), &EventId::new(event)),

@@ -16,7 +16,7 @@ use crypto::MasterKeys;
 use db::{Db, DbError, Tx};
 use service::DatabaseSettings;
 
-use crate::settings::{read_environment, read_master_keys, read_redirect_uri};
+use crate::settings::{login_uri, read_environment, read_master_keys, read_redirect_uri};
 
 /// `web migrate`: brings the schema up to this binary.
 pub fn migrate() -> ExitCode {
@@ -45,7 +45,8 @@ pub fn manifest() -> ExitCode {
     });
     match redirect_uri {
         Ok(uri) => {
-            let manifest = slack::manifest(&uri.origin().ascii_serialization(), uri.as_str());
+            let origin = uri.origin().ascii_serialization();
+            let manifest = slack::manifest(&origin, uri.as_str(), &login_uri(&uri));
             println!("{manifest:#}");
             ExitCode::SUCCESS
         }

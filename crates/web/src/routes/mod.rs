@@ -1,22 +1,42 @@
 //! The pages.
 
 mod assets;
+mod dashboard;
+mod event_console;
 mod install;
 mod landing;
+mod login;
 mod oauth_callback;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use db::DbError;
+use tower_http::csrf::CsrfLayer;
 
 use crate::app::App;
+use crate::page::{Problem, page};
 
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 4] =
-    [("/", "GET"), ("/slack/install", "GET"), ("/slack/oauth/callback", "GET"), ("/assets/{name}", "GET")];
+pub(crate) const ROUTES: [(&str, &str); 12] = [
+    ("/", "GET"),
+    ("/slack/install", "GET"),
+    ("/slack/oauth/callback", "GET"),
+    ("/assets/{name}", "GET"),
+    ("/login", "GET"),
+    ("/login/callback", "GET"),
+    ("/logout", "POST"),
+    ("/dashboard", "GET"),
+    ("/dashboard/events", "GET"),
+    ("/dashboard/events/{event_id}", "GET"),
+    ("/dashboard/events/{event_id}/redrive", "POST"),
+    ("/dashboard/events/{event_id}/discard", "POST"),
+];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
@@ -24,6 +44,28 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/slack/install", get(install::begin))
         .route("/slack/oauth/callback", get(oauth_callback::callback))
         .route("/assets/{name}", get(assets::serve))
+        .route("/login", get(login::begin))
+        .route("/login/callback", get(login::callback))
+        .route("/logout", post(login::end))
+        .route("/dashboard", get(dashboard::show))
+        .route("/dashboard/events", get(event_console::list))
+        .route("/dashboard/events/{event_id}", get(event_console::show))
+        .route("/dashboard/events/{event_id}/redrive", post(event_console::redrive))
+        .route("/dashboard/events/{event_id}/discard", post(event_console::discard))
+        // No other site can press a button here.
+        .layer(CsrfLayer::new())
         .fallback(landing::not_found)
         .with_state(app)
+}
+
+/// The page for what the database did not answer; the detail goes to the log.
+pub(crate) fn trouble(error: &DbError) -> Response {
+    tracing::error!(error = %error, "a page could not be made");
+    let problem = Problem {
+        title: "The database does not answer",
+        what: "The page could not be made.",
+        next: "Wait a minute, then load it again. If it goes on, tell whoever runs this server.",
+        action: None,
+    };
+    page(StatusCode::SERVICE_UNAVAILABLE, &problem)
 }

@@ -1,0 +1,130 @@
+//! What the dashboard's overview tells, over `events`, `usage` and `feedback`.
+
+use chrono::{DateTime, Utc};
+use models::{TenantId, UserId};
+
+use crate::{DbError, Tx};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Whose events.
+    pub tenant_id: &'a TenantId,
+    /// Of one person only.
+    pub user_id: Option<&'a UserId>,
+    /// Seconds back from now.
+    pub seconds: f64,
+}
+
+/// What became of the questions that ended in that time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// With an answer.
+    pub answered: i64,
+    /// Given up, with an apology.
+    pub failed: i64,
+    /// By people who may not ask.
+    pub refused: i64,
+    /// Stopped by whoever asked.
+    pub stopped: i64,
+    /// Not ended yet, whenever they came.
+    pub waiting: i64,
+    /// Who asked.
+    pub people: i64,
+    /// Seconds from the question to the whole answer, in the middle.
+    pub p50_seconds: Option<f64>,
+    /// Of twenty answers, the slowest but one took no longer.
+    pub p95_seconds: Option<f64>,
+    /// Into the model.
+    pub prompt_tokens: i64,
+    /// Out of it.
+    pub completion_tokens: i64,
+    /// Thumbs up.
+    pub liked: i64,
+    /// Thumbs down.
+    pub disliked: i64,
+}
+
+/// A bar of the chart.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Where it begins.
+    pub begins_at: DateTime<Utc>,
+    /// Questions with an answer.
+    pub answered: i64,
+    /// Questions that ended otherwise.
+    pub unanswered: i64,
+}
+
+/// All of it in one number each.
+pub async fn totals(tx: &mut Tx, scope: Scope<'_>) -> Result<Totals, DbError> {
+    let (tenant_id, user_id) = (scope.tenant_id.as_str(), scope.user_id.map(UserId::as_str));
+    Ok(sqlx::query_as!(
+        Totals,
+        r#"with ended as materialized (
+               select outcome, user_id, extract(epoch from finished_at - received_at)::float8 as seconds
+               from events
+               where tenant_id = $1 and outcome is not null and kind = 'message'
+                 and finished_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2)
+           )
+           select count(*) filter (where outcome = 'answered') as "answered!",
+                  count(*) filter (where outcome = 'set_aside') as "failed!",
+                  count(*) filter (where outcome = 'refused') as "refused!",
+                  count(*) filter (where outcome = 'stopped') as "stopped!",
+                  (select count(*) from events where tenant_id = $1 and outcome is null and kind = 'message'
+                   and ($2::text is null or user_id = $2)) as "waiting!",
+                  count(distinct user_id) as "people!",
+                  percentile_cont(0.5) within group (order by seconds)
+                      filter (where outcome = 'answered') as p50_seconds,
+                  percentile_cont(0.95) within group (order by seconds)
+                      filter (where outcome = 'answered') as p95_seconds,
+                  (select coalesce(sum(prompt_tokens), 0)::bigint from usage where tenant_id = $1
+                   and created_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2))
+                      as "prompt_tokens!",
+                  (select coalesce(sum(completion_tokens), 0)::bigint from usage where tenant_id = $1
+                   and created_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2))
+                      as "completion_tokens!",
+                  (select count(*) from feedback where tenant_id = $1 and positive
+                   and created_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2))
+                      as "liked!",
+                  (select count(*) from feedback where tenant_id = $1 and not positive
+                   and created_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2))
+                      as "disliked!"
+           from ended"#,
+        tenant_id,
+        user_id,
+        scope.seconds,
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// The same time in bars of so many seconds, oldest first, those without a question too.
+pub async fn buckets(tx: &mut Tx, scope: Scope<'_>, step: f64) -> Result<Vec<Bucket>, DbError> {
+    Ok(sqlx::query_as!(
+        Bucket,
+        r#"with bars as (
+               select generate_series(
+                   date_bin(make_interval(secs => $4), now() - make_interval(secs => $3), 'epoch')
+                       + make_interval(secs => $4),
+                   now(), make_interval(secs => $4)) as begins_at
+           ), counted as (
+               select date_bin(make_interval(secs => $4), finished_at, 'epoch') as begins_at,
+                      count(*) filter (where outcome = 'answered') as answered,
+                      count(*) filter (where outcome <> 'answered') as unanswered
+               from events
+               where tenant_id = $1 and outcome is not null and kind = 'message'
+                 and finished_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2)
+               group by 1
+           )
+           select begins_at as "begins_at!", coalesce(answered, 0) as "answered!",
+                  coalesce(unanswered, 0) as "unanswered!"
+           from bars left join counted using (begins_at) order by begins_at"#,
+        scope.tenant_id.as_str(),
+        scope.user_id.map(UserId::as_str),
+        scope.seconds,
+        step,
+    )
+    .fetch_all(tx)
+    .await?)
+}

@@ -1,0 +1,120 @@
+//! The table `sessions`: who is signed in to the dashboard. Of the cookie only a digest is kept.
+
+use chrono::{DateTime, Utc};
+use models::{TenantId, UserId};
+use secrecy::ExposeSecret;
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+const NAME: Column = Column { table: "sessions", column: "name" };
+
+/// Seconds after which a session ends that nobody uses, and after which any ends.
+const IDLE: f64 = 8.0 * 3_600.0;
+const LONGEST: f64 = 7.0 * 24.0 * 3_600.0;
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Whose dashboard it is.
+    pub tenant_id: TenantId,
+    /// Who.
+    pub user_id: UserId,
+    /// What they are called.
+    pub name: String,
+    /// Whether Slack called them an admin or owner.
+    pub is_admin: bool,
+    /// When Slack was asked that.
+    pub checked_at: DateTime<Utc>,
+}
+
+/// Opens a session, and drops those that have ended.
+pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(), DbError> {
+    let tenant_id = &session.tenant_id;
+    let key = keys::current(tx, tenant_id).await?;
+    sqlx::query!(
+        "delete from sessions where seen_at < now() - make_interval(secs => $1)
+             or created_at < now() - make_interval(secs => $2)",
+        IDLE,
+        LONGEST,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into sessions (session_digest, tenant_id, user_id, name, is_admin) values ($1, $2, $3, $4, $5)",
+        digest,
+        tenant_id.as_str(),
+        session.user_id.as_str(),
+        key.seal(NAME.of(tenant_id), &session.name)?,
+        session.is_admin,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whose session it is, which is in use from now on; `None` where it is unknown or has ended. The tenant is what this
+/// tells, so it cannot be asked by it.
+pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<Session>, DbError> {
+    // Noted once a minute: a page is many requests.
+    let row = sqlx::query!(
+        r#"with touched as (
+               update sessions set seen_at = now()
+               where session_digest = $1 and seen_at < now() - interval '1 minute'
+                 and seen_at > now() - make_interval(secs => $2))
+           select tenant_id, user_id, name, is_admin, checked_at from sessions
+           where session_digest = $1 and seen_at > now() - make_interval(secs => $2)
+             and created_at > now() - make_interval(secs => $3)"#,
+        digest,
+        IDLE,
+        LONGEST,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let tenant_id = TenantId::new(row.tenant_id);
+    let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
+    let user_id = row.user_id.into();
+    Ok(Some(Session { tenant_id, user_id, name, is_admin: row.is_admin, checked_at: row.checked_at }))
+}
+
+/// Notes what Slack says by now of a person in all their sessions.
+pub async fn set_admin(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    is_admin: bool,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "update sessions set is_admin = $3, checked_at = now() where tenant_id = $1 and user_id = $2",
+        tenant_id.as_str(),
+        user_id.as_str(),
+        is_admin,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends a session.
+pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
+    sqlx::query!("delete from sessions where session_digest = $1", digest).execute(tx).await?;
+    Ok(())
+}
+
+/// Which installation a person of a workspace belongs to: the workspace's own, or that of an organisation which was let
+/// into it.
+pub async fn find_tenant(tx: &mut Tx, team_id: &str) -> Result<Option<TenantId>, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select tenant_id as "tenant_id!" from (
+               select tenant_id, 0 as place from installations where tenant_id = $1
+               union all
+               select tenant_id, 1 from team_access join installations using (tenant_id)
+               where team_access.team_id = $1) as found
+           order by place limit 1"#,
+        team_id,
+    )
+    .fetch_optional(tx)
+    .await?
+    .map(TenantId::new))
+}

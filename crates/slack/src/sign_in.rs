@@ -1,0 +1,170 @@
+//! Sign in with Slack: OpenID Connect with a state, a nonce and PKCE. What Slack says of a person is believed only once its
+//! signature, issuer, audience, time and nonce are checked.
+//! Source: <https://docs.slack.dev/authentication/sign-in-with-slack>
+
+use std::str::FromStr;
+
+use models::{TeamId, UserId};
+use openidconnect::core::{
+    CoreGenderClaim, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+};
+use openidconnect::{
+    AdditionalClaims, ClientId, ClientSecret, IdToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
+};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::client::{deliver, unanswered};
+use crate::messages::incomplete;
+use crate::{App, Client, SlackError};
+
+/// Who Slack says it is, wherever it is reached.
+const ISSUER: &str = "https://slack.com";
+
+const SCOPES: &str = "openid profile";
+
+const TOKEN: &str = "openid.connect.token";
+
+/// What the browser has to bring back, and what it must not be able to make up.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SignIn {
+    /// Comes back in the address.
+    pub state: String,
+    /// Comes back in the signed token.
+    pub nonce: String,
+    /// Shows Slack that whoever ends the sign-in has begun it.
+    pub verifier: String,
+}
+
+/// Who has signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Their workspace.
+    pub team_id: TeamId,
+    /// Who they are there.
+    pub user_id: UserId,
+    /// What they are called.
+    pub name: String,
+}
+
+/// Why nobody has signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// Slack refused, or did not answer.
+    #[error(transparent)]
+    Slack(#[from] SlackError),
+    /// What Slack sent cannot be believed.
+    #[error("the id token is not good: {0}")]
+    Token(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SlackClaims {
+    #[serde(rename = "https://slack.com/team_id")]
+    team_id: String,
+    #[serde(rename = "https://slack.com/user_id")]
+    user_id: String,
+}
+
+impl AdditionalClaims for SlackClaims {}
+
+type SlackIdToken =
+    IdToken<SlackClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
+
+#[derive(Deserialize)]
+struct Tokens {
+    id_token: String,
+}
+
+impl SignIn {
+    /// A new one, of the system's randomness.
+    pub fn begin() -> Self {
+        let random = || Nonce::new_random_len(32).secret().to_owned();
+        let (_, verifier) = PkceCodeChallenge::new_random_sha256();
+        Self { state: random(), nonce: random(), verifier: verifier.into_secret() }
+    }
+
+    /// Where the browser goes to sign in.
+    ///
+    /// # Errors
+    /// The base address is none.
+    pub fn url(&self, app: &App, base_url: &str, redirect_uri: &str) -> Result<Url, url::ParseError> {
+        let verifier = PkceCodeVerifier::new(self.verifier.clone());
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        let parameters = [
+            ("response_type", "code"),
+            ("scope", SCOPES),
+            ("client_id", &app.client_id),
+            ("redirect_uri", redirect_uri),
+            ("state", &self.state),
+            ("nonce", &self.nonce),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ];
+        let base_url = base_url.trim_end_matches('/');
+        Url::parse_with_params(&format!("{base_url}/openid/connect/authorize"), parameters)
+    }
+}
+
+impl Client {
+    /// `openid.connect.token`: who a code stands for.
+    ///
+    /// # Errors
+    /// Slack does not take the code or does not answer, or its token is not signed by it, for this app, now, and for this
+    /// sign-in.
+    pub async fn identify(
+        &self,
+        app: &App,
+        redirect_uri: &str,
+        sign_in: &SignIn,
+        code: &str,
+    ) -> Result<Identity, SignInError> {
+        let request = self
+            .post(TOKEN)
+            .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
+            .form(&[("code", code), ("redirect_uri", redirect_uri), ("code_verifier", &sign_in.verifier)]);
+        let answer = self.send(TOKEN, None, request).await?;
+        let tokens = Tokens::deserialize(answer).map_err(|_| incomplete(TOKEN))?;
+        let keys = self.openid_keys().await?;
+        believe(&tokens.id_token, app, keys, sign_in)
+    }
+
+    /// Asked anew each time: people sign in seldom, and Slack may change its keys.
+    async fn openid_keys(&self) -> Result<CoreJsonWebKeySet, SlackError> {
+        const KEYS: &str = "openid_keys";
+        let request = self.http.get(format!("{}/openid/connect/keys", self.base_url));
+        self.counted(KEYS, None, async {
+            let response = deliver(KEYS, request, None).await?;
+            response.json().await.map_err(|error| unanswered(KEYS, error))
+        })
+        .await
+    }
+}
+
+fn believe(
+    id_token: &str,
+    app: &App,
+    keys: CoreJsonWebKeySet,
+    sign_in: &SignIn,
+) -> Result<Identity, SignInError> {
+    let bad = |error: &dyn std::fmt::Display| SignInError::Token(error.to_string());
+    let issuer = IssuerUrl::new(ISSUER.to_owned()).map_err(|error| bad(&error))?;
+    let secret = ClientSecret::new(app.client_secret.expose_secret().to_owned());
+    let verifier = CoreIdTokenVerifier::new_confidential_client(
+        ClientId::new(app.client_id.clone()),
+        secret,
+        issuer,
+        keys,
+    );
+    let token = SlackIdToken::from_str(id_token).map_err(|error| bad(&error))?;
+    let claims = token.claims(&verifier, &Nonce::new(sign_in.nonce.clone())).map_err(|error| bad(&error))?;
+    let own = claims.additional_claims();
+    let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
+    Ok(Identity {
+        team_id: TeamId::from(own.team_id.as_str()),
+        user_id: UserId::from(own.user_id.as_str()),
+        name: name.unwrap_or_else(|| own.user_id.clone()),
+    })
+}

@@ -1,0 +1,234 @@
+//! `GET /login`, `GET /login/callback`, `POST /logout`: Sign in with Slack, and out again.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::cookie::{Cookie, PrivateCookieJar, SameSite};
+use db::DbError;
+use db::audit_log::Action as AuditAction;
+use db::sessions::Session;
+use models::TenantId;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use slack::{Identity, SignIn, SignInError};
+
+use crate::app::App;
+use crate::page::{Action, Problem, page};
+use crate::session::{self, SignedIn};
+
+/// What the browser brings back, sealed so that it can neither read nor change it.
+const COOKIE: &str = "enablebot_sign_in";
+
+/// A sign-in that takes longer begins anew.
+const LIFETIME: time::Duration = time::Duration::minutes(10);
+
+const HOME: &str = "/dashboard";
+
+/// A sign-in under way, and where the person wanted to go.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    sign_in: SignIn,
+    next: String,
+}
+
+#[derive(Default, Deserialize)]
+pub(crate) struct Wanted {
+    next: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+pub(crate) struct Callback {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the sign-in was cancelled in Slack")]
+    Denied,
+    #[error("the state is missing, used, too old, or another browser's")]
+    BadState,
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    #[error("{0} has no installation")]
+    NotInstalled(String),
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] DbError),
+}
+
+pub(crate) async fn begin(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let wanted = wanted.map(|Query(wanted)| wanted.next).unwrap_or_default();
+    let next = wanted.filter(|next| is_own(next)).unwrap_or_else(|| HOME.to_owned());
+    let begun = Begun { sign_in: SignIn::begin(), next };
+    let url = begun.sign_in.url(&app.slack_app, &app.slack_base_url, &app.login_uri);
+    let (Ok(url), Ok(sealed)) = (url, serde_json::to_string(&begun)) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
+    let cookie = Cookie::build((COOKIE, sealed))
+        .path("/login")
+        .http_only(true)
+        // Strict would not come back with the redirect from Slack.
+        .same_site(SameSite::Lax)
+        .secure(app.is_secure())
+        .max_age(LIFETIME);
+    let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
+    (StatusCode::FOUND, cookies.add(cookie), headers).into_response()
+}
+
+pub(crate) async fn callback(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    callback: Result<Query<Callback>, QueryRejection>,
+) -> Response {
+    let callback = callback.map(|Query(callback)| callback).unwrap_or_default();
+    let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
+    let begun = cookies.get(COOKIE).and_then(|cookie| serde_json::from_str::<Begun>(cookie.value()).ok());
+    // Good once: whatever comes of it, the browser forgets it.
+    let cookies = cookies.remove(Cookie::build(COOKIE).path("/login"));
+    match sign_in(&app, begun, callback).await {
+        Ok((session, next)) => {
+            let headers = [(LOCATION, next.as_str()), (CACHE_CONTROL, "no-store")];
+            (StatusCode::SEE_OTHER, cookies, [session::set_cookie(&app, &session)], headers).into_response()
+        }
+        Err(refusal) => (cookies, refuse(refusal)).into_response(),
+    }
+}
+
+pub(crate) async fn end(State(app): State<Arc<App>>, signed_in: SignedIn) -> Response {
+    match session::close(&app, &signed_in).await {
+        Ok(()) => ([session::drop_cookie(&app)], Redirect::to("/")).into_response(),
+        Err(error) => refuse(error.into()),
+    }
+}
+
+/// The secret of the new session, and where to go with it.
+async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<(String, String), Refusal> {
+    let begun = begun.ok_or(Refusal::BadState)?;
+    if callback.state.as_deref() != Some(&begun.sign_in.state) {
+        return Err(Refusal::BadState);
+    }
+    let code = match (callback.error, callback.code) {
+        (None, Some(code)) => code,
+        _ => return Err(Refusal::Denied),
+    };
+    let identity = app.slack.identify(&app.slack_app, &app.login_uri, &begun.sign_in, &code).await?;
+    let tenant_id = find_tenant(app, &identity).await?;
+    let is_admin = session::ask_whether_admin(app, &tenant_id, &identity.user_id).await.unwrap_or(false);
+    let session = Session {
+        tenant_id,
+        user_id: identity.user_id,
+        name: identity.name,
+        is_admin,
+        checked_at: chrono::Utc::now(),
+    };
+    Ok((open(app, &session).await?, begun.next))
+}
+
+async fn find_tenant(app: &App, identity: &Identity) -> Result<TenantId, Refusal> {
+    let team_id = identity.team_id.as_str();
+    let found = db::sessions::find_tenant(&mut app.db.begin().await?, team_id).await?;
+    found.ok_or_else(|| Refusal::NotInstalled(team_id.to_owned()))
+}
+
+async fn open(app: &App, session: &Session) -> Result<String, DbError> {
+    let secret = session::random();
+    let (tenant_id, actor) = (&session.tenant_id, session.user_id.as_str());
+    let mut tx = app.db.begin().await?;
+    db::sessions::insert(&mut tx, &session::digest(&secret), session).await?;
+    let detail = json!({ "is_admin": session.is_admin });
+    db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SignedIn, detail).await?;
+    tx.commit().await?;
+    tracing::info!(%tenant_id, user_id = actor, "signed in");
+    Ok(secret)
+}
+
+/// A path of the dashboard, and no way to anywhere else.
+fn is_own(next: &str) -> bool {
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    let plain = next.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+    plain && (path == HOME || path.starts_with("/dashboard/"))
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let again = Some(Action { href: "/login", label: "Sign in" });
+    let install = Some(Action { href: "/slack/install", label: "Add to Slack" });
+    let (status, title, what, next, action) = match &refusal {
+        Refusal::Denied => (
+            StatusCode::FORBIDDEN,
+            "The sign-in was cancelled",
+            "Slack says that the request was not approved.",
+            "If that was not meant, sign in again.",
+            again,
+        ),
+        Refusal::BadState => (
+            StatusCode::BAD_REQUEST,
+            "This sign-in link is no longer good",
+            "A link from Slack is good once, for ten minutes, and only in the browser that began.",
+            "Sign in again in this browser, with cookies allowed.",
+            again,
+        ),
+        Refusal::SignIn(SignInError::Slack(slack::SlackError::Refused { .. }) | SignInError::Token(_)) => (
+            StatusCode::BAD_REQUEST,
+            "Slack did not confirm the sign-in",
+            "What your browser brought back from Slack is not good, or was used already.",
+            "Sign in again. If it happens twice, whoever runs this server finds the reason in its log.",
+            again,
+        ),
+        Refusal::SignIn(SignInError::Slack(_)) => (
+            StatusCode::BAD_GATEWAY,
+            "Slack does not answer",
+            "The sign-in could not be confirmed with Slack.",
+            "Wait a minute, then sign in again.",
+            again,
+        ),
+        Refusal::NotInstalled(_) => (
+            StatusCode::FORBIDDEN,
+            "EnableBot is not in your workspace",
+            "You are who you say, but there is no installation in the workspace you signed in with.",
+            "Add it there, or sign in with another workspace.",
+            install,
+        ),
+        Refusal::Database(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The database does not answer",
+            "You could not be signed in.",
+            "Wait a minute, then sign in again. If it goes on, tell whoever runs this server.",
+            again,
+        ),
+    };
+    tracing::warn!(error = %refusal, "nobody was signed in");
+    page(status, &Problem { title, what, next, action })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_leads_only_into_the_dashboard() {
+        for own in ["/dashboard", "/dashboard/events?outcome=failed", "/dashboard?days=7"] {
+            assert!(is_own(own), "{own}");
+        }
+        for foreign in [
+            "//evil.example",
+            "https://evil.example/dashboard",
+            "/dashboards",
+            "/dashboard/\r\nx",
+            "/dashboard/\\x",
+            "",
+        ] {
+            assert!(!is_own(foreign), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Whoever is signed in: trust in a cookie starts here.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::header::SET_COOKIE;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use chrono::{TimeDelta, Utc};
+use db::DbError;
+use db::sessions::Session;
+use models::{TenantId, UserId};
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+use slack::{Bot, SlackError};
+
+use crate::app::App;
+use crate::page::{Action, Problem, page};
+use crate::routes::trouble;
+
+/// How long Slack's word on who is an admin counts.
+const CHECKED_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// Somebody who is signed in, and what they may do.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) session: Session,
+    /// Admins and owners of the workspace, and whoever installed the bot.
+    pub(crate) manages: bool,
+    digest: Vec<u8>,
+}
+
+/// Somebody who manages the workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Manager(pub(crate) SignedIn);
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Response;
+
+    /// Without a session the way leads to the sign-in, and back here.
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let cookies = CookieJar::from_headers(&parts.headers);
+        let secret = cookies.get(cookie_name(app)).map(|cookie| cookie.value().to_owned());
+        let found = match secret {
+            Some(secret) => find(app, digest(&secret)).await.map_err(|error| trouble(&error))?,
+            None => None,
+        };
+        found.ok_or_else(|| {
+            let wanted = parts.uri.path_and_query().map_or("/dashboard", |wanted| wanted.as_str());
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            Redirect::to(&format!("/login?{}", query.append_pair("next", wanted).finish())).into_response()
+        })
+    }
+}
+
+impl OptionalFromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Infallible> {
+        Ok(<Self as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await.ok())
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Manager {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let signed_in = <SignedIn as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
+        if signed_in.manages { Ok(Self(signed_in)) } else { Err(forbidden()) }
+    }
+}
+
+async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
+    let mut tx = app.db.begin().await?;
+    let Some(mut session) = db::sessions::find(&mut tx, &digest).await? else { return Ok(None) };
+    let installed = db::installations::find(&mut tx, &session.tenant_id).await?;
+    tx.commit().await?;
+    // Who was signed in when the bot was taken out of the workspace is so no longer.
+    let Some(installed) = installed else { return Ok(None) };
+    if Utc::now() - session.checked_at > CHECKED_FOR {
+        // While Slack does not answer its last word counts.
+        if let Ok(is_admin) = ask_whether_admin(app, &session.tenant_id, &session.user_id).await {
+            session.is_admin = is_admin;
+            let mut tx = app.db.begin().await?;
+            db::sessions::set_admin(&mut tx, &session.tenant_id, &session.user_id, is_admin).await?;
+            tx.commit().await?;
+        }
+    }
+    let manages = session.is_admin || installed.installation.installed_by == session.user_id;
+    Ok(Some(SignedIn { session, manages, digest }))
+}
+
+/// Asks Slack, with the workspace's own token.
+pub(crate) async fn ask_whether_admin(
+    app: &App,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+) -> Result<bool, SlackError> {
+    let installed = async { db::installations::find(&mut app.db.begin().await?, tenant_id).await };
+    let Ok::<_, DbError>(Some(installed)) = installed.await else { return Ok(false) };
+    let bot = Bot { tenant_id: tenant_id.clone(), token: installed.bot_token, team_id: None, hold: None };
+    let user = app.slack.find_user(&bot, user_id).await?;
+    Ok(user.is_admin && !user.is_deleted)
+}
+
+pub(crate) async fn close(app: &App, signed_in: &SignedIn) -> Result<(), DbError> {
+    let mut tx = app.db.begin().await?;
+    db::sessions::delete(&mut tx, &signed_in.digest).await?;
+    tx.commit().await
+}
+
+/// The cookie that holds a session's secret.
+pub(crate) fn set_cookie(app: &App, secret: &str) -> (HeaderName, String) {
+    (SET_COOKIE, cookie(app, secret.to_owned()).to_string())
+}
+
+/// The cookie that makes the browser forget it.
+pub(crate) fn drop_cookie(app: &App) -> (HeaderName, String) {
+    let mut gone = cookie(app, String::new());
+    gone.set_max_age(time::Duration::ZERO);
+    (SET_COOKIE, gone.to_string())
+}
+
+fn cookie(app: &App, secret: String) -> Cookie<'static> {
+    Cookie::build((cookie_name(app), secret))
+        .path("/")
+        .http_only(true)
+        // Whoever follows a link to the dashboard is to be signed in there; what changes anything is a POST.
+        .same_site(SameSite::Lax)
+        .secure(app.is_secure())
+        .build()
+}
+
+/// With its prefix no other host of the domain can set it.
+fn cookie_name(app: &App) -> &'static str {
+    if app.is_secure() { "__Host-enablebot" } else { "enablebot" }
+}
+
+/// What is kept of a session's secret.
+pub(crate) fn digest(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+pub(crate) fn random() -> String {
+    hex::encode(rand::rng().random::<[u8; 32]>())
+}
+
+fn forbidden() -> Response {
+    let problem = Problem {
+        title: "This is for admins",
+        what: "Only admins and owners of your workspace, and whoever installed EnableBot, see this page.",
+        next: "Ask one of them, or go back to your own page.",
+        action: Some(Action { href: "/dashboard", label: "To your page" }),
+    };
+    page(StatusCode::FORBIDDEN, &problem)
+}

@@ -1,0 +1,60 @@
+//! The dashboard, in a real browser.
+
+use fantoccini::Locator;
+
+use crate::chromium::Chromium;
+use crate::test_app::{ADA, GRACE, PATIENCE, TestApp};
+
+impl Chromium {
+    /// Signs in as one of the people whom the simulated Slack knows.
+    async fn sign_in(&self, app: &TestApp, user: &str) {
+        self.client.goto(&format!("{}/dashboard", app.web.url())).await.expect("the sign-in page");
+        let choice = self.find("sign-in-as").await;
+        choice.select_by_value(user).await.expect("a person of the workspace");
+        self.click("allow").await;
+        self.find("who").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_looks_at_the_overview_and_tries_again_what_was_set_aside() {
+    let app = TestApp::installed().await;
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    browser.find("empty").await;
+    browser.picture("dashboard-empty").await;
+
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    for number in 0..5 {
+        app.say(if number % 2 == 0 { ADA } else { GRACE }, None, &format!("say: Answer {number}."));
+    }
+    app.idle().await;
+    app.simulator.set_model_behaviour("fail=400&fail_times=1");
+    let failed = app.say(GRACE, None, "say: It fails once.");
+    app.idle().await;
+    let outcome = format!("select outcome from events where message_ts = '{failed}'");
+    assert_eq!(app.database.ask(&outcome), "set_aside");
+    browser.client.refresh().await.expect("the page");
+    browser.find("chart").await;
+    let tiles = browser.find("tiles").await.text().await.expect("text");
+    assert!(tiles.contains("6\nquestions ended") && tiles.contains("5\nanswered"), "{tiles}");
+    browser.picture("dashboard").await;
+
+    browser.client.find(Locator::LinkText("see them")).await.expect("a link").click().await.expect("a click");
+    let row = browser.find_css("[data-testid=events] tbody tr").await.text().await.expect("text");
+    assert!(row.contains("set aside"), "{row}");
+    browser.picture("events").await;
+    browser.find_css("[data-testid=events] tbody a").await.click().await.expect("a click");
+    browser.find("redrive").await;
+    browser.picture("event").await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    browser.click("redrive").await;
+    app.becomes(&outcome, "answered").await;
+    let redriven = "select actor from audit_log where action = 'redriven'";
+    assert_eq!(app.database.ask(redriven), ADA);
+
+    browser.click("sign-out").await;
+    let landing = browser.client.wait().at_most(PATIENCE);
+    landing.for_element(Locator::Css("[data-testid=add-to-slack]")).await.expect("the front page");
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
