@@ -1,5 +1,6 @@
 //! The table `audit_log`: what was done to a tenant, and by whom.
 
+use chrono::{DateTime, Utc};
 use models::TenantId;
 use serde_json::Value;
 
@@ -43,7 +44,28 @@ pub enum Action {
 }
 
 impl Action {
-    fn as_str(self) -> &'static str {
+    /// All of them, for whoever chooses among them.
+    pub const ALL: [Self; 16] = [
+        Self::Installed,
+        Self::Answered,
+        Self::SetAside,
+        Self::Uninstalled,
+        Self::Deleted,
+        Self::Disabled,
+        Self::TokenRefreshed,
+        Self::TeamAccessGranted,
+        Self::TeamAccessRevoked,
+        Self::PersonForgotten,
+        Self::PersonExported,
+        Self::ChannelSet,
+        Self::Redriven,
+        Self::Discarded,
+        Self::WeightSet,
+        Self::SignedIn,
+    ];
+
+    /// As it stands in the table.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Installed => "installed",
             Self::Answered => "answered",
@@ -83,4 +105,53 @@ pub async fn insert(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Which entries to read.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Those of a person, or of `enablebot` or `operator`.
+    pub actor: Option<String>,
+    /// Those of this kind.
+    pub action: Option<String>,
+    /// Those older than this one.
+    pub before: Option<i64>,
+}
+
+/// What somebody did.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Grows with time.
+    pub entry_id: i64,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what: ids and counts.
+    pub detail: Value,
+}
+
+/// The newest entries that the filter meets.
+pub async fn list(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Entry>, DbError> {
+    Ok(sqlx::query_as!(
+        Entry,
+        "select entry_id, created_at, actor, action, detail from audit_log
+         where tenant_id = $1 and ($2::text is null or actor = $2) and ($3::text is null or action = $3)
+           and ($4::bigint is null or entry_id < $4)
+         order by entry_id desc limit $5",
+        tenant_id.as_str(),
+        filter.actor,
+        filter.action,
+        filter.before,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
 }

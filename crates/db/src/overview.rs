@@ -128,3 +128,35 @@ pub async fn buckets(tx: &mut Tx, scope: Scope<'_>, step: f64) -> Result<Vec<Buc
     .fetch_all(tx)
     .await?)
 }
+
+/// What comes from Slack, and what is stuck.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// When the newest event came.
+    pub newest_at: Option<DateTime<Utc>>,
+    /// When the event came that waits longest.
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+    /// Events that were given up.
+    pub set_aside: i64,
+    /// Why the newest of them was.
+    pub last_error: Option<String>,
+}
+
+/// Looks at a tenant's events.
+pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbError> {
+    Ok(sqlx::query_as!(
+        Traffic,
+        r#"select greatest(
+                      (select max(finished_at) from events where tenant_id = $1 and outcome is not null),
+                      (select max(received_at) from events where tenant_id = $1 and outcome is null),
+                      (select max(received_at) from ignored_events where tenant_id = $1)) as newest_at,
+                  (select min(received_at) from events where tenant_id = $1 and outcome is null)
+                      as oldest_waiting_at,
+                  (select count(*) from events where tenant_id = $1 and outcome = 'set_aside') as "set_aside!",
+                  (select reason from events where tenant_id = $1 and outcome = 'set_aside'
+                   order by finished_at desc limit 1) as last_error"#,
+        tenant_id.as_str(),
+    )
+    .fetch_one(tx)
+    .await?)
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use cache::Turn;
 use db::replies::Progress;
 use models::{FileRef, Message, Outcome, TeamId};
-use slack::{Buttons, SlackError, Status};
+use slack::{Bot, Buttons, SlackError, Status};
 use tokio::time::sleep;
 
 use crate::failure::Failure;
@@ -142,7 +142,9 @@ impl Work<'_> {
     /// hour after which Slack itself forgets it.
     fn settle_later(&self, mut pause: Duration) {
         let Ok(permit) = Arc::clone(&self.app.settling).try_acquire_owned() else { return };
-        let (slack, bot, thread) = (self.app.slack.clone(), self.bot.clone(), self.job.thread.clone());
+        // By then the thread is let go, and that is no reason to leave it so.
+        let bot = Bot { hold: None, ..self.bot.clone() };
+        let (slack, thread) = (self.app.slack.clone(), self.job.thread.clone());
         tokio::spawn(async move {
             let _permit = permit;
             for _ in 0..SETTLING_TRIES {

@@ -1,8 +1,10 @@
 //! The pages.
 
 mod assets;
+mod audit;
 mod dashboard;
 mod event_console;
+mod health;
 mod install;
 mod landing;
 mod login;
@@ -23,7 +25,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 12] = [
+pub(crate) const ROUTES: [(&str, &str); 15] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -36,6 +38,9 @@ pub(crate) const ROUTES: [(&str, &str); 12] = [
     ("/dashboard/events/{event_id}", "GET"),
     ("/dashboard/events/{event_id}/redrive", "POST"),
     ("/dashboard/events/{event_id}/discard", "POST"),
+    ("/dashboard/health", "GET"),
+    ("/dashboard/audit", "GET"),
+    ("/dashboard/audit.csv", "GET"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -52,6 +57,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/events/{event_id}", get(event_console::show))
         .route("/dashboard/events/{event_id}/redrive", post(event_console::redrive))
         .route("/dashboard/events/{event_id}/discard", post(event_console::discard))
+        .route("/dashboard/health", get(health::show))
+        .route("/dashboard/audit", get(audit::show))
+        .route("/dashboard/audit.csv", get(audit::export))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(landing::not_found)

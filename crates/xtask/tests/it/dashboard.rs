@@ -58,3 +58,44 @@ async fn an_admin_looks_at_the_overview_and_tries_again_what_was_set_aside() {
     landing.for_element(Locator::Css("[data-testid=add-to-slack]")).await.expect("the front page");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_sees_what_the_bot_lacks_and_who_did_what() {
+    let app = TestApp::installed().await;
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    let go = |path: &str| format!("{}{path}", app.web.url());
+    browser.client.goto(&go("/dashboard/health")).await.expect("the page");
+    assert_eq!(browser.find("state").await.text().await.expect("text"), "all is well");
+    browser.picture("health").await;
+    app.database.ask("update installations set scopes = replace(scopes, 'files:read', '')");
+    browser.client.refresh().await.expect("the page");
+    let to_do = browser.find("to-do").await.text().await.expect("text");
+    assert!(to_do.contains("files:read") && to_do.contains("I cannot read files"), "{to_do}");
+    browser.picture("health-to-do").await;
+
+    browser.client.goto(&go("/dashboard/audit")).await.expect("the page");
+    let entries = browser.find("entries").await.text().await.expect("text");
+    assert!(entries.contains("installed") && entries.contains("signed in"), "{entries}");
+    browser.picture("audit").await;
+    browser.client.goto(&go("/dashboard/audit?action=installed")).await.expect("the page");
+    let entries = browser.find("entries").await.text().await.expect("text");
+    assert!(entries.contains("installed") && !entries.contains("signed in"), "{entries}");
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+
+    app.database.ask(
+        "insert into audit_log (tenant_id, actor, action) select 'T0ACME', '=cmd', 'answered'
+         from generate_series(1, 2500)",
+    );
+    let cookie = app.sign_in(ADA).await;
+    let export = app.get("/dashboard/audit.csv", Some(&cookie)).await;
+    assert_eq!(export.headers()["content-type"], "text/csv; charset=utf-8");
+    let rows = export.text().await.expect("text");
+    assert_eq!(rows.lines().count().to_string(), app.database.ask("select 1 + count(*) from audit_log"));
+    assert!(rows.contains("\"'=cmd\"") && !rows.contains("\"=cmd\""), "no cell is a formula");
+    let member = app.sign_in(GRACE).await;
+    for path in ["/dashboard/health", "/dashboard/audit", "/dashboard/audit.csv"] {
+        assert_eq!(app.get(path, Some(&member)).await.status(), 403, "{path}");
+        assert_eq!(app.get(path, None).await.status(), 303, "{path}");
+    }
+}
