@@ -160,3 +160,18 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
     .fetch_one(tx)
     .await?)
 }
+
+/// What changes whenever a question ends or comes.
+pub async fn mark(tx: &mut Tx, scope: Scope<'_>) -> Result<String, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select concat_ws(' ',
+               (select max(finished_at) from events where tenant_id = $1 and outcome is not null
+                and ($2::text is null or user_id = $2)),
+               (select count(*) from events where tenant_id = $1 and outcome is null
+                and ($2::text is null or user_id = $2))) as "mark!""#,
+        scope.tenant_id.as_str(),
+        scope.user_id.map(UserId::as_str),
+    )
+    .fetch_one(tx)
+    .await?)
+}

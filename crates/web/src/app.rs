@@ -22,6 +22,8 @@ pub(crate) struct App {
     pub(crate) slack_base_url: String,
     /// Where Slack sends the browser back to after a sign-in.
     pub(crate) login_uri: String,
+    /// Cancelled when this service ends: pages that are live let go.
+    pub(crate) shutdown: CancellationToken,
     /// Seals what a browser keeps for this service.
     pub(crate) cookie_key: Key,
 }
@@ -57,6 +59,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack_app: settings.slack_app,
         slack_base_url: settings.slack_base_url,
         login_uri: settings.login_uri,
+        shutdown: shutdown.clone(),
         cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))

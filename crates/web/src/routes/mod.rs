@@ -7,6 +7,7 @@ mod event_console;
 mod health;
 mod install;
 mod landing;
+mod live;
 mod login;
 mod oauth_callback;
 
@@ -25,7 +26,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 15] = [
+pub(crate) const ROUTES: [(&str, &str); 16] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -34,6 +35,7 @@ pub(crate) const ROUTES: [(&str, &str); 15] = [
     ("/login/callback", "GET"),
     ("/logout", "POST"),
     ("/dashboard", "GET"),
+    ("/dashboard/live", "GET"),
     ("/dashboard/events", "GET"),
     ("/dashboard/events/{event_id}", "GET"),
     ("/dashboard/events/{event_id}/redrive", "POST"),
@@ -53,6 +55,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/login/callback", get(login::callback))
         .route("/logout", post(login::end))
         .route("/dashboard", get(dashboard::show))
+        .route("/dashboard/live", get(live::listen))
         .route("/dashboard/events", get(event_console::list))
         .route("/dashboard/events/{event_id}", get(event_console::show))
         .route("/dashboard/events/{event_id}/redrive", post(event_console::redrive))

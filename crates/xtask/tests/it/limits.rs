@@ -11,8 +11,8 @@ use crate::ground::Database;
 use crate::queue::BETA;
 use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
-/// Twenty at once, then one each three seconds.
-const LIMIT: [(&str, &str); 1] = [("RATE_LIMIT_PER_TENANT", "20/minute")];
+/// Twelve at once, then one each five minutes.
+const LIMIT: [(&str, &str); 1] = [("RATE_LIMIT_PER_TENANT", "12/hour")];
 
 impl TestApp {
     async fn with_redis(redis: &Redis, own: &[(&str, &str)]) -> Self {
@@ -49,10 +49,9 @@ impl TestApp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_a_limit_and_what_is_above_it_waits_for_its_turn() {
-    const HOURLY: [(&str, &str); 1] = [("RATE_LIMIT_PER_TENANT", "12/hour")];
     let redis = Redis::start().expect("Redis starts");
-    let mut app = TestApp::with_redis(&redis, &HOURLY).await;
-    app.add_api(free_port().expect("a port"), &HOURLY);
+    let mut app = TestApp::with_redis(&redis, &LIMIT).await;
+    app.add_api(free_port().expect("a port"), &LIMIT);
     app.balance();
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
@@ -123,13 +122,13 @@ async fn a_lost_redis_is_told_costs_nobody_an_answer_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_each_replica_counts_alone_and_says_so_at_its_start() {
-    let app = TestApp::start_with(|settings| settings.rate_limits = false, &LIMIT).await;
+    let mut app = TestApp::start_with(|settings| settings.rate_limits = false, &LIMIT).await;
     app.install().await;
     app.simulator.set_model_behaviour("ttft=0&gap=0");
     app.logs_say("REDIS_URL is not set: limits are counted in this process alone").await;
-    let said: Vec<String> = (0..21).map(|number| app.say(ADA, None, &format!("say: {number}"))).collect();
-    let waits = "select count(*) from events where outcome is null and turn_at > now()";
-    app.becomes(waits, "1").await;
-    app.becomes("select count(*) from events where outcome is null", "0").await;
-    assert_eq!(app.answered(ADA, &said), 21);
+    let said: Vec<String> = (0..13).map(|number| app.say(ADA, None, &format!("say: {number}"))).collect();
+    app.becomes("select count(*) from events where kind = 'message' and outcome = 'answered'", "12").await;
+    app.becomes("select count(*) from events where outcome is null and turn_at > now()", "1").await;
+    assert_eq!(app.answered(ADA, &said), 12);
+    app.drop_backlog();
 }

@@ -123,7 +123,7 @@ async fn admins_see_the_workspace_members_their_own_and_nobody_another_tenants()
     app.simulator.set_model_behaviour("ttft=0&gap=0");
     let asked = [(ADA, TEAM), (GRACE, TEAM), ("U0ADABETA", BETA)];
     let said = asked.map(|(user, team)| app.say_in(team, user, "say: Yes."));
-    app.idle().await;
+    app.becomes("select count(*) from events where outcome = 'answered'", "3").await;
     let event = |at: usize| {
         app.database.ask(&format!("select event_id from events where message_ts = '{}'", said[at]))
     };

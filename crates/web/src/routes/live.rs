@@ -1,0 +1,66 @@
+//! `GET /dashboard/live`: says when there is something new for the overview, which the page then loads.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use db::DbError;
+use db::overview::Scope;
+use futures_util::stream;
+use tokio::time::{Instant, sleep};
+
+use crate::app::App;
+use crate::session::SignedIn;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Then the browser comes again, with whatever its session is worth by then.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What one browser is told.
+struct Listener {
+    app: Arc<App>,
+    signed_in: SignedIn,
+    since: Instant,
+    last: Option<String>,
+}
+
+pub(crate) async fn listen(State(app): State<Arc<App>>, signed_in: SignedIn) -> impl IntoResponse {
+    let listener = Listener { app, signed_in, since: Instant::now(), last: None };
+    let news = stream::unfold(listener, |mut listener| async move {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(event), listener))
+    });
+    Sse::new(news).keep_alive(KeepAlive::default())
+}
+
+impl Listener {
+    /// The next news; `None` once it has lasted long enough, or the service ends.
+    async fn next(&mut self) -> Option<Event> {
+        while self.since.elapsed() < LONGEST {
+            // What stands on the page by now is no news.
+            let is_first = self.last.is_none();
+            if let Ok(mark) = self.look().await
+                && self.last.as_ref() != Some(&mark)
+            {
+                self.last = Some(mark);
+                if !is_first {
+                    return Some(Event::default().data("new"));
+                }
+            }
+            self.app.shutdown.run_until_cancelled(sleep(LOOK)).await?;
+        }
+        None
+    }
+
+    async fn look(&self) -> Result<String, DbError> {
+        let session = &self.signed_in.session;
+        let user_id = (!self.signed_in.manages).then_some(&session.user_id);
+        let scope = Scope { tenant_id: &session.tenant_id, user_id, seconds: 0.0 };
+        db::overview::mark(&mut self.app.db.begin().await?, scope).await
+    }
+}
