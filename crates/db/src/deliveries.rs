@@ -12,8 +12,9 @@ use crate::events::BODY;
 use crate::listener::DELIVERIES;
 use crate::{DbError, Session, Tx, keys, literal};
 
-/// Commits sorted in one transaction, at most.
-const BATCHES: i32 = 64;
+/// Commits sorted in one transaction, at most. What it writes to the WAL is flushed by whichever commit comes next, and
+/// that one waits for it.
+const BATCHES: i32 = 16;
 
 /// How often a batch is sealed anew because a workspace in it got another key meanwhile.
 const SEALINGS: usize = 3;
