@@ -19,7 +19,6 @@ use crate::{life_cycle, tokens};
 pub(crate) struct Work<'a> {
     pub(crate) app: &'a App,
     pub(crate) held: &'a HeldLease,
-    pub(crate) lease: &'a Lease,
     pub(crate) job: &'a Job,
     /// Cancelled when somebody presses "Stop".
     pub(crate) stop: &'a CancellationToken,
@@ -98,16 +97,7 @@ impl<'a> Work<'a> {
             team_id: body.team_id().cloned(),
             hold: Some(held.hold()),
         };
-        Ok(Self {
-            app,
-            held,
-            lease: &held.lease,
-            job,
-            stop,
-            installation: installed.installation.clone(),
-            bot,
-            installed,
-        })
+        Ok(Self { app, held, job, stop, installation: installed.installation.clone(), bot, installed })
     }
 
     async fn act(&self, body: EventBody) -> Result<Outcome, Failure> {
@@ -136,7 +126,7 @@ impl<'a> Work<'a> {
 
     /// A transaction in which this worker holds the thread.
     pub(crate) async fn fenced(&self) -> Result<Tx, Failure> {
-        fenced(self.app, self.lease).await
+        fenced(self.app, &self.held.lease).await
     }
 
     /// Ends the event; nothing else is to be stored with it.

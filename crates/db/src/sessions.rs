@@ -53,16 +53,17 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(),
     Ok(())
 }
 
-/// Whose session it is, which is in use from now on; `None` where it is unknown or has ended. The tenant is what this
-/// tells, so it cannot be asked by it.
-pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<Session>, DbError> {
+/// Whose session it is, which is in use from now on, and whether they installed the bot; `None` where it is unknown or has
+/// ended, or the bot is gone. The tenant is what this tells, so it cannot be asked by it.
+pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<(Session, bool)>, DbError> {
     // Noted once a minute: a page is many requests.
     let row = sqlx::query!(
         r#"with touched as (
                update sessions set seen_at = now()
                where session_digest = $1 and seen_at < now() - interval '1 minute'
                  and seen_at > now() - make_interval(secs => $2))
-           select tenant_id, user_id, name, is_admin, checked_at from sessions
+           select tenant_id, user_id, name, is_admin, checked_at, installed_by = user_id as "is_installer!"
+           from sessions join installations using (tenant_id)
            where session_digest = $1 and seen_at > now() - make_interval(secs => $2)
              and created_at > now() - make_interval(secs => $3)"#,
         digest,
@@ -75,7 +76,8 @@ pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<Session>, DbError
     let tenant_id = TenantId::new(row.tenant_id);
     let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
     let user_id = row.user_id.into();
-    Ok(Some(Session { tenant_id, user_id, name, is_admin: row.is_admin, checked_at: row.checked_at }))
+    let session = Session { tenant_id, user_id, name, is_admin: row.is_admin, checked_at: row.checked_at };
+    Ok(Some((session, row.is_installer)))
 }
 
 /// Notes what Slack says by now of a person in all their sessions.

@@ -4,6 +4,7 @@ mod app;
 pub mod commands;
 mod page;
 mod routes;
+mod secret;
 mod session;
 mod settings;
 

@@ -14,13 +14,12 @@ use chrono::{TimeDelta, Utc};
 use db::DbError;
 use db::sessions::Session;
 use models::{TenantId, UserId};
-use rand::RngExt;
-use sha2::{Digest, Sha256};
 use slack::{Bot, SlackError};
 
 use crate::app::App;
 use crate::page::{Action, Problem, page};
 use crate::routes::trouble;
+use crate::secret::digest;
 
 /// How long Slack's word on who is an admin counts.
 const CHECKED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -76,11 +75,10 @@ impl FromRequestParts<Arc<App>> for Manager {
 
 async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
     let mut tx = app.db.begin().await?;
-    let Some(mut session) = db::sessions::find(&mut tx, &digest).await? else { return Ok(None) };
-    let installed = db::installations::find(&mut tx, &session.tenant_id).await?;
+    let Some((mut session, is_installer)) = db::sessions::find(&mut tx, &digest).await? else {
+        return Ok(None);
+    };
     tx.commit().await?;
-    // Who was signed in when the bot was taken out of the workspace is so no longer.
-    let Some(installed) = installed else { return Ok(None) };
     if Utc::now() - session.checked_at > CHECKED_FOR {
         // While Slack does not answer its last word counts.
         if let Ok(is_admin) = ask_whether_admin(app, &session.tenant_id, &session.user_id).await {
@@ -90,7 +88,7 @@ async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
             tx.commit().await?;
         }
     }
-    let manages = session.is_admin || installed.installation.installed_by == session.user_id;
+    let manages = session.is_admin || is_installer;
     Ok(Some(SignedIn { session, manages, digest }))
 }
 
@@ -138,15 +136,6 @@ fn cookie(app: &App, secret: String) -> Cookie<'static> {
 /// With its prefix no other host of the domain can set it.
 fn cookie_name(app: &App) -> &'static str {
     if app.is_secure() { "__Host-enablebot" } else { "enablebot" }
-}
-
-/// What is kept of a session's secret.
-pub(crate) fn digest(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret.as_bytes()).to_vec()
-}
-
-pub(crate) fn random() -> String {
-    hex::encode(rand::rng().random::<[u8; 32]>())
 }
 
 fn forbidden() -> Response {

@@ -102,7 +102,7 @@ impl Work<'_> {
             return Ok(Asker::Welcome(person));
         }
         // Noted first: better not told than told twice.
-        let first = db::threads::set_refused(&mut tx, self.lease).await?;
+        let first = db::threads::set_refused(&mut tx, &self.held.lease).await?;
         tx.commit().await?;
         if first {
             let (slack, user_id) = (&self.app.slack, &self.job.user_id);

@@ -310,7 +310,7 @@ impl<'a> Draft<'a> {
         let mut tx = self.work.fenced().await?;
         let job = self.work.job;
         db::replies::set_posting(&mut tx, &job.tenant_id, job.seq, self.part_start).await?;
-        db::threads::renew(&mut tx, &[self.work.lease.token]).await?;
+        db::threads::renew(&mut tx, &[self.work.held.lease.token]).await?;
         tx.commit().await?;
         self.work.held.confirm(noted_at);
         fail_point::reach("posting_noted");

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use models::TenantId;
 use serde::Deserialize;
 
-use super::trouble;
+use super::{filled, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
@@ -35,8 +35,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn filter(&self) -> Filter {
-        let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        Filter { actor: some(&self.actor), action: some(&self.action), before: self.before.parse().ok() }
+        Filter { actor: filled(&self.actor), action: filled(&self.action), before: self.before.parse().ok() }
     }
 }
 

@@ -16,7 +16,7 @@ use models::{EventId, Outcome};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{landing, trouble};
+use super::{filled, landing, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
@@ -76,13 +76,12 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let own = (!signed_in.manages).then(|| signed_in.session.user_id.to_string());
     let filter = Filter {
         event_id: None,
-        outcome: some(&asked.outcome),
-        channel_id: some(&asked.channel),
-        user_id: own.or_else(|| some(&asked.person)),
+        outcome: filled(&asked.outcome),
+        channel_id: filled(&asked.channel),
+        user_id: own.or_else(|| filled(&asked.person)),
         last_seconds: asked.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
     };
     let found = async {

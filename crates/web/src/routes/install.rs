@@ -8,11 +8,10 @@ use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
-use rand::RngExt;
-use sha2::{Digest, Sha256};
 
 use super::oauth_callback::refuse;
 use crate::app::App;
+use crate::secret::{digest, random};
 
 /// Marks the browser that began an install. Two tabs share it, so that either may finish.
 pub(super) const COOKIE: &str = "enablebot_install";
@@ -44,13 +43,4 @@ async fn remember(app: &App, state: &str, browser: &str) -> Result<(), db::DbErr
     let mut tx = app.db.begin().await?;
     db::oauth_states::insert(&mut tx, &digest(state), &digest(browser)).await?;
     tx.commit().await
-}
-
-/// What is kept of a state or a browser's mark.
-pub(super) fn digest(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret.as_bytes()).to_vec()
-}
-
-fn random() -> String {
-    hex::encode(rand::rng().random::<[u8; 32]>())
 }

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use slack::{Identity, SignIn, SignInError};
 
+use super::oauth_callback::Callback;
 use crate::app::App;
 use crate::page::{Action, Problem, page};
+use crate::secret::{digest, random};
 use crate::session::{self, SignedIn};
 
 /// What the browser brings back, sealed so that it can neither read nor change it.
@@ -38,13 +40,6 @@ struct Begun {
 #[derive(Default, Deserialize)]
 pub(crate) struct Wanted {
     next: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-pub(crate) struct Callback {
-    code: Option<String>,
-    state: Option<String>,
-    error: Option<String>,
 }
 
 /// Why nobody is signed in.
@@ -142,10 +137,10 @@ async fn find_tenant(app: &App, identity: &Identity) -> Result<TenantId, Refusal
 }
 
 async fn open(app: &App, session: &Session) -> Result<String, DbError> {
-    let secret = session::random();
+    let secret = random();
     let (tenant_id, actor) = (&session.tenant_id, session.user_id.as_str());
     let mut tx = app.db.begin().await?;
-    db::sessions::insert(&mut tx, &session::digest(&secret), session).await?;
+    db::sessions::insert(&mut tx, &digest(&secret), session).await?;
     let detail = json!({ "is_admin": session.is_admin });
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SignedIn, detail).await?;
     tx.commit().await?;

@@ -69,6 +69,11 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// What somebody wrote into a field; an empty one asks for nothing.
+fn filled(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// The page for what the database did not answer; the detail goes to the log.
 pub(crate) fn trouble(error: &DbError) -> Response {
     tracing::error!(error = %error, "a page could not be made");

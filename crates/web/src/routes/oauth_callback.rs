@@ -15,19 +15,21 @@ use serde::Deserialize;
 use serde_json::json;
 use slack::{Grant, SlackError};
 
-use super::install::{COOKIE, digest};
+use super::install::COOKIE;
 use crate::app::App;
 use crate::page::{Action, Installed, Problem, page};
+use crate::secret::digest;
 
 /// The values of the label of `enablebot_installs_total`.
 pub(crate) const INSTALL_RESULTS: [&str; 6] =
     ["installed", "denied", "bad_state", "bad_code", "slack_unavailable", "database_unavailable"];
 
+/// What Slack sends the browser back with, from an install and from a sign-in.
 #[derive(Default, Deserialize)]
 pub(crate) struct Callback {
-    code: Option<String>,
-    state: Option<String>,
-    error: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 /// Why an install came to nothing.
