@@ -1,9 +1,8 @@
 //! Whoever is signed in: trust in a cookie starts here.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header::SET_COOKIE;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
@@ -56,19 +55,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     }
 }
 
-impl OptionalFromRequestParts<Arc<App>> for SignedIn {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Infallible> {
-        Ok(<Self as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await.ok())
-    }
-}
-
 impl FromRequestParts<Arc<App>> for Manager {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let signed_in = <SignedIn as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
         if signed_in.manages { Ok(Self(signed_in)) } else { Err(forbidden()) }
     }
 }
