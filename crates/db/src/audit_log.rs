@@ -41,11 +41,29 @@ pub enum Action {
     WeightSet,
     /// Somebody signed in to the dashboard.
     SignedIn,
+    /// The workspace set the bot otherwise.
+    SettingsChanged,
+    /// An admin looked at what was said in a thread.
+    ConversationRead,
+    /// What the bot knows of a person was set.
+    ProfileSet,
+    /// A key for `POST /api/chat` was made.
+    ApiKeyCreated,
+    /// A key for `POST /api/chat` was revoked.
+    ApiKeyRevoked,
+    /// Everything of the workspace was downloaded.
+    DataExported,
+    /// An operator suspended the tenant.
+    Suspended,
+    /// An operator let the tenant go on.
+    Resumed,
+    /// Whoever is told of the budget was told.
+    BudgetWarned,
 }
 
 impl Action {
     /// All of them, for whoever chooses among them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::Installed,
         Self::Answered,
         Self::SetAside,
@@ -62,6 +80,15 @@ impl Action {
         Self::Discarded,
         Self::WeightSet,
         Self::SignedIn,
+        Self::SettingsChanged,
+        Self::ConversationRead,
+        Self::ProfileSet,
+        Self::ApiKeyCreated,
+        Self::ApiKeyRevoked,
+        Self::DataExported,
+        Self::Suspended,
+        Self::Resumed,
+        Self::BudgetWarned,
     ];
 
     /// As it stands in the table.
@@ -83,6 +110,15 @@ impl Action {
             Self::Discarded => "discarded",
             Self::WeightSet => "weight_set",
             Self::SignedIn => "signed_in",
+            Self::SettingsChanged => "settings_changed",
+            Self::ConversationRead => "conversation_read",
+            Self::ProfileSet => "profile_set",
+            Self::ApiKeyCreated => "api_key_created",
+            Self::ApiKeyRevoked => "api_key_revoked",
+            Self::DataExported => "data_exported",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
+            Self::BudgetWarned => "budget_warned",
         }
     }
 }

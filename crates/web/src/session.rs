@@ -36,6 +36,22 @@ pub(crate) struct SignedIn {
 #[derive(Clone, Debug)]
 pub(crate) struct Manager(pub(crate) SignedIn);
 
+/// A page of the dashboard: its address, its name among the templates, and what people read.
+type Page = (&'static str, &'static str, &'static str);
+
+const OWN_PAGES: [Page; 2] =
+    [("/dashboard", "overview", "Overview"), ("/dashboard/events", "events", "Events")];
+
+const MANAGERS_PAGES: [Page; 2] =
+    [("/dashboard/health", "health", "Health"), ("/dashboard/audit", "audit", "Audit log")];
+
+impl SignedIn {
+    /// The pages that they may open.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &'static Page> {
+        OWN_PAGES.iter().chain(MANAGERS_PAGES.iter().filter(|_| self.manages))
+    }
+}
+
 impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Response;
 
