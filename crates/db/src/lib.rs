@@ -29,6 +29,7 @@ mod schema;
 mod session;
 pub mod sessions;
 pub mod set_aside;
+pub mod settings;
 pub mod stories;
 pub mod team_access;
 pub mod tenants;

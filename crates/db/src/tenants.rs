@@ -104,6 +104,7 @@ pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<D
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
     delete_from!("turns", "delete from turns where tenant_id = $1");
     delete_from!("usage", "delete from usage where tenant_id = $1");
+    delete_from!("settings", "delete from settings where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
     delete_from!("channels", "delete from channels where tenant_id = $1");
