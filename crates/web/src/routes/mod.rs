@@ -10,6 +10,7 @@ mod landing;
 mod live;
 mod login;
 mod oauth_callback;
+mod settings;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 16] = [
+pub(crate) const ROUTES: [(&str, &str); 21] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -43,6 +44,11 @@ pub(crate) const ROUTES: [(&str, &str); 16] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/settings", "GET"),
+    ("/dashboard/settings", "POST"),
+    ("/dashboard/settings/review", "POST"),
+    ("/dashboard/settings/model-key", "POST"),
+    ("/dashboard/settings/model-key/remove", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -63,6 +69,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/settings", get(settings::show).post(settings::save))
+        .route("/dashboard/settings/review", post(settings::review))
+        .route("/dashboard/settings/model-key", post(settings::set_model_key))
+        .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(landing::not_found)
@@ -72,6 +82,17 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 /// What somebody wrote into a field; an empty one asks for nothing.
 fn filled(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The page for a form that no page of this service sends.
+fn malformed() -> Response {
+    let problem = Problem {
+        title: "That form is not complete",
+        what: "What came here is not what the page sends. Nothing was changed.",
+        next: "Go back, load the page again, and send it once more.",
+        action: None,
+    };
+    page(StatusCode::BAD_REQUEST, &problem)
 }
 
 /// The page for what the database did not answer; the detail goes to the log.
