@@ -39,19 +39,25 @@ pub(crate) struct Manager(pub(crate) SignedIn);
 /// A page of the dashboard: its address, its name among the templates, and what people read.
 type Page = (&'static str, &'static str, &'static str);
 
-const OWN_PAGES: [Page; 2] =
-    [("/dashboard", "overview", "Overview"), ("/dashboard/events", "events", "Events")];
+const OWN_PAGES: [Page; 3] = [
+    ("/dashboard", "overview", "Overview"),
+    ("/dashboard/conversations", "conversations", "Conversations"),
+    ("/dashboard/events", "events", "Events"),
+];
 
-const MANAGERS_PAGES: [Page; 3] = [
+const MANAGERS_PAGES: [Page; 4] = [
+    ("/dashboard/people", "people", "People"),
     ("/dashboard/settings", "settings", "Settings"),
     ("/dashboard/health", "health", "Health"),
     ("/dashboard/audit", "audit", "Audit log"),
 ];
 
+const ABOUT_ME: Page = ("/dashboard/people/me", "me", "About me");
+
 impl SignedIn {
     /// The pages that they may open.
     pub(crate) fn pages(&self) -> impl Iterator<Item = &'static Page> {
-        OWN_PAGES.iter().chain(MANAGERS_PAGES.iter().filter(|_| self.manages))
+        OWN_PAGES.iter().chain(MANAGERS_PAGES.iter().filter(|_| self.manages)).chain([&ABOUT_ME])
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod conversations;
 mod dashboard;
 mod event_console;
 mod health;
@@ -10,6 +11,7 @@ mod landing;
 mod live;
 mod login;
 mod oauth_callback;
+mod people;
 mod settings;
 
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 21] = [
+pub(crate) const ROUTES: [(&str, &str); 28] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -44,6 +46,13 @@ pub(crate) const ROUTES: [(&str, &str); 21] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/conversations", "GET"),
+    ("/dashboard/conversations/{channel_id}/{thread_ts}", "GET"),
+    ("/dashboard/people", "GET"),
+    ("/dashboard/people/{user_id}", "GET"),
+    ("/dashboard/people/{user_id}/profile", "POST"),
+    ("/dashboard/people/{user_id}/export.json", "GET"),
+    ("/dashboard/people/{user_id}/forget", "POST"),
     ("/dashboard/settings", "GET"),
     ("/dashboard/settings", "POST"),
     ("/dashboard/settings/review", "POST"),
@@ -69,6 +78,13 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/conversations", get(conversations::list))
+        .route("/dashboard/conversations/{channel_id}/{thread_ts}", get(conversations::show))
+        .route("/dashboard/people", get(people::list))
+        .route("/dashboard/people/{user_id}", get(people::show))
+        .route("/dashboard/people/{user_id}/profile", post(people::set_profile))
+        .route("/dashboard/people/{user_id}/export.json", get(people::export))
+        .route("/dashboard/people/{user_id}/forget", post(people::forget))
         .route("/dashboard/settings", get(settings::show).post(settings::save))
         .route("/dashboard/settings/review", post(settings::review))
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
