@@ -18,5 +18,7 @@ async function refresh() {
 }
 
 localise();
+// On a phone the pages stand in a row that scrolls.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 const live = document.querySelector("[data-live]");
 if (live) new EventSource(live.dataset.live).onmessage = refresh;
