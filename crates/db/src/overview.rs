@@ -23,7 +23,7 @@ pub struct Totals {
     pub answered: i64,
     /// Given up, with an apology.
     pub failed: i64,
-    /// By people who may not ask.
+    /// By people who may not ask, or while the workspace is suspended.
     pub refused: i64,
     /// Stopped by whoever asked.
     pub stopped: i64,
@@ -69,7 +69,7 @@ pub async fn totals(tx: &mut Tx, scope: Scope<'_>) -> Result<Totals, DbError> {
            )
            select count(*) filter (where outcome = 'answered') as "answered!",
                   count(*) filter (where outcome = 'set_aside') as "failed!",
-                  count(*) filter (where outcome = 'refused') as "refused!",
+                  count(*) filter (where outcome in ('refused', 'suspended')) as "refused!",
                   count(*) filter (where outcome = 'stopped') as "stopped!",
                   (select count(*) from events where tenant_id = $1 and outcome is null and kind = 'message'
                    and ($2::text is null or user_id = $2)) as "waiting!",

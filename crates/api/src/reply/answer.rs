@@ -233,9 +233,9 @@ impl Work<'_> {
         if !shown.usage.model.is_empty() {
             db::usage::insert(&mut tx, tenant_id, seq, &self.job.user_id, &shown.usage).await?;
         }
-        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
+        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         fail_point::reach("end_uncommitted");
         tx.commit().await?;
         fail_point::reach("end_committed");

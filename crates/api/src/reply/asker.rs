@@ -105,14 +105,20 @@ impl Work<'_> {
         let first = db::threads::set_refused(&mut tx, &self.held.lease).await?;
         tx.commit().await?;
         if first {
-            let (slack, user_id) = (&self.app.slack, &self.job.user_id);
-            let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
-            let told = slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, CLOSED).await;
-            if let Err(error) = told {
-                tracing::warn!(error = %error, "an external person could not be told");
-            }
+            self.tell_alone(CLOSED).await;
         }
         Ok(Asker::Refused("external people are not answered in this channel"))
+    }
+
+    /// Says something that only whoever asks sees.
+    pub(super) async fn tell_alone(&self, sentence: &str) {
+        let (thread, user_id) = (&self.job.thread, &self.job.user_id);
+        let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
+        let told =
+            self.app.slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, sentence).await;
+        if let Err(error) = told {
+            tracing::warn!(error = %error, "whoever asked could not be told");
+        }
     }
 
     async fn admit_bot(&self, person: Person) -> Result<Asker, Failure> {

@@ -6,6 +6,7 @@ mod draft;
 mod earlier;
 mod files;
 mod prompt;
+mod suspended;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,10 +50,13 @@ impl Question {
 }
 
 impl Work<'_> {
-    /// Answers a message, unless it was stopped meanwhile or its writer may not ask.
+    /// Answers a message, unless it was stopped meanwhile, its workspace is suspended, or its writer may not ask.
     pub(crate) async fn answer(&self, question: Question) -> Result<Outcome, Failure> {
         if self.job.stop_requested {
             return self.settle_stopped(&question).await;
+        }
+        if self.installed().suspended_reason.is_some() {
+            return self.settle_suspended(&question).await;
         }
         let known = match self.find_asker(&question).await? {
             Asker::Refused(reason) => return self.finish((Outcome::Refused, Some(reason))).await,

@@ -1,0 +1,267 @@
+//! What operators look at over all tenants: who uses the bot, what waits, what went wrong. Nobody else may ask this; what
+//! is done to a tenant is asked by its id, in the files of the tables.
+
+use chrono::{DateTime, Utc};
+use models::TenantId;
+
+use crate::{DbError, Tx};
+
+/// A tenant among all of them.
+#[derive(Clone, Debug)]
+pub struct TenantLine {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// When it came first.
+    pub created_at: DateTime<Utc>,
+    /// When it was installed last; `None` once it is not.
+    pub installed_at: Option<DateTime<Utc>>,
+    /// Why the token is dead, if it is.
+    pub disabled_reason: Option<String>,
+    /// What Slack last refused for how the app is set up.
+    pub problem: Option<String>,
+    /// When its data goes, if the bot was taken out.
+    pub delete_after: Option<DateTime<Utc>>,
+    /// Why its questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
+    /// Its share of the places in the queue.
+    pub weight: i32,
+    /// Questions that ended within a day.
+    pub questions_day: i64,
+    /// Within a week.
+    pub questions_week: i64,
+    /// Events that were given up.
+    pub set_aside: i64,
+}
+
+/// Tenants whose name or id has `search` in it, by name: so many, behind the first `skip`.
+pub async fn list_tenants(
+    tx: &mut Tx,
+    search: Option<&str>,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<TenantLine>, DbError> {
+    // Only what is shown is counted.
+    Ok(sqlx::query_as!(
+        TenantLine,
+        r#"with page as (
+               select * from tenants
+               where $1::text is null or strpos(lower(name), lower($1)) > 0 or strpos(lower(tenant_id), lower($1)) > 0
+               order by lower(name), tenant_id offset $2 limit $3
+           )
+           select page.tenant_id, name, created_at, installed_at as "installed_at?", disabled_reason, problem,
+                  delete_after, suspended_reason, weight, asked.day as "questions_day!",
+                  asked.week as "questions_week!", failed.count as "set_aside!"
+           from page left join installations on installations.tenant_id = page.tenant_id
+           cross join lateral (
+               select count(*) filter (where finished_at > now() - interval '1 day') as day, count(*) as week
+               from events where tenant_id = page.tenant_id and outcome is not null and kind = 'message'
+                 and finished_at > now() - interval '7 days') as asked
+           cross join lateral (
+               select count(*) from events where tenant_id = page.tenant_id and outcome = 'set_aside') as failed
+           order by lower(name), page.tenant_id"#,
+        search,
+        skip,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// How many there are of each kind.
+#[derive(Clone, Debug)]
+pub struct Census {
+    /// Tenants.
+    pub tenants: i64,
+    /// With the bot installed.
+    pub installed: i64,
+    /// Whose token is dead.
+    pub disabled: i64,
+    /// Whose questions are not answered.
+    pub suspended: i64,
+    /// Events that were given up.
+    pub set_aside: i64,
+}
+
+/// Counts all tenants.
+pub async fn census(tx: &mut Tx) -> Result<Census, DbError> {
+    Ok(sqlx::query_as!(
+        Census,
+        r#"select count(*) as "tenants!", count(installed_at) as "installed!", count(disabled_at) as "disabled!",
+                  count(suspended_at) as "suspended!",
+                  (select count(*) from events where outcome = 'set_aside') as "set_aside!"
+           from tenants left join installations using (tenant_id)"#
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// A part of the time over which tenants came and went.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    /// Where it begins.
+    pub begins_at: DateTime<Utc>,
+    /// Installs in it, those that were not the first too.
+    pub installs: i64,
+    /// Tenants at its end.
+    pub tenants: i64,
+}
+
+/// The last so many days in steps of so many, oldest first. It is read from the audit log, which outlives the tenants.
+pub async fn growth(tx: &mut Tx, days: i32, step: i32) -> Result<Vec<Growth>, DbError> {
+    Ok(sqlx::query_as!(
+        Growth,
+        r#"with entries as (
+               select created_at, action,
+                      lag(action) over (partition by tenant_id order by place) as before
+               from audit_log where action in ('installed', 'deleted')
+           ), steps as (
+               select created_at, (action = 'installed')::int as installs,
+                      case when action = 'installed' and before is distinct from 'installed' then 1
+                           when action = 'deleted' and before = 'installed' then -1 else 0 end as tenants
+               from entries
+           ), bars as (
+               select generate_series(now() - make_interval(days => $1), now() - make_interval(days => $2),
+                                      make_interval(days => $2)) as begins_at
+           )
+           select begins_at as "begins_at!",
+                  (select coalesce(sum(installs), 0) from steps
+                   where created_at > begins_at and created_at <= begins_at + make_interval(days => $2))
+                      as "installs!",
+                  (select coalesce(sum(tenants), 0) from steps
+                   where created_at <= begins_at + make_interval(days => $2)) as "tenants!"
+           from bars order by begins_at"#,
+        days,
+        step,
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// What waits of a tenant.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Events.
+    pub count: i64,
+    /// When the oldest came.
+    pub oldest_at: DateTime<Utc>,
+}
+
+/// The tenants of which most waits.
+pub async fn list_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<Waiting>, DbError> {
+    Ok(sqlx::query_as!(
+        Waiting,
+        r#"select tenant_id, count(*) as "count!", min(received_at) as "oldest_at!" from events
+           where outcome is null group by tenant_id order by 2 desc, 3 limit $1"#,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// Where the threads stand that have something to do, and what is not sorted into them yet.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// In some worker's hands.
+    pub leased: i64,
+    /// That some worker may take.
+    pub ready: i64,
+    /// That wait for their next try, or their turn.
+    pub backoff: i64,
+    /// Events that were acknowledged and not sorted.
+    pub unsorted: i64,
+}
+
+/// Counts them.
+pub async fn line(tx: &mut Tx) -> Result<Line, DbError> {
+    Ok(sqlx::query_as!(
+        Line,
+        r#"select (select count(*) from threads where state = 'leased') as "leased!",
+                  (select count(*) from threads where state = 'ready') as "ready!",
+                  (select count(*) from threads where state = 'backoff') as "backoff!",
+                  (select coalesce(sum(event_count), 0) from deliveries) as "unsorted!""#
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// An event that was given up.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// Slack's id of it.
+    pub event_id: String,
+    /// What it asks for.
+    pub kind: String,
+    /// When it was given up.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The newest of all tenants, or of one.
+pub async fn list_set_aside(
+    tx: &mut Tx,
+    tenant_id: Option<&TenantId>,
+    limit: i64,
+) -> Result<Vec<SetAside>, DbError> {
+    Ok(sqlx::query_as!(
+        SetAside,
+        "select tenant_id, event_id, kind, finished_at, reason from events
+         where outcome = 'set_aside' and ($1::text is null or tenant_id = $1) order by finished_at desc limit $2",
+        tenant_id.map(TenantId::as_str),
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// A master key, and what it wraps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterKeyState {
+    /// Its id.
+    pub id: String,
+    /// Data keys under it, retired ones too.
+    pub data_keys: i64,
+    /// Whether it is among `ENCRYPTION_KEYS` here.
+    pub is_known: bool,
+}
+
+/// The keys of all tenants.
+#[derive(Clone, Debug)]
+pub struct KeyState {
+    /// Those of `ENCRYPTION_KEYS` in their order, then what else wraps something.
+    pub masters: Vec<MasterKeyState>,
+    /// When the oldest data key was made that still seals.
+    pub oldest_at: Option<DateTime<Utc>>,
+}
+
+/// Looks at all keys.
+pub async fn keys(tx: &mut Tx) -> Result<KeyState, DbError> {
+    let wrapped = sqlx::query!(
+        r#"select master_key_id, count(*) as "count!", min(created_at) filter (where retired_at is null) as oldest_at
+           from encryption_keys group by master_key_id order by master_key_id"#
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let oldest_at = wrapped.iter().filter_map(|row| row.oldest_at).min();
+    let mut masters: Vec<MasterKeyState> = tx
+        .master_keys()
+        .ids()
+        .map(|id| MasterKeyState { id: id.to_owned(), data_keys: 0, is_known: true })
+        .collect();
+    for row in wrapped {
+        match masters.iter_mut().find(|master| master.id == row.master_key_id) {
+            Some(master) => master.data_keys = row.count,
+            None => {
+                let (id, data_keys) = (row.master_key_id, row.count);
+                masters.push(MasterKeyState { id, data_keys, is_known: false });
+            }
+        }
+    }
+    Ok(KeyState { masters, oldest_at })
+}
