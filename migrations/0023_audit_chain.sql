@@ -52,18 +52,17 @@ alter table audit_log alter column place set not null, alter column hash set not
 create function chain_audit_entry() returns trigger
 language plpgsql
 as $$
-declare
-    _head audit_chains;
 begin
-    select * into _head from audit_chains where tenant_id = new.tenant_id for update;
-    if not found then
+    loop
+        update audit_chains c
+            set entry_count = c.entry_count + 1,
+                hash = audit_entry_hash(c.hash, new.tenant_id, c.entry_count + 1, new.actor, new.action, new.detail,
+                                        new.created_at)
+            where c.tenant_id = new.tenant_id
+            returning c.entry_count, c.hash into new.place, new.hash;
+        exit when found;
         insert into audit_chains values (new.tenant_id, 0, '') on conflict do nothing;
-        select * into _head from audit_chains where tenant_id = new.tenant_id for update;
-    end if;
-    new.place := _head.entry_count + 1;
-    new.hash := audit_entry_hash(_head.hash, new.tenant_id, new.place, new.actor, new.action, new.detail,
-                                 new.created_at);
-    update audit_chains set entry_count = new.place, hash = new.hash where tenant_id = new.tenant_id;
+    end loop;
     return new;
 end $$;
 

@@ -61,6 +61,13 @@ pub async fn list_chained(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     Ok(ids.into_iter().map(TenantId::from).collect())
 }
 
+/// How many entries the head of a tenant's chain tells of.
+pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+    let count =
+        sqlx::query_scalar!("select entry_count from audit_chains where tenant_id = $1", tenant_id.as_str());
+    Ok(count.fetch_optional(tx).await?.unwrap_or_default())
+}
+
 /// Looks at all of a tenant's entries, as they stand at one moment.
 pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError> {
     tx.unhurried().await?;

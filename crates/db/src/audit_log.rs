@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::TenantId;
 use serde_json::Value;
 
-pub use crate::audit_chain::{Broken, Chain, Fault, list_chained, verify};
+pub use crate::audit_chain::{Broken, Chain, Fault, count_chained, list_chained, verify};
 use crate::{DbError, Tx};
 
 /// What is written down.

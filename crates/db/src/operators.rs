@@ -69,6 +69,66 @@ pub async fn list_tenants(
     .await?)
 }
 
+/// A tenant by itself.
+#[derive(Clone, Debug)]
+pub struct TenantFacts {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// When it came first.
+    pub created_at: DateTime<Utc>,
+    /// The app that is installed.
+    pub app_id: Option<String>,
+    /// Who installed it.
+    pub installed_by: Option<String>,
+    /// When it was installed last; `None` once it is not.
+    pub installed_at: Option<DateTime<Utc>>,
+    /// What was granted.
+    pub scopes: Option<String>,
+    /// When the token ends, if it does.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// Why the token is dead, if it is.
+    pub disabled_reason: Option<String>,
+    /// What Slack last refused for how the app is set up.
+    pub problem: Option<String>,
+    /// When it did.
+    pub problem_at: Option<DateTime<Utc>>,
+    /// When its data goes, if the bot was taken out.
+    pub delete_after: Option<DateTime<Utc>>,
+    /// Since when its questions are not answered.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub suspended_reason: Option<String>,
+    /// Its share of the places in the queue.
+    pub weight: i32,
+    /// People whom the bot knows.
+    pub people: i64,
+    /// Tokens of the model within 30 days, in and out.
+    pub tokens_month: i64,
+    /// Entries of its audit log.
+    pub audit_entries: i64,
+}
+
+/// Looks at one tenant; the token stays sealed.
+pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<TenantFacts>, DbError> {
+    Ok(sqlx::query_as!(
+        TenantFacts,
+        r#"select t.tenant_id, t.name, t.created_at, app_id as "app_id?", installed_by as "installed_by?",
+                  installed_at as "installed_at?", scopes as "scopes?", token_expires_at, disabled_reason, problem,
+                  problem_at, delete_after, suspended_at, suspended_reason, weight,
+                  (select count(*) from people p where p.tenant_id = t.tenant_id) as "people!",
+                  (select coalesce(sum(prompt_tokens + completion_tokens), 0)::bigint from usage u
+                   where u.tenant_id = t.tenant_id and u.created_at > now() - interval '30 days') as "tokens_month!",
+                  coalesce((select entry_count from audit_chains c where c.tenant_id = t.tenant_id), 0)
+                      as "audit_entries!"
+           from tenants t left join installations i on i.tenant_id = t.tenant_id where t.tenant_id = $1"#,
+        tenant_id.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?)
+}
+
 /// How many there are of each kind.
 #[derive(Clone, Debug)]
 pub struct Census {

@@ -127,6 +127,18 @@ pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Ends all sessions of a person.
+pub async fn delete_of(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
+    sqlx::query!(
+        "delete from sessions where tenant_id = $1 and user_id = $2",
+        tenant_id.as_str(),
+        user_id.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Which installation a person of a workspace belongs to: the workspace's own, or that of an organisation which was let
 /// into it.
 pub async fn find_tenant(tx: &mut Tx, team_id: &str) -> Result<Option<TenantId>, DbError> {

@@ -2,6 +2,7 @@
 
 mod app;
 pub mod commands;
+mod operators;
 mod page;
 mod routes;
 mod secret;

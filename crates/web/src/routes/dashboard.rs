@@ -148,7 +148,7 @@ impl Chart {
 }
 
 /// Seconds as people say them.
-fn in_words(seconds: Option<f64>) -> String {
+pub(super) fn in_words(seconds: Option<f64>) -> String {
     match seconds {
         None => "–".to_owned(),
         Some(seconds) if seconds < 10.0 => format!("{seconds:.1} s"),
@@ -158,7 +158,7 @@ fn in_words(seconds: Option<f64>) -> String {
 }
 
 /// Thousands apart.
-fn grouped(count: i64) -> String {
+pub(super) fn grouped(count: i64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

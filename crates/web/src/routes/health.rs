@@ -59,11 +59,16 @@ impl Health<'_> {
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        in_words(Utc::now() - *at)
+        ago(*at)
     }
 }
 
-/// How long ago, as people say it.
+/// How long ago that was, as people say it.
+pub(super) fn ago(at: DateTime<Utc>) -> String {
+    in_words(Utc::now() - at)
+}
+
+/// A time back, as people say it.
 fn in_words(ago: TimeDelta) -> String {
     match ago.num_minutes() {
         ..1 => "less than a minute ago".to_owned(),

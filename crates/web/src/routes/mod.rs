@@ -10,6 +10,7 @@ mod landing;
 mod live;
 mod login;
 mod oauth_callback;
+mod operators;
 
 use std::sync::Arc;
 
@@ -23,10 +24,15 @@ use tower_http::csrf::CsrfLayer;
 use crate::app::App;
 use crate::page::{Problem, page};
 
+pub(crate) use landing::not_found;
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 16] = [
+pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
+    OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
+}
+
+const OWN_ROUTES: [(&str, &str); 16] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -63,9 +69,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .merge(operators::routes())
         // No other site can press a button here.
         .layer(CsrfLayer::new())
-        .fallback(landing::not_found)
+        .fallback(not_found)
         .with_state(app)
 }
 
