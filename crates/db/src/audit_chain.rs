@@ -36,6 +36,8 @@ pub enum Fault {
     CutOff,
     /// Nobody wrote it the proper way.
     Added,
+    /// Nothing tells how long the chain was.
+    Headless,
 }
 
 impl Fault {
@@ -47,6 +49,7 @@ impl Fault {
             Self::Moved => "stands in another's place",
             Self::CutOff => "and all behind it were cut off",
             Self::Added => "was slipped in",
+            Self::Headless => "and all behind it have lost the head of their chain",
         }
     }
 }
@@ -86,7 +89,7 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
            )
            select (select count(*) from chain) as "entries!", (select place from last) as last_place,
                   (select hash from last) is not distinct from head.hash as "ends_well!",
-                  coalesce(head.entry_count, 0) as "entry_count!",
+                  head.entry_count as "entry_count?",
                   bad.entry_id as "entry_id?", bad.place as "place?", bad.place_before as "place_before?"
            from (select) as one
            left join audit_chains head on head.tenant_id = $1
@@ -96,18 +99,20 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
     .fetch_one(&mut *tx)
     .await?;
     let last = row.last_place.unwrap_or_default();
+    let told = row.entry_count.unwrap_or_default();
     let broken = match (row.entry_id, row.place, row.place_before) {
         (Some(entry_id), Some(place), Some(before)) => {
             let (place, fault) = match place {
                 _ if place > before + 1 => (before + 1, Fault::Missing),
-                _ if place <= before => (place, Fault::Added),
+                _ if place <= before || place > told => (place, Fault::Added),
                 _ if was_elsewhere(tx, tenant_id, entry_id).await? => (place, Fault::Moved),
                 _ => (place, Fault::Changed),
             };
             Some(Broken { place, fault })
         }
-        _ if row.entry_count > last => Some(Broken { place: last + 1, fault: Fault::CutOff }),
-        _ if row.entry_count < last => Some(Broken { place: row.entry_count + 1, fault: Fault::Added }),
+        _ if last > 0 && row.entry_count.is_none() => Some(Broken { place: 1, fault: Fault::Headless }),
+        _ if told > last => Some(Broken { place: last + 1, fault: Fault::CutOff }),
+        _ if told < last => Some(Broken { place: told + 1, fault: Fault::Added }),
         _ if last > 0 && !row.ends_well => Some(Broken { place: last, fault: Fault::Changed }),
         _ => None,
     };

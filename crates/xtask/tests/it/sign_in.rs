@@ -50,7 +50,7 @@ impl TestApp {
     }
 
     /// A page's status and its text.
-    async fn page(&self, path: &str, cookie: &str) -> (u16, String) {
+    pub(crate) async fn page(&self, path: &str, cookie: &str) -> (u16, String) {
         let answer = self.get(path, Some(cookie)).await;
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
