@@ -1,9 +1,14 @@
 //! What operators look at over all tenants: who uses the bot, what waits, what went wrong. Nobody else may ask this; what
 //! is done to a tenant is asked by its id, in the files of the tables.
 
+mod keys;
+mod queue;
+
 use chrono::{DateTime, Utc};
 use models::TenantId;
 
+pub use self::keys::{KeyState, MasterKeyState, keys};
+pub use self::queue::{Line, SetAside, Waiting, line, list_set_aside, list_waiting};
 use crate::{DbError, Tx};
 
 /// A tenant among all of them.
@@ -197,131 +202,4 @@ pub async fn growth(tx: &mut Tx, days: i32, step: i32) -> Result<Vec<Growth>, Db
     )
     .fetch_all(tx)
     .await?)
-}
-
-/// What waits of a tenant.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// The tenant.
-    pub tenant_id: TenantId,
-    /// Events.
-    pub count: i64,
-    /// When the oldest came.
-    pub oldest_at: DateTime<Utc>,
-}
-
-/// The tenants of which most waits.
-pub async fn list_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<Waiting>, DbError> {
-    Ok(sqlx::query_as!(
-        Waiting,
-        r#"select tenant_id, count(*) as "count!", min(received_at) as "oldest_at!" from events
-           where outcome is null group by tenant_id order by 2 desc, 3 limit $1"#,
-        limit,
-    )
-    .fetch_all(tx)
-    .await?)
-}
-
-/// Where the threads stand that have something to do, and what is not sorted into them yet.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// In some worker's hands.
-    pub leased: i64,
-    /// That some worker may take.
-    pub ready: i64,
-    /// That wait for their next try, or their turn.
-    pub backoff: i64,
-    /// Events that were acknowledged and not sorted.
-    pub unsorted: i64,
-}
-
-/// Counts them.
-pub async fn line(tx: &mut Tx) -> Result<Line, DbError> {
-    Ok(sqlx::query_as!(
-        Line,
-        r#"select (select count(*) from threads where state = 'leased') as "leased!",
-                  (select count(*) from threads where state = 'ready') as "ready!",
-                  (select count(*) from threads where state = 'backoff') as "backoff!",
-                  (select coalesce(sum(event_count), 0) from deliveries) as "unsorted!""#
-    )
-    .fetch_one(tx)
-    .await?)
-}
-
-/// An event that was given up.
-#[derive(Clone, Debug)]
-pub struct SetAside {
-    /// Whose.
-    pub tenant_id: TenantId,
-    /// Slack's id of it.
-    pub event_id: String,
-    /// What it asks for.
-    pub kind: String,
-    /// When it was given up.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Why.
-    pub reason: Option<String>,
-}
-
-/// The newest of all tenants, or of one.
-pub async fn list_set_aside(
-    tx: &mut Tx,
-    tenant_id: Option<&TenantId>,
-    limit: i64,
-) -> Result<Vec<SetAside>, DbError> {
-    Ok(sqlx::query_as!(
-        SetAside,
-        "select tenant_id, event_id, kind, finished_at, reason from events
-         where outcome = 'set_aside' and ($1::text is null or tenant_id = $1) order by finished_at desc limit $2",
-        tenant_id.map(TenantId::as_str),
-        limit,
-    )
-    .fetch_all(tx)
-    .await?)
-}
-
-/// A master key, and what it wraps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MasterKeyState {
-    /// Its id.
-    pub id: String,
-    /// Data keys under it, retired ones too.
-    pub data_keys: i64,
-    /// Whether it is among `ENCRYPTION_KEYS` here.
-    pub is_known: bool,
-}
-
-/// The keys of all tenants.
-#[derive(Clone, Debug)]
-pub struct KeyState {
-    /// Those of `ENCRYPTION_KEYS` in their order, then what else wraps something.
-    pub masters: Vec<MasterKeyState>,
-    /// When the oldest data key was made that still seals.
-    pub oldest_at: Option<DateTime<Utc>>,
-}
-
-/// Looks at all keys.
-pub async fn keys(tx: &mut Tx) -> Result<KeyState, DbError> {
-    let wrapped = sqlx::query!(
-        r#"select master_key_id, count(*) as "count!", min(created_at) filter (where retired_at is null) as oldest_at
-           from encryption_keys group by master_key_id order by master_key_id"#
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let oldest_at = wrapped.iter().filter_map(|row| row.oldest_at).min();
-    let mut masters: Vec<MasterKeyState> = tx
-        .master_keys()
-        .ids()
-        .map(|id| MasterKeyState { id: id.to_owned(), data_keys: 0, is_known: true })
-        .collect();
-    for row in wrapped {
-        match masters.iter_mut().find(|master| master.id == row.master_key_id) {
-            Some(master) => master.data_keys = row.count,
-            None => {
-                let (id, data_keys) = (row.master_key_id, row.count);
-                masters.push(MasterKeyState { id, data_keys, is_known: false });
-            }
-        }
-    }
-    Ok(KeyState { masters, oldest_at })
 }

@@ -82,6 +82,14 @@ async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verif
     assert_eq!(without.headers()["location"], "/login?next=%2Foperators%2Fqueue");
 
     let ada = app.sign_in(ADA).await;
+    let path = "/operators/tenants/T0ACME/suspend";
+    assert_eq!(app.post_form(path, &ada, "cross-site").await, 403, "another site asks");
+    // Whoever leaves the workspace is no operator any more, as soon as Slack is asked again.
+    let grace = app.sign_in(GRACE).await;
+    app.simulator.deactivate(TEAM, GRACE);
+    app.database.ask("update sessions set checked_at = now() - interval '11 minutes'");
+    assert_eq!(app.page("/operators", &grace).await.0, 303);
+    assert_eq!(app.page("/operators", &ada).await.0, 200);
     // Where there are no operators there are no pages, whoever asks.
     app.settings.operators = None;
     let port = free_port().expect("a port");
@@ -90,6 +98,17 @@ async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verif
         let request = app.http.get(format!("{}/operators", plain.url())).header("cookie", cookie);
         assert_eq!(request.send().await.expect("an answer").status(), 404);
     }
+}
+
+#[test]
+fn operators_who_are_nobody_stop_the_start() {
+    let variables = [("OPERATORS", "U0ADA, ada"), ("KEY_ROTATION_INTERVAL", "soon")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let (code, told) = crate::operate::run("web", &[], &variables);
+    assert_eq!(code, Some(1));
+    let expected = "OPERATORS has an entry (2) that is no Slack user id and no e-mail; for example OPERATORS=U012AB3CD,ada@example.com";
+    assert!(told.lines().any(|line| line == expected), "{told}");
+    assert!(told.contains("KEY_ROTATION_INTERVAL is not a number above 0"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +143,10 @@ async fn a_suspended_workspace_costs_nothing_is_told_so_and_goes_on_when_it_is_r
     let (_, status) = app.page("/operators?search=acme", &ada).await;
     assert!(status.contains(">suspended<"), "{status}");
 
+    app.simulator.open_home(TEAM, ADA, "home");
+    app.becomes("select count(*) from events where kind = 'home_opened' and outcome = 'done'", "1").await;
+    assert!(app.calls("views.publish")[0].args.to_string().contains("has suspended this workspace"));
+
     assert_eq!(app.fill_in(&format!("{path}/resume"), &ada, &[]).await.0, 303);
     let asked = app.post(GRACE, "general", Some(&asked), "@bot say: Back.");
     app.becomes(&format!("select outcome from events where message_ts = '{asked}'"), "answered").await;
@@ -133,6 +156,14 @@ async fn a_suspended_workspace_costs_nothing_is_told_so_and_goes_on_when_it_is_r
     let written =
         "select string_agg(action, ' ' order by place) from audit_log where actor = 'operator:U0ADA'";
     assert_eq!(app.database.ask(written), "suspended resumed weight_set");
+
+    // What failed and is to be tried again when the workspace is suspended ends, too.
+    app.simulator.set_model_behaviour("fail=500");
+    let failing = app.say(GRACE, None, "say: It fails.");
+    app.becomes(&format!("select attempts > 0 from events where message_ts = '{failing}'"), "t").await;
+    app.operate(&["tenants", "suspend", TEAM, "while it fails"]);
+    app.ended_as(&failing, fate).await;
+    app.operate(&["tenants", "resume", TEAM]);
 
     // By the command, too; and whoever is suspended can still leave.
     let suspend = app.operate(&["tenants", "suspend", TEAM, "by the command"]);

@@ -44,7 +44,7 @@ impl TestApp {
         cookies(&answer)
     }
 
-    async fn post_form(&self, path: &str, cookie: &str, site: &str) -> u16 {
+    pub(crate) async fn post_form(&self, path: &str, cookie: &str, site: &str) -> u16 {
         let request = self.http.post(format!("{}{path}", self.web.url())).header("sec-fetch-site", site);
         request.header("cookie", cookie).send().await.expect("web answers").status().as_u16()
     }
