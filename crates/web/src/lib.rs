@@ -3,6 +3,7 @@
 mod app;
 mod chart;
 pub mod commands;
+mod operators;
 mod page;
 mod routes;
 mod secret;

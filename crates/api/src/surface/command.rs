@@ -45,6 +45,12 @@ impl Work<'_> {
             self.installation.name,
             installed.installed_at.format("%d %B %Y")
         )];
+        if installed.suspended_reason.is_some() {
+            lines.push(
+                "⚠️ Whoever runs me has suspended this workspace: I answer no questions until it goes on."
+                    .to_owned(),
+            );
+        }
         // This command is one of them.
         lines.push(match waiting - 1 {
             ..=0 => "Nothing waits for me.".to_owned(),

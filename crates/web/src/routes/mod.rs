@@ -11,6 +11,7 @@ mod landing;
 mod live;
 mod login;
 mod oauth_callback;
+mod operators;
 mod people;
 mod settings;
 
@@ -26,10 +27,15 @@ use tower_http::csrf::CsrfLayer;
 use crate::app::App;
 use crate::page::{Problem, page};
 
+pub(crate) use landing::not_found;
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 28] = [
+pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
+    OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
+}
+
+const OWN_ROUTES: [(&str, &str); 28] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -89,9 +95,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/settings/review", post(settings::review))
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
+        .merge(operators::routes())
         // No other site can press a button here.
         .layer(CsrfLayer::new())
-        .fallback(landing::not_found)
+        .fallback(not_found)
         .with_state(app)
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod audit_chain;
 mod browser;
 mod buttons;
 mod chaos;
@@ -17,6 +18,7 @@ mod life_cycle;
 mod limits;
 mod looking;
 mod operate;
+mod operators;
 mod organisations;
 mod people;
 mod postgres_away;

@@ -167,13 +167,14 @@ async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<(Stored, Wanted), DbE
 }
 
 /// The models of this deployment, as its newest `api` tells; `None` where none runs.
-async fn offered(_tx: &mut Tx) -> Result<Option<Vec<String>>, DbError> {
-    Ok(None)
+async fn offered(tx: &mut Tx) -> Result<Option<Vec<String>>, DbError> {
+    Ok(db::replicas::find_api_facts(tx).await?.map(|facts| facts.models))
 }
 
 /// The address of the model's server.
-async fn find_base_url(_app: &App) -> Result<Option<String>, DbError> {
-    Ok(None)
+async fn find_base_url(app: &App) -> Result<Option<String>, DbError> {
+    let facts = db::replicas::find_api_facts(&mut app.db.begin().await?).await?;
+    Ok(facts.map(|facts| facts.base_url))
 }
 
 /// With a key of its own a workspace has whatever that pays for.
