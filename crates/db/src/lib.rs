@@ -6,8 +6,10 @@
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
 mod addresses;
+pub mod api_keys;
 pub mod audit_log;
 pub mod channels;
+pub mod chat_leases;
 mod connection;
 pub mod delays;
 pub mod deliveries;

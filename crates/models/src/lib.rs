@@ -1,5 +1,6 @@
 //! Ids and the nouns of the field: what every other crate speaks of. No I/O.
 
+mod api_key;
 mod body;
 mod event;
 mod file;
@@ -9,6 +10,7 @@ mod outcome;
 mod person;
 mod turn;
 
+pub use api_key::ApiScope;
 pub use body::{EventBody, Message};
 pub use event::{IgnoredEvent, InboundEvent, Relevance, ThreadKey};
 pub use file::FileRef;
