@@ -40,6 +40,9 @@ pub(crate) enum Failure {
     LeaseLost,
 }
 
+/// Why there is no answer of a model that says nothing.
+pub(crate) const SILENT: &str = "the model stayed silent for too long";
+
 /// What people read when something was tried for long enough.
 pub(crate) const OUT_OF_TRIES: &str = "Sorry, I could not answer this: I tried for a while, but something I depend on is not working. Please ask again later.";
 

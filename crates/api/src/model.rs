@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::service_fn;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, SILENT};
 use crate::settings::ModelSettings;
 use breaker::Breaker;
 
@@ -225,7 +225,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 struct Throttled(Duration);
 
 fn silent() -> Failure {
-    Failure::retry("the model stayed silent for too long")
+    Failure::retry(SILENT)
 }
 
 /// Reads an error without its message: servers quote keys and prompts in it.

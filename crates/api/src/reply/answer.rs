@@ -21,7 +21,7 @@ const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in 
 const STOPPED: &str = "_Stopped._";
 
 /// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
-const MAX_ANSWER_BYTES: usize = 400_000;
+pub(crate) const MAX_ANSWER_BYTES: usize = 400_000;
 
 /// How long an answer's end waits for Slack to say who asked.
 const LEARNING: Duration = Duration::from_secs(3);
@@ -247,7 +247,8 @@ impl Work<'_> {
     }
 }
 
-fn count_tokens(usage: &Usage) {
+/// Counts what an answer cost, for `/metrics`.
+pub(crate) fn count_tokens(usage: &Usage) {
     for (kind, tokens) in TOKEN_KINDS.into_iter().zip([usage.prompt_tokens, usage.completion_tokens]) {
         metrics::counter!("enablebot_llm_tokens_total", "model" => usage.model.clone(), "kind" => kind)
             .increment(tokens.unsigned_abs());

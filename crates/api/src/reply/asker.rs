@@ -1,7 +1,7 @@
 //! Who is asking, and whether they are answered: closed to people of other organisations until a channel is opened to
 //! them, and to a bot that talks to this one in circles.
 
-use models::{Origin, Person, Role};
+use models::{Installation, Origin, Person, Role};
 use slack::SlackUser;
 
 use super::Question;
@@ -70,28 +70,11 @@ impl Work<'_> {
     /// Asks Slack who asks, for a day.
     pub(super) async fn learn_of_person(&self) -> Result<Person, Failure> {
         let user = self.app.slack.find_user(&self.bot, &self.job.user_id).await?;
-        let person = self.to_person(user);
+        let person = to_person(&self.installation, user);
         let mut tx = self.fenced().await?;
         db::people::upsert(&mut tx, &self.job.tenant_id, &self.job.user_id, &person).await?;
         tx.commit().await?;
         Ok(person)
-    }
-
-    fn to_person(&self, user: SlackUser) -> Person {
-        let installation = &self.installation;
-        let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
-        let same_enterprise =
-            user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
-        let origin = if user.is_bot {
-            Origin::Bot
-        } else if user.is_stranger || !(same_team || same_enterprise) {
-            Origin::External
-        } else if user.is_guest {
-            Origin::Guest
-        } else {
-            Origin::Member
-        };
-        Person { origin, name: user.real_name, is_admin: user.is_admin }
     }
 
     /// They are told once a thread, and only they see it.
@@ -125,4 +108,20 @@ impl Work<'_> {
         }
         Ok(Asker::Welcome(person))
     }
+}
+
+/// What somebody is to the workspace, by what Slack says of them.
+pub(crate) fn to_person(installation: &Installation, user: SlackUser) -> Person {
+    let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
+    let same_enterprise = user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
+    let origin = if user.is_bot {
+        Origin::Bot
+    } else if user.is_stranger || !(same_team || same_enterprise) {
+        Origin::External
+    } else if user.is_guest {
+        Origin::Guest
+    } else {
+        Origin::Member
+    };
+    Person { origin, name: user.real_name, is_admin: user.is_admin }
 }

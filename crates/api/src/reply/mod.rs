@@ -1,11 +1,11 @@
 //! A message, from what is remembered to what stands in Slack: history → model → message → one transaction.
 
-mod answer;
-mod asker;
+pub(crate) mod answer;
+pub(crate) mod asker;
 mod draft;
 mod earlier;
 mod files;
-mod prompt;
+pub(crate) mod prompt;
 
 use std::sync::Arc;
 use std::time::Duration;
