@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::chat::Desk;
 use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::model::Model;
@@ -86,7 +87,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 
     let inbox = Inbox::open(Arc::clone(&app));
     let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
-    let routes = routes::routes(settings.signing_secret, inbox);
+    let desk = Desk::open(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
+    let routes = routes::routes(settings.signing_secret, inbox, Arc::clone(&desk));
     let probes = Probing { db: db.clone(), shared };
     let serving = async {
         // However serving ends, the worker ends with it.
@@ -94,6 +96,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         service::serve(listener, "api", routes, &routes::ROUTES, probes, metrics, shutdown.clone()).await
     };
     let (served, ()) = tokio::join!(serving, worker);
+    desk.close().await;
     db.close().await;
     Ok(served?)
 }
