@@ -1,5 +1,7 @@
 //! The pages.
 
+mod api_docs;
+mod api_keys;
 mod assets;
 mod audit;
 mod dashboard;
@@ -26,7 +28,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 16] = [
+pub(crate) const ROUTES: [(&str, &str); 20] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -43,6 +45,10 @@ pub(crate) const ROUTES: [(&str, &str); 16] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/api", "GET"),
+    ("/dashboard/api-keys", "GET"),
+    ("/dashboard/api-keys", "POST"),
+    ("/dashboard/api-keys/{key_id}/revoke", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -63,6 +69,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/api", get(api_docs::show))
+        .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(landing::not_found)
