@@ -85,7 +85,8 @@ impl Model {
             .with_api_base(&settings.base_url);
         let http = reqwest::Client::builder()
             .connect_timeout(patience.min(Duration::from_secs(10)))
-            .read_timeout(patience)
+            // A little later than the silence that is noticed here, which knows what it is.
+            .read_timeout(patience + Duration::from_secs(1))
             .build()?;
         for model in &settings.models {
             for kind in TOKEN_KINDS {
