@@ -57,7 +57,7 @@ impl Inquiry {
     async fn answer(&self) -> Result<ChatEnd, Problem> {
         self.caller.may(ApiScope::Chat)?;
         let _slot = self.desk.slots.try_acquire().map_err(|_| {
-            Problem::new(Kind::Unavailable, "This server makes as many answers as it can. Ask again.")
+            Problem::new(Kind::Unavailable, "This server begins no more answers just now. Ask again.")
         })?;
         let app = &self.desk.app;
         let asker = Asker::find(app, &self.caller, self.request.user_id.as_deref()).await?;

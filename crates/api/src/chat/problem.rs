@@ -9,6 +9,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use db::DbError;
 use serde::Serialize;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -206,12 +208,22 @@ impl From<Failure> for Problem {
     }
 }
 
+fn seconds_to_wait() -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    HeaderBuilder::new().schema(Some(schema)).description(Some("Seconds after which to ask again.")).build()
+}
+
 /// Every kind, for the documentation.
 impl IntoResponses for Problem {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         let document = |kind: Kind| {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             let response = ResponseBuilder::new().description(kind.meaning()).content(MEDIA_TYPE, content);
+            let response = match kind {
+                Kind::OverLimit | Kind::Unavailable => response.header("Retry-After", seconds_to_wait()),
+                Kind::NoKey => response.header("WWW-Authenticate", Header::default()),
+                _ => response,
+            };
             (kind.facts().0.as_u16().to_string(), RefOr::T(response.build()))
         };
         Kind::ALL.map(document).into()
