@@ -89,6 +89,7 @@ impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         match error {
             ModelError::Retry { reason, after } => Self::Retry { reason, after },
+            ModelError::Silent => Self::retry(error),
             ModelError::Throttled { reason, after } => Self::Throttled { reason, after },
             ModelError::Refused(reason) => Self::give_up(reason, MODEL_REFUSED),
             ModelError::WrongSetup(reason) => Self::give_up(reason, MODEL_WRONG),

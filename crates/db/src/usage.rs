@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use models::{Outcome, TenantId, Usage, UserId};
+use models::{Outcome, TenantId, ThreadKey, Usage, UserId};
 
 use crate::{DbError, Tx};
 
@@ -50,23 +50,35 @@ pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>)
     Ok(())
 }
 
-/// Books what an answer cost; it is booked once.
+/// Books how a program's question ended, which no event stands for.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     user_id: &UserId,
-    usage: &Usage,
+    thread: &ThreadKey,
+    took: Duration,
+    end: End<'_>,
 ) -> Result<(), DbError> {
+    let millis = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
     sqlx::query!(
-        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens)
-         values ($1, $2, $3, $4, $5, $6) on conflict (seq) do nothing",
+        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason, source,
+             channel_id, thread_ts, asked_at, first_word_ms, answer_ms, cost_micros)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 'api', $9, $10, now() - make_interval(secs => $12::int / 1000.0), $11,
+             $12, $13)",
         seq,
         tenant_id.as_str(),
         user_id.as_str(),
-        usage.model,
-        usage.prompt_tokens,
-        usage.completion_tokens,
+        end.usage.model,
+        end.usage.prompt_tokens,
+        end.usage.completion_tokens,
+        end.outcome.as_str(),
+        end.reason,
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+        end.since_first_word.map(|ago| millis(took.saturating_sub(ago))),
+        millis(took),
+        end.cost_micros,
     )
     .execute(tx)
     .await?;

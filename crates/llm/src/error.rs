@@ -16,6 +16,9 @@ pub enum ModelError {
         /// How long to wait at least.
         after: Option<Duration>,
     },
+    /// It said nothing for too long. Later it may work.
+    #[error("the model stayed silent for too long")]
+    Silent,
     /// It asked for a pause.
     #[error("{reason}")]
     Throttled {
@@ -44,7 +47,7 @@ impl ModelError {
 pub(crate) struct Throttled(pub(crate) Duration);
 
 pub(crate) fn silent() -> ModelError {
-    ModelError::retry("the model stayed silent for too long")
+    ModelError::Silent
 }
 
 /// Reads an error without its message: servers quote keys and prompts in it.

@@ -22,7 +22,7 @@ const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in 
 const STOPPED: &str = "_Stopped._";
 
 /// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
-const MAX_ANSWER_BYTES: usize = 400_000;
+pub(crate) const MAX_ANSWER_BYTES: usize = 400_000;
 
 /// How long an answer's end waits for Slack to say who asked.
 const LEARNING: Duration = Duration::from_secs(3);

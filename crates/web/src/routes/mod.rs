@@ -1,5 +1,7 @@
 //! The pages.
 
+mod api_docs;
+mod api_keys;
 mod assets;
 mod audit;
 mod conversations;
@@ -35,7 +37,7 @@ pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
     OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
 }
 
-const OWN_ROUTES: [(&str, &str); 28] = [
+const OWN_ROUTES: [(&str, &str); 32] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -64,6 +66,10 @@ const OWN_ROUTES: [(&str, &str); 28] = [
     ("/dashboard/settings/review", "POST"),
     ("/dashboard/settings/model-key", "POST"),
     ("/dashboard/settings/model-key/remove", "POST"),
+    ("/dashboard/api", "GET"),
+    ("/dashboard/api-keys", "GET"),
+    ("/dashboard/api-keys", "POST"),
+    ("/dashboard/api-keys/{key_id}/revoke", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -96,6 +102,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
         .merge(operators::routes())
+        .route("/dashboard/api", get(api_docs::show))
+        .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(not_found)
