@@ -50,13 +50,16 @@ impl<'a> Conversation<'a> {
         asker: Asker,
         named: Option<&str>,
     ) -> Result<Self, Problem> {
-        let conversation_id = named.map_or_else(|| new_id("c_"), str::to_owned);
+        let conversation_id = match named {
+            Some(id) if is_conversation_id(id) => id.to_owned(),
+            Some(_) => return Err(none()),
+            None => new_id("c_"),
+        };
         let thread = ThreadKey { channel_id: CHANNEL.into(), thread_ts: conversation_id.as_str().into() };
         let tenant_id = &caller.tenant_id;
         let mut tx = app.db.begin().await?;
         if named.is_some() && !db::turns::is_known(&mut tx, tenant_id, &thread, &asker.user_id).await? {
-            let detail = "It is unknown, or another's. Leave `conversation_id` out to begin a new one.";
-            return Err(Problem::new(Kind::NoConversation, detail));
+            return Err(none());
         }
         let Some(lease) = db::chat_leases::take(&mut tx, tenant_id, &conversation_id).await? else {
             let detail = "Wait for the answer to the last message of this conversation, then ask again.";
@@ -159,6 +162,30 @@ pub(super) fn new_id(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::now_v7().simple())
 }
 
+/// What cannot be one is not asked of the database.
+fn is_conversation_id(id: &str) -> bool {
+    let random = id.strip_prefix("c_").unwrap_or_default();
+    random.len() == 32 && random.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn none() -> Problem {
+    let detail = "It is unknown, or another's. Leave `conversation_id` out to begin a new one.";
+    Problem::new(Kind::NoConversation, detail)
+}
+
 fn lost() -> Problem {
     Problem::new(Kind::Busy, "Another answer was begun in this conversation meanwhile. Ask again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_made_here_can_be_a_conversation() {
+        assert!(is_conversation_id(&new_id("c_")));
+        for wrong in ["", "c_", "1732500000.000100", "c_0199a5b2c3d47e6f8091a2b3c4d5e6f\0", &new_id("m_")] {
+            assert!(!is_conversation_id(wrong), "{wrong}");
+        }
+    }
 }

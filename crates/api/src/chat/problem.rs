@@ -60,7 +60,7 @@ impl Kind {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be answered"),
             Self::NoKey => (StatusCode::UNAUTHORIZED, "no-key", "No key that is good"),
-            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "The key does not allow this"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "This is not allowed"),
             Self::NoConversation => {
                 (StatusCode::NOT_FOUND, "no-conversation", "There is no such conversation")
             }

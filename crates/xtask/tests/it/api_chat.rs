@@ -120,8 +120,10 @@ async fn a_conversation_goes_on_with_whom_it_was_begun_and_is_booked() {
         let expected = if key == foreign && user.is_some() { 403 } else { 404 };
         assert_eq!(app.problem_of(key, question).await.0, expected, "{user:?}");
     }
-    let unknown = json!({ "message": "say: Hi.", "conversation_id": "c_0199a5b2c3d47e6f8091a2b3c4d5e6f7" });
-    assert_eq!(app.problem_of(&key, unknown).await.0, 404);
+    for unknown in ["c_0199a5b2c3d47e6f8091a2b3c4d5e6f7", "1732500000.000100", "\0"] {
+        let question = json!({ "message": "say: Hi.", "conversation_id": unknown });
+        assert_eq!(app.problem_of(&key, question).await.0, 404, "{unknown}");
+    }
     assert_eq!(app.answer(&key, go_on).await["answer"], "Still blue.", "she still does");
     app.database.ask("delete from installations where tenant_id = 'T0BETA'");
     let (status, told) = app.problem_of(foreign, json!({ "message": "say: Hello?" })).await;
