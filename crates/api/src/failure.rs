@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db::DbError;
+use llm::ModelError;
 use slack::SlackError;
 
 /// Why an event is not done.
@@ -40,9 +41,6 @@ pub(crate) enum Failure {
     LeaseLost,
 }
 
-/// Why there is no answer of a model that says nothing.
-pub(crate) const SILENT: &str = "the model stayed silent for too long";
-
 /// What people read when something was tried for long enough.
 pub(crate) const OUT_OF_TRIES: &str = "Sorry, I could not answer this: I tried for a while, but something I depend on is not working. Please ask again later.";
 
@@ -52,6 +50,12 @@ pub(crate) const SLACK_REFUSED: &str =
 /// A command is always answered, since its address takes an answer where nothing else does.
 pub(crate) const COMMAND_FAILED: &str =
     "Sorry, that did not work. `/enablebot status` says what I am missing, as far as I know.";
+
+pub(crate) const MODEL_REFUSED: &str =
+    "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
+
+pub(crate) const MODEL_WRONG: &str =
+    "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
 
 impl Failure {
     /// To be tried again.
@@ -77,6 +81,18 @@ impl From<DbError> for Failure {
             DbError::NotInstalled => Self::give_up_silently(error),
             // A key that is missing can be put back.
             error => Self::retry(error),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Retry { reason, after } => Self::Retry { reason, after },
+            ModelError::Silent => Self::retry(error),
+            ModelError::Throttled { reason, after } => Self::Throttled { reason, after },
+            ModelError::Refused(reason) => Self::give_up(reason, MODEL_REFUSED),
+            ModelError::WrongSetup(reason) => Self::give_up(reason, MODEL_WRONG),
         }
     }
 }

@@ -8,7 +8,6 @@ mod fail_point;
 mod failure;
 mod inbox;
 mod life_cycle;
-mod model;
 mod reply;
 mod routes;
 mod settings;
@@ -18,4 +17,4 @@ mod work;
 mod worker;
 
 pub use app::serve;
-pub use settings::{ModelSettings, Settings, SlackApp};
+pub use settings::{Settings, SlackApp};

@@ -1,17 +1,18 @@
-//! The table `people`: what Slack says of those who ask, kept for a day.
+//! The table `people`: what Slack says of those who ask, asked anew after a day.
 
 use models::{ChannelId, Origin, Person, TenantId, UserId};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
+use crate::profiles::{PROFILE, SET_PROFILE, open_profile};
 use crate::{DbError, Tx};
 
-const NAME: Column = Column { table: "people", column: "name" };
+pub(crate) const NAME: Column = Column { table: "people", column: "name" };
 
 /// A person, if Slack was asked within the last day.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
     let row = sqlx::query!(
-        r#"select origin as "origin!", name as "name!", is_admin from people
+        r#"select origin as "origin!", name as "name!", is_admin, profile, set_profile from people
            where tenant_id = $1 and user_id = $2 and checked_at > now() - interval '1 day'"#,
         tenant_id.as_str(),
         user_id.as_str(),
@@ -21,7 +22,9 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result
     let Some(row) = row else { return Ok(None) };
     let name = keys::open(tx, tenant_id, NAME, &row.name).await?;
     let origin = Origin::from(row.origin.as_str());
-    Ok(Some(Person { origin, name: name.expose_secret().to_owned(), is_admin: row.is_admin }))
+    let told = open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?;
+    let profile = open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?.or(told);
+    Ok(Some(Person { origin, name: name.expose_secret().to_owned(), is_admin: row.is_admin, profile }))
 }
 
 /// Keeps what Slack said.
@@ -33,15 +36,17 @@ pub async fn upsert(
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
-        "insert into people (tenant_id, user_id, origin, name, is_admin, checked_at)
-         values ($1, $2, $3, $4, $5, now())
+        "insert into people (tenant_id, user_id, origin, name, is_admin, profile, checked_at)
+         values ($1, $2, $3, $4, $5, $6, now())
          on conflict (tenant_id, user_id) do update set
-             origin = excluded.origin, name = excluded.name, is_admin = excluded.is_admin, checked_at = now()",
+             origin = excluded.origin, name = excluded.name, is_admin = excluded.is_admin,
+             profile = excluded.profile, checked_at = now()",
         tenant_id.as_str(),
         user_id.as_str(),
         person.origin.as_str(),
         key.seal(NAME.of(tenant_id), &person.name)?,
         person.is_admin,
+        key.seal(PROFILE.of(tenant_id), &serde_json::to_string(&person.profile)?)?,
     )
     .execute(tx)
     .await?;
@@ -141,7 +146,8 @@ pub async fn forget(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resu
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "update people set origin = null, name = null, is_admin = false, checked_at = null, looking_at = null
+        "update people set origin = null, name = null, is_admin = false, checked_at = null, looking_at = null,
+             profile = null, set_profile = null
          where tenant_id = $1 and user_id = $2",
         tenant,
         user

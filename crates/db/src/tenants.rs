@@ -10,6 +10,7 @@ use crate::audit_log::{self, Action};
 use crate::{DbError, Tx};
 
 /// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
+#[must_use = "its receipt is to be written"]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deletion {
     /// Whose data it was.
@@ -89,7 +90,7 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
-/// backup. What stays is the audit log, with a signed receipt as its last entry.
+/// backup. What stays is the audit log, with a signed receipt as its last entry: [`write_receipt`].
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
     tx.unhurried().await?;
     let id = tenant_id.as_str();
@@ -104,6 +105,7 @@ pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<D
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
     delete_from!("turns", "delete from turns where tenant_id = $1");
     delete_from!("usage", "delete from usage where tenant_id = $1");
+    delete_from!("settings", "delete from settings where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
     delete_from!("api_keys", "delete from api_keys where tenant_id = $1");
@@ -114,22 +116,25 @@ pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<D
     delete_from!("ignored_events", "delete from ignored_events where tenant_id = $1");
     delete_from!("threads", "delete from threads where tenant_id = $1");
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
-    let deletion = Deletion {
+    Ok(Deletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),
         // What Postgres stores of a time has microseconds.
         deleted_at: chrono::SubsecRound::trunc_subsecs(Utc::now(), 6),
         rows,
-    };
-    let statement = serde_json::to_value(&deletion)?;
+    })
+}
+
+/// Writes down what was deleted, signed.
+pub async fn write_receipt(tx: &mut Tx, tenant_id: &TenantId, deletion: &Deletion) -> Result<(), DbError> {
+    let statement = serde_json::to_value(deletion)?;
     let signature = tx.master_keys().sign(statement.to_string().as_bytes());
     let detail = json!({
         "receipt": statement,
         "signature": hex::encode(&signature.tag),
         "master_key_id": signature.master_key_id,
     });
-    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await?;
-    Ok(deletion)
+    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await
 }
 
 /// A receipt as it is found in the audit log.
@@ -173,6 +178,31 @@ pub async fn set_weight(tx: &mut Tx, tenant_id: &TenantId, weight: i32) -> Resul
     Ok(set.rows_affected() == 1)
 }
 
+/// Lets none of a tenant's questions be answered, and says why; false where there is no such tenant, or it is suspended.
+pub async fn suspend(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<bool, DbError> {
+    let suspended = sqlx::query!(
+        "update tenants set suspended_at = now(), suspended_reason = $2
+         where tenant_id = $1 and suspended_at is null",
+        tenant_id.as_str(),
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(suspended.rows_affected() == 1)
+}
+
+/// Lets a tenant that was suspended go on; false where it was not.
+pub async fn resume(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    let resumed = sqlx::query!(
+        "update tenants set suspended_at = null, suspended_reason = null
+         where tenant_id = $1 and suspended_at is not null",
+        tenant_id.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(resumed.rows_affected() == 1)
+}
+
 /// A tenant, as an operator looks at it.
 #[derive(Clone, Debug)]
 pub struct TenantState {
@@ -190,6 +220,8 @@ pub struct TenantState {
     pub problem: Option<String>,
     /// When its data goes, if the bot was taken out.
     pub delete_after: Option<DateTime<Utc>>,
+    /// Why its questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
     /// Its share of the places in the queue.
     pub weight: i32,
 }
@@ -199,7 +231,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
     Ok(sqlx::query_as!(
         TenantState,
         r#"select tenant_id, name, installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
-                  delete_after, weight
+                  delete_after, suspended_reason, weight
            from tenants left join installations using (tenant_id) order by name, tenant_id"#,
     )
     .fetch_all(tx)

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum_extra::extract::cookie::Key;
 use cache::Shared;
+use chrono::TimeDelta;
 use db::Db;
+use db::replicas::Replica;
 use secrecy::ExposeSecret;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::operators::Operators;
 use crate::routes;
 use crate::settings::{LOGIN_PATH, Settings};
 
@@ -22,6 +25,10 @@ pub(crate) struct App {
     pub(crate) slack_base_url: String,
     /// Where Slack sends the browser back to after a sign-in.
     pub(crate) login_uri: String,
+    /// Who looks after all workspaces.
+    pub(crate) operators: Operators,
+    /// When a data key is due to be replaced.
+    pub(crate) key_rotation_interval: TimeDelta,
     /// Cancelled when this service ends: pages that are live let go.
     pub(crate) shutdown: CancellationToken,
     /// Seals what a browser keeps for this service.
@@ -64,6 +71,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack_app: settings.slack_app,
         slack_base_url: settings.slack_base_url,
         login_uri: settings.login_uri,
+        operators: settings.operators,
+        key_rotation_interval: settings.key_rotation_interval,
         shutdown: shutdown.clone(),
         cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
     });
@@ -75,9 +84,17 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 
     let probes = Probing { db: db.clone(), shared };
     let routes = routes::routes(app);
-    service::serve(listener, "web", routes, &routes::ROUTES, probes, metrics, shutdown).await?;
+    let host = service::host(settings.port);
+    let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
+    let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
+    let serving = async {
+        // However serving ends, the replica is taken out with it.
+        let _ended = shutdown.clone().drop_guard();
+        service::serve(listener, "web", routes, &routes::known(), probes, metrics, shutdown.clone()).await
+    };
+    let (served, ()) = tokio::join!(serving, keeping);
     db.close().await;
-    Ok(())
+    Ok(served?)
 }
 
 struct Probing {

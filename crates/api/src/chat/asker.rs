@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::reply::asker::to_person;
+use crate::reply::asker::{to_person, unknown};
 use crate::tokens;
 
 /// How long an answer waits for Slack to say who asks.
@@ -29,7 +29,10 @@ impl Asker {
     /// A person of another organisation is asked for by nobody: what they may read here is not for a key to say.
     pub(super) async fn find(app: &App, caller: &Caller, named: Option<&str>) -> Result<Self, Problem> {
         let Some(named) = named else {
-            return Ok(Self { user_id: format!("key:{}", caller.key_id).into(), person: unknown() });
+            return Ok(Self {
+                user_id: format!("key:{}", caller.key_id).into(),
+                person: unknown(Origin::Member),
+            });
         };
         caller.may(ApiScope::ChatPeople)?;
         if !is_person_id(named) {
@@ -57,8 +60,10 @@ async fn learn(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<Pers
         Ok(Ok((person, false))) => {
             let mut tx = app.db.begin().await?;
             db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
+            // With what was set here.
+            let known = db::people::find(&mut tx, tenant_id, user_id).await?;
             tx.commit().await?;
-            return Ok(person);
+            return Ok(known.unwrap_or(person));
         }
         Ok(Ok((_, true))) => {
             return Err(Problem::new(Kind::NotAllowed, "The account of `user_id` is closed."));
@@ -72,7 +77,7 @@ async fn learn(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<Pers
         Err(_) => Failure::retry("Slack takes its time"),
     };
     tracing::info!(error = ?failure, "for whom a program asks is not known yet");
-    Ok(unknown())
+    Ok(unknown(Origin::Member))
 }
 
 /// Who they are, and whether their account is closed.
@@ -82,10 +87,6 @@ async fn ask_slack(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<
     let user: SlackUser = app.slack.find_user(&bot, user_id).await?;
     let is_closed = user.is_deleted;
     Ok((to_person(&installed.installation, user), is_closed))
-}
-
-fn unknown() -> Person {
-    Person { origin: Origin::Member, name: String::new(), is_admin: false }
 }
 
 fn nobody() -> Problem {

@@ -1,11 +1,15 @@
 //! A conversation over HTTP: whose it is, what was said in it, and that one answer is made in it at a time. It is a thread
 //! of the channel `api`, which Slack cannot have.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{Months, NaiveTime, Utc};
 use db::Tx;
 use db::audit_log::Action;
-use models::{Role, ThreadKey, Turn, Usage};
+use db::settings::Stored;
+use db::usage::{Asked, End};
+use llm::Choice;
+use models::{Outcome, Role, ThreadKey, Turn, Usage};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -14,6 +18,7 @@ use super::asker::Asker;
 use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use crate::app::App;
+use crate::reply::answer::choice;
 use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
 
 const CHANNEL: &str = "api";
@@ -31,6 +36,7 @@ pub(super) struct Conversation<'a> {
     thread: ThreadKey,
     lease: Uuid,
     workspace: String,
+    stored: Stored,
     turns: Vec<Turn>,
 }
 
@@ -38,6 +44,8 @@ pub(super) struct Conversation<'a> {
 pub(super) struct Deed<'a> {
     pub(super) message_id: &'a str,
     pub(super) usage: &'a Usage,
+    pub(super) asked_at: Instant,
+    pub(super) first_word_at: Option<Instant>,
     /// Whether nobody got it as a whole.
     pub(super) broke_off: bool,
 }
@@ -69,17 +77,36 @@ impl<'a> Conversation<'a> {
         let turns = db::turns::list(&mut tx, tenant_id, &thread, MAX_TURNS).await?;
         let installed = db::installations::find(&mut tx, tenant_id).await?;
         let workspace = installed.ok_or(db::DbError::NotInstalled)?.installation.name;
+        let stored = db::settings::find(&mut tx, tenant_id).await?;
         tx.commit().await?;
-        Ok(Self { app, caller, asker, thread, lease, workspace, turns })
+        Ok(Self { app, caller, asker, thread, lease, workspace, stored, turns })
     }
 
     pub(super) fn id(&self) -> &str {
         self.thread.thread_ts.as_str()
     }
 
+    /// The models and the key that the workspace has chosen.
+    pub(super) fn choice(&self) -> Choice {
+        choice(&self.caller.tenant_id, &self.stored)
+    }
+
+    /// Refuses an answer for which the workspace's budget has nothing left.
+    pub(super) async fn check_budget(&self) -> Result<(), Problem> {
+        let Some(budget) = self.stored.settings.budget_micros else { return Ok(()) };
+        let mut tx = self.app.db.begin().await?;
+        if db::usage::spent_this_month(&mut tx, &self.caller.tenant_id).await? < budget {
+            return Ok(());
+        }
+        let detail = "What the workspace lets its bot spend in a month is used up. An admin can raise it in the dashboard, \
+                      under Settings; else ask again when the next month begins.";
+        Err(Problem::new(Kind::OverLimit, detail).after(until_next_month()))
+    }
+
     /// What the model is asked.
     pub(super) fn prompt(&self, message: &str) -> Vec<Value> {
-        let instructions = introduce(&self.workspace, PLACE, &self.asker.person);
+        let settings = &self.stored.settings;
+        let instructions = introduce(&self.workspace, PLACE, &self.asker.person, "", settings);
         let mut messages = begin(&instructions, &self.turns);
         let content = marked(self.asker.person.origin, message);
         messages.push(json!({ "role": Role::User.as_str(), "content": content }));
@@ -114,8 +141,9 @@ impl<'a> Conversation<'a> {
         if !db::chat_leases::release(&mut tx, tenant_id, self.id(), self.lease).await? {
             return Err(lost());
         }
-        db::turns::insert(&mut tx, tenant_id, &self.thread, &turns).await?;
-        self.book_in(&mut tx, deed).await?;
+        let seq = db::events::next_seq(&mut tx).await?;
+        db::turns::insert(&mut tx, tenant_id, &self.thread, seq, &turns).await?;
+        self.book_in(&mut tx, seq, deed).await?;
         Ok(tx.commit().await?)
     }
 
@@ -123,7 +151,8 @@ impl<'a> Conversation<'a> {
     /// again.
     pub(super) async fn book(&self, deed: &Deed<'_>) -> Result<(), Problem> {
         let mut tx = self.app.db.begin().await?;
-        self.book_in(&mut tx, deed).await?;
+        let seq = db::events::next_seq(&mut tx).await?;
+        self.book_in(&mut tx, seq, deed).await?;
         Ok(tx.commit().await?)
     }
 
@@ -139,12 +168,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn book_in(&self, tx: &mut Tx, deed: &Deed<'_>) -> Result<(), Problem> {
+    async fn book_in(&self, tx: &mut Tx, seq: i64, deed: &Deed<'_>) -> Result<(), Problem> {
         let (tenant_id, user_id) = (&self.caller.tenant_id, &self.asker.user_id);
-        let seq = db::events::next_seq(tx).await?;
-        db::usage::insert(tx, tenant_id, seq, user_id, deed.usage).await?;
+        let Usage { model, prompt_tokens, completion_tokens } = deed.usage;
+        let asked = Asked { user_id, thread: &self.thread, since_asked: deed.asked_at.elapsed() };
+        let end = End {
+            outcome: if deed.broke_off { Outcome::Stopped } else { Outcome::Answered },
+            reason: deed.broke_off.then_some("broke off"),
+            usage: deed.usage,
+            cost_micros: llm::cost_micros(model, *prompt_tokens, *completion_tokens).unwrap_or_default(),
+            since_first_word: deed.first_word_at.map(|at| at.elapsed()),
+        };
+        db::usage::insert(tx, tenant_id, seq, asked, end).await?;
         let detail = json!({
-            "conversation_id": self.id(), "message_id": deed.message_id, "model": deed.usage.model,
+            "conversation_id": self.id(), "message_id": deed.message_id, "model": model,
             "for": user_id, "broke_off": deed.broke_off,
         });
         let actor = format!("key:{}", self.caller.key_id);
@@ -155,6 +192,14 @@ impl<'a> Conversation<'a> {
         let Asker { user_id, person } = &self.asker;
         Turn { role, user_id: user_id.clone(), origin: person.origin, text: text.to_owned() }
     }
+}
+
+fn until_next_month() -> Duration {
+    let now = Utc::now();
+    let first = chrono::Datelike::with_day(&now.date_naive(), 1)
+        .and_then(|day| day.checked_add_months(Months::new(1)));
+    let begins = first.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    begins.and_then(|begins| (begins - now).to_std().ok()).unwrap_or_default()
 }
 
 /// A name for a conversation or an answer: nobody guesses it, and those that are new sort last.

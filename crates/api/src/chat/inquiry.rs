@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Turn;
+use llm::Choice;
 use models::{ApiScope, Usage};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,7 +17,7 @@ use super::conversation::{Conversation, Deed, new_id};
 use super::problem::{Kind, Problem, seconds};
 use super::wire::{ChatEnd, ChatRequest, ChatUsage};
 use super::{Desk, Said};
-use crate::reply::answer::{MAX_ANSWER_BYTES, count_tokens};
+use crate::reply::answer::MAX_ANSWER_BYTES;
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -37,6 +38,7 @@ pub(super) struct Inquiry {
 struct Spoken {
     text: String,
     usage: Usage,
+    first_word_at: Option<Instant>,
     /// Whether the model came to its own end.
     complete: bool,
 }
@@ -71,17 +73,25 @@ impl Inquiry {
     }
 
     async fn answer_in(&self, conversation: &Conversation<'_>) -> Result<ChatEnd, Problem> {
+        conversation.check_budget().await?;
         self.take_turn().await?;
         let begun = Instant::now();
         let prompt = conversation.prompt(&self.request.message);
         let (mut spoken, message_id) = (Spoken::default(), new_id("m_"));
         let read = tokio::select! {
-            read = self.read(&prompt, begun, &mut spoken) => read,
+            read = self.read(conversation.choice(), &prompt, &mut spoken) => read,
             problem = self.interrupted(conversation) => Err(problem),
         };
         spoken.estimate(&prompt);
-        count_tokens(&spoken.usage);
-        let deed = |broke_off| Deed { message_id: &message_id, usage: &spoken.usage, broke_off };
+        if !spoken.usage.model.is_empty() {
+            self.desk.app.model.count(&spoken.usage);
+        }
+        if let Some(at) = spoken.first_word_at {
+            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - begun).as_secs_f64());
+        }
+        let (usage, first_word_at) = (&spoken.usage, spoken.first_word_at);
+        let deed =
+            |broke_off| Deed { message_id: &message_id, usage, asked_at: begun, first_word_at, broke_off };
         let kept = match read {
             Ok(()) => conversation.keep(&self.request.message, &spoken.text, &deed(false)).await,
             Err(problem) => Err(problem),
@@ -109,15 +119,12 @@ impl Inquiry {
     }
 
     /// Asks the model and passes on its words as they come.
-    async fn read(&self, prompt: &[Value], begun: Instant, spoken: &mut Spoken) -> Result<(), Problem> {
-        let mut answer = self.desk.app.model.ask(prompt).await?;
+    async fn read(&self, choice: Choice, prompt: &[Value], spoken: &mut Spoken) -> Result<(), Problem> {
+        let mut answer = self.desk.app.model.ask(&choice, prompt).await?;
         spoken.usage.clone_from(answer.usage());
         let mut is_cut = false;
         while let Some(words) = answer.next().await? {
-            if spoken.text.is_empty() {
-                let waited = begun.elapsed().as_secs_f64();
-                metrics::histogram!("enablebot_reply_first_token_seconds").record(waited);
-            }
+            spoken.first_word_at.get_or_insert_with(Instant::now);
             spoken.text.push_str(&words);
             spoken.usage.clone_from(answer.usage());
             let _ = self.say.send(Said::Words(words));
@@ -186,7 +193,7 @@ mod tests {
     fn an_answer_that_broke_off_is_counted_by_its_length() {
         let prompt = [json!({ "content": "12345678" }), json!({ "content": "1" })];
         let usage = Usage { model: "m".into(), ..Usage::default() };
-        let mut spoken = Spoken { text: "12345".into(), usage, complete: false };
+        let mut spoken = Spoken { text: "12345".into(), usage, ..Spoken::default() };
         spoken.estimate(&prompt);
         assert_eq!((spoken.usage.prompt_tokens, spoken.usage.completion_tokens), (3, 2));
         spoken.usage.completion_tokens = 7;

@@ -8,13 +8,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use db::DbError;
+use llm::ModelError;
 use serde::Serialize;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::failure::{Failure, SILENT};
+use crate::failure::{MODEL_REFUSED, MODEL_WRONG};
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -191,19 +192,22 @@ impl From<DbError> for Problem {
 }
 
 /// Why the model gave no answer.
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        tracing::warn!(error = ?failure, "the model gave a program no answer");
-        match failure {
-            Failure::Throttled { after, .. } | Failure::Retry { after: Some(after), .. } => {
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        tracing::warn!(error = %error, "the model gave a program no answer");
+        match error {
+            ModelError::Throttled { after, .. } | ModelError::Retry { after: Some(after), .. } => {
                 let detail = "The model takes no more questions just now. Ask again later.";
                 Self::new(Kind::Unavailable, detail).after(after)
             }
-            Failure::Retry { reason, .. } if reason == SILENT => {
+            ModelError::Silent => {
                 Self::new(Kind::TooSlow, "The model stayed silent for too long. Ask again.")
             }
-            Failure::GiveUp { sentence: Some(sentence), .. } => Self::new(Kind::ModelFailed, sentence),
-            _ => Self::new(Kind::ModelFailed, "The model broke off, or cannot be reached. Ask again."),
+            ModelError::Refused(_) => Self::new(Kind::ModelFailed, MODEL_REFUSED),
+            ModelError::WrongSetup(_) => Self::new(Kind::ModelFailed, MODEL_WRONG),
+            ModelError::Retry { .. } => {
+                Self::new(Kind::ModelFailed, "The model broke off, or cannot be reached. Ask again.")
+            }
         }
     }
 }

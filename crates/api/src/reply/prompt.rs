@@ -1,7 +1,7 @@
 //! What the model is asked: who it is, what was said in the thread, the question and what came with it. What people
 //! write is data, and marked where it comes from outside the workspace.
 
-use models::{ChannelId, Origin, Person, Role, Turn};
+use models::{ChannelId, Origin, Person, Profile, Role, Settings, Turn};
 use serde_json::{Value, json};
 
 use super::Question;
@@ -46,17 +46,22 @@ impl Work<'_> {
 
     fn instructions(&self, question: &Question, person: &Person, looking_at: Option<&ChannelId>) -> String {
         let place = if question.is_dm { "a direct message" } else { "a thread of a channel" };
-        let mut instructions = introduce(&self.installation.name, place, person);
-        if let Some(channel_id) = looking_at.filter(|_| question.is_dm) {
-            instructions
-                .push_str(&format!(" Beside this conversation they look at the channel {channel_id}."));
-        }
-        instructions
+        let beside = looking_at
+            .filter(|_| question.is_dm)
+            .map(|channel_id| format!(" Beside this conversation they look at the channel {channel_id}."));
+        let workspace = &self.installation.name;
+        introduce(workspace, place, person, &beside.unwrap_or_default(), &self.settings.settings)
     }
 }
 
-/// Who the model is, where it answers, and whom.
-pub(crate) fn introduce(workspace: &str, place: &str, person: &Person) -> String {
+/// Who the model is, where it answers, whom, what else there is to know, and what the workspace has set.
+pub(crate) fn introduce(
+    workspace: &str,
+    place: &str,
+    person: &Person,
+    besides: &str,
+    settings: &Settings,
+) -> String {
     let mut instructions = format!(
         "You are EnableBot, an assistant in the Slack workspace \"{workspace}\". You answer in {place}. Today is {}. \
          Answer in the language of the question, to the point, and in Markdown. Say so when you do not know. \
@@ -71,8 +76,20 @@ pub(crate) fn introduce(workspace: &str, place: &str, person: &Person) -> String
             Origin::External => ", of another organisation",
             Origin::Bot => ", another bot",
         };
-        let name = person.name.replace(['\n', '"'], " ");
-        instructions.push_str(&format!(" You are asked by \"{name}\"{role}."));
+        let Profile { name: called, role: position, department, location } = &person.profile;
+        let name = if called.is_empty() { &person.name } else { called };
+        instructions.push_str(&format!(" You are asked by \"{}\"{role}.", one_line(name)));
+        for (what, value) in [("position", position), ("department", department), ("place", location)] {
+            if !value.is_empty() {
+                instructions.push_str(&format!(" Their {what}: \"{}\".", one_line(value)));
+            }
+        }
+    }
+    instructions.push_str(besides);
+    let set = settings.to_instructions();
+    if !set.is_empty() {
+        instructions.push_str("\n\nWhat this workspace has set for you:\n\n");
+        instructions.push_str(&set);
     }
     instructions
 }
@@ -97,6 +114,11 @@ pub(crate) fn begin(instructions: &str, turns: &[Turn]) -> Vec<Value> {
     messages.push(json!({ "role": "system", "content": instructions }));
     messages.reverse();
     messages
+}
+
+/// What people say of themselves stays within its quotation marks.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r', '"'], " ")
 }
 
 /// Words from outside the workspace are fenced in; the fence itself cannot be written.

@@ -4,6 +4,7 @@
 
 mod api_chat;
 mod api_keys;
+mod audit_chain;
 mod browser;
 mod buttons;
 mod chaos;
@@ -19,12 +20,15 @@ mod life_cycle;
 mod limits;
 mod looking;
 mod operate;
+mod operators;
 mod organisations;
+mod people;
 mod postgres_away;
 mod queue;
 mod receive;
 mod reply;
 mod set_aside;
+mod settings;
 mod sign_in;
 mod slack_faults;
 mod stop;
