@@ -51,10 +51,10 @@ pub(crate) const SLACK_REFUSED: &str =
 pub(crate) const COMMAND_FAILED: &str =
     "Sorry, that did not work. `/enablebot status` says what I am missing, as far as I know.";
 
-const MODEL_REFUSED: &str =
+pub(crate) const MODEL_REFUSED: &str =
     "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
 
-const MODEL_WRONG: &str =
+pub(crate) const MODEL_WRONG: &str =
     "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
 
 impl Failure {

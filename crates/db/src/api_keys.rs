@@ -58,6 +58,8 @@ pub struct Holder {
     pub is_installed: bool,
     /// Why the bot's token is dead, if it is.
     pub disabled_reason: Option<String>,
+    /// Why its questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
 }
 
 /// Keeps what a new key is known by; false where there is one of this id already.
@@ -94,8 +96,9 @@ pub async fn find_holder(tx: &mut Tx, key: &str) -> Result<Option<Holder>, DbErr
                update api_keys set last_used_at = now()
                where digest = $1 and revoked_at is null
                  and (last_used_at is null or last_used_at < now() - interval '1 minute'))
-           select key_id, tenant_id, k.scopes, i.tenant_id is not null as "is_installed!", disabled_reason
-           from api_keys k left join installations i using (tenant_id)
+           select key_id, tenant_id, k.scopes, i.tenant_id is not null as "is_installed!",
+                  disabled_reason as "disabled_reason?", suspended_reason
+           from api_keys k join tenants using (tenant_id) left join installations i using (tenant_id)
            where digest = $1 and revoked_at is null"#,
         digest(key),
     )
@@ -107,6 +110,7 @@ pub async fn find_holder(tx: &mut Tx, key: &str) -> Result<Option<Holder>, DbErr
         scopes: ApiScope::of_words(&row.scopes),
         is_installed: row.is_installed,
         disabled_reason: row.disabled_reason,
+        suspended_reason: row.suspended_reason,
     }))
 }
 

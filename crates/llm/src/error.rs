@@ -16,9 +16,6 @@ pub enum ModelError {
         /// How long to wait at least.
         after: Option<Duration>,
     },
-    /// It said nothing for too long. Later it may work.
-    #[error("the model stayed silent for too long")]
-    Silent,
     /// It asked for a pause.
     #[error("{reason}")]
     Throttled {
@@ -27,6 +24,9 @@ pub enum ModelError {
         /// How long the pause is.
         after: Duration,
     },
+    /// It said nothing, for longer than it may.
+    #[error("the model stayed silent for too long")]
+    Silent,
     /// It does not take this question, however often it is asked.
     #[error("{0}")]
     Refused(String),
@@ -45,10 +45,6 @@ impl ModelError {
 #[derive(Debug, thiserror::Error)]
 #[error("the model's server answered 429")]
 pub(crate) struct Throttled(pub(crate) Duration);
-
-pub(crate) fn silent() -> ModelError {
-    ModelError::Silent
-}
 
 /// Reads an error without its message: servers quote keys and prompts in it.
 pub(crate) fn classify(error: OpenAIError) -> ModelError {

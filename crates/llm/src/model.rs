@@ -17,7 +17,7 @@ use tower::service_fn;
 
 use crate::answer::{Answer, Chunk};
 use crate::breaker::Breaker;
-use crate::error::{ModelError, Throttled, classify, silent};
+use crate::error::{ModelError, Throttled, classify};
 
 /// The values of the label `kind` of `enablebot_llm_tokens_total`.
 pub const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
@@ -153,7 +153,8 @@ impl Model {
         });
         let chat = client.chat();
         let opened = chat.create_stream_byot::<Value, Chunk>(request);
-        let chunks = timeout(self.patience, opened).await.map_err(|_| silent())?.map_err(classify)?;
+        let chunks =
+            timeout(self.patience, opened).await.map_err(|_| ModelError::Silent)?.map_err(classify)?;
         Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience))
     }
 }

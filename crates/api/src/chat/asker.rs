@@ -60,6 +60,7 @@ async fn learn(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<Pers
         Ok(Ok((person, false))) => {
             let mut tx = app.db.begin().await?;
             db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
+            // With what was set here.
             let known = db::people::find(&mut tx, tenant_id, user_id).await?;
             tx.commit().await?;
             return Ok(known.unwrap_or(person));

@@ -70,6 +70,10 @@ fn admit(holder: Holder) -> Result<Caller, Problem> {
             format!("Slack does not take the bot's token any more ({reason}). Install the bot again.");
         return Err(Problem::new(Kind::NotAllowed, detail));
     }
+    if let Some(reason) = holder.suspended_reason {
+        let detail = format!("Whoever runs this server has suspended the workspace: {reason}");
+        return Err(Problem::new(Kind::NotAllowed, detail));
+    }
     Ok(Caller { key_id: holder.key_id, tenant_id: holder.tenant_id, scopes: holder.scopes })
 }
 

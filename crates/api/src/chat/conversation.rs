@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{Months, NaiveTime, Utc};
 use db::Tx;
 use db::audit_log::Action;
 use db::settings::Stored;
-use db::usage::End;
+use db::usage::{Asked, End};
 use llm::Choice;
 use models::{Outcome, Role, ThreadKey, Turn, Usage};
 use serde_json::{Value, json};
@@ -17,7 +18,8 @@ use super::asker::Asker;
 use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use crate::app::App;
-use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked, with_settings};
+use crate::reply::answer::choice;
+use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
 
 const CHANNEL: &str = "api";
 
@@ -34,7 +36,7 @@ pub(super) struct Conversation<'a> {
     thread: ThreadKey,
     lease: Uuid,
     workspace: String,
-    settings: Stored,
+    stored: Stored,
     turns: Vec<Turn>,
 }
 
@@ -42,11 +44,10 @@ pub(super) struct Conversation<'a> {
 pub(super) struct Deed<'a> {
     pub(super) message_id: &'a str,
     pub(super) usage: &'a Usage,
+    pub(super) asked_at: Instant,
+    pub(super) first_word_at: Option<Instant>,
     /// Whether nobody got it as a whole.
     pub(super) broke_off: bool,
-    /// When it was asked, and when its first word came.
-    pub(super) begun: Instant,
-    pub(super) first_word_at: Option<Instant>,
 }
 
 impl<'a> Conversation<'a> {
@@ -57,13 +58,16 @@ impl<'a> Conversation<'a> {
         asker: Asker,
         named: Option<&str>,
     ) -> Result<Self, Problem> {
-        let conversation_id = named.map_or_else(|| new_id("c_"), str::to_owned);
+        let conversation_id = match named {
+            Some(id) if is_conversation_id(id) => id.to_owned(),
+            Some(_) => return Err(none()),
+            None => new_id("c_"),
+        };
         let thread = ThreadKey { channel_id: CHANNEL.into(), thread_ts: conversation_id.as_str().into() };
         let tenant_id = &caller.tenant_id;
         let mut tx = app.db.begin().await?;
         if named.is_some() && !db::turns::is_known(&mut tx, tenant_id, &thread, &asker.user_id).await? {
-            let detail = "It is unknown, or another's. Leave `conversation_id` out to begin a new one.";
-            return Err(Problem::new(Kind::NoConversation, detail));
+            return Err(none());
         }
         let Some(lease) = db::chat_leases::take(&mut tx, tenant_id, &conversation_id).await? else {
             let detail = "Wait for the answer to the last message of this conversation, then ask again.";
@@ -72,47 +76,41 @@ impl<'a> Conversation<'a> {
         // Read behind the lease: what another answer has just added is there.
         let turns = db::turns::list(&mut tx, tenant_id, &thread, MAX_TURNS).await?;
         let installed = db::installations::find(&mut tx, tenant_id).await?;
-        let installed = installed.ok_or(db::DbError::NotInstalled)?;
-        if let Some(reason) = installed.suspended_reason {
-            let detail = format!("Whoever runs this server has suspended the workspace: {reason}");
-            return Err(Problem::new(Kind::NotAllowed, detail));
-        }
-        let workspace = installed.installation.name;
-        let settings = db::settings::find(&mut tx, tenant_id).await?;
+        let workspace = installed.ok_or(db::DbError::NotInstalled)?.installation.name;
+        let stored = db::settings::find(&mut tx, tenant_id).await?;
         tx.commit().await?;
-        Ok(Self { app, caller, asker, thread, lease, workspace, settings, turns })
+        Ok(Self { app, caller, asker, thread, lease, workspace, stored, turns })
     }
 
     pub(super) fn id(&self) -> &str {
         self.thread.thread_ts.as_str()
     }
 
-    /// What the model is asked.
-    pub(super) fn prompt(&self, message: &str) -> Vec<Value> {
-        let instructions = introduce(&self.workspace, PLACE, &self.asker.person);
-        let instructions = with_settings(instructions, &self.settings.settings);
-        let mut messages = begin(&instructions, &self.turns);
-        let content = marked(self.asker.person.origin, message);
-        messages.push(json!({ "role": Role::User.as_str(), "content": content }));
-        messages
-    }
-
-    /// The models and the key of the workspace.
+    /// The models and the key that the workspace has chosen.
     pub(super) fn choice(&self) -> Choice {
-        let own_key = self.settings.model_key.clone().map(|key| (self.caller.tenant_id.to_string(), key));
-        Choice { models: self.settings.settings.models.clone(), own_key }
+        choice(&self.caller.tenant_id, &self.stored)
     }
 
-    /// Refuses an answer that would be one too many this month.
-    pub(super) async fn stay_within_budget(&self) -> Result<(), Problem> {
-        let Some(budget) = self.settings.settings.budget_micros else { return Ok(()) };
+    /// Refuses an answer for which the workspace's budget has nothing left.
+    pub(super) async fn check_budget(&self) -> Result<(), Problem> {
+        let Some(budget) = self.stored.settings.budget_micros else { return Ok(()) };
         let mut tx = self.app.db.begin().await?;
         if db::usage::spent_this_month(&mut tx, &self.caller.tenant_id).await? < budget {
             return Ok(());
         }
-        let detail =
-            "An admin can raise it in the dashboard, under Settings; else ask when the next month begins.";
-        Err(Problem::new(Kind::OverBudget, detail))
+        let detail = "What the workspace lets its bot spend in a month is used up. An admin can raise it in the dashboard, \
+                      under Settings; else ask again when the next month begins.";
+        Err(Problem::new(Kind::OverLimit, detail).after(until_next_month()))
+    }
+
+    /// What the model is asked.
+    pub(super) fn prompt(&self, message: &str) -> Vec<Value> {
+        let settings = &self.stored.settings;
+        let instructions = introduce(&self.workspace, PLACE, &self.asker.person, "", settings);
+        let mut messages = begin(&instructions, &self.turns);
+        let content = marked(self.asker.person.origin, message);
+        messages.push(json!({ "role": Role::User.as_str(), "content": content }));
+        messages
     }
 
     /// Keeps the conversation while an answer is made; returns once it is another answer's.
@@ -173,17 +171,17 @@ impl<'a> Conversation<'a> {
     async fn book_in(&self, tx: &mut Tx, seq: i64, deed: &Deed<'_>) -> Result<(), Problem> {
         let (tenant_id, user_id) = (&self.caller.tenant_id, &self.asker.user_id);
         let Usage { model, prompt_tokens, completion_tokens } = deed.usage;
-        let cost = llm::cost_micros(model, *prompt_tokens, *completion_tokens);
+        let asked = Asked { user_id, thread: &self.thread, since_asked: deed.asked_at.elapsed() };
         let end = End {
             outcome: if deed.broke_off { Outcome::Stopped } else { Outcome::Answered },
-            reason: deed.broke_off.then_some("a program's question broke off"),
+            reason: deed.broke_off.then_some("broke off"),
             usage: deed.usage,
-            cost_micros: cost.unwrap_or_default(),
+            cost_micros: llm::cost_micros(model, *prompt_tokens, *completion_tokens).unwrap_or_default(),
             since_first_word: deed.first_word_at.map(|at| at.elapsed()),
         };
-        db::usage::insert(tx, tenant_id, seq, user_id, &self.thread, deed.begun.elapsed(), end).await?;
+        db::usage::insert(tx, tenant_id, seq, asked, end).await?;
         let detail = json!({
-            "conversation_id": self.id(), "message_id": deed.message_id, "model": deed.usage.model,
+            "conversation_id": self.id(), "message_id": deed.message_id, "model": model,
             "for": user_id, "broke_off": deed.broke_off,
         });
         let actor = format!("key:{}", self.caller.key_id);
@@ -196,11 +194,43 @@ impl<'a> Conversation<'a> {
     }
 }
 
+fn until_next_month() -> Duration {
+    let now = Utc::now();
+    let first = chrono::Datelike::with_day(&now.date_naive(), 1)
+        .and_then(|day| day.checked_add_months(Months::new(1)));
+    let begins = first.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    begins.and_then(|begins| (begins - now).to_std().ok()).unwrap_or_default()
+}
+
 /// A name for a conversation or an answer: nobody guesses it, and those that are new sort last.
 pub(super) fn new_id(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::now_v7().simple())
 }
 
+/// What cannot be one is not asked of the database.
+fn is_conversation_id(id: &str) -> bool {
+    let random = id.strip_prefix("c_").unwrap_or_default();
+    random.len() == 32 && random.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn none() -> Problem {
+    let detail = "It is unknown, or another's. Leave `conversation_id` out to begin a new one.";
+    Problem::new(Kind::NoConversation, detail)
+}
+
 fn lost() -> Problem {
     Problem::new(Kind::Busy, "Another answer was begun in this conversation meanwhile. Ask again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_made_here_can_be_a_conversation() {
+        assert!(is_conversation_id(&new_id("c_")));
+        for wrong in ["", "c_", "1732500000.000100", "c_0199a5b2c3d47e6f8091a2b3c4d5e6f\0", &new_id("m_")] {
+            assert!(!is_conversation_id(wrong), "{wrong}");
+        }
+    }
 }

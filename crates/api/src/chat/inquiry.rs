@@ -38,9 +38,9 @@ pub(super) struct Inquiry {
 struct Spoken {
     text: String,
     usage: Usage,
+    first_word_at: Option<Instant>,
     /// Whether the model came to its own end.
     complete: bool,
-    first_word_at: Option<Instant>,
 }
 
 impl Inquiry {
@@ -73,27 +73,25 @@ impl Inquiry {
     }
 
     async fn answer_in(&self, conversation: &Conversation<'_>) -> Result<ChatEnd, Problem> {
-        conversation.stay_within_budget().await?;
+        conversation.check_budget().await?;
         self.take_turn().await?;
         let begun = Instant::now();
-        let (choice, prompt) = (conversation.choice(), conversation.prompt(&self.request.message));
+        let prompt = conversation.prompt(&self.request.message);
         let (mut spoken, message_id) = (Spoken::default(), new_id("m_"));
         let read = tokio::select! {
-            read = self.read(&choice, &prompt, &mut spoken) => read,
+            read = self.read(conversation.choice(), &prompt, &mut spoken) => read,
             problem = self.interrupted(conversation) => Err(problem),
         };
         spoken.estimate(&prompt);
-        self.desk.app.model.count(&spoken.usage);
+        if !spoken.usage.model.is_empty() {
+            self.desk.app.model.count(&spoken.usage);
+        }
         if let Some(at) = spoken.first_word_at {
             metrics::histogram!("enablebot_reply_first_token_seconds").record((at - begun).as_secs_f64());
         }
-        let deed = |broke_off| Deed {
-            message_id: &message_id,
-            usage: &spoken.usage,
-            broke_off,
-            begun,
-            first_word_at: spoken.first_word_at,
-        };
+        let (usage, first_word_at) = (&spoken.usage, spoken.first_word_at);
+        let deed =
+            |broke_off| Deed { message_id: &message_id, usage, asked_at: begun, first_word_at, broke_off };
         let kept = match read {
             Ok(()) => conversation.keep(&self.request.message, &spoken.text, &deed(false)).await,
             Err(problem) => Err(problem),
@@ -121,8 +119,8 @@ impl Inquiry {
     }
 
     /// Asks the model and passes on its words as they come.
-    async fn read(&self, choice: &Choice, prompt: &[Value], spoken: &mut Spoken) -> Result<(), Problem> {
-        let mut answer = self.desk.app.model.ask(choice, prompt).await?;
+    async fn read(&self, choice: Choice, prompt: &[Value], spoken: &mut Spoken) -> Result<(), Problem> {
+        let mut answer = self.desk.app.model.ask(&choice, prompt).await?;
         spoken.usage.clone_from(answer.usage());
         let mut is_cut = false;
         while let Some(words) = answer.next().await? {

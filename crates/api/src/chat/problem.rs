@@ -15,6 +15,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::failure::{MODEL_REFUSED, MODEL_WRONG};
+
 const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What `WWW-Authenticate` says.
@@ -28,7 +30,6 @@ const SOON: Duration = Duration::from_secs(2);
 pub(crate) enum Kind {
     BadRequest,
     NoKey,
-    OverBudget,
     NotAllowed,
     NoConversation,
     Busy,
@@ -41,10 +42,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::BadRequest,
         Self::NoKey,
-        Self::OverBudget,
         Self::NotAllowed,
         Self::NoConversation,
         Self::Busy,
@@ -61,10 +61,7 @@ impl Kind {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be answered"),
             Self::NoKey => (StatusCode::UNAUTHORIZED, "no-key", "No key that is good"),
-            Self::OverBudget => {
-                (StatusCode::PAYMENT_REQUIRED, "over-budget", "The workspace's budget is used up")
-            }
-            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "The key does not allow this"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "This is not allowed"),
             Self::NoConversation => {
                 (StatusCode::NOT_FOUND, "no-conversation", "There is no such conversation")
             }
@@ -89,11 +86,8 @@ impl Kind {
             Self::NoKey => {
                 "The key is missing, unknown or revoked. A workspace's admins make keys in the dashboard."
             }
-            Self::OverBudget => {
-                "What the workspace lets its bot spend in a month is used up. An admin can raise it; else ask next month."
-            }
             Self::NotAllowed => {
-                "The key lacks a scope, the person is of another organisation, the workspace is suspended, or the bot is not (or no longer) installed."
+                "The key lacks a scope, the person is of another organisation, or the bot is not (or no longer) installed."
             }
             Self::NoConversation => {
                 "The conversation is unknown, or another person's or key's. Begin a new one."
@@ -209,14 +203,8 @@ impl From<ModelError> for Problem {
             ModelError::Silent => {
                 Self::new(Kind::TooSlow, "The model stayed silent for too long. Ask again.")
             }
-            ModelError::Refused(_) => Self::new(
-                Kind::ModelFailed,
-                "The model did not take this message. It may be too long, or in a form it does not read.",
-            ),
-            ModelError::WrongSetup(_) => Self::new(
-                Kind::ModelFailed,
-                "The model cannot be reached the way this is set up. Whoever runs the server finds more in its log.",
-            ),
+            ModelError::Refused(_) => Self::new(Kind::ModelFailed, MODEL_REFUSED),
+            ModelError::WrongSetup(_) => Self::new(Kind::ModelFailed, MODEL_WRONG),
             ModelError::Retry { .. } => {
                 Self::new(Kind::ModelFailed, "The model broke off, or cannot be reached. Ask again.")
             }

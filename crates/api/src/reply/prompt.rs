@@ -46,17 +46,22 @@ impl Work<'_> {
 
     fn instructions(&self, question: &Question, person: &Person, looking_at: Option<&ChannelId>) -> String {
         let place = if question.is_dm { "a direct message" } else { "a thread of a channel" };
-        let mut instructions = introduce(&self.installation.name, place, person);
-        if let Some(channel_id) = looking_at.filter(|_| question.is_dm) {
-            instructions
-                .push_str(&format!(" Beside this conversation they look at the channel {channel_id}."));
-        }
-        with_settings(instructions, &self.settings.settings)
+        let beside = looking_at
+            .filter(|_| question.is_dm)
+            .map(|channel_id| format!(" Beside this conversation they look at the channel {channel_id}."));
+        let workspace = &self.installation.name;
+        introduce(workspace, place, person, &beside.unwrap_or_default(), &self.settings.settings)
     }
 }
 
-/// Who the model is, where it answers, and whom.
-pub(crate) fn introduce(workspace: &str, place: &str, person: &Person) -> String {
+/// Who the model is, where it answers, whom, what else there is to know, and what the workspace has set.
+pub(crate) fn introduce(
+    workspace: &str,
+    place: &str,
+    person: &Person,
+    besides: &str,
+    settings: &Settings,
+) -> String {
     let mut instructions = format!(
         "You are EnableBot, an assistant in the Slack workspace \"{workspace}\". You answer in {place}. Today is {}. \
          Answer in the language of the question, to the point, and in Markdown. Say so when you do not know. \
@@ -80,22 +85,13 @@ pub(crate) fn introduce(workspace: &str, place: &str, person: &Person) -> String
             }
         }
     }
-    instructions
-}
-
-/// What the workspace has set for its bot, behind all else that it is told.
-pub(crate) fn with_settings(mut instructions: String, settings: &Settings) -> String {
+    instructions.push_str(besides);
     let set = settings.to_instructions();
     if !set.is_empty() {
         instructions.push_str("\n\nWhat this workspace has set for you:\n\n");
         instructions.push_str(&set);
     }
     instructions
-}
-
-/// What people say of themselves stays within its quotation marks.
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r', '"'], " ")
 }
 
 /// The instructions, and of what was said as much as fits.
@@ -118,6 +114,11 @@ pub(crate) fn begin(instructions: &str, turns: &[Turn]) -> Vec<Value> {
     messages.push(json!({ "role": "system", "content": instructions }));
     messages.reverse();
     messages
+}
+
+/// What people say of themselves stays within its quotation marks.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r', '"'], " ")
 }
 
 /// Words from outside the workspace are fenced in; the fence itself cannot be written.

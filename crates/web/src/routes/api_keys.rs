@@ -83,7 +83,8 @@ impl Wanted {
     }
 
     fn checked(&self) -> Result<(String, Vec<ApiScope>), &'static str> {
-        let name = filled(&self.name).ok_or(NAMELESS)?;
+        let printable: String = self.name.chars().filter(|c| !c.is_control()).collect();
+        let name = filled(&printable).ok_or(NAMELESS)?;
         if name.chars().count() > MAX_NAME {
             return Err(LONG_NAME);
         }
@@ -201,7 +202,7 @@ mod tests {
     fn a_key_has_a_name_and_may_do_something() {
         let both = wanted(" Wiki ", "on", "on").checked();
         assert_eq!(both, Ok(("Wiki".into(), vec![ApiScope::Chat, ApiScope::ChatPeople])));
-        assert_eq!(wanted(" ", "on", "").checked(), Err(NAMELESS));
+        assert_eq!(wanted(" \0\n", "on", "").checked(), Err(NAMELESS));
         assert_eq!(wanted(&"é".repeat(61), "on", "").checked(), Err(LONG_NAME));
         assert_eq!(wanted("Wiki", "", "").checked(), Err(SCOPELESS));
         assert_eq!(wanted(&"é".repeat(60), "", "on").checked().map(|(_, scopes)| scopes.len()), Ok(1));

@@ -54,6 +54,10 @@ const OWN_ROUTES: [(&str, &str); 32] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/api", "GET"),
+    ("/dashboard/api-keys", "GET"),
+    ("/dashboard/api-keys", "POST"),
+    ("/dashboard/api-keys/{key_id}/revoke", "POST"),
     ("/dashboard/conversations", "GET"),
     ("/dashboard/conversations/{channel_id}/{thread_ts}", "GET"),
     ("/dashboard/people", "GET"),
@@ -66,10 +70,6 @@ const OWN_ROUTES: [(&str, &str); 32] = [
     ("/dashboard/settings/review", "POST"),
     ("/dashboard/settings/model-key", "POST"),
     ("/dashboard/settings/model-key/remove", "POST"),
-    ("/dashboard/api", "GET"),
-    ("/dashboard/api-keys", "GET"),
-    ("/dashboard/api-keys", "POST"),
-    ("/dashboard/api-keys/{key_id}/revoke", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -90,6 +90,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/api", get(api_docs::show))
+        .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))
         .route("/dashboard/conversations", get(conversations::list))
         .route("/dashboard/conversations/{channel_id}/{thread_ts}", get(conversations::show))
         .route("/dashboard/people", get(people::list))
@@ -102,9 +105,6 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
         .merge(operators::routes())
-        .route("/dashboard/api", get(api_docs::show))
-        .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
-        .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(not_found)
@@ -129,6 +129,9 @@ fn malformed() -> Response {
 
 /// The page for what the database did not answer; the detail goes to the log.
 pub(crate) fn trouble(error: &DbError) -> Response {
+    if error.is_unreadable() {
+        return malformed();
+    }
     tracing::error!(error = %error, "a page could not be made");
     let problem = Problem {
         title: "The database does not answer",

@@ -97,6 +97,10 @@ async fn a_conversation_goes_on_with_whom_it_was_begun_and_is_booked() {
     let sum = |name| tokens(name).iter().sum::<i64>();
     let expected = format!("{GRACE}|offline|{}|{}|2", sum("prompt_tokens"), sum("completion_tokens"));
     assert_eq!(booked, expected);
+    let told =
+        "select count(*) from usage where source = 'api' and channel_id = 'api' and outcome = 'answered'
+        and answer_ms >= first_word_ms and thread_ts like 'c\\_%'";
+    assert_eq!(app.database.ask(told), "2");
     let audited = "select count(*) from audit_log where action = 'answered' and actor = 'key:' ||
         (select key_id from api_keys) and detail ->> 'for' = 'U0GRACE' and detail ->> 'broke_off' = 'false'";
     assert_eq!(app.database.ask(audited), "2");
@@ -120,8 +124,10 @@ async fn a_conversation_goes_on_with_whom_it_was_begun_and_is_booked() {
         let expected = if key == foreign && user.is_some() { 403 } else { 404 };
         assert_eq!(app.problem_of(key, question).await.0, expected, "{user:?}");
     }
-    let unknown = json!({ "message": "say: Hi.", "conversation_id": "c_0199a5b2c3d47e6f8091a2b3c4d5e6f7" });
-    assert_eq!(app.problem_of(&key, unknown).await.0, 404);
+    for unknown in ["c_0199a5b2c3d47e6f8091a2b3c4d5e6f7", "1732500000.000100", "\0"] {
+        let question = json!({ "message": "say: Hi.", "conversation_id": unknown });
+        assert_eq!(app.problem_of(&key, question).await.0, 404, "{unknown}");
+    }
     assert_eq!(app.answer(&key, go_on).await["answer"], "Still blue.", "she still does");
     app.database.ask("delete from installations where tenant_id = 'T0BETA'");
     let (status, told) = app.problem_of(foreign, json!({ "message": "say: Hello?" })).await;
@@ -208,6 +214,10 @@ async fn whoever_may_not_ask_is_told_why_and_nothing_is_done() {
     let (status, told) = app.problem_of(&key, hi.clone()).await;
     assert_eq!((status, told.contains("token_revoked")), (403, true), "{told}");
     app.database.ask("update installations set disabled_reason = null, disabled_at = null");
+    app.operate(&["tenants", "suspend", TEAM, "unpaid"]);
+    let (status, told) = app.problem_of(&key, hi.clone()).await;
+    assert_eq!((status, told.contains("unpaid")), (403, true), "{told}");
+    app.operate(&["tenants", "resume", TEAM]);
     let asked = app.simulator.model_requests().len();
     assert_eq!(asked, 1, "the model was asked for the one answer only");
     app.simulator.uninstall(TEAM);
