@@ -9,7 +9,7 @@ use db::audit_log::Action;
 use db::settings::Stored;
 use db::usage::{Asked, End};
 use llm::Choice;
-use models::{Outcome, Role, ThreadKey, Turn, Usage};
+use models::{Outcome, Role, Settings, TenantId, ThreadKey, Turn, Usage};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::reply::answer::choice;
+use crate::reply::budget::find_ending;
 use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
 
 const CHANNEL: &str = "api";
@@ -133,8 +134,9 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// What was said, what it cost and the audit entry, or none of them; the conversation is free again.
-    pub(super) async fn keep(&self, message: &str, answer: &str, deed: &Deed<'_>) -> Result<(), Problem> {
+    /// What was said, what it cost and the audit entry, or none of them; the conversation is free again. True where somebody
+    /// is to be told of the budget.
+    pub(super) async fn keep(&self, message: &str, answer: &str, deed: &Deed<'_>) -> Result<bool, Problem> {
         let turns = [self.turn(Role::User, message), self.turn(Role::Assistant, answer)];
         let tenant_id = &self.caller.tenant_id;
         let mut tx = self.app.db.begin().await?;
@@ -143,17 +145,24 @@ impl<'a> Conversation<'a> {
         }
         let seq = db::events::next_seq(&mut tx).await?;
         db::turns::insert(&mut tx, tenant_id, &self.thread, seq, &turns).await?;
-        self.book_in(&mut tx, seq, deed).await?;
-        Ok(tx.commit().await?)
+        let is_ending = self.book_in(&mut tx, seq, deed).await?;
+        tx.commit().await?;
+        Ok(is_ending)
     }
 
     /// The cost of an answer that broke off. What was said is not remembered: whoever asked does not have it, and asks
     /// again.
-    pub(super) async fn book(&self, deed: &Deed<'_>) -> Result<(), Problem> {
+    pub(super) async fn book(&self, deed: &Deed<'_>) -> Result<bool, Problem> {
         let mut tx = self.app.db.begin().await?;
         let seq = db::events::next_seq(&mut tx).await?;
-        self.book_in(&mut tx, seq, deed).await?;
-        Ok(tx.commit().await?)
+        let is_ending = self.book_in(&mut tx, seq, deed).await?;
+        tx.commit().await?;
+        Ok(is_ending)
+    }
+
+    /// Whose budget it is, and what is set.
+    pub(super) fn budget(&self) -> (TenantId, Settings) {
+        (self.caller.tenant_id.clone(), self.stored.settings.clone())
     }
 
     /// Lets the conversation go as it was.
@@ -168,7 +177,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn book_in(&self, tx: &mut Tx, seq: i64, deed: &Deed<'_>) -> Result<(), Problem> {
+    async fn book_in(&self, tx: &mut Tx, seq: i64, deed: &Deed<'_>) -> Result<bool, Problem> {
         let (tenant_id, user_id) = (&self.caller.tenant_id, &self.asker.user_id);
         let Usage { model, prompt_tokens, completion_tokens } = deed.usage;
         let asked = Asked { user_id, thread: &self.thread, since_asked: deed.asked_at.elapsed() };
@@ -185,7 +194,12 @@ impl<'a> Conversation<'a> {
             "for": user_id, "broke_off": deed.broke_off,
         });
         let actor = format!("key:{}", self.caller.key_id);
-        Ok(db::audit_log::insert(tx, tenant_id, &actor, Action::Answered, detail).await?)
+        let ending = find_ending(tx, tenant_id, &self.stored.settings).await?;
+        // The audit log is the last that a transaction writes.
+        db::audit_log::insert(tx, tenant_id, &actor, Action::Answered, detail).await?;
+        let Some(warning) = ending else { return Ok(false) };
+        db::audit_log::insert(tx, tenant_id, &actor, Action::BudgetWarned, warning).await?;
+        Ok(true)
     }
 
     fn turn(&self, role: Role, text: &str) -> Turn {

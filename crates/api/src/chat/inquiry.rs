@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Turn;
+use db::installations::Installed;
 use llm::Choice;
-use models::{ApiScope, Usage};
+use models::{ApiScope, Settings, TenantId, Usage};
 use serde_json::Value;
+use slack::{Bot, MessageMetadata};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use super::asker::Asker;
 use super::caller::Caller;
@@ -17,7 +20,10 @@ use super::conversation::{Conversation, Deed, new_id};
 use super::problem::{Kind, Problem, seconds};
 use super::wire::{ChatEnd, ChatRequest, ChatUsage};
 use super::{Desk, Said};
+use crate::app::App;
 use crate::reply::answer::MAX_ANSWER_BYTES;
+use crate::reply::budget;
+use crate::tokens;
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -96,13 +102,18 @@ impl Inquiry {
             Ok(()) => conversation.keep(&self.request.message, &spoken.text, &deed(false)).await,
             Err(problem) => Err(problem),
         };
-        if let Err(problem) = kept {
-            // A model that took the question is paid for it.
-            if !spoken.usage.model.is_empty() {
-                conversation.book(&deed(true)).await?;
-            }
-            return Err(problem);
+        // A model that took the question is paid for it, whatever became of the answer.
+        let is_ending = match kept {
+            Ok(is_ending) => is_ending,
+            Err(_) if spoken.usage.model.is_empty() => false,
+            Err(_) => conversation.book(&deed(true)).await?,
+        };
+        if is_ending {
+            let (tenant_id, settings) = conversation.budget();
+            let told = tell_of_budget(Arc::clone(&self.desk.app), tenant_id, settings, message_id.clone());
+            self.desk.tasks.spawn(told.in_current_span());
         }
+        kept?;
         metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
         Ok(spoken.end(conversation.id(), message_id))
     }
@@ -155,6 +166,18 @@ impl Inquiry {
             ),
             problem = conversation.hold() => problem,
         }
+    }
+}
+
+/// Those who are to know hear of it in Slack; no answer waits for that.
+async fn tell_of_budget(app: Arc<App>, tenant_id: TenantId, settings: Settings, message_id: String) {
+    match tokens::find_fresh(&app, &tenant_id).await {
+        Ok(Installed { installation, bot_token: token, .. }) => {
+            let bot = Bot { tenant_id, token, team_id: None, hold: None };
+            let metadata = MessageMetadata { event_id: message_id.into(), part_start: 0 };
+            budget::tell(&app.slack, &bot, &settings, &installation.installed_by, &metadata).await;
+        }
+        Err(failure) => tracing::warn!(error = ?failure, "nobody could be told of the budget"),
     }
 }
 

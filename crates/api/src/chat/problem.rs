@@ -87,7 +87,7 @@ impl Kind {
                 "The key is missing, unknown or revoked. A workspace's admins make keys in the dashboard."
             }
             Self::NotAllowed => {
-                "The key lacks a scope, the person is of another organisation, or the bot is not (or no longer) installed."
+                "The key lacks a scope, the person is of another organisation, or the bot is not at work in the workspace: taken out, or suspended."
             }
             Self::NoConversation => {
                 "The conversation is unknown, or another person's or key's. Begin a new one."
@@ -98,7 +98,7 @@ impl Kind {
             Self::TooLarge => "The body is larger than 512 KiB.",
             Self::NotJson => "`Content-Type` is not `application/json`.",
             Self::OverLimit => {
-                "The workspace's limit is used up, and nothing was done. Ask again after `Retry-After` seconds."
+                "The workspace's limit, or its budget, is used up, and nothing was done. Ask again after `Retry-After` seconds."
             }
             Self::ModelFailed => {
                 "The model refused the question, broke off, or cannot be reached. Ask again, perhaps in other words."

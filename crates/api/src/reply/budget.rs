@@ -1,11 +1,11 @@
 //! What answers may cost in a month: whoever is to know is told before it is used up, and then nobody is answered any
 //! more.
 
-use db::Tx;
 use db::audit_log::Action;
-use models::{Outcome, UserId};
-use serde_json::json;
-use slack::{NewMessage, SlackError};
+use db::{DbError, Tx};
+use models::{Outcome, Settings, TenantId, UserId};
+use serde_json::{Value, json};
+use slack::{Bot, MessageMetadata, NewMessage, SlackError};
 
 use super::Question;
 use super::draft::Draft;
@@ -34,48 +34,66 @@ impl Work<'_> {
 
     /// Notes, with an answer's cost, that somebody is to be told; once a month.
     pub(super) async fn is_budget_ending(&self, tx: &mut Tx) -> Result<bool, Failure> {
-        let tenant_id = &self.job.tenant_id;
-        let Some(budget) = self.settings.settings.budget_micros else { return Ok(false) };
-        let spent = db::usage::spent_this_month(tx, tenant_id).await?;
-        if spent.saturating_mul(100) < budget.saturating_mul(TOLD_AT)
-            || !db::settings::note_budget_told(tx, tenant_id).await?
-        {
-            return Ok(false);
-        }
-        let detail = json!({ "spent_micros": spent, "budget_micros": budget });
+        let ending = find_ending(tx, &self.job.tenant_id, &self.settings.settings).await?;
+        let Some(detail) = ending else { return Ok(false) };
         self.audit(tx, Action::BudgetWarned, detail).await?;
         Ok(true)
     }
 
-    /// Tells those who are to know, each in their own conversation with the bot.
     pub(super) async fn tell_of_budget(&self) {
-        let settings = &self.settings.settings;
-        let budget = settings.budget_micros.unwrap_or_default() as f64 / 1e6;
-        let text = format!(
-            "More than {TOLD_AT} % of what I may spend this month ({budget:.2} $) is used up. When all of it is, I answer \
-             nobody until the next month begins, or until an admin raises it in my dashboard, under Settings."
-        );
-        let told = match settings.budget_told.as_slice() {
-            [] => std::slice::from_ref(&self.installation.installed_by),
-            told => told,
-        };
-        for user_id in told {
-            if let Err(error) = self.write_to(user_id, &text).await {
-                tracing::warn!(error = %error, "somebody could not be told of the budget");
-            }
+        let installed_by = &self.installation.installed_by;
+        tell(&self.app.slack, &self.bot, &self.settings.settings, installed_by, &self.metadata(0)).await;
+    }
+}
+
+/// Notes that somebody is to be told of the budget, if so, and what is written down of that; once a month.
+pub(crate) async fn find_ending(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    settings: &Settings,
+) -> Result<Option<Value>, DbError> {
+    let Some(budget) = settings.budget_micros else { return Ok(None) };
+    let spent = db::usage::spent_this_month(tx, tenant_id).await?;
+    if spent.saturating_mul(100) < budget.saturating_mul(TOLD_AT)
+        || !db::settings::note_budget_told(tx, tenant_id).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(json!({ "spent_micros": spent, "budget_micros": budget })))
+}
+
+/// Tells those who are to know of the budget, each in their own conversation with the bot.
+pub(crate) async fn tell(
+    slack: &slack::Client,
+    bot: &Bot,
+    settings: &Settings,
+    installed_by: &UserId,
+    metadata: &MessageMetadata,
+) {
+    let budget = settings.budget_micros.unwrap_or_default() as f64 / 1e6;
+    let text = format!(
+        "More than {TOLD_AT} % of what I may spend this month ({budget:.2} $) is used up. When all of it is, I answer \
+         nobody until the next month begins, or until an admin raises it in my dashboard, under Settings."
+    );
+    let told = match settings.budget_told.as_slice() {
+        [] => std::slice::from_ref(installed_by),
+        told => told,
+    };
+    for user_id in told {
+        if let Err(error) = write_to(slack, bot, user_id, &text, metadata).await {
+            tracing::warn!(error = %error, "somebody could not be told of the budget");
         }
     }
+}
 
-    async fn write_to(&self, user_id: &UserId, text: &str) -> Result<(), SlackError> {
-        let dm = self.app.slack.open_dm(&self.bot, user_id).await?;
-        let metadata = self.metadata(0);
-        let message = NewMessage {
-            channel_id: &dm,
-            thread_ts: None,
-            markdown: text,
-            metadata: &metadata,
-            buttons: None,
-        };
-        self.app.slack.post_message(&self.bot, &message).await.map(drop)
-    }
+async fn write_to(
+    slack: &slack::Client,
+    bot: &Bot,
+    user_id: &UserId,
+    text: &str,
+    metadata: &MessageMetadata,
+) -> Result<(), SlackError> {
+    let dm = slack.open_dm(bot, user_id).await?;
+    let message = NewMessage { channel_id: &dm, thread_ts: None, markdown: text, metadata, buttons: None };
+    slack.post_message(bot, &message).await.map(drop)
 }

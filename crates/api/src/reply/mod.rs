@@ -2,7 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod asker;
-mod budget;
+pub(crate) mod budget;
 mod draft;
 mod earlier;
 mod files;

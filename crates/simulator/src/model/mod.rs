@@ -21,6 +21,9 @@ use crate::world::ModelAnswer;
 use completion::Completion;
 use knobs::Knobs;
 
+/// Any key is good but this one.
+const UNKNOWN_KEY: &str = "sk-unknown";
+
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/v1/models", get(list)).route("/v1/chat/completions", post(complete))
 }
@@ -29,6 +32,9 @@ async fn list(headers: HeaderMap) -> Response {
     if !has_key(&headers) {
         return no_key();
     }
+    if bearer(&headers) == Some(UNKNOWN_KEY) {
+        return failing(StatusCode::UNAUTHORIZED);
+    }
     let model = json!({"id": "offline", "object": "model", "created": 0, "owned_by": "simulator"});
     axum::Json(json!({"object": "list", "data": [model]})).into_response()
 }
@@ -36,6 +42,9 @@ async fn list(headers: HeaderMap) -> Response {
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: bytes::Bytes) -> Response {
     if !has_key(&headers) {
         return no_key();
+    }
+    if bearer(&headers) == Some(UNKNOWN_KEY) {
+        return failing(StatusCode::UNAUTHORIZED);
     }
     let asked_at = Utc::now();
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
@@ -84,8 +93,12 @@ async fn whole(completion: Completion, knobs: &Knobs) -> Response {
 }
 
 fn has_key(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|key| !key.trim().is_empty())
+    bearer(headers).is_some_and(|key| !key.is_empty())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim)
 }
 
 fn no_key() -> Response {

@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::queue::BETA;
-use crate::test_app::{ADA, GRACE, TEAM, TestApp};
+use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
 /// The quick model, and a key that may do everything.
 async fn with_key() -> (TestApp, String) {
@@ -281,4 +281,30 @@ async fn a_replica_that_stops_ends_what_it_can_and_says_where_it_cannot() {
     assert!(app.apis[0].stop().expect("it ends").success());
     assert_eq!(app.database.ask("select count(*) from usage where completion_tokens > 0"), "2");
     assert_eq!(app.database.ask("select count(*) from chat_leases"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_workspace_has_set_holds_for_programs_too() {
+    let (app, key) = with_key().await;
+    let admin = app.sign_in(ADA).await;
+    let set = [("budget", "0.01"), ("budget_told", GRACE), ("instructions", "Our office is in Lisbon.")];
+    app.set(&admin, &set).await;
+    app.answer(&key, json!({ "message": "say: Cheap." })).await;
+    let prompt = app.last_prompt()[0]["content"].as_str().expect("text").to_owned();
+    assert!(prompt.contains("What this workspace has set") && prompt.contains("Lisbon"), "{prompt}");
+    assert_eq!(app.database.ask("select cost_micros > 0 from usage"), "t");
+    app.database.ask("update usage set cost_micros = 8500");
+    app.answer(&key, json!({ "message": "say: Near the end." })).await;
+    app.becomes("select count(*) from audit_log where action = 'budget_warned'", "1").await;
+    let told = |world: &simulator::World| {
+        let told = world.calls().iter().any(|call| call.args.to_string().contains("More than 80 %"));
+        told.then_some(())
+    };
+    app.simulator.wait_for(told, PATIENCE).await.expect("Grace is told");
+    app.database.ask("update usage set cost_micros = 5000");
+    let over = app.ask(&key, json!({ "message": "say: Too much." })).await;
+    assert!(over.headers().contains_key("retry-after"));
+    let (status, told) = problem(over).await;
+    assert_eq!((status, told.contains("Settings")), (429, true), "{told}");
+    assert_eq!(app.simulator.model_requests().len(), 2);
 }

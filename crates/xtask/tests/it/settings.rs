@@ -163,3 +163,40 @@ async fn what_is_older_than_the_workspace_wants_is_forgotten() {
     app.add_api(free_port().expect("a port"), &[]);
     app.becomes("select count(*) from turns", "2").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_workspaces_own_is_tried_before_it_is_kept() {
+    let app = TestApp::installed().await;
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    browser.client.goto(&format!("{}/dashboard/settings", app.web.url())).await.expect("the page");
+    browser.write("key", "sk-unknown").await;
+    browser.click("save-key").await;
+    let problem = browser.find("key-problem").await.text().await.expect("text");
+    assert!(problem.contains("was not saved") && problem.contains("refused the key (401)"), "{problem}");
+    assert_eq!(app.database.ask("select count(*) from settings where model_key is not null"), "0");
+    browser.write("key", "sk-good-and-own-1234").await;
+    browser.click("save-key").await;
+    browser.find("saved").await;
+    let told = browser.find("model-key").await.text().await.expect("text");
+    assert!(told.contains("…1234") && !told.contains("sk-good"), "{told}");
+    assert_eq!(
+        app.database.ask("select count(*) from settings where encode(model_key, 'escape') like '%sk-good%'"),
+        "0"
+    );
+
+    // With a key of its own the workspace has any model.
+    let admin = app.sign_in(ADA).await;
+    app.set(&admin, &[("models", "offline?say=x, another")]).await;
+    let asked = app.say(GRACE, None, "say: Paid by us.");
+    app.reply(&app.dm(GRACE), &asked).await;
+    let request = app.simulator.model_requests().pop().expect("the model was asked");
+    assert_eq!(request["model"], "offline?say=x");
+    browser.click("remove-key").await;
+    browser.find("saved").await;
+    assert_eq!(app.database.ask("select count(*) from settings where model_key is not null"), "0");
+    let refused = app.submit("/dashboard/settings/review", &admin, &[("models", "another")]).await;
+    assert_eq!(refused.status(), 422);
+    let page = refused.text().await.expect("text");
+    assert!(page.contains("This server has no another. It has: offline"), "{page}");
+}
