@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod accessibility;
 mod browser;
 mod buttons;
 mod chaos;
