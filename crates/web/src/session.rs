@@ -42,8 +42,11 @@ type Page = (&'static str, &'static str, &'static str);
 const OWN_PAGES: [Page; 2] =
     [("/dashboard", "overview", "Overview"), ("/dashboard/events", "events", "Events")];
 
-const MANAGERS_PAGES: [Page; 2] =
-    [("/dashboard/health", "health", "Health"), ("/dashboard/audit", "audit", "Audit log")];
+const MANAGERS_PAGES: [Page; 3] = [
+    ("/dashboard/health", "health", "Health"),
+    ("/dashboard/audit", "audit", "Audit log"),
+    ("/dashboard/data", "data", "Data"),
+];
 
 impl SignedIn {
     /// The pages that they may open.

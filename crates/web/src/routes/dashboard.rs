@@ -158,7 +158,7 @@ fn in_words(seconds: Option<f64>) -> String {
 }
 
 /// Thousands apart.
-fn grouped(count: i64) -> String {
+pub(super) fn grouped(count: i64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

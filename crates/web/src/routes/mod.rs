@@ -3,7 +3,10 @@
 mod assets;
 mod audit;
 mod dashboard;
+mod data;
+mod deletion;
 mod event_console;
+mod export;
 mod health;
 mod install;
 mod landing;
@@ -26,7 +29,7 @@ use crate::page::{Problem, page};
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 16] = [
+pub(crate) const ROUTES: [(&str, &str); 20] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -43,6 +46,10 @@ pub(crate) const ROUTES: [(&str, &str); 16] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/data", "GET"),
+    ("/dashboard/data/exports", "GET"),
+    ("/dashboard/data/export.tar", "POST"),
+    ("/dashboard/data/delete", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -63,6 +70,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/data", get(data::show))
+        .route("/dashboard/data/exports", get(data::exports))
+        .route("/dashboard/data/export.tar", post(export::begin))
+        .route("/dashboard/data/delete", post(deletion::delete))
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(landing::not_found)

@@ -148,6 +148,14 @@ impl Chromium {
         self.view(VIEWS[0]).await;
     }
 
+    /// Lets files be downloaded, into the folder that this returns.
+    pub(crate) async fn allow_downloads(&self) -> PathBuf {
+        let folder = self.profile.join("downloads");
+        let allowed = json!({ "behavior": "allow", "downloadPath": folder });
+        self.devtools("Browser.setDownloadBehavior", allowed).await;
+        folder
+    }
+
     /// What went to the console and is an error.
     pub(crate) async fn console_errors(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Own { path: "se/log", body: json!({ "type": "browser" }) }).await;

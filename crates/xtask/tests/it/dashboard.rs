@@ -9,7 +9,7 @@ use crate::test_app::{ADA, GRACE, PATIENCE, TestApp};
 
 impl Chromium {
     /// Signs in as one of the people whom the simulated Slack knows.
-    async fn sign_in(&self, app: &TestApp, user: &str) {
+    pub(crate) async fn sign_in(&self, app: &TestApp, user: &str) {
         self.client.goto(&format!("{}/dashboard", app.web.url())).await.expect("the sign-in page");
         let choice = self.find("sign-in-as").await;
         choice.select_by_value(user).await.expect("a person of the workspace");

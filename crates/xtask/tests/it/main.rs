@@ -9,6 +9,7 @@ mod chaos;
 mod chromium;
 mod crash;
 mod dashboard;
+mod data;
 mod database;
 mod drain;
 mod files;
