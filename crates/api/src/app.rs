@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cache::{Limits, Shared};
 use db::Db;
+use llm::Model;
 use models::Outcome;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
@@ -14,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fail_point;
 use crate::inbox::Inbox;
-use crate::model::Model;
 use crate::settings::{Settings, SlackApp};
 use crate::{routes, worker};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db::DbError;
+use llm::ModelError;
 use slack::SlackError;
 
 /// Why an event is not done.
@@ -50,6 +51,12 @@ pub(crate) const SLACK_REFUSED: &str =
 pub(crate) const COMMAND_FAILED: &str =
     "Sorry, that did not work. `/enablebot status` says what I am missing, as far as I know.";
 
+const MODEL_REFUSED: &str =
+    "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
+
+const MODEL_WRONG: &str =
+    "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
+
 impl Failure {
     /// To be tried again.
     pub(crate) fn retry(reason: impl ToString) -> Self {
@@ -74,6 +81,17 @@ impl From<DbError> for Failure {
             DbError::NotInstalled => Self::give_up_silently(error),
             // A key that is missing can be put back.
             error => Self::retry(error),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Retry { reason, after } => Self::Retry { reason, after },
+            ModelError::Throttled { reason, after } => Self::Throttled { reason, after },
+            ModelError::Refused(reason) => Self::give_up(reason, MODEL_REFUSED),
+            ModelError::WrongSetup(reason) => Self::give_up(reason, MODEL_WRONG),
         }
     }
 }

@@ -6,7 +6,6 @@ mod fail_point;
 mod failure;
 mod inbox;
 mod life_cycle;
-mod model;
 mod reply;
 mod routes;
 mod settings;
@@ -16,4 +15,4 @@ mod work;
 mod worker;
 
 pub use app::serve;
-pub use settings::{ModelSettings, Settings, SlackApp};
+pub use settings::{Settings, SlackApp};

@@ -40,7 +40,7 @@ pub struct Settings {
     /// `EVENT_RETENTION_DAYS`: how long what became of an event can be looked up.
     pub event_retention_days: i32,
     /// Which model answers.
-    pub model: ModelSettings,
+    pub model: llm::Settings,
     /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
     pub max_concurrent_replies: u32,
     /// `TIMEOUT`: how long Slack or the model may stay silent.
@@ -54,17 +54,6 @@ pub struct SlackApp {
     pub client_id: String,
     /// `SLACK_CLIENT_SECRET`.
     pub client_secret: SecretString,
-}
-
-/// Which model answers, on any server with OpenAI's streaming `/chat/completions`.
-#[derive(Clone, Debug)]
-pub struct ModelSettings {
-    /// `OPENAI_API_KEY`.
-    pub api_key: SecretString,
-    /// `OPENAI_BASE_URL`.
-    pub base_url: String,
-    /// `OPENAI_MODEL`, then `OPENAI_FALLBACK_MODELS`, in the order in which they are tried.
-    pub models: Vec<String>,
 }
 
 impl Settings {
@@ -96,7 +85,7 @@ impl Settings {
         let max_stream_age = Duration::from_secs(env.number("SLACK_STREAM_SECONDS", 240, 1..=280).into());
         let grace_days = env.number("UNINSTALL_GRACE_DAYS", 0, 0..=MAX_GRACE_DAYS);
         let retention_days = env.number("EVENT_RETENTION_DAYS", 30, 1..=3650);
-        let model = ModelSettings::read(&mut env);
+        let model = read_model(&mut env);
         let max_concurrent_replies = env.number("MAX_CONCURRENT_REPLIES", 256, 0..=100_000);
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
@@ -127,14 +116,12 @@ fn rate(env: &mut Environment, name: &str, default: &str) -> Option<Rate> {
     text.parse().map_err(|reason: String| env.problem(name, &reason, default)).ok()
 }
 
-impl ModelSettings {
-    fn read(env: &mut Environment) -> Option<Self> {
-        let api_key = env.required("OPENAI_API_KEY", "sk-… (any word for a server without keys)", secret);
-        let base_url = env.address("OPENAI_BASE_URL", "https://api.openai.com/v1");
-        let first = env.text("OPENAI_MODEL").unwrap_or_else(|| "gpt-5-mini".to_owned());
-        let fallbacks = env.text("OPENAI_FALLBACK_MODELS").unwrap_or_default();
-        let fallbacks = fallbacks.split(',').map(str::trim).filter(|model| !model.is_empty());
-        let models = std::iter::once(first.trim()).chain(fallbacks).map(str::to_owned).collect();
-        Some(Self { api_key: api_key?, base_url, models })
-    }
+fn read_model(env: &mut Environment) -> Option<llm::Settings> {
+    let api_key = env.required("OPENAI_API_KEY", "sk-… (any word for a server without keys)", secret);
+    let base_url = env.address("OPENAI_BASE_URL", "https://api.openai.com/v1");
+    let first = env.text("OPENAI_MODEL").unwrap_or_else(|| "gpt-5-mini".to_owned());
+    let fallbacks = env.text("OPENAI_FALLBACK_MODELS").unwrap_or_default();
+    let fallbacks = fallbacks.split(',').map(str::trim).filter(|model| !model.is_empty());
+    let models = std::iter::once(first.trim()).chain(fallbacks).map(str::to_owned).collect();
+    Some(llm::Settings { api_key: api_key?, base_url, models })
 }

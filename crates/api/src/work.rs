@@ -3,6 +3,7 @@
 use db::Tx;
 use db::audit_log::Action;
 use db::installations::Installed;
+use db::settings::Stored;
 use db::threads::{Job, Lease};
 use models::{EventBody, Installation, Outcome};
 use serde_json::json;
@@ -24,6 +25,8 @@ pub(crate) struct Work<'a> {
     pub(crate) stop: &'a CancellationToken,
     pub(crate) installation: Installation,
     pub(crate) bot: Bot,
+    /// How the workspace wants its bot.
+    pub(crate) settings: Stored,
     installed: Installed,
 }
 
@@ -91,13 +94,15 @@ impl<'a> Work<'a> {
         body: &EventBody,
     ) -> Result<Self, Failure> {
         let installed = tokens::find_fresh(app, &job.tenant_id).await?;
+        let settings = db::settings::find(&mut app.db.begin().await?, &job.tenant_id).await?;
         let bot = Bot {
             tenant_id: job.tenant_id.clone(),
             token: installed.bot_token.clone(),
             team_id: body.team_id().cloned(),
             hold: Some(held.hold()),
         };
-        Ok(Self { app, held, job, stop, installation: installed.installation.clone(), bot, installed })
+        let installation = installed.installation.clone();
+        Ok(Self { app, held, job, stop, installation, bot, settings, installed })
     }
 
     async fn act(&self, body: EventBody) -> Result<Outcome, Failure> {

@@ -76,7 +76,8 @@ pub struct EventFate {
     pub reason: Option<String>,
 }
 
-/// The newest events of a tenant that the filter meets, answered or not.
+/// The newest events of a tenant that the filter meets, answered or not: of those that ended, those that ended last. Each
+/// kind is read along its own index.
 pub async fn list_fates(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -85,18 +86,30 @@ pub async fn list_fates(
 ) -> Result<Vec<EventFate>, DbError> {
     Ok(sqlx::query_as!(
         EventFate,
-        r#"select received_at as "received_at!", event_id as "event_id!", channel_id, user_id, outcome, reason
-           from (select received_at, event_id, channel_id, user_id, outcome, reason, tenant_id from events
-                 union all
-                 select received_at, event_id, channel_id, user_id, outcome, reason, tenant_id from ignored_events
-                ) as fates
-           where tenant_id = $1
-             and ($2::text is null or event_id = $2)
-             and ($3::text is null or channel_id = $3)
-             and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
-             and ($5::text is null or outcome = $5)
-             and ($6::text is null or user_id = $6)
-           order by received_at desc limit $7"#,
+        r#"with wanted as (
+               (select received_at, event_id, channel_id, user_id, null as outcome, reason from events
+                where tenant_id = $1 and outcome is null and $5::text is null
+                  and ($2::text is null or event_id = $2) and ($3::text is null or channel_id = $3)
+                  and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
+                  and ($6::text is null or user_id = $6)
+                order by received_at desc limit $7)
+               union all
+               (select received_at, event_id, channel_id, user_id, outcome, reason from events
+                where tenant_id = $1 and outcome is not null and ($5::text is null or outcome = $5)
+                  and ($2::text is null or event_id = $2) and ($3::text is null or channel_id = $3)
+                  and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
+                  and ($6::text is null or user_id = $6)
+                order by finished_at desc limit $7)
+               union all
+               (select received_at, event_id, channel_id, user_id, outcome, reason from ignored_events
+                where tenant_id = $1 and ($5::text is null or outcome = $5)
+                  and ($2::text is null or event_id = $2) and ($3::text is null or channel_id = $3)
+                  and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
+                  and ($6::text is null or user_id = $6)
+                order by received_at desc limit $7)
+           )
+           select received_at as "received_at!", event_id as "event_id!", channel_id, user_id, outcome, reason
+           from wanted order by received_at desc limit $7"#,
         tenant_id.as_str(),
         filter.event_id,
         filter.channel_id,

@@ -30,6 +30,7 @@ mod schema;
 mod session;
 pub mod sessions;
 pub mod set_aside;
+pub mod settings;
 pub mod stored;
 pub mod stories;
 pub mod team_access;

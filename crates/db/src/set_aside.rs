@@ -55,6 +55,14 @@ pub async fn discard(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> R
     .fetch_all(&mut *tx)
     .await?;
     sqlx::query!(
+        "update usage set outcome = $3 where tenant_id = $1 and seq = any($2)",
+        tenant_id.as_str(),
+        &seqs,
+        Outcome::Discarded.as_str(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
         "update replies set text = null where tenant_id = $1 and seq = any($2)",
         tenant_id.as_str(),
         &seqs

@@ -9,11 +9,12 @@ use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
 /// Every table with rows of tenants, in the order in which they are told.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "tenants",
     "installations",
     "team_access",
     "people",
+    "settings",
     "channels",
     "turns",
     "usage",
@@ -37,8 +38,11 @@ pub fn exported() -> impl Iterator<Item = &'static str> {
 }
 
 /// What is opened for its tenant. Tokens are not among it.
-const OPENED: [Column; 5] = [
+const OPENED: [Column; 8] = [
     Column { table: "people", column: "name" },
+    Column { table: "people", column: "profile" },
+    Column { table: "people", column: "set_profile" },
+    Column { table: "settings", column: "body" },
     Column { table: "turns", column: "text" },
     Column { table: "events", column: "body" },
     Column { table: "replies", column: "text" },
@@ -62,6 +66,7 @@ pub async fn count(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'static st
     count!("installations", "select count(*) from installations where tenant_id = $1");
     count!("team_access", "select count(*) from team_access where tenant_id = $1");
     count!("people", "select count(*) from people where tenant_id = $1");
+    count!("settings", "select count(*) from settings where tenant_id = $1");
     count!("channels", "select count(*) from channels where tenant_id = $1");
     count!("turns", "select count(*) from turns where tenant_id = $1");
     count!("usage", "select count(*) from usage where tenant_id = $1");
@@ -146,6 +151,11 @@ async fn read(
             [""],
             r#"select array[user_id] as "key!", to_jsonb(t) as "row!" from people t
                where tenant_id = $1 and user_id > ($2::text[])[1] order by user_id limit $3"#
+        ),
+        "settings" => page!(
+            [""],
+            r#"select array[tenant_id] as "key!", to_jsonb(t) as "row!" from settings t
+               where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
         ),
         "channels" => page!(
             [""],
@@ -237,8 +247,10 @@ async fn open(
     Ok(readable)
 }
 
-/// A body is JSON itself.
+/// What is JSON itself.
+const STRUCTURED: [&str; 3] = ["body", "profile", "set_profile"];
+
 fn in_words(column: &str, text: &str) -> Value {
-    let parsed = (column == "body").then(|| serde_json::from_str(text).ok()).flatten();
+    let parsed = STRUCTURED.contains(&column).then(|| serde_json::from_str(text).ok()).flatten();
     parsed.unwrap_or_else(|| Value::from(text))
 }

@@ -136,6 +136,7 @@ pub async fn delete_and_tell(
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
     delete_from!("turns", "delete from turns where tenant_id = $1");
     delete_from!("usage", "delete from usage where tenant_id = $1");
+    delete_from!("settings", "delete from settings where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
     delete_from!("channels", "delete from channels where tenant_id = $1");

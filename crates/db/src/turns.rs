@@ -10,18 +10,19 @@ use crate::{DbError, Tx};
 
 const TEXT: Column = Column { table: "turns", column: "text" };
 
-/// Adds to a thread's memory.
+/// Adds to a thread's memory: a question, by its number, and its answer.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
     thread: &ThreadKey,
+    seq: i64,
     turns: &[Turn],
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     for turn in turns {
         sqlx::query!(
-            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, origin, text)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, origin, text, seq)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
             tenant_id.as_str(),
             thread.channel_id.as_str(),
             thread.thread_ts.as_str(),
@@ -29,6 +30,7 @@ pub async fn insert(
             turn.user_id.as_str(),
             turn.origin.as_str(),
             key.seal(TEXT.of(tenant_id), &turn.text)?,
+            seq,
         )
         .execute(&mut *tx)
         .await?;

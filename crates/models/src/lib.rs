@@ -7,6 +7,7 @@ mod ids;
 mod installation;
 mod outcome;
 mod person;
+mod settings;
 mod turn;
 
 pub use body::{EventBody, Message};
@@ -15,5 +16,6 @@ pub use file::FileRef;
 pub use ids::{AppId, ChannelId, EnterpriseId, EventId, MessageTs, TeamId, TenantId, UserId};
 pub use installation::Installation;
 pub use outcome::Outcome;
-pub use person::{Origin, Person};
+pub use person::{Origin, Person, Profile};
+pub use settings::{Length, Settings, Tone};
 pub use turn::{Role, Turn, Usage};

@@ -1,5 +1,7 @@
 //! Who is asking.
 
+use serde::{Deserialize, Serialize};
+
 /// What somebody is to the workspace; it decides whether they are answered, and how far their words are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -46,4 +48,33 @@ pub struct Person {
     pub name: String,
     /// Whether they administer the workspace.
     pub is_admin: bool,
+    /// What else is known of them.
+    pub profile: Profile,
+}
+
+/// What a person is in the company; what is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    /// How they want to be called, where that is not the name that Slack has.
+    pub name: String,
+    /// Their position.
+    pub role: String,
+    /// Their department.
+    pub department: String,
+    /// Where they are.
+    pub location: String,
+}
+
+impl Profile {
+    /// Each part as it stands here, else as in `other`.
+    pub fn or(self, other: Self) -> Self {
+        let first = |own: String, other: String| if own.is_empty() { other } else { own };
+        Self {
+            name: first(self.name, other.name),
+            role: first(self.role, other.role),
+            department: first(self.department, other.department),
+            location: first(self.location, other.location),
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! The landing page and the install; later the dashboard. Also the operator's commands.
 
 mod app;
+mod chart;
 pub mod commands;
 mod page;
 mod routes;
 mod secret;
 mod session;
 mod settings;
+mod words;
 
 pub use app::serve;
 pub use settings::Settings;

@@ -15,9 +15,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("slack", &["models"]),
     ("db", &["models", "crypto"]),
     ("cache", &["models"]),
+    ("llm", &["models"]),
     ("simulator", &["models", "slack"]),
-    ("web", &["models", "crypto", "service", "slack", "db", "cache"]),
-    ("api", &["models", "crypto", "service", "slack", "db", "cache"]),
+    ("web", &["models", "crypto", "service", "slack", "db", "cache", "llm"]),
+    ("api", &["models", "crypto", "service", "slack", "db", "cache", "llm"]),
     ("xtask", &["simulator"]),
 ];
 
@@ -25,7 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const RESERVED: &[(&str, &[&str])] = &[
     ("axum", &["service", "web", "api", "simulator"]),
     ("sqlx", &["db"]),
-    ("reqwest", &["slack", "api", "simulator"]),
+    ("reqwest", &["slack", "llm", "simulator"]),
 ];
 
 /// Fails unless every import of the workspace is allowed. What only tests import does not count.

@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use db::audit_log::Action;
+use llm::{Answer, Choice, ModelError};
 use models::{Origin, Outcome, Person, Role, Turn, Usage};
 use serde_json::json;
 use slack::{Buttons, Inert, Status};
 use tokio::time::timeout;
 
 use super::Question;
+use super::asker::unknown;
 use super::draft::Draft;
 use super::prompt::Prompt;
 use crate::fail_point;
 use crate::failure::Failure;
-use crate::model::{Answer, TOKEN_KINDS};
 use crate::work::Work;
 
 const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
@@ -38,6 +39,8 @@ struct Shown {
     /// Whether it begins its thread, as far as this try knows.
     is_first: bool,
     stopped: bool,
+    /// When this try had its first word.
+    first_word_at: Option<Instant>,
 }
 
 /// Why no more of an answer is read.
@@ -55,7 +58,7 @@ impl Work<'_> {
 
     /// Who they are is asked meanwhile, so that it is known the next time.
     pub(super) async fn answer_new(&self, question: Question) -> Result<Outcome, Failure> {
-        let unknown = Person { origin: Origin::Member, name: String::new(), is_admin: false };
+        let unknown = unknown(Origin::Member);
         let learning = timeout(LEARNING, self.learn_of_person());
         let ((), learned, shown) =
             tokio::join!(self.set_status(Status::Processing), learning, self.show(&question, &unknown));
@@ -86,13 +89,16 @@ impl Work<'_> {
         let progress = self.progress().await?;
         let mut draft = Draft::resume(self, question, &progress).await?;
         let shown = match progress.answer {
-            Some((text, usage)) => Shown { text, usage, asked: None, is_first: false, stopped: false },
+            Some((text, usage)) => {
+                Shown { text, usage, asked: None, is_first: false, stopped: false, first_word_at: None }
+            }
             None => {
                 let prompt = self.prompt(question, person).await?;
                 self.ask(prompt, progress.text_so_far.unwrap_or_default(), &mut draft).await?
             }
         };
-        draft.finish(&shown.text, Some(Buttons::Feedback)).await?;
+        let buttons = self.settings.settings.feedback.then_some(Buttons::Feedback);
+        draft.finish(&shown.text, buttons).await?;
         Ok(shown)
     }
 
@@ -105,19 +111,25 @@ impl Work<'_> {
         draft: &mut Draft<'_>,
     ) -> Result<Shown, Failure> {
         prompt.go_on_behind(&text);
+        let choice = self.choice();
         let asked_at = Instant::now();
-        let asking = self.app.model.ask(&prompt.messages);
+        let asking = self.app.model.ask(&choice, &prompt.messages);
         let mut answer = match self.stop.run_until_cancelled(asking).await {
-            Some(Err(Failure::GiveUp { .. })) if prompt.has_images() => {
+            Some(Err(ModelError::Refused(_))) if prompt.has_images() => {
                 prompt.drop_images();
-                self.app.model.ask(&prompt.messages).await?
+                self.app.model.ask(&choice, &prompt.messages).await?
             }
             Some(answer) => answer?,
-            None => return self.stopped(prompt, text, Usage::default()),
+            None => return Ok(stopped(prompt, text, Usage::default(), None)),
         };
-        match self.read(&mut answer, asked_at, &mut text, draft).await {
+        let mut first_word_at = None;
+        let read = self.read(&mut answer, &mut first_word_at, &mut text, draft).await;
+        if let Some(at) = first_word_at {
+            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - asked_at).as_secs_f64());
+        }
+        match read {
             Ok(End::Reached) => {}
-            Ok(End::Stopped) => return self.stopped(prompt, text, answer.usage().clone()),
+            Ok(End::Stopped) => return Ok(stopped(prompt, text, answer.usage().clone(), first_word_at)),
             Err(failure) => {
                 self.keep(draft.worth_keeping(&text)).await?;
                 return Err(failure);
@@ -131,20 +143,33 @@ impl Work<'_> {
             text.push_str(&remark);
         }
         let usage = answer.usage().clone();
-        count_tokens(&usage);
+        self.app.model.count(&usage);
         fail_point::reach("answer_made");
         let mut tx = self.fenced().await?;
         db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
         tx.commit().await?;
         fail_point::reach("answer_kept");
-        Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: false })
+        Ok(Shown {
+            text,
+            usage,
+            asked: Some(prompt.asked),
+            is_first: prompt.is_first,
+            stopped: false,
+            first_word_at,
+        })
+    }
+
+    /// The models and the key of the workspace.
+    fn choice(&self) -> Choice {
+        let own_key = self.settings.model_key.clone().map(|key| (self.job.tenant_id.to_string(), key));
+        Choice { models: self.settings.settings.models.clone(), own_key }
     }
 
     /// Reads the answer to its end behind the text so far, and shows it as it grows.
     async fn read(
         &self,
         answer: &mut Answer,
-        asked_at: Instant,
+        first_word_at: &mut Option<Instant>,
         text: &mut String,
         draft: &mut Draft<'_>,
     ) -> Result<End, Failure> {
@@ -152,7 +177,6 @@ impl Work<'_> {
         // What was said before decides how the rest reads: it may stop within a block of code.
         inert.push(text);
         inert.finish();
-        let mut is_first = true;
         loop {
             let words = tokio::select! {
                 words = answer.next() => words?,
@@ -167,9 +191,8 @@ impl Work<'_> {
                 }
             };
             let Some(mut words) = words else { break };
-            if std::mem::take(&mut is_first) {
-                metrics::histogram!("enablebot_reply_first_token_seconds")
-                    .record(asked_at.elapsed().as_secs_f64());
+            if first_word_at.is_none() {
+                *first_word_at = Some(Instant::now());
                 if text.ends_with([' ', '\n']) {
                     words = words.trim_start_matches(' ').to_owned();
                 }
@@ -192,14 +215,6 @@ impl Work<'_> {
         let mut tx = self.fenced().await?;
         db::replies::set_text_so_far(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
         Ok(tx.commit().await?)
-    }
-
-    fn stopped(&self, prompt: Prompt, mut text: String, usage: Usage) -> Result<Shown, Failure> {
-        if !text.trim().is_empty() {
-            text.push_str("\n\n");
-        }
-        text.push_str(STOPPED);
-        Ok(Shown { text, usage, asked: Some(prompt.asked), is_first: prompt.is_first, stopped: true })
     }
 
     /// What the thread is called in Slack's list of conversations.
@@ -229,16 +244,27 @@ impl Work<'_> {
         let asked = shown.asked.unwrap_or_else(|| self.readable(&question.text));
         let turns = [self.turn(Role::User, origin, asked), self.turn(Role::Assistant, origin, shown.text)];
         let mut tx = self.fenced().await?;
-        db::turns::insert(&mut tx, tenant_id, &self.job.thread, &turns).await?;
-        if !shown.usage.model.is_empty() {
-            db::usage::insert(&mut tx, tenant_id, seq, &self.job.user_id, &shown.usage).await?;
-        }
+        db::turns::insert(&mut tx, tenant_id, &self.job.thread, seq, &turns).await?;
+        let Usage { model, prompt_tokens, completion_tokens } = &shown.usage;
+        let cost = llm::cost_micros(model, *prompt_tokens, *completion_tokens);
+        let booked = db::usage::End {
+            outcome,
+            reason: None,
+            usage: &shown.usage,
+            cost_micros: cost.unwrap_or_default(),
+            since_first_word: shown.first_word_at.map(|at| at.elapsed()),
+        };
+        db::usage::note_end(&mut tx, tenant_id, seq, booked).await?;
         self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
+        let is_ending = self.is_budget_ending(&mut tx).await?;
         fail_point::reach("end_uncommitted");
         tx.commit().await?;
         fail_point::reach("end_committed");
+        if is_ending {
+            self.tell_of_budget().await;
+        }
         Ok(())
     }
 
@@ -247,9 +273,11 @@ impl Work<'_> {
     }
 }
 
-fn count_tokens(usage: &Usage) {
-    for (kind, tokens) in TOKEN_KINDS.into_iter().zip([usage.prompt_tokens, usage.completion_tokens]) {
-        metrics::counter!("enablebot_llm_tokens_total", "model" => usage.model.clone(), "kind" => kind)
-            .increment(tokens.unsigned_abs());
+fn stopped(prompt: Prompt, mut text: String, usage: Usage, first_word_at: Option<Instant>) -> Shown {
+    if !text.trim().is_empty() {
+        text.push_str("\n\n");
     }
+    text.push_str(STOPPED);
+    let (asked, is_first) = (Some(prompt.asked), prompt.is_first);
+    Shown { text, usage, asked, is_first, stopped: true, first_word_at }
 }

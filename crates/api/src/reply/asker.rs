@@ -1,7 +1,7 @@
 //! Who is asking, and whether they are answered: closed to people of other organisations until a channel is opened to
 //! them, and to a bot that talks to this one in circles.
 
-use models::{Origin, Person, Role};
+use models::{Origin, Person, Profile, Role};
 use slack::SlackUser;
 
 use super::Question;
@@ -61,7 +61,7 @@ impl Work<'_> {
                 ) =>
             {
                 tracing::warn!(error = %error, "who asks is not known");
-                Ok(Person { origin: Origin::External, name: String::new(), is_admin: false })
+                Ok(unknown(Origin::External))
             }
             learned => learned,
         }
@@ -72,9 +72,12 @@ impl Work<'_> {
         let user = self.app.slack.find_user(&self.bot, &self.job.user_id).await?;
         let person = self.to_person(user);
         let mut tx = self.fenced().await?;
-        db::people::upsert(&mut tx, &self.job.tenant_id, &self.job.user_id, &person).await?;
+        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
+        db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
+        // With what was set here.
+        let known = db::people::find(&mut tx, tenant_id, user_id).await?;
         tx.commit().await?;
-        Ok(person)
+        Ok(known.unwrap_or(person))
     }
 
     fn to_person(&self, user: SlackUser) -> Person {
@@ -91,28 +94,40 @@ impl Work<'_> {
         } else {
             Origin::Member
         };
-        Person { origin, name: user.real_name, is_admin: user.is_admin }
+        // Slack's time zones are named after places: that is all it says of where somebody is.
+        let location = user.tz.rsplit('/').next().unwrap_or_default().replace('_', " ");
+        let profile = Profile { role: user.title, location, ..Profile::default() };
+        Person { origin, name: user.real_name, is_admin: user.is_admin, profile }
     }
 
     /// They are told once a thread, and only they see it.
     async fn admit_external(&self, person: Person) -> Result<Asker, Failure> {
         let thread = &self.job.thread;
-        let mut tx = self.fenced().await?;
+        let mut tx = self.app.db.begin().await?;
         if db::channels::is_external_allowed(&mut tx, &self.job.tenant_id, &thread.channel_id).await? {
             return Ok(Asker::Welcome(person));
         }
+        drop(tx);
+        self.tell_once(CLOSED).await?;
+        Ok(Asker::Refused("external people are not answered in this channel"))
+    }
+
+    /// Tells whoever asks, and nobody else, why there is no answer; once a thread.
+    pub(super) async fn tell_once(&self, sentence: &str) -> Result<(), Failure> {
+        let thread = &self.job.thread;
         // Noted first: better not told than told twice.
-        let first = db::threads::set_refused(&mut tx, &self.held.lease).await?;
+        let mut tx = self.fenced().await?;
+        let is_first = db::threads::set_refused(&mut tx, &self.held.lease).await?;
         tx.commit().await?;
-        if first {
+        if is_first {
             let (slack, user_id) = (&self.app.slack, &self.job.user_id);
             let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
-            let told = slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, CLOSED).await;
+            let told = slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, sentence).await;
             if let Err(error) = told {
-                tracing::warn!(error = %error, "an external person could not be told");
+                tracing::warn!(error = %error, "a person could not be told why there is no answer");
             }
         }
-        Ok(Asker::Refused("external people are not answered in this channel"))
+        Ok(())
     }
 
     async fn admit_bot(&self, person: Person) -> Result<Asker, Failure> {
@@ -125,4 +140,9 @@ impl Work<'_> {
         }
         Ok(Asker::Welcome(person))
     }
+}
+
+/// A person of whom nothing is known but where they come from.
+pub(super) fn unknown(origin: Origin) -> Person {
+    Person { origin, name: String::new(), is_admin: false, profile: Profile::default() }
 }

@@ -2,9 +2,11 @@
 
 mod answer;
 mod asker;
+mod budget;
 mod draft;
 mod earlier;
 mod files;
+mod place;
 mod prompt;
 
 use std::sync::Arc;
@@ -12,12 +14,13 @@ use std::time::Duration;
 
 use cache::Turn;
 use db::replies::Progress;
-use models::{FileRef, Message, Outcome, TeamId};
+use db::usage::End;
+use models::{FileRef, Message, Outcome, TeamId, Usage};
 use slack::{Bot, Buttons, SlackError, Status};
 use tokio::time::sleep;
 
 use crate::failure::Failure;
-use crate::work::Work;
+use crate::work::{Ending, Work};
 use asker::Asker;
 use draft::Draft;
 
@@ -54,11 +57,17 @@ impl Work<'_> {
         if self.job.stop_requested {
             return self.settle_stopped(&question).await;
         }
+        if let Some(ending) = self.find_hindrance(&question).await? {
+            return self.refuse(ending).await;
+        }
         let known = match self.find_asker(&question).await? {
-            Asker::Refused(reason) => return self.finish((Outcome::Refused, Some(reason))).await,
+            Asker::Refused(reason) => return self.refuse((Outcome::Refused, Some(reason))).await,
             Asker::Welcome(person) => Some(person),
             Asker::New => None,
         };
+        if self.is_over_budget().await? {
+            return self.say_over_budget(&question).await;
+        }
         self.take_turn().await?;
         match known {
             Some(person) => self.answer_known(question, person).await,
@@ -118,7 +127,21 @@ impl Work<'_> {
     async fn settle_stopped(&self, question: &Question) -> Result<Outcome, Failure> {
         Draft::resume(self, question, &self.progress().await?).await?;
         self.set_status(Status::Active).await;
-        self.finish((Outcome::Stopped, Some("stopped before it was answered"))).await
+        self.refuse((Outcome::Stopped, Some("stopped before it was answered"))).await
+    }
+
+    /// Ends a question without an answer; one that was put to the bot is booked.
+    async fn refuse(&self, (outcome, reason): Ending) -> Result<Outcome, Failure> {
+        let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
+        let mut tx = self.fenced().await?;
+        if outcome != Outcome::NotAddressed {
+            let usage = Usage::default();
+            let end = End { outcome, reason, usage: &usage, cost_micros: 0, since_first_word: None };
+            db::usage::note_end(&mut tx, tenant_id, seq, end).await?;
+        }
+        db::events::finish(&mut tx, tenant_id, seq, outcome, reason).await?;
+        tx.commit().await?;
+        Ok(outcome)
     }
 
     async fn progress(&self) -> Result<Progress, Failure> {

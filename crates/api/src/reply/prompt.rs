@@ -1,7 +1,7 @@
 //! What the model is asked: who it is, what was said in the thread, the question and what came with it. What people
 //! write is data, and marked where it comes from outside the workspace.
 
-use models::{ChannelId, Origin, Person, Role};
+use models::{ChannelId, Origin, Person, Profile, Role};
 use serde_json::{Value, json};
 
 use super::Question;
@@ -77,15 +77,31 @@ impl Work<'_> {
                 Origin::External => ", of another organisation",
                 Origin::Bot => ", another bot",
             };
-            let name = person.name.replace(['\n', '"'], " ");
-            instructions.push_str(&format!(" You are asked by \"{name}\"{role}."));
+            let Profile { name: called, role: position, department, location } = &person.profile;
+            let name = if called.is_empty() { &person.name } else { called };
+            instructions.push_str(&format!(" You are asked by \"{}\"{role}.", one_line(name)));
+            for (what, value) in [("position", position), ("department", department), ("place", location)] {
+                if !value.is_empty() {
+                    instructions.push_str(&format!(" Their {what}: \"{}\".", one_line(value)));
+                }
+            }
         }
         if let Some(channel_id) = looking_at.filter(|_| question.is_dm) {
             instructions
                 .push_str(&format!(" Beside this conversation they look at the channel {channel_id}."));
         }
+        let set = self.settings.settings.to_instructions();
+        if !set.is_empty() {
+            instructions.push_str("\n\nWhat this workspace has set for you:\n\n");
+            instructions.push_str(&set);
+        }
         instructions
     }
+}
+
+/// What people say of themselves stays within its quotation marks.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r', '"'], " ")
 }
 
 /// Words from outside the workspace are fenced in; the fence itself cannot be written.

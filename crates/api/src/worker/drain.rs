@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use db::DbError;
 use db::delays::PutOff;
 use db::threads::{Job, Lease};
-use models::Outcome;
+use db::usage::End;
+use models::{Outcome, Usage};
 use tracing::Instrument;
 
 use super::leases::HeldLease;
@@ -147,6 +148,17 @@ async fn set_aside(
     let mut tx = app.db.begin().await?;
     db::threads::hold(&mut tx, &held.lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
+    if job.message_ts.is_some() {
+        let usage = Usage::default();
+        let end = End {
+            outcome: Outcome::SetAside,
+            reason: Some(reason),
+            usage: &usage,
+            cost_micros: 0,
+            since_first_word: None,
+        };
+        db::usage::note_end(&mut tx, &job.tenant_id, job.seq, end).await?;
+    }
     db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;
     let detail = serde_json::json!({ "event_id": job.event_id, "reason": reason });
     db::audit_log::insert(&mut tx, &job.tenant_id, "enablebot", db::audit_log::Action::SetAside, detail)

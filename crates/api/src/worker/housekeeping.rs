@@ -22,6 +22,7 @@ pub(super) async fn run(app: Arc<App>) {
             refresh_tokens(&app).await?;
             while life_cycle::delete_due(&app).await? > 0 {}
             while purge_ignored(&app).await? > 0 {}
+            while forget_old_turns(&app).await? > 0 {}
             purge_finished(&app).await?;
             walk = purge_idle_threads(&app, &walk).await?;
             Ok::<_, Failure>(())
@@ -50,6 +51,14 @@ async fn purge_ignored(app: &App) -> Result<u64, Failure> {
     let purged = db::ignored_events::purge(&mut tx).await?;
     tx.commit().await?;
     Ok(purged)
+}
+
+/// What workspaces want remembered for so many days only.
+async fn forget_old_turns(app: &App) -> Result<u64, Failure> {
+    let mut tx = app.db.begin().await?;
+    let forgotten = db::settings::forget_old_turns(&mut tx).await?;
+    tx.commit().await?;
+    Ok(forgotten)
 }
 
 /// From the oldest on, a batch at a time, as far as what is too old reaches.

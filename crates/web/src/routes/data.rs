@@ -10,11 +10,11 @@ use db::exports::Export;
 use db::{DbError, Tx};
 use models::TenantId;
 
-use super::dashboard::grouped;
 use super::{landing, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
+use crate::words::grouped;
 
 /// Downloads that are told of.
 const DOWNLOADS: i64 = 5;
@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 16] = [
+const WORDS: [Words; 17] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -31,6 +31,7 @@ const WORDS: [Words; 16] = [
     ),
     ("team_access", "Workspaces of the organisation", "Into which of them the bot was let."),
     ("people", "People", "Names as Slack tells them, of those who wrote to the bot."),
+    ("settings", "Settings", "How the bot is set here. A key for the model never leaves."),
     ("channels", "Channels", "What was set for one."),
     ("turns", "Conversations", "What people asked and what was answered: the bot's memory."),
     ("usage", "Usage", "What each answer cost, in the model's own count."),

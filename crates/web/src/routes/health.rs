@@ -16,6 +16,7 @@ use super::{landing, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
+use crate::words;
 
 #[derive(Template)]
 #[template(path = "health.html")]
@@ -59,28 +60,6 @@ impl Health<'_> {
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        in_words(Utc::now() - *at)
-    }
-}
-
-/// How long ago, as people say it.
-fn in_words(ago: TimeDelta) -> String {
-    match ago.num_minutes() {
-        ..1 => "less than a minute ago".to_owned(),
-        minutes @ 1..120 => format!("{minutes} minutes ago"),
-        minutes @ 120..2_880 => format!("{} hours ago", minutes / 60),
-        minutes => format!("{} days ago", minutes / 1_440),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_read_well() {
-        let told = |minutes| in_words(TimeDelta::minutes(minutes));
-        assert_eq!([told(0), told(5), told(300)], ["less than a minute ago", "5 minutes ago", "5 hours ago"]);
-        assert_eq!(told(10_000), "6 days ago");
+        words::ago(*at)
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::failure::Failure;
+use crate::error::ModelError;
 
 /// Failures in a row after which a model is left alone.
 const FAILURES: u32 = 5;
@@ -17,8 +17,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A circuit breaker of one model.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     model: String,
+    /// Whether a metric tells its state: those of the deployment's models.
+    is_measured: bool,
     state: Mutex<State>,
 }
 
@@ -33,23 +35,27 @@ struct State {
 }
 
 impl Breaker {
-    pub(super) fn new(model: &str) -> Self {
-        let breaker = Self { model: model.to_owned(), state: Mutex::default() };
+    pub(crate) fn new(model: &str) -> Self {
+        Self { model: model.to_owned(), is_measured: false, state: Mutex::default() }
+    }
+
+    pub(crate) fn measured(model: &str) -> Self {
+        let breaker = Self { is_measured: true, ..Self::new(model) };
         breaker.measure(true);
         breaker
     }
 
     /// # Errors
     /// The model rests, and how long that will still be.
-    pub(super) fn admit(&self) -> Result<(), Failure> {
+    pub(crate) fn admit(&self) -> Result<(), ModelError> {
         let mut state = self.lock();
         let Some(until) = state.rests_until else { return Ok(()) };
         let after = until.saturating_duration_since(Instant::now());
         if !after.is_zero() {
             let reason = format!("the model {} is left alone for {} s", self.model, after.as_secs() + 1);
             return Err(match state.throttled {
-                true => Failure::Throttled { reason, after },
-                false => Failure::Retry { reason, after: Some(after) },
+                true => ModelError::Throttled { reason, after },
+                false => ModelError::Retry { reason, after: Some(after) },
             });
         }
         // This request is the one that finds out; should nothing come of it, the next one is let through in a while.
@@ -58,7 +64,7 @@ impl Breaker {
     }
 
     /// It has said something.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         let mut state = self.lock();
         if state.rests_until.is_some() {
             tracing::info!("the model {} answers again", self.model);
@@ -68,10 +74,10 @@ impl Breaker {
     }
 
     /// Takes note of a failure, if it is the model's own and not the request's.
-    pub(super) fn failed(&self, failure: &Failure) {
+    pub(crate) fn failed(&self, failure: &ModelError) {
         match failure {
-            Failure::Throttled { after, .. } => self.rest(*after, true),
-            Failure::Retry { .. } => {
+            ModelError::Throttled { after, .. } => self.rest(*after, true),
+            ModelError::Retry { .. } => {
                 let failures = {
                     let mut state = self.lock();
                     state.failures += 1;
@@ -94,6 +100,9 @@ impl Breaker {
     }
 
     fn measure(&self, is_asked: bool) {
+        if !self.is_measured {
+            return;
+        }
         metrics::gauge!("enablebot_model_available", "model" => self.model.clone()).set(u8::from(is_asked));
     }
 
@@ -107,7 +116,7 @@ mod tests {
     use super::*;
 
     fn fail(breaker: &Breaker, times: u32) {
-        (0..times).for_each(|_| breaker.failed(&Failure::retry("down")));
+        (0..times).for_each(|_| breaker.failed(&ModelError::retry("down")));
     }
 
     #[test]
@@ -118,7 +127,9 @@ mod tests {
         fail(&breaker, FAILURES - 1);
         assert!(breaker.admit().is_ok());
         fail(&breaker, 1);
-        assert!(matches!(breaker.admit(), Err(Failure::Retry { after: Some(after), .. }) if after <= REST));
+        assert!(
+            matches!(breaker.admit(), Err(ModelError::Retry { after: Some(after), .. }) if after <= REST)
+        );
         breaker.succeeded();
         assert!(breaker.admit().is_ok());
     }
@@ -135,8 +146,8 @@ mod tests {
     #[test]
     fn a_model_that_asks_for_a_pause_gets_it_and_is_then_asked_by_all() {
         let breaker = Breaker::new("m");
-        breaker.failed(&Failure::Throttled { reason: "429".into(), after: Duration::from_secs(9) });
-        assert!(matches!(breaker.admit(), Err(Failure::Throttled { .. })));
+        breaker.failed(&ModelError::Throttled { reason: "429".into(), after: Duration::from_secs(9) });
+        assert!(matches!(breaker.admit(), Err(ModelError::Throttled { .. })));
         breaker.lock().rests_until = Some(Instant::now());
         assert!(breaker.admit().is_ok() && breaker.admit().is_ok());
     }
@@ -144,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_request_says_nothing_about_the_model() {
         let breaker = Breaker::new("m");
-        (0..9).for_each(|_| breaker.failed(&Failure::give_up("400", "no")));
+        (0..9).for_each(|_| breaker.failed(&ModelError::Refused("400".into())));
         assert!(breaker.admit().is_ok());
     }
 }

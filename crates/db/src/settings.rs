@@ -1,0 +1,145 @@
+//! The table `settings`: how a workspace wants its bot, and its own key for the model; both sealed.
+
+use chrono::{DateTime, Utc};
+use models::{Settings, TenantId};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::keys::{self, Column};
+use crate::{DbError, Tx};
+
+const BODY: Column = Column { table: "settings", column: "body" };
+const MODEL_KEY: Column = Column { table: "settings", column: "model_key" };
+
+/// Characters of a key that are kept to know it by.
+const HINT_CHARS: usize = 4;
+
+/// The settings as they stand.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// What is set.
+    pub settings: Settings,
+    /// The workspace's own key for the model.
+    pub model_key: Option<SecretString>,
+    /// Its last characters.
+    pub model_key_hint: Option<String>,
+    /// Who changed something last, and when.
+    pub changed: Option<(String, DateTime<Utc>)>,
+}
+
+/// A workspace's settings; where nothing was ever set, the defaults.
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Stored, DbError> {
+    let row = sqlx::query!(
+        "select body, model_key, model_key_hint, changed_by, changed_at from settings where tenant_id = $1",
+        tenant_id.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(Stored::default()) };
+    let body = keys::open(tx, tenant_id, BODY, &row.body).await?;
+    let model_key = match row.model_key {
+        Some(sealed) => Some(keys::open(tx, tenant_id, MODEL_KEY, &sealed).await?),
+        None => None,
+    };
+    Ok(Stored {
+        settings: serde_json::from_str(body.expose_secret())?,
+        model_key,
+        model_key_hint: row.model_key_hint,
+        changed: Some((row.changed_by, row.changed_at)),
+    })
+}
+
+/// Keeps a workspace's settings.
+pub async fn set(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    settings: &Settings,
+    changed_by: &str,
+) -> Result<(), DbError> {
+    let body =
+        keys::current(tx, tenant_id).await?.seal(BODY.of(tenant_id), &serde_json::to_string(settings)?)?;
+    sqlx::query!(
+        "insert into settings (tenant_id, body, memory_days, changed_by) values ($1, $2, $3, $4)
+         on conflict (tenant_id) do update set body = excluded.body, memory_days = excluded.memory_days,
+             changed_by = excluded.changed_by, changed_at = now()",
+        tenant_id.as_str(),
+        body,
+        settings.memory_days,
+        changed_by,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the workspace's own key for the model, or forgets it.
+pub async fn set_model_key(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    model_key: Option<&SecretString>,
+    changed_by: &str,
+) -> Result<(), DbError> {
+    // There has to be a row.
+    let settings = find(tx, tenant_id).await?.settings;
+    set(tx, tenant_id, &settings, changed_by).await?;
+    let key = keys::current(tx, tenant_id).await?;
+    let sealed = model_key
+        .map(|model_key| key.seal(MODEL_KEY.of(tenant_id), model_key.expose_secret()))
+        .transpose()?;
+    sqlx::query!(
+        "update settings set model_key = $2, model_key_hint = $3 where tenant_id = $1",
+        tenant_id.as_str(),
+        sealed,
+        model_key.map(|model_key| hint(model_key.expose_secret())),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The last characters; of a short key fewer than half.
+fn hint(key: &str) -> String {
+    let count = key.chars().count();
+    key.chars().skip(count - HINT_CHARS.min(count / 3)).collect()
+}
+
+/// Notes that somebody is about to be told that the budget goes to its end; false if that was done this month.
+pub async fn note_budget_told(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    let noted = sqlx::query!(
+        "update settings set budget_told_at = now()
+         where tenant_id = $1
+           and (budget_told_at is null or budget_told_at < date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')",
+        tenant_id.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(noted.rows_affected() == 1)
+}
+
+/// Forgets what was said longer ago than each workspace wants it remembered, a batch at a time; how much that was.
+pub async fn forget_old_turns(tx: &mut Tx) -> Result<u64, DbError> {
+    let forgotten = sqlx::query!(
+        "with old as (
+             select t.tenant_id, t.channel_id, t.thread_ts, t.turn_id
+             from settings s
+             cross join lateral (
+                 select t.tenant_id, t.channel_id, t.thread_ts, t.turn_id from turns t
+                 where t.tenant_id = s.tenant_id and t.created_at < now() - make_interval(days => s.memory_days)
+                 order by t.created_at limit 1000) as t
+             where s.memory_days is not null limit 10000)
+         delete from turns t using old o
+         where (t.tenant_id, t.channel_id, t.thread_ts, t.turn_id) = (o.tenant_id, o.channel_id, o.thread_ts, o.turn_id)",
+    )
+    .execute(tx)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint;
+
+    #[test]
+    fn a_hint_gives_little_away() {
+        assert_eq!([hint("sk-abcdefghijkl"), hint("abcdef"), hint("ab")], ["ijkl", "ef", ""]);
+    }
+}

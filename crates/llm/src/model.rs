@@ -1,0 +1,174 @@
+//! The models in the order in which they are tried, and an answer as it streams in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use models::Usage;
+use moka::sync::Cache;
+use reqwest::{Response, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::service_fn;
+
+use crate::answer::{Answer, Chunk};
+use crate::breaker::Breaker;
+use crate::error::{ModelError, Throttled, classify, silent};
+
+/// The values of the label `kind` of `enablebot_llm_tokens_total`.
+pub const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
+
+/// What a workspace's own models are called in metrics: no label has as many values as there are workspaces.
+const OTHER: &str = "other";
+
+/// Breakers that are kept, at most.
+const BREAKERS: u64 = 10_000;
+
+/// Which model answers, on any server with OpenAI's streaming `/chat/completions`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `OPENAI_API_KEY`.
+    pub api_key: SecretString,
+    /// `OPENAI_BASE_URL`.
+    pub base_url: String,
+    /// `OPENAI_MODEL`, then `OPENAI_FALLBACK_MODELS`, in the order in which they are tried.
+    pub models: Vec<String>,
+}
+
+/// What a workspace has chosen; nothing of it is what the deployment has.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The models in the order in which they are tried; none are the deployment's.
+    pub models: Vec<String>,
+    /// The workspace's own key, and whose it is: what fails with it says nothing about other workspaces' models.
+    pub own_key: Option<(String, SecretString)>,
+}
+
+/// The models of this deployment.
+#[derive(Debug)]
+pub struct Model {
+    settings: Settings,
+    http: reqwest::Client,
+    breakers: Cache<String, Arc<Breaker>>,
+    patience: Duration,
+}
+
+impl Model {
+    /// `patience` is how long the server may stay silent, before the first word and between two.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(settings: &Settings, patience: Duration) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(patience.min(Duration::from_secs(10)))
+            .read_timeout(patience)
+            .build()?;
+        let breakers = Cache::new(BREAKERS);
+        for model in settings.models.iter().map(String::as_str).chain([OTHER]) {
+            for kind in TOKEN_KINDS {
+                metrics::counter!("enablebot_llm_tokens_total", "model" => model.to_owned(), "kind" => kind)
+                    .absolute(0);
+            }
+        }
+        for model in &settings.models {
+            breakers.insert(model.clone(), Arc::new(Breaker::measured(model)));
+        }
+        Ok(Self { settings: settings.clone(), http, breakers, patience })
+    }
+
+    /// Asks the first model that answers. Where none does, what is most likely to pass decides what follows.
+    ///
+    /// # Errors
+    /// No model answers.
+    pub async fn ask(&self, choice: &Choice, messages: &[Value]) -> Result<Answer, ModelError> {
+        let models = if choice.models.is_empty() { &self.settings.models } else { &choice.models };
+        let client = self.client(choice);
+        let mut errors = Vec::with_capacity(models.len());
+        for model in models {
+            let breaker = self.breaker(choice, model);
+            let asked = match breaker.admit() {
+                Ok(()) => self.ask_one(&client, model, &breaker, messages).await.inspect_err(|error| {
+                    tracing::warn!(error = %error, "the model {model} did not answer");
+                    breaker.failed(error);
+                }),
+                Err(rests) => Err(rests),
+            };
+            match asked {
+                Ok(answer) => return Ok(answer),
+                Err(error) => errors.push(error),
+            }
+        }
+        let likeliest = errors.into_iter().min_by_key(|error| match error {
+            ModelError::Throttled { .. } => 0,
+            ModelError::Retry { .. } => 1,
+            _ => 2,
+        });
+        Err(likeliest.unwrap_or_else(|| ModelError::retry("no model is set")))
+    }
+
+    /// Counts an answer's tokens.
+    pub fn count(&self, usage: &Usage) {
+        let model = if self.settings.models.contains(&usage.model) { &usage.model } else { OTHER };
+        for (kind, tokens) in TOKEN_KINDS.into_iter().zip([usage.prompt_tokens, usage.completion_tokens]) {
+            metrics::counter!("enablebot_llm_tokens_total", "model" => model.to_owned(), "kind" => kind)
+                .increment(tokens.unsigned_abs());
+        }
+    }
+
+    /// By its own service the client would try three times inside, unseen by the event's count of tries.
+    fn client(&self, choice: &Choice) -> Client<OpenAIConfig> {
+        let key = choice.own_key.as_ref().map_or(&self.settings.api_key, |(_, key)| key);
+        let config =
+            OpenAIConfig::new().with_api_key(key.expose_secret()).with_api_base(&self.settings.base_url);
+        let http = self.http.clone();
+        Client::with_config(config).with_http_service(service_fn(move |request| {
+            let http = http.clone();
+            async move { send(&http, request).await }
+        }))
+    }
+
+    fn breaker(&self, choice: &Choice, model: &str) -> Arc<Breaker> {
+        let name = match &choice.own_key {
+            Some((owner, _)) => format!("{model} of {owner}"),
+            None => model.to_owned(),
+        };
+        self.breakers.get_with_by_ref(name.as_str(), || Arc::new(Breaker::new(&name)))
+    }
+
+    async fn ask_one(
+        &self,
+        client: &Client<OpenAIConfig>,
+        model: &str,
+        breaker: &Arc<Breaker>,
+        messages: &[Value],
+    ) -> Result<Answer, ModelError> {
+        let request = json!({
+            "model": model, "messages": messages, "stream": true,
+            "stream_options": { "include_usage": true },
+        });
+        let chat = client.chat();
+        let opened = chat.create_stream_byot::<Value, Chunk>(request);
+        let chunks = timeout(self.patience, opened).await.map_err(|_| silent())?.map_err(classify)?;
+        Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience))
+    }
+}
+
+/// Sends a request once; what a server says with 429 about the time to wait would not come through the client.
+async fn send(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
+    let response = http.execute(request.build().await?).await?;
+    match retry_after(&response) {
+        Some(after) => Err(OpenAIError::Boxed(Box::new(Throttled(after)))),
+        None => Ok(response),
+    }
+}
+
+/// A quota that is used up is said with 429 too, but then without a time.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let told = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds = told.trim().parse().ok()?;
+    (response.status() == StatusCode::TOO_MANY_REQUESTS).then(|| Duration::from_secs(seconds))
+}

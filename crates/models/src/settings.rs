@@ -1,0 +1,132 @@
+//! How a workspace wants its bot.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChannelId, UserId};
+
+/// How a workspace wants its bot; what it has not set is as [`Settings::default`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The model and its fallbacks, in the order in which they are tried; none are the deployment's.
+    pub models: Vec<String>,
+    /// What the bot is told to be and to do, besides what it always is told.
+    pub instructions: String,
+    /// What it should know about the company.
+    pub facts: String,
+    /// How it speaks.
+    pub tone: Tone,
+    /// How much it says.
+    pub length: Length,
+    /// The channels in which it answers; none are all. In direct messages it always does.
+    pub channels: Vec<ChannelId>,
+    /// Whether a thread in which it takes part goes on without a mention.
+    pub follow_ups: bool,
+    /// Days after which it forgets what was said; `None`: never.
+    pub memory_days: Option<i32>,
+    /// What answers may cost in a month, in millionths of a dollar; `None`: whatever they cost.
+    pub budget_micros: Option<i64>,
+    /// Who is told when the budget goes to its end; nobody means whoever installed the bot.
+    pub budget_told: Vec<UserId>,
+    /// Whether answers carry 👍 and 👎.
+    pub feedback: bool,
+    /// Whether conversations can be read in the dashboard.
+    pub conversations: bool,
+}
+
+/// How the bot speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// As the model does by itself.
+    #[default]
+    Plain,
+    /// Warm, like a colleague.
+    Friendly,
+    /// Polite and reserved.
+    Formal,
+    /// Facts without decoration.
+    Terse,
+}
+
+/// How much the bot says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// As much as the question needs.
+    #[default]
+    Fitting,
+    /// A few sentences.
+    Short,
+    /// With background and examples.
+    Thorough,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            instructions: String::new(),
+            facts: String::new(),
+            tone: Tone::default(),
+            length: Length::default(),
+            channels: Vec::new(),
+            follow_ups: true,
+            memory_days: None,
+            budget_micros: None,
+            budget_told: Vec::new(),
+            feedback: true,
+            conversations: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether it answers in a channel.
+    pub fn allows(&self, channel_id: &ChannelId) -> bool {
+        self.channels.is_empty() || self.channels.contains(channel_id)
+    }
+
+    /// What the model is told of all this; empty where nothing is set.
+    pub fn to_instructions(&self) -> String {
+        let tone = match self.tone {
+            Tone::Plain => "",
+            Tone::Friendly => "Speak warmly and informally, like a colleague.",
+            Tone::Formal => "Speak politely and formally.",
+            Tone::Terse => "State facts without pleasantries.",
+        };
+        let length = match self.length {
+            Length::Fitting => "",
+            Length::Short => "Answer in a few sentences unless asked for more.",
+            Length::Thorough => "Answer thoroughly, with background and examples.",
+        };
+        let instructions = self.instructions.trim();
+        let facts = match self.facts.trim() {
+            "" => String::new(),
+            facts => format!("What you know about the company:\n{facts}"),
+        };
+        let parts = [tone, length, instructions, &facts].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_is_not_said() {
+        assert_eq!(Settings::default().to_instructions(), "");
+        let set = Settings { tone: Tone::Formal, facts: " We sell tea. \n".into(), ..Settings::default() };
+        let told = "Speak politely and formally.\n\nWhat you know about the company:\nWe sell tea.";
+        assert_eq!(set.to_instructions(), told);
+    }
+
+    #[test]
+    fn no_channels_are_all_of_them() {
+        let channel = ChannelId::from("C1");
+        assert!(Settings::default().allows(&channel));
+        let only = Settings { channels: vec!["C2".into()], ..Settings::default() };
+        assert!(!only.allows(&channel) && only.allows(&"C2".into()));
+    }
+}
