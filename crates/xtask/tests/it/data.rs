@@ -179,6 +179,27 @@ async fn everything_is_deleted_before_the_admins_eyes_and_the_receipt_proves_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_demo_data_is_made_once_and_can_be_looked_at() {
+    let app = TestApp::start().await;
+    xtask::demo::fill(&app.settings.web()).expect("it is filled");
+    let asked = app.database.ask("select count(*), min(outcome), max(created_at) <= now() from usage");
+    assert!(asked.ends_with("|answered|t"), "{asked}");
+    xtask::demo::fill(&app.settings.web()).expect("nothing is to do");
+    assert_eq!(app.database.ask("select count(*), min(outcome), max(created_at) <= now() from usage"), asked);
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    browser.client.goto(&format!("{}/dashboard?range=90d", app.web.url())).await.expect("the overview");
+    browser.find("tiles").await;
+    browser.picture("demo-overview").await;
+    for (path, name) in [("events", "demo-events"), ("audit", "demo-audit"), ("data", "demo-data")] {
+        browser.client.goto(&format!("{}/dashboard/{path}", app.web.url())).await.expect("the page");
+        browser.find_css("table").await;
+        browser.picture(name).await;
+    }
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_who_manages_the_workspace_comes_near_its_data() {
     let app = TestApp::installed().await;
     let grace = app.sign_in(GRACE).await;
