@@ -46,7 +46,7 @@ on conflict do nothing;
 -- The question that a turn belongs to.
 alter table turns add column seq bigint;
 -- What is old is forgotten from the oldest on.
-create index turns_age on turns (tenant_id, created_at);
+create index turns_age on turns (tenant_id, created_at, turn_id);
 
 -- What the prompt says of a person besides the name, as Slack tells it and as it was set here; both sealed.
 alter table people add column profile bytea, add column set_profile bytea;

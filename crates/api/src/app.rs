@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use cache::{Limits, Shared};
 use db::Db;
+use db::replicas::{ApiFacts, Replica};
 use llm::Model;
 use models::Outcome;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::fail_point;
 use crate::inbox::Inbox;
@@ -51,6 +53,8 @@ pub(crate) struct App {
 /// The database does not answer or its schema is behind, the port is taken, or TLS cannot be set up.
 pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Metrics) -> anyhow::Result<()> {
     fail_point::arm();
+    let facts = serde_json::to_value(facts(&settings))?;
+    let replica = Replica::new("api", env!("CARGO_PKG_VERSION"), service::host(settings.port), facts);
     let database = &settings.database;
     let db = Db::open(
         &db::Settings {
@@ -93,9 +97,30 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         let _ended = shutdown.clone().drop_guard();
         service::serve(listener, "api", routes, &routes::ROUTES, probes, metrics, shutdown.clone()).await
     };
-    let (served, ()) = tokio::join!(serving, worker);
+    let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
+    let (served, (), ()) = tokio::join!(serving, worker, keeping);
     db.close().await;
     Ok(served?)
+}
+
+/// What `web` shows of this service, and checks keys of the model's server against.
+fn facts(settings: &Settings) -> ApiFacts {
+    ApiFacts {
+        models: settings.model.models.clone(),
+        base_url: without_password(&settings.model.base_url),
+        rate_limit_per_tenant: settings.rate_limit_per_tenant.to_string(),
+        rate_limit_global: settings.rate_limit_global.to_string(),
+        max_concurrent_replies: settings.max_concurrent_replies,
+        uninstall_grace_days: settings.uninstall_grace_days,
+        event_retention_days: settings.event_retention_days,
+    }
+}
+
+/// An address may hold what opens the server; nobody else needs that.
+fn without_password(address: &str) -> String {
+    let Ok(mut url) = Url::parse(address) else { return String::new() };
+    let _ = (url.set_username(""), url.set_password(None));
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn count_from_zero() {

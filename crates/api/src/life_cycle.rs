@@ -24,18 +24,24 @@ pub(crate) async fn uninstall(
         return finish(tx, job, Outcome::Stale, Some("the bot was installed again since")).await;
     }
     let grace_days = app.uninstall_grace_days;
+    // The event goes with everything else, or ends here; what is written down of it comes last.
+    let deletion = match grace_days {
+        0 => Some(db::tenants::delete(&mut tx, tenant_id, "uninstalled").await?),
+        _ => {
+            db::installations::delete(&mut tx, tenant_id).await?;
+            db::tenants::delete_later(&mut tx, tenant_id, grace_days).await?;
+            db::events::finish(&mut tx, tenant_id, job.seq, Outcome::Uninstalled, None).await?;
+            None
+        }
+    };
     let detail = json!({ "event_id": job.event_id, "grace_days": grace_days });
     db::audit_log::insert(&mut tx, tenant_id, "slack", Action::Uninstalled, detail).await?;
-    tracing::info!("the bot was taken out of the workspace");
-    if grace_days == 0 {
-        // The event goes with everything else.
-        db::tenants::delete(&mut tx, tenant_id, "uninstalled").await?;
-        tx.commit().await?;
-        return Ok(Outcome::Uninstalled);
+    if let Some(deletion) = deletion {
+        db::tenants::write_receipt(&mut tx, tenant_id, &deletion).await?;
     }
-    db::installations::delete(&mut tx, tenant_id).await?;
-    db::tenants::delete_later(&mut tx, tenant_id, grace_days).await?;
-    finish(tx, job, Outcome::Uninstalled, None).await
+    tx.commit().await?;
+    tracing::info!("the bot was taken out of the workspace");
+    Ok(Outcome::Uninstalled)
 }
 
 /// Slack names the users whose tokens are gone. The data waits for the uninstall that may follow.
@@ -79,17 +85,24 @@ pub(crate) async fn set_team_access(
         db::team_access::revoke(&mut tx, tenant_id, team_ids).await?;
         Action::TeamAccessRevoked
     };
+    db::events::finish(&mut tx, tenant_id, job.seq, Outcome::Done, None).await?;
     let detail = json!({ "event_id": job.event_id, "team_ids": team_ids });
     db::audit_log::insert(&mut tx, tenant_id, "slack", action, detail).await?;
-    finish(tx, job, Outcome::Done, None).await
+    tx.commit().await?;
+    Ok(Outcome::Done)
 }
 
 /// Deletes the data of those whose grace is over; how many those were.
 pub(crate) async fn delete_due(app: &App) -> Result<usize, Failure> {
     let mut tx = app.db.begin().await?;
     let due: Vec<TenantId> = db::tenants::list_due(&mut tx).await?;
+    let mut deletions = Vec::new();
     for tenant_id in &due {
-        db::tenants::delete(&mut tx, tenant_id, "the grace after the uninstall is over").await?;
+        let reason = "the grace after the uninstall is over";
+        deletions.push((tenant_id, db::tenants::delete(&mut tx, tenant_id, reason).await?));
+    }
+    for (tenant_id, deletion) in &deletions {
+        db::tenants::write_receipt(&mut tx, tenant_id, deletion).await?;
         tracing::info!(tenant_id = %tenant_id, "everything of the workspace was deleted");
     }
     tx.commit().await?;

@@ -88,6 +88,11 @@ impl MasterKeys {
         Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
     }
 
+    /// Their ids, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|master| master.id.as_str())
+    }
+
     pub(crate) fn first(&self) -> (&str, &[u8; 32]) {
         (&self.0[0].id, &self.0[0].bytes)
     }

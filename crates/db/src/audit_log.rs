@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use models::TenantId;
 use serde_json::Value;
 
+pub use crate::audit_chain::{Broken, Chain, Fault, count_chained, list_chained, verify};
 use crate::{DbError, Tx};
 
 /// What is written down.
@@ -123,7 +124,8 @@ impl Action {
     }
 }
 
-/// Adds an entry. `detail` holds ids and counts, never what people wrote.
+/// Adds an entry. `detail` holds ids and counts, never what people wrote. It is the last thing that a transaction writes: the
+/// tenant's chain is locked from here to the commit, and whoever waited then for another row might wait for ever.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -159,6 +161,8 @@ pub struct Filter {
 pub struct Entry {
     /// Grows with time.
     pub entry_id: i64,
+    /// Where it stands in the tenant's chain, from 1.
+    pub place: i64,
     /// When.
     pub created_at: DateTime<Utc>,
     /// Who.
@@ -178,7 +182,7 @@ pub async fn list(
 ) -> Result<Vec<Entry>, DbError> {
     Ok(sqlx::query_as!(
         Entry,
-        "select entry_id, created_at, actor, action, detail from audit_log
+        "select entry_id, place, created_at, actor, action, detail from audit_log
          where tenant_id = $1 and ($2::text is null or actor = $2) and ($3::text is null or action = $3)
            and ($4::bigint is null or entry_id < $4)
          order by entry_id desc limit $5",

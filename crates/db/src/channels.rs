@@ -40,6 +40,27 @@ pub async fn set_external_allowed(
     Ok(set.rows_affected() == 1)
 }
 
+/// Opens these channels to people of other organisations, and closes all others.
+pub async fn set_all_external_allowed(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    channel_ids: &[ChannelId],
+) -> Result<(), DbError> {
+    let ids: Vec<String> = channel_ids.iter().map(ToString::to_string).collect();
+    sqlx::query!(
+        "with closed as (
+             update channels set external_allowed = false
+             where tenant_id = $1 and external_allowed and channel_id <> all ($2))
+         insert into channels (tenant_id, channel_id, external_allowed) select $1, unnest($2::text[]), true
+         on conflict (tenant_id, channel_id) do update set external_allowed = true",
+        tenant_id.as_str(),
+        &ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// The channels that are open to people of other organisations.
 pub async fn list_external_allowed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ChannelId>, DbError> {
     let channels = sqlx::query_scalar!(

@@ -25,6 +25,8 @@ pub struct Installed {
     pub problem: Option<String>,
     /// When it did.
     pub problem_at: Option<DateTime<Utc>>,
+    /// Why the workspace's questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
     /// When it was installed.
     pub installed_at: DateTime<Utc>,
 }
@@ -75,7 +77,7 @@ pub async fn upsert(
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>, DbError> {
     let row = sqlx::query!(
         "select name, team_id, enterprise_id, app_id, bot_user_id, bot_token, scopes, installed_by, installed_at,
-                token_expires_at, disabled_reason, problem, problem_at
+                token_expires_at, disabled_reason, problem, problem_at, suspended_reason
          from installations join tenants using (tenant_id) where tenant_id = $1",
         tenant_id.as_str(),
     )
@@ -100,6 +102,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>
         disabled_reason: row.disabled_reason,
         problem: row.problem,
         problem_at: row.problem_at,
+        suspended_reason: row.suspended_reason,
         installed_at: row.installed_at,
     }))
 }

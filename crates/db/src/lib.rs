@@ -6,9 +6,11 @@
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
 mod addresses;
+mod audit_chain;
 pub mod audit_log;
 pub mod channels;
 mod connection;
+pub mod conversations;
 pub mod delays;
 pub mod deliveries;
 mod error;
@@ -22,8 +24,11 @@ mod keys;
 mod listener;
 mod literal;
 pub mod oauth_states;
+pub mod operators;
 pub mod overview;
 pub mod people;
+pub mod profiles;
+pub mod replicas;
 pub mod replies;
 pub mod retention;
 mod schema;

@@ -190,6 +190,8 @@ pub struct Traffic {
     pub set_aside: i64,
     /// Why the newest of them was.
     pub last_error: Option<String>,
+    /// When somebody last opened the conversation with the bot, or its Home.
+    pub opened_at: Option<DateTime<Utc>>,
 }
 
 /// Looks at a tenant's events.
@@ -204,7 +206,9 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
                       as oldest_waiting_at,
                   (select count(*) from events where tenant_id = $1 and outcome = 'set_aside') as "set_aside!",
                   (select reason from events where tenant_id = $1 and outcome = 'set_aside'
-                   order by finished_at desc limit 1) as last_error"#,
+                   order by finished_at desc limit 1) as last_error,
+                  (select max(finished_at) from events where tenant_id = $1 and outcome is not null
+                   and kind in ('conversation_opened', 'home_opened')) as opened_at"#,
         tenant_id.as_str(),
     )
     .fetch_one(tx)

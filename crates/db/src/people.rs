@@ -1,17 +1,13 @@
-//! The table `people`: what Slack says of those who ask, kept for a day.
+//! The table `people`: what Slack says of those who ask, asked anew after a day.
 
-use std::collections::HashMap;
-
-use chrono::{DateTime, Utc};
-use models::{ChannelId, Origin, Person, Profile, TenantId, UserId};
+use models::{ChannelId, Origin, Person, TenantId, UserId};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, Column};
+use crate::profiles::{PROFILE, SET_PROFILE, open_profile};
 use crate::{DbError, Tx};
 
-const NAME: Column = Column { table: "people", column: "name" };
-const PROFILE: Column = Column { table: "people", column: "profile" };
-const SET_PROFILE: Column = Column { table: "people", column: "set_profile" };
+pub(crate) const NAME: Column = Column { table: "people", column: "name" };
 
 /// A person, if Slack was asked within the last day.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
@@ -29,20 +25,6 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result
     let told = open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?;
     let profile = open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?.or(told);
     Ok(Some(Person { origin, name: name.expose_secret().to_owned(), is_admin: row.is_admin, profile }))
-}
-
-async fn open_profile(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    place: Column,
-    sealed: Option<&[u8]>,
-) -> Result<Profile, DbError> {
-    match sealed {
-        Some(sealed) => {
-            Ok(serde_json::from_str(keys::open(tx, tenant_id, place, sealed).await?.expose_secret())?)
-        }
-        None => Ok(Profile::default()),
-    }
 }
 
 /// Keeps what Slack said.
@@ -69,101 +51,6 @@ pub async fn upsert(
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Sets what the bot is to know of a person, over what Slack says; what is empty is as Slack says.
-pub async fn set_profile(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    user_id: &UserId,
-    profile: &Profile,
-) -> Result<(), DbError> {
-    let key = keys::current(tx, tenant_id).await?;
-    sqlx::query!(
-        "update people set set_profile = $3 where tenant_id = $1 and user_id = $2",
-        tenant_id.as_str(),
-        user_id.as_str(),
-        key.seal(SET_PROFILE.of(tenant_id), &serde_json::to_string(profile)?)?,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// A person as the dashboard shows them.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Who.
-    pub user_id: UserId,
-    /// What they are to the workspace.
-    pub origin: Origin,
-    /// What Slack calls them; empty where it was not asked.
-    pub name: String,
-    /// Whether they administer the workspace.
-    pub is_admin: bool,
-    /// What Slack says of them.
-    pub told: Profile,
-    /// What was set here.
-    pub set: Profile,
-    /// Questions of the last thirty days.
-    pub questions: i64,
-    /// When they asked last.
-    pub asked_at: Option<DateTime<Utc>>,
-}
-
-/// The people who asked the bot something or were met by it, whoever asked most of late first; or one of them.
-pub async fn list(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    user_id: Option<&UserId>,
-    limit: i64,
-) -> Result<Vec<Known>, DbError> {
-    let rows = sqlx::query!(
-        r#"select p.user_id as "user_id!", p.origin, p.name, p.is_admin as "is_admin!", p.profile, p.set_profile,
-                  coalesce(asked.questions, 0) as "questions!", asked.asked_at
-           from people p
-           left join (select user_id, count(*) as questions, max(asked_at) as asked_at from usage
-                      where tenant_id = $1 and created_at > now() - interval '30 days' group by user_id)
-               as asked using (user_id)
-           where p.tenant_id = $1 and p.name is not null and ($2::text is null or p.user_id = $2)
-           order by coalesce(asked.questions, 0) desc, p.user_id limit $3"#,
-        tenant_id.as_str(),
-        user_id.map(UserId::as_str),
-        limit,
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut people = Vec::with_capacity(rows.len());
-    for row in rows {
-        let name = keys::open(tx, tenant_id, NAME, row.name.as_deref().unwrap_or_default()).await?;
-        people.push(Known {
-            user_id: row.user_id.into(),
-            origin: Origin::from(row.origin.as_deref().unwrap_or_default()),
-            name: name.expose_secret().to_owned(),
-            is_admin: row.is_admin,
-            told: open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?,
-            set: open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?,
-            questions: row.questions,
-            asked_at: row.asked_at,
-        });
-    }
-    Ok(people)
-}
-
-/// The names of those who are known, for whoever lists what they did.
-pub async fn list_names(tx: &mut Tx, tenant_id: &TenantId) -> Result<HashMap<UserId, String>, DbError> {
-    let rows = sqlx::query!(
-        r#"select user_id, name as "name!" from people where tenant_id = $1 and name is not null limit 5000"#,
-        tenant_id.as_str(),
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut names = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let name = keys::open(tx, tenant_id, NAME, &row.name).await?;
-        names.insert(row.user_id.into(), name.expose_secret().to_owned());
-    }
-    Ok(names)
 }
 
 /// Whether a person has had their first message.

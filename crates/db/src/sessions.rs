@@ -1,5 +1,7 @@
 //! The table `sessions`: who is signed in to the dashboard. Of the cookie only a digest is kept.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use models::{TenantId, UserId};
 use secrecy::ExposeSecret;
@@ -8,6 +10,7 @@ use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
 const NAME: Column = Column { table: "sessions", column: "name" };
+const EMAIL: Column = Column { table: "sessions", column: "email" };
 
 /// Seconds after which a session ends that nobody uses, and after which any ends.
 const IDLE: f64 = 8.0 * 3_600.0;
@@ -22,16 +25,30 @@ pub struct Session {
     pub user_id: UserId,
     /// What they are called.
     pub name: String,
+    /// Their address, if Slack has verified it.
+    pub email: Option<String>,
     /// Whether Slack called them an admin or owner.
     pub is_admin: bool,
     /// When Slack was asked that.
     pub checked_at: DateTime<Utc>,
 }
 
+/// A session that is in use, and what counts for it besides.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Whose it is.
+    pub session: Session,
+    /// Whether they installed the bot.
+    pub is_installer: bool,
+    /// Why the workspace's questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
+}
+
 /// Opens a session, and drops those that have ended.
 pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(), DbError> {
     let tenant_id = &session.tenant_id;
     let key = keys::current(tx, tenant_id).await?;
+    let email = session.email.as_ref().map(|email| key.seal(EMAIL.of(tenant_id), email)).transpose()?;
     sqlx::query!(
         "delete from sessions where seen_at < now() - make_interval(secs => $1)
              or created_at < now() - make_interval(secs => $2)",
@@ -41,43 +58,55 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(),
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "insert into sessions (session_digest, tenant_id, user_id, name, is_admin) values ($1, $2, $3, $4, $5)",
+        "insert into sessions (session_digest, tenant_id, user_id, name, is_admin, email)
+         values ($1, $2, $3, $4, $5, $6)",
         digest,
         tenant_id.as_str(),
         session.user_id.as_str(),
         key.seal(NAME.of(tenant_id), &session.name)?,
         session.is_admin,
+        email,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Whose session it is, which is in use from now on, and whether they installed the bot; `None` where it is unknown or has
-/// ended, or the bot is gone. The tenant is what this tells, so it cannot be asked by it.
-pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<(Session, bool)>, DbError> {
-    // Noted once a minute: a page is many requests.
-    let row = sqlx::query!(
+/// Whose sessions these are, which are in use from now on; one that is unknown or has ended, or whose bot is gone, is not
+/// among them. The tenant is what this tells, so it cannot be asked by it.
+pub async fn find_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Found>, DbError> {
+    // Noted once a minute: a page is many requests. Whoever notes it at the same moment is not waited for.
+    let rows = sqlx::query!(
         r#"with touched as (
-               update sessions set seen_at = now()
-               where session_digest = $1 and seen_at < now() - interval '1 minute'
-                 and seen_at > now() - make_interval(secs => $2))
-           select tenant_id, user_id, name, is_admin, checked_at, installed_by = user_id as "is_installer!"
-           from sessions join installations using (tenant_id)
-           where session_digest = $1 and seen_at > now() - make_interval(secs => $2)
-             and created_at > now() - make_interval(secs => $3)"#,
-        digest,
+               update sessions set seen_at = now() where session_digest in (
+                   select session_digest from sessions
+                   where session_digest = any($1) and seen_at < now() - interval '1 minute'
+                     and seen_at > now() - make_interval(secs => $2) for update skip locked))
+           select session_digest, tenant_id, user_id, sessions.name, email, is_admin, checked_at, suspended_reason,
+                  installed_by = user_id as "is_installer!"
+           from sessions join installations using (tenant_id) join tenants using (tenant_id)
+           where session_digest = any($1) and seen_at > now() - make_interval(secs => $2)
+             and sessions.created_at > now() - make_interval(secs => $3)"#,
+        digests,
         IDLE,
         LONGEST,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let tenant_id = TenantId::new(row.tenant_id);
-    let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
-    let user_id = row.user_id.into();
-    let session = Session { tenant_id, user_id, name, is_admin: row.is_admin, checked_at: row.checked_at };
-    Ok(Some((session, row.is_installer)))
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let tenant_id = TenantId::new(row.tenant_id);
+        let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
+        let email = match row.email {
+            Some(email) => Some(keys::open(tx, &tenant_id, EMAIL, &email).await?.expose_secret().to_owned()),
+            None => None,
+        };
+        let (user_id, is_admin, checked_at) = (row.user_id.into(), row.is_admin, row.checked_at);
+        let session = Session { tenant_id, user_id, name, email, is_admin, checked_at };
+        let (is_installer, suspended_reason) = (row.is_installer, row.suspended_reason);
+        found.insert(row.session_digest, Found { session, is_installer, suspended_reason });
+    }
+    Ok(found)
 }
 
 /// Notes what Slack says by now of a person in all their sessions.
@@ -101,6 +130,18 @@ pub async fn set_admin(
 /// Ends a session.
 pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
     sqlx::query!("delete from sessions where session_digest = $1", digest).execute(tx).await?;
+    Ok(())
+}
+
+/// Ends all sessions of a person.
+pub async fn delete_of(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
+    sqlx::query!(
+        "delete from sessions where tenant_id = $1 and user_id = $2",
+        tenant_id.as_str(),
+        user_id.as_str()
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

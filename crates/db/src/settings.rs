@@ -115,6 +115,18 @@ pub async fn note_budget_told(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool,
     Ok(noted.rows_affected() == 1)
 }
 
+/// How much was said longer ago than so many days.
+pub async fn count_turns_older_than(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from turns
+           where tenant_id = $1 and created_at < now() - make_interval(days => $2)"#,
+        tenant_id.as_str(),
+        days,
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
 /// Forgets what was said longer ago than each workspace wants it remembered, a batch at a time; how much that was.
 pub async fn forget_old_turns(tx: &mut Tx) -> Result<u64, DbError> {
     let forgotten = sqlx::query!(

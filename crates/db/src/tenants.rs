@@ -10,6 +10,7 @@ use crate::audit_log::{self, Action};
 use crate::{DbError, Tx};
 
 /// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
+#[must_use = "its receipt is to be written"]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deletion {
     /// Whose data it was.
@@ -109,7 +110,7 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
-/// backup. What stays is the audit log, with a signed receipt as its last entry.
+/// backup. What stays is the audit log, with a signed receipt as its last entry: [`write_receipt`].
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
     delete_and_tell(tx, tenant_id, reason, |_, _| ()).await
 }
@@ -147,22 +148,25 @@ pub async fn delete_and_tell(
     delete_from!("exports", "delete from exports where tenant_id = $1");
     delete_from!("sessions", "delete from sessions where tenant_id = $1");
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
-    let deletion = Deletion {
+    Ok(Deletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),
         // What Postgres stores of a time has microseconds.
         deleted_at: chrono::SubsecRound::trunc_subsecs(Utc::now(), 6),
         rows,
-    };
-    let statement = serde_json::to_value(&deletion)?;
+    })
+}
+
+/// Writes down what was deleted, signed.
+pub async fn write_receipt(tx: &mut Tx, tenant_id: &TenantId, deletion: &Deletion) -> Result<(), DbError> {
+    let statement = serde_json::to_value(deletion)?;
     let signature = tx.master_keys().sign(statement.to_string().as_bytes());
     let detail = json!({
         "receipt": statement,
         "signature": hex::encode(&signature.tag),
         "master_key_id": signature.master_key_id,
     });
-    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await?;
-    Ok(deletion)
+    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await
 }
 
 /// A receipt as it is found in the audit log.
@@ -208,6 +212,31 @@ pub async fn set_weight(tx: &mut Tx, tenant_id: &TenantId, weight: i32) -> Resul
     Ok(set.rows_affected() == 1)
 }
 
+/// Lets none of a tenant's questions be answered, and says why; false where there is no such tenant, or it is suspended.
+pub async fn suspend(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<bool, DbError> {
+    let suspended = sqlx::query!(
+        "update tenants set suspended_at = now(), suspended_reason = $2
+         where tenant_id = $1 and suspended_at is null",
+        tenant_id.as_str(),
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(suspended.rows_affected() == 1)
+}
+
+/// Lets a tenant that was suspended go on; false where it was not.
+pub async fn resume(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    let resumed = sqlx::query!(
+        "update tenants set suspended_at = null, suspended_reason = null
+         where tenant_id = $1 and suspended_at is not null",
+        tenant_id.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(resumed.rows_affected() == 1)
+}
+
 /// A tenant, as an operator looks at it.
 #[derive(Clone, Debug)]
 pub struct TenantState {
@@ -225,6 +254,8 @@ pub struct TenantState {
     pub problem: Option<String>,
     /// When its data goes, if the bot was taken out.
     pub delete_after: Option<DateTime<Utc>>,
+    /// Why its questions are not answered, if an operator suspended it.
+    pub suspended_reason: Option<String>,
     /// Its share of the places in the queue.
     pub weight: i32,
 }
@@ -234,7 +265,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
     Ok(sqlx::query_as!(
         TenantState,
         r#"select tenant_id, name, installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
-                  delete_after, weight
+                  delete_after, suspended_reason, weight
            from tenants left join installations using (tenant_id) order by name, tenant_id"#,
     )
     .fetch_all(tx)

@@ -248,3 +248,19 @@ pub async fn set_refused(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
     .await?;
     Ok(noted.rows_affected() == 1)
 }
+
+/// Notes that somebody was told in this thread that the workspace is suspended; false if that was done since it is.
+pub async fn set_suspension_told(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
+    let noted = sqlx::query!(
+        "update threads set suspension_told_at = now() from tenants
+         where threads.tenant_id = $1 and channel_id = $2 and thread_ts = $3
+           and tenants.tenant_id = threads.tenant_id
+           and (suspension_told_at is null or suspension_told_at < suspended_at)",
+        lease.tenant_id.as_str(),
+        lease.thread.channel_id.as_str(),
+        lease.thread.thread_ts.as_str(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(noted.rows_affected() == 1)
+}

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-const TEXT: Column = Column { table: "turns", column: "text" };
+pub(crate) const TEXT: Column = Column { table: "turns", column: "text" };
 
 /// Adds to a thread's memory: a question, by its number, and its answer.
 pub async fn insert(

@@ -28,7 +28,7 @@ pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>)
         "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
              event_id, channel_id, thread_ts, asked_at, first_word_ms, answer_ms, cost_micros)
          select seq, tenant_id, user_id, $3, $4, $5, $6, $7, event_id, channel_id, thread_ts, received_at,
-                greatest(least(took.ms - $8, 2147483647), 0), least(took.ms, 2147483647), $9
+                case when $8::float8 is not null then greatest(least(took.ms - $8, 2147483647), 0) end, least(took.ms, 2147483647), $9
          from events, lateral (select extract(epoch from now() - received_at) * 1000 as ms) as took
          where tenant_id = $1 and seq = $2 and exists (select from tenants where tenant_id = $1)
          on conflict (seq) do update set model = excluded.model, prompt_tokens = excluded.prompt_tokens,

@@ -13,6 +13,8 @@ pub enum Outcome {
     Refused,
     /// The person stopped the answer.
     Stopped,
+    /// An operator suspended the workspace, and the person was told so.
+    Suspended,
     /// It was overtaken by something newer, and changes nothing.
     Stale,
     /// The bot was taken out of the workspace, and its data deleted or about to be.
@@ -35,12 +37,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, so that each counter can stand at zero from the start.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Answered,
         Self::Welcomed,
         Self::Done,
         Self::Refused,
         Self::Stopped,
+        Self::Suspended,
         Self::Stale,
         Self::Uninstalled,
         Self::SetAside,
@@ -60,6 +63,7 @@ impl Outcome {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::Stopped => "stopped",
+            Self::Suspended => "suspended",
             Self::Stale => "stale",
             Self::Uninstalled => "uninstalled",
             Self::SetAside => "set_aside",

@@ -13,5 +13,5 @@ pub use database::DatabaseSettings;
 pub use health::{Check, Probes};
 pub use http::serve;
 pub use metrics::{Metrics, count_from_zero};
-pub use process::{ProcessSettings, run};
+pub use process::{ProcessSettings, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};

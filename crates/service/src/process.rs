@@ -85,6 +85,12 @@ fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<
     })
 }
 
+/// The machine's name with the port: where this process is reached, as far as it knows.
+pub fn host(port: u16) -> String {
+    let name = rustix::system::uname();
+    format!("{}:{port}", name.nodename().to_string_lossy())
+}
+
 #[expect(clippy::print_stderr, reason = "the log may not be up yet, and a person may be looking")]
 fn fail(message: &str) -> ExitCode {
     eprintln!("{message}");

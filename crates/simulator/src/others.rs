@@ -47,4 +47,16 @@ impl Simulator {
     pub fn delete(&self, team: &str, channel: &str, ts: &str) -> anyhow::Result<()> {
         self.with(|world| world.take_back(team, channel, ts))
     }
+
+    /// Deactivates somebody's account, as an admin does.
+    pub fn deactivate(&self, team: &str, user: &str) {
+        self.with(|world| {
+            let team = world.teams.get_mut(team);
+            for person in
+                team.into_iter().flat_map(|team| &mut team.people).filter(|person| person.id == user)
+            {
+                person.deleted = true;
+            }
+        });
+    }
 }

@@ -105,6 +105,7 @@ impl Ask {
                     user: user.to_owned(),
                     team: team.ok_or_else(|| format!("There is no person “{user}” here."))?,
                     redirect_uri: self.redirect_uri.clone(),
+                    with_email: self.scope.split([' ', ',']).any(|scope| scope == "email"),
                     nonce: self.nonce.clone(),
                     challenge: self.code_challenge.clone(),
                 };

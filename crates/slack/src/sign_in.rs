@@ -23,7 +23,7 @@ use crate::{App, Client, SlackError};
 /// Who Slack says it is, wherever it is reached.
 const ISSUER: &str = "https://slack.com";
 
-const SCOPES: &str = "openid profile";
+const SCOPES: &str = "openid profile email";
 
 const TOKEN: &str = "openid.connect.token";
 
@@ -47,6 +47,8 @@ pub struct Identity {
     pub user_id: UserId,
     /// What they are called.
     pub name: String,
+    /// Their address, if Slack has verified that it is theirs.
+    pub email: Option<String>,
 }
 
 /// Why nobody has signed in.
@@ -162,9 +164,11 @@ fn believe(
     let claims = token.claims(&verifier, &Nonce::new(sign_in.nonce.clone())).map_err(|error| bad(&error))?;
     let own = claims.additional_claims();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
+    let email = claims.email().filter(|_| claims.email_verified() == Some(true));
     Ok(Identity {
         team_id: TeamId::from(own.team_id.as_str()),
         user_id: UserId::from(own.user_id.as_str()),
         name: name.unwrap_or_else(|| own.user_id.clone()),
+        email: email.map(|email| email.to_string()),
     })
 }

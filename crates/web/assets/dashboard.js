@@ -1,10 +1,11 @@
 // Times in the reader's own zone; without this script they read in UTC.
 const form = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
 function localise() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
-    time.textContent = form.format(new Date(time.dateTime));
+    time.textContent = (time.dataset.form === "day" ? day : form).format(new Date(time.dateTime));
   }
 }
 
@@ -18,6 +19,8 @@ async function refresh() {
 }
 
 localise();
+// On a phone the pages stand in a row that scrolls.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 const live = document.querySelector("[data-live]");
 if (live) new EventSource(live.dataset.live).onmessage = refresh;
 

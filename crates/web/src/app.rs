@@ -5,23 +5,36 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum_extra::extract::cookie::Key;
 use cache::Shared;
+use chrono::TimeDelta;
 use db::Db;
+use db::replicas::Replica;
 use secrecy::ExposeSecret;
 use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::door::Door;
+use crate::operators::Operators;
+use crate::overviews::Overviews;
 use crate::routes;
 use crate::settings::Settings;
 
 /// What a page needs.
 pub(crate) struct App {
     pub(crate) db: Db,
+    /// Who is signed in.
+    pub(crate) door: Door,
+    /// What was told of late.
+    pub(crate) told: Overviews,
     pub(crate) slack: slack::Client,
     pub(crate) slack_app: slack::App,
     pub(crate) slack_base_url: String,
     /// Where Slack sends the browser back to after a sign-in.
     pub(crate) login_uri: String,
+    /// Who looks after all workspaces.
+    pub(crate) operators: Operators,
+    /// When a data key is due to be replaced.
+    pub(crate) key_rotation_interval: TimeDelta,
     /// Cancelled when this service ends: pages that are live let go.
     pub(crate) shutdown: CancellationToken,
     /// Seals what a browser keeps for this service.
@@ -54,11 +67,15 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     db.check_schema().await.context("the database is not ready")?;
     let shared = Shared::open(settings.redis_url.as_ref())?;
     let app = Arc::new(App {
+        door: Door::open(&db),
+        told: Overviews::empty(),
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         slack_app: settings.slack_app,
         slack_base_url: settings.slack_base_url,
         login_uri: settings.login_uri,
+        operators: settings.operators,
+        key_rotation_interval: settings.key_rotation_interval,
         shutdown: shutdown.clone(),
         cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
     });
@@ -70,9 +87,17 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 
     let probes = Probing { db: db.clone(), shared };
     let routes = routes::routes(app);
-    service::serve(listener, "web", routes, &routes::ROUTES, probes, metrics, shutdown).await?;
+    let host = service::host(settings.port);
+    let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
+    let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
+    let serving = async {
+        // However serving ends, the replica is taken out with it.
+        let _ended = shutdown.clone().drop_guard();
+        service::serve(listener, "web", routes, &routes::known(), probes, metrics, shutdown.clone()).await
+    };
+    let (served, ()) = tokio::join!(serving, keeping);
     db.close().await;
-    Ok(())
+    Ok(served?)
 }
 
 struct Probing {

@@ -17,7 +17,7 @@ use slack::{Bot, SlackError};
 
 use crate::app::App;
 use crate::page::{Action, Problem, page};
-use crate::routes::trouble;
+use crate::routes::{not_found, trouble};
 use crate::secret::digest;
 
 /// How long Slack's word on who is an admin counts.
@@ -29,6 +29,10 @@ pub(crate) struct SignedIn {
     pub(crate) session: Session,
     /// Admins and owners of the workspace, and whoever installed the bot.
     pub(crate) manages: bool,
+    /// Whoever looks after all workspaces.
+    pub(crate) is_operator: bool,
+    /// Why the workspace's questions are not answered, if an operator suspended it.
+    pub(crate) suspended_reason: Option<String>,
     digest: Vec<u8>,
 }
 
@@ -36,22 +40,37 @@ pub(crate) struct SignedIn {
 #[derive(Clone, Debug)]
 pub(crate) struct Manager(pub(crate) SignedIn);
 
+/// Somebody who looks after all workspaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Operator(pub(crate) SignedIn);
+
 /// A page of the dashboard: its address, its name among the templates, and what people read.
 type Page = (&'static str, &'static str, &'static str);
 
-const OWN_PAGES: [Page; 2] =
-    [("/dashboard", "overview", "Overview"), ("/dashboard/events", "events", "Events")];
+const OWN_PAGES: [Page; 3] = [
+    ("/dashboard", "overview", "Overview"),
+    ("/dashboard/conversations", "conversations", "Conversations"),
+    ("/dashboard/events", "events", "Events"),
+];
 
-const MANAGERS_PAGES: [Page; 3] = [
+const MANAGERS_PAGES: [Page; 5] = [
+    ("/dashboard/people", "people", "People"),
+    ("/dashboard/settings", "settings", "Settings"),
     ("/dashboard/health", "health", "Health"),
     ("/dashboard/audit", "audit", "Audit log"),
     ("/dashboard/data", "data", "Data"),
 ];
 
+const ABOUT_ME: Page = ("/dashboard/people/me", "me", "About me");
+
+const OPERATORS_PAGES: [Page; 1] = [("/operators", "operators", "Operators")];
+
 impl SignedIn {
     /// The pages that they may open.
     pub(crate) fn pages(&self) -> impl Iterator<Item = &'static Page> {
-        OWN_PAGES.iter().chain(MANAGERS_PAGES.iter().filter(|_| self.manages))
+        let managers = MANAGERS_PAGES.iter().filter(|_| self.manages);
+        let operators = OPERATORS_PAGES.iter().filter(|_| self.is_operator);
+        OWN_PAGES.iter().chain(managers).chain([&ABOUT_ME]).chain(operators)
     }
 }
 
@@ -83,36 +102,71 @@ impl FromRequestParts<Arc<App>> for Manager {
     }
 }
 
+impl FromRequestParts<Arc<App>> for Operator {
+    type Rejection = Response;
+
+    /// For others, and where there are none, the page is not there.
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        if app.operators.is_empty() {
+            return Err(not_found().await);
+        }
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        if signed_in.is_operator { Ok(Self(signed_in)) } else { Err(not_found().await) }
+    }
+}
+
 async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
-    let mut tx = app.db.begin().await?;
-    let Some((mut session, is_installer)) = db::sessions::find(&mut tx, &digest).await? else {
-        return Ok(None);
-    };
-    tx.commit().await?;
+    let Some(mut found) = app.door.find(digest.clone()).await? else { return Ok(None) };
+    let session = &mut found.session;
     if Utc::now() - session.checked_at > CHECKED_FOR {
         // While Slack does not answer its last word counts.
-        if let Ok(is_admin) = ask_whether_admin(app, &session.tenant_id, &session.user_id).await {
-            session.is_admin = is_admin;
-            let mut tx = app.db.begin().await?;
-            db::sessions::set_admin(&mut tx, &session.tenant_id, &session.user_id, is_admin).await?;
-            tx.commit().await?;
+        match ask_standing(app, &session.tenant_id, &session.user_id).await {
+            Ok(Standing::Gone) => {
+                let mut tx = app.db.begin().await?;
+                db::sessions::delete_of(&mut tx, &session.tenant_id, &session.user_id).await?;
+                tx.commit().await?;
+                return Ok(None);
+            }
+            Ok(standing) => {
+                session.is_admin = standing == Standing::Admin;
+                let mut tx = app.db.begin().await?;
+                db::sessions::set_admin(&mut tx, &session.tenant_id, &session.user_id, session.is_admin)
+                    .await?;
+                tx.commit().await?;
+            }
+            Err(_) => {}
         }
     }
-    let manages = session.is_admin || is_installer;
-    Ok(Some(SignedIn { session, manages, digest }))
+    let manages = found.session.is_admin || found.is_installer;
+    let is_operator = app.operators.include(&found.session);
+    let (session, suspended_reason) = (found.session, found.suspended_reason);
+    Ok(Some(SignedIn { session, manages, is_operator, suspended_reason, digest }))
+}
+
+/// What somebody is in the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Admin,
+    Member,
+    /// Their account is deactivated.
+    Gone,
 }
 
 /// Asks Slack, with the workspace's own token.
-pub(crate) async fn ask_whether_admin(
+pub(crate) async fn ask_standing(
     app: &App,
     tenant_id: &TenantId,
     user_id: &UserId,
-) -> Result<bool, SlackError> {
+) -> Result<Standing, SlackError> {
     let installed = async { db::installations::find(&mut app.db.begin().await?, tenant_id).await };
-    let Ok::<_, DbError>(Some(installed)) = installed.await else { return Ok(false) };
+    let Ok::<_, DbError>(Some(installed)) = installed.await else { return Ok(Standing::Member) };
     let bot = Bot { tenant_id: tenant_id.clone(), token: installed.bot_token, team_id: None, hold: None };
     let user = app.slack.find_user(&bot, user_id).await?;
-    Ok(user.is_admin && !user.is_deleted)
+    Ok(match (user.is_deleted, user.is_admin) {
+        (true, _) => Standing::Gone,
+        (false, true) => Standing::Admin,
+        (false, false) => Standing::Member,
+    })
 }
 
 pub(crate) async fn close(app: &App, signed_in: &SignedIn) -> Result<(), DbError> {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use crypto::MasterKeys;
 use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
 use slack::App;
 use url::Url;
+
+use crate::operators::Operators;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
 const LOGIN_PATH: &str = "/login/callback";
@@ -29,6 +32,10 @@ pub struct Settings {
     pub login_uri: String,
     /// `SESSION_SECRET`: seals what browsers keep.
     pub session_secret: SecretString,
+    /// `OPERATORS`: who looks after all workspaces.
+    pub operators: Operators,
+    /// `KEY_ROTATION_INTERVAL`: when a data key is due to be replaced.
+    pub key_rotation_interval: TimeDelta,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
     /// `TIMEOUT`: how long Slack may stay silent.
@@ -55,6 +62,8 @@ impl Settings {
             env.required("SESSION_SECRET", "<the output of `openssl rand -base64 32`>", |text| {
                 if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { secret(text) }
             });
+        let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
+        let key_rotation_interval = env.optional("KEY_ROTATION_INTERVAL", "90 days", interval);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
@@ -73,11 +82,28 @@ impl Settings {
                 slack_app,
                 login_uri,
                 session_secret: session_secret?,
+                operators: operators.unwrap_or_default(),
+                key_rotation_interval: key_rotation_interval.unwrap_or(TimeDelta::days(90)),
                 slack_base_url,
                 timeout,
             };
             Some((process, own))
         })
+    }
+}
+
+/// `90 days`, `12 weeks` or `36 hours`.
+fn interval(text: &str) -> Result<TimeDelta, String> {
+    let wrong = || "is not a number above 0 and hours, days or weeks".to_owned();
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let count: i64 =
+        text[..unit_at].parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(wrong)?;
+    match text[unit_at..].trim() {
+        "hour" | "hours" => Ok(TimeDelta::hours(count)),
+        "day" | "days" => Ok(TimeDelta::days(count)),
+        "week" | "weeks" => Ok(TimeDelta::weeks(count)),
+        _ => Err(wrong()),
     }
 }
 
@@ -110,4 +136,18 @@ pub(crate) fn read_redirect_uri(env: &mut Environment) -> Option<Url> {
         }
         if url.path() == REDIRECT_PATH { Ok(url) } else { Err(format!("does not end in {REDIRECT_PATH}")) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_reads_as_people_write_it() {
+        assert_eq!(interval("90 days"), Ok(TimeDelta::days(90)));
+        assert_eq!(interval(" 1week "), Ok(TimeDelta::days(7)));
+        for wrong in ["", "90", "days", "0 days", "-1 days", "3 fortnights", "10001 hours"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn seconds(seconds: Option<f64>) -> String {
 pub(crate) fn dollars(micros: i64) -> String {
     match micros {
         0 => "$0".to_owned(),
-        1..10_000 => "less than 1 ¢".to_owned(),
+        1..10_000 => "< 1 ¢".to_owned(),
         _ => format!("${}.{:02}", grouped(micros / 1_000_000), micros % 1_000_000 / 10_000),
     }
 }
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(12), "12");
         assert_eq!([Some(0.44), Some(12.3), Some(200.0), None].map(seconds), ["0.4 s", "12 s", "3 min", "–"]);
-        assert_eq!([0, 5, 12_340_000].map(dollars), ["$0", "less than 1 ¢", "$12.34"]);
+        assert_eq!([0, 5, 12_340_000].map(dollars), ["$0", "< 1 ¢", "$12.34"]);
         let told = [0, 5, 300, 10_000].map(|minutes| elapsed(TimeDelta::minutes(minutes)));
         assert_eq!(told, ["less than a minute ago", "5 minutes ago", "5 hours ago", "6 days ago"]);
     }

@@ -74,6 +74,8 @@ pub struct Settings {
     pub redis_url: Option<String>,
     /// Whether the limits of answers are out of reach.
     pub is_unlimited: bool,
+    /// `OPERATORS`: who looks at all workspaces.
+    pub operators: Option<String>,
     /// The keys to what they store.
     pub secrets: Secrets,
     /// Whether Slack is the simulator.
@@ -91,6 +93,7 @@ impl Settings {
             database_direct_url: None,
             redis_url: None,
             is_unlimited: true,
+            operators: None,
             secrets,
             slack_is_simulated: true,
             model_is_simulated: true,
@@ -104,6 +107,7 @@ impl Settings {
         all.insert("WEB_PORT".into(), self.ports.web.to_string());
         all.insert("SESSION_SECRET".into(), self.secrets.session_secret.clone());
         all.insert("SLACK_REDIRECT_URI".into(), format!("{origin}/slack/oauth/callback"));
+        all.extend(self.operators.clone().map(|list| ("OPERATORS".into(), list)));
         all
     }
 

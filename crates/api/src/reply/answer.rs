@@ -255,10 +255,10 @@ impl Work<'_> {
             since_first_word: shown.first_word_at.map(|at| at.elapsed()),
         };
         db::usage::note_end(&mut tx, tenant_id, seq, booked).await?;
-        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
         let is_ending = self.is_budget_ending(&mut tx).await?;
+        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
         fail_point::reach("end_uncommitted");
         tx.commit().await?;
         fail_point::reach("end_committed");

@@ -114,20 +114,25 @@ impl Work<'_> {
 
     /// Tells whoever asks, and nobody else, why there is no answer; once a thread.
     pub(super) async fn tell_once(&self, sentence: &str) -> Result<(), Failure> {
-        let thread = &self.job.thread;
         // Noted first: better not told than told twice.
         let mut tx = self.fenced().await?;
         let is_first = db::threads::set_refused(&mut tx, &self.held.lease).await?;
         tx.commit().await?;
         if is_first {
-            let (slack, user_id) = (&self.app.slack, &self.job.user_id);
-            let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
-            let told = slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, sentence).await;
-            if let Err(error) = told {
-                tracing::warn!(error = %error, "a person could not be told why there is no answer");
-            }
+            self.tell_alone(sentence).await;
         }
         Ok(())
+    }
+
+    /// Says something that only whoever asks sees.
+    pub(super) async fn tell_alone(&self, sentence: &str) {
+        let (thread, user_id) = (&self.job.thread, &self.job.user_id);
+        let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
+        let told =
+            self.app.slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, sentence).await;
+        if let Err(error) = told {
+            tracing::warn!(error = %error, "whoever asked could not be told");
+        }
     }
 
     async fn admit_bot(&self, person: Person) -> Result<Asker, Failure> {

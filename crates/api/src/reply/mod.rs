@@ -8,6 +8,7 @@ mod earlier;
 mod files;
 mod place;
 mod prompt;
+mod suspended;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,10 +53,13 @@ impl Question {
 }
 
 impl Work<'_> {
-    /// Answers a message, unless it was stopped meanwhile or its writer may not ask.
+    /// Answers a message, unless it was stopped meanwhile, its workspace is suspended, or its writer may not ask.
     pub(crate) async fn answer(&self, question: Question) -> Result<Outcome, Failure> {
         if self.job.stop_requested {
             return self.settle_stopped(&question).await;
+        }
+        if self.installed().suspended_reason.is_some() {
+            return self.settle_suspended(&question).await;
         }
         if let Some(ending) = self.find_hindrance(&question).await? {
             return self.refuse(ending).await;

@@ -45,6 +45,12 @@ impl Work<'_> {
             self.installation.name,
             installed.installed_at.format("%d %B %Y")
         )];
+        if installed.suspended_reason.is_some() {
+            lines.push(
+                "⚠️ Whoever runs me has suspended this workspace: I answer no questions until it goes on."
+                    .to_owned(),
+            );
+        }
         // This command is one of them.
         lines.push(match waiting - 1 {
             ..=0 => "Nothing waits for me.".to_owned(),
@@ -82,14 +88,8 @@ impl Work<'_> {
     async fn export_person(&self) -> Result<String, Failure> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
         let mut tx = self.app.db.begin().await?;
-        let person = db::people::find(&mut tx, tenant_id, user_id).await?;
-        let turns = db::turns::list_of_person(&mut tx, tenant_id, user_id).await?;
+        let export = db::profiles::export(&mut tx, tenant_id, user_id).await?;
         drop(tx);
-        let export = json!({
-            "user_id": user_id,
-            "name": person.map(|person| person.name),
-            "conversations": turns,
-        });
         let slack = &self.app.slack;
         let dm = slack.open_dm(&self.bot, user_id).await?;
         let bytes = serde_json::to_vec_pretty(&export).map_err(Failure::give_up_silently)?;
@@ -97,7 +97,7 @@ impl Work<'_> {
             .upload_file(&self.bot, &dm, "enablebot-export.json", bytes, "All that I remember of you.")
             .await?;
         let mut tx = self.fenced().await?;
-        self.audit(&mut tx, Action::PersonExported, json!({ "turns": turns.len() })).await?;
+        self.audit(&mut tx, Action::PersonExported, json!({ "turns": export.conversations.len() })).await?;
         tx.commit().await?;
         Ok("I have sent it to you as a file, in our conversation.".to_owned())
     }

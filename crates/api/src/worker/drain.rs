@@ -160,11 +160,11 @@ async fn set_aside(
         db::usage::note_end(&mut tx, &job.tenant_id, job.seq, end).await?;
     }
     db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;
+    // It may have come just while the tenant was deleted.
+    db::tenants::delete_orphans(&mut tx, &job.tenant_id).await?;
     let detail = serde_json::json!({ "event_id": job.event_id, "reason": reason });
     db::audit_log::insert(&mut tx, &job.tenant_id, "enablebot", db::audit_log::Action::SetAside, detail)
         .await?;
-    // It may have come just while the tenant was deleted.
-    db::tenants::delete_orphans(&mut tx, &job.tenant_id).await?;
     tx.commit().await?;
     count(Outcome::SetAside, 1);
     Ok(())

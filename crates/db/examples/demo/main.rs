@@ -109,6 +109,7 @@ async fn open_sessions(db: &Db, count: usize) -> Result<(), Failed> {
             user_id: user_id.into(),
             name: name.to_owned(),
             is_admin: number % 8 < 2,
+            email: None,
             checked_at: Utc::now(),
         };
         let mut tx = db.begin().await?;

@@ -43,19 +43,24 @@ pub(crate) fn token(call: &mut Invocation<'_>) -> Answer {
 impl Invocation<'_> {
     fn claims(&self, sign_in: &SignIn, access_token: &str) -> Value {
         let team = self.world.teams.get(&sign_in.team);
-        let name = team.and_then(|team| team.person(&sign_in.user)).map(|person| person.name.clone());
+        let person = team.and_then(|team| team.person(&sign_in.user));
+        let name = person.map(|person| person.name.clone());
         let hash = digest(&SHA256, access_token.as_bytes());
         let now = Utc::now().timestamp();
-        let email = format!("{}@example.com", name.as_deref().unwrap_or_default().to_lowercase());
         let mut claims = json!({
             "iss": ISSUER, "aud": self.world.settings.client_id, "sub": sign_in.user,
             "iat": now, "auth_time": now, "exp": now + LIFETIME,
             "at_hash": URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]),
             "https://slack.com/team_id": sign_in.team, "https://slack.com/user_id": sign_in.user,
             "https://slack.com/team_name": team.map(|team| &team.name),
-            "email": email, "email_verified": true, "date_email_verified": now, "locale": "en-GB",
-            "name": name, "given_name": name, "family_name": "",
+            "locale": "en-GB", "name": name, "given_name": name, "family_name": "",
         });
+        if sign_in.with_email {
+            claims["email"] =
+                json!(format!("{}@example.com", name.as_deref().unwrap_or_default().to_lowercase()));
+            claims["email_verified"] = json!(person.is_some_and(|person| !person.is_unconfirmed));
+            claims["date_email_verified"] = json!(now);
+        }
         if let Some(nonce) = &sign_in.nonce {
             claims["nonce"] = json!(nonce);
         }

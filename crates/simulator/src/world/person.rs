@@ -33,6 +33,8 @@ pub struct Person {
     pub is_bot: bool,
     /// Whether their account is deactivated.
     pub deleted: bool,
+    /// Whether they have not yet shown that their e-mail address is theirs.
+    pub is_unconfirmed: bool,
 }
 
 impl Person {

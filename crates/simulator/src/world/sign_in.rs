@@ -26,6 +26,8 @@ pub(crate) struct SignIn {
     pub(crate) user: String,
     pub(crate) team: String,
     pub(crate) redirect_uri: String,
+    /// Whether the app asked for the address.
+    pub(crate) with_email: bool,
     pub(crate) nonce: Option<String>,
     /// PKCE's `code_challenge`, always S256.
     pub(crate) challenge: Option<String>,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person at a terminal reads this")]
 
+pub mod audit;
 pub mod events;
 mod story;
 pub mod tenants;
@@ -56,6 +57,11 @@ pub fn manifest() -> ExitCode {
 
 /// Asks the database something in a transaction, which is committed where the work succeeds, and prints what is said.
 fn ask<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> ExitCode {
+    judge(async |tx| Ok((work(tx).await?, ExitCode::SUCCESS)))
+}
+
+/// As [`ask`], where what is found decides how the command ends.
+fn judge<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), DbError>) -> ExitCode {
     let settings = read_environment().and_then(|mut env| {
         let (database, master_keys) = (DatabaseSettings::read(&mut env), read_master_keys(&mut env));
         env.finish(|| Some((database?, master_keys?)))
@@ -73,9 +79,9 @@ fn ask<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> Exi
         Ok::<_, DbError>(said)
     });
     match asked {
-        Ok(said) => {
+        Ok((said, code)) => {
             println!("{said}");
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => fail(format!("the database did not do it: {error}")),
     }

@@ -36,6 +36,18 @@ pub enum Command {
         #[arg(value_parser = clap::value_parser!(i32).range(1..=100))]
         weight: i32,
     },
+    /// Answer none of a tenant's questions until it is resumed; its people are told, and read the reason on their dashboard
+    Suspend {
+        /// The tenant, T… or E…
+        tenant: String,
+        /// Why, in a few words
+        reason: String,
+    },
+    /// Answer a tenant that was suspended again
+    Resume {
+        /// The tenant, T… or E…
+        tenant: String,
+    },
     /// Answer only the workspace's own people in a channel; so it is until a channel is opened
     CloseChannel {
         /// The tenant, T… or E…
@@ -51,6 +63,8 @@ pub fn run(command: Command) -> ExitCode {
         Command::List => list(),
         Command::Receipts { tenant } => receipts(&TenantId::new(tenant)),
         Command::Weight { tenant, weight } => set_weight(&TenantId::new(tenant), weight),
+        Command::Suspend { tenant, reason } => suspend(&TenantId::new(tenant), reason.trim()),
+        Command::Resume { tenant } => resume(&TenantId::new(tenant)),
         Command::OpenChannel { tenant, channel } => {
             set(&TenantId::new(tenant), &ChannelId::new(channel), true)
         }
@@ -82,11 +96,15 @@ fn list() -> ExitCode {
 }
 
 fn state(tenant: &TenantState) -> String {
-    match (&tenant.disabled_reason, tenant.delete_after, tenant.installed_at) {
+    let state = match (&tenant.disabled_reason, tenant.delete_after, tenant.installed_at) {
         (Some(_), ..) => "disabled".to_owned(),
         (None, Some(at), _) => format!("uninstalled, deleted at {}", time(at)),
         (None, None, Some(_)) => "active".to_owned(),
         (None, None, None) => "not installed".to_owned(),
+    };
+    match &tenant.suspended_reason {
+        Some(reason) => format!("{state}, suspended: {reason}"),
+        None => state,
     }
 }
 
@@ -145,6 +163,39 @@ fn set_weight(tenant_id: &TenantId, weight: i32) -> ExitCode {
         let detail = json!({ "weight": weight });
         db::audit_log::insert(tx, tenant_id, "operator", Action::WeightSet, detail).await?;
         Ok(format!("{tenant_id} has weight {weight} from its next message on."))
+    })
+}
+
+fn suspend(tenant_id: &TenantId, reason: &str) -> ExitCode {
+    ask(async |tx| {
+        if !db::tenants::lock(tx, tenant_id).await? {
+            return Ok(no_tenant(tenant_id));
+        }
+        if reason.is_empty() {
+            return Ok(
+                "Nothing was changed: people of the workspace read the reason, so there has to be one."
+                    .to_owned(),
+            );
+        }
+        if !db::tenants::suspend(tx, tenant_id, reason).await? {
+            return Ok(format!("{tenant_id} is suspended already; nothing was changed."));
+        }
+        let detail = json!({ "reason": reason });
+        db::audit_log::insert(tx, tenant_id, "operator", Action::Suspended, detail).await?;
+        Ok(format!("{tenant_id} is suspended: its questions end without an answer until it is resumed."))
+    })
+}
+
+fn resume(tenant_id: &TenantId) -> ExitCode {
+    ask(async |tx| {
+        if !db::tenants::lock(tx, tenant_id).await? {
+            return Ok(no_tenant(tenant_id));
+        }
+        if !db::tenants::resume(tx, tenant_id).await? {
+            return Ok(format!("{tenant_id} is not suspended; nothing was changed."));
+        }
+        db::audit_log::insert(tx, tenant_id, "operator", Action::Resumed, json!({})).await?;
+        Ok(format!("{tenant_id} is answered again from its next message on."))
     })
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use db::audit_log::{Action, Entry, Filter};
+use db::audit_log::{Action, Chain, Entry, Filter};
 use db::{Db, DbError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use models::TenantId;
@@ -19,6 +19,7 @@ use super::{filled, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
+use crate::words;
 
 /// Entries on a page, and in one piece of the file.
 const LIMIT: i64 = 100;
@@ -31,6 +32,8 @@ pub(crate) struct Asked {
     actor: String,
     action: String,
     before: String,
+    /// Not empty: the chain is to be looked at, too.
+    verify: String,
 }
 
 impl Asked {
@@ -46,9 +49,17 @@ struct Audit<'a> {
     here: &'static str,
     asked: Asked,
     entries: Vec<Entry>,
+    /// Entries that are chained.
+    chained: i64,
+    /// What came of looking at each of them, if that was asked for.
+    chain: Option<Chain>,
 }
 
 impl Audit<'_> {
+    fn number(&self, count: &i64) -> String {
+        words::grouped(*count)
+    }
+
     fn actions(&self) -> [&'static str; Action::ALL.len()] {
         Action::ALL.map(Action::as_str)
     }
@@ -75,10 +86,28 @@ pub(crate) async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match read(&app.db, &signed_in.session.tenant_id, &asked.filter(), LIMIT).await {
-        Ok(entries) => page(StatusCode::OK, &Audit { signed_in: &signed_in, here: "audit", asked, entries }),
+    match look(&app.db, &signed_in.session.tenant_id, &asked).await {
+        Ok((entries, chained, chain)) => {
+            let here = "audit";
+            page(StatusCode::OK, &Audit { signed_in: &signed_in, here, asked, entries, chained, chain })
+        }
         Err(error) => trouble(&error),
     }
+}
+
+async fn look(
+    db: &Db,
+    tenant_id: &TenantId,
+    asked: &Asked,
+) -> Result<(Vec<Entry>, i64, Option<Chain>), DbError> {
+    let mut tx = db.begin().await?;
+    let entries = db::audit_log::list(&mut tx, tenant_id, &asked.filter(), LIMIT).await?;
+    let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
+    let chain = match asked.verify.is_empty() {
+        true => None,
+        false => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
+    };
+    Ok((entries, chained, chain))
 }
 
 /// All that the filter meets, newest first, read while it is sent.

@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 17] = [
+const WORDS: [Words; 18] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -49,6 +49,11 @@ const WORDS: [Words; 17] = [
     ("threads", "Threads", "Where the bot takes part."),
     ("replies", "Answers in work", "How far each has come."),
     ("audit_log", "Audit log", "Who did what. It stays after a deletion, and holds ids and counts only."),
+    (
+        "audit_chains",
+        "The audit log's end",
+        "How long the log is, and its last digest, so that nobody cuts it short.",
+    ),
     ("exports", "Downloads", "Who took a copy of all this."),
     ("sessions", "Sign-ins", "Who is signed in to this dashboard. They are not part of a download."),
     ("encryption_keys", "Keys", "What all of the above is sealed with. They never leave."),

@@ -151,7 +151,8 @@ async fn try_to_delete(
             let step = Step { title: data::words(table).0, rows };
             let _ = pieces.send(step.render().unwrap_or_default());
         };
-        db::tenants::delete_and_tell(&mut tx, tenant_id, &reason, tell).await?;
+        let deletion = db::tenants::delete_and_tell(&mut tx, tenant_id, &reason, tell).await?;
+        db::tenants::write_receipt(&mut tx, tenant_id, &deletion).await?;
     }
     tx.commit().await
 }

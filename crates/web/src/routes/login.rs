@@ -20,7 +20,7 @@ use super::oauth_callback::Callback;
 use crate::app::App;
 use crate::page::{Action, Problem, page};
 use crate::secret::{digest, random};
-use crate::session::{self, SignedIn};
+use crate::session::{self, SignedIn, Standing};
 
 /// What the browser brings back, sealed so that it can neither read nor change it.
 const COOKIE: &str = "enablebot_sign_in";
@@ -119,12 +119,13 @@ async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<
     };
     let identity = app.slack.identify(&app.slack_app, &app.login_uri, &begun.sign_in, &code).await?;
     let tenant_id = find_tenant(app, &identity).await?;
-    let is_admin = session::ask_whether_admin(app, &tenant_id, &identity.user_id).await.unwrap_or(false);
+    let standing = session::ask_standing(app, &tenant_id, &identity.user_id).await;
     let session = Session {
         tenant_id,
         user_id: identity.user_id,
         name: identity.name,
-        is_admin,
+        email: identity.email,
+        is_admin: matches!(standing, Ok(Standing::Admin)),
         checked_at: chrono::Utc::now(),
     };
     Ok((open(app, &session).await?, begun.next))
@@ -148,11 +149,13 @@ async fn open(app: &App, session: &Session) -> Result<String, DbError> {
     Ok(secret)
 }
 
-/// A path of the dashboard, and no way to anywhere else.
+/// A page for those who are signed in, and no way to anywhere else.
 fn is_own(next: &str) -> bool {
     let path = next.split(['?', '#']).next().unwrap_or_default();
     let plain = next.chars().all(|c| c.is_ascii_graphic() && c != '\\');
-    plain && (path == HOME || path.starts_with("/dashboard/"))
+    let below =
+        |page: &str| path.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    plain && (below(HOME) || below("/operators"))
 }
 
 fn refuse(refusal: Refusal) -> Response {
@@ -212,13 +215,15 @@ mod tests {
 
     #[test]
     fn a_way_back_leads_only_into_the_dashboard() {
-        for own in ["/dashboard", "/dashboard/events?outcome=failed", "/dashboard?days=7"] {
+        for own in ["/dashboard", "/dashboard/events?outcome=failed", "/dashboard?days=7", "/operators/queue"]
+        {
             assert!(is_own(own), "{own}");
         }
         for foreign in [
             "//evil.example",
             "https://evil.example/dashboard",
             "/dashboards",
+            "/operatorsx",
             "/dashboard/\r\nx",
             "/dashboard/\\x",
             "",

@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod conversations;
 mod dashboard;
 mod data;
 mod deletion;
@@ -13,6 +14,9 @@ mod landing;
 mod live;
 mod login;
 mod oauth_callback;
+mod operators;
+mod people;
+mod settings;
 
 use std::sync::Arc;
 
@@ -26,10 +30,15 @@ use tower_http::csrf::CsrfLayer;
 use crate::app::App;
 use crate::page::{Problem, page};
 
+pub(crate) use landing::not_found;
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) const ROUTES: [(&str, &str); 20] = [
+pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
+    OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
+}
+
+const OWN_ROUTES: [(&str, &str); 32] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -50,6 +59,18 @@ pub(crate) const ROUTES: [(&str, &str); 20] = [
     ("/dashboard/data/exports", "GET"),
     ("/dashboard/data/export.tar", "POST"),
     ("/dashboard/data/delete", "POST"),
+    ("/dashboard/conversations", "GET"),
+    ("/dashboard/conversations/{channel_id}/{thread_ts}", "GET"),
+    ("/dashboard/people", "GET"),
+    ("/dashboard/people/{user_id}", "GET"),
+    ("/dashboard/people/{user_id}/profile", "POST"),
+    ("/dashboard/people/{user_id}/export.json", "GET"),
+    ("/dashboard/people/{user_id}/forget", "POST"),
+    ("/dashboard/settings", "GET"),
+    ("/dashboard/settings", "POST"),
+    ("/dashboard/settings/review", "POST"),
+    ("/dashboard/settings/model-key", "POST"),
+    ("/dashboard/settings/model-key/remove", "POST"),
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -74,15 +95,38 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/data/exports", get(data::exports))
         .route("/dashboard/data/export.tar", post(export::begin))
         .route("/dashboard/data/delete", post(deletion::delete))
+        .route("/dashboard/conversations", get(conversations::list))
+        .route("/dashboard/conversations/{channel_id}/{thread_ts}", get(conversations::show))
+        .route("/dashboard/people", get(people::list))
+        .route("/dashboard/people/{user_id}", get(people::show))
+        .route("/dashboard/people/{user_id}/profile", post(people::set_profile))
+        .route("/dashboard/people/{user_id}/export.json", get(people::export))
+        .route("/dashboard/people/{user_id}/forget", post(people::forget))
+        .route("/dashboard/settings", get(settings::show).post(settings::save))
+        .route("/dashboard/settings/review", post(settings::review))
+        .route("/dashboard/settings/model-key", post(settings::set_model_key))
+        .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
+        .merge(operators::routes())
         // No other site can press a button here.
         .layer(CsrfLayer::new())
-        .fallback(landing::not_found)
+        .fallback(not_found)
         .with_state(app)
 }
 
 /// What somebody wrote into a field; an empty one asks for nothing.
 fn filled(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The page for a form that no page of this service sends.
+fn malformed() -> Response {
+    let problem = Problem {
+        title: "That form is not complete",
+        what: "What came here is not what the page sends. Nothing was changed.",
+        next: "Go back, load the page again, and send it once more.",
+        action: None,
+    };
+    page(StatusCode::BAD_REQUEST, &problem)
 }
 
 /// The page for what the database did not answer; the detail goes to the log.

@@ -128,11 +128,11 @@ async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     let (tenant_id, actor) = (&installation.tenant_id, installation.installed_by.as_str());
     let mut tx = app.db.begin().await?;
     db::installations::upsert(&mut tx, installation, &grant.bot_token, rotation.as_ref()).await?;
-    db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
     // An organisation's install may write to nobody until it is let into a workspace.
     if installation.team_id.is_some() {
         db::deliveries::insert(&mut tx, &welcome).await?;
     }
+    db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
     tx.commit().await
 }
 

@@ -85,6 +85,8 @@ impl Own {
             database_direct_url: None,
             redis_url: None,
             is_unlimited: false,
+            // The admin of the simulated workspace, so that there is somebody to look at all of it.
+            operators: (!self.has_slack()).then(|| "U0ADA".to_owned()),
             secrets,
             slack_is_simulated: !self.has_slack(),
             model_is_simulated: !self.has_model(),

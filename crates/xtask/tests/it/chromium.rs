@@ -118,6 +118,13 @@ impl Chromium {
         self.find(test_id).await.send_keys(text).await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
     }
 
+    /// Writes over what stands in a field.
+    pub(crate) async fn fill(&self, test_id: &str, text: &str) {
+        let field = self.find(test_id).await;
+        field.clear().await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+        field.send_keys(text).await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+    }
+
     pub(crate) async fn view(&self, view: View) {
         let height = if view.width < 700 { 844 } else { 800 };
         let metrics =

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod accessibility;
+mod audit_chain;
 mod browser;
 mod buttons;
 mod chaos;
@@ -19,12 +20,15 @@ mod life_cycle;
 mod limits;
 mod looking;
 mod operate;
+mod operators;
 mod organisations;
+mod people;
 mod postgres_away;
 mod queue;
 mod receive;
 mod reply;
 mod set_aside;
+mod settings;
 mod sign_in;
 mod slack_faults;
 mod stop;

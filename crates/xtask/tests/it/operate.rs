@@ -15,7 +15,7 @@ fn settings(database: &Database) -> Settings {
 }
 
 /// Runs a binary that is expected to stop by itself; its exit code and what it wrote to stderr.
-fn run(name: &str, arguments: &[&str], variables: &Variables) -> (Option<i32>, String) {
+pub(crate) fn run(name: &str, arguments: &[&str], variables: &Variables) -> (Option<i32>, String) {
     let mut command = Command::new(binaries().path(name).expect("it is built"));
     command.args(arguments).env_clear().envs(variables).current_dir("/");
     let output = command.output().expect("it runs");

@@ -44,13 +44,13 @@ impl TestApp {
         cookies(&answer)
     }
 
-    async fn post_form(&self, path: &str, cookie: &str, site: &str) -> u16 {
+    pub(crate) async fn post_form(&self, path: &str, cookie: &str, site: &str) -> u16 {
         let request = self.http.post(format!("{}{path}", self.web.url())).header("sec-fetch-site", site);
         request.header("cookie", cookie).send().await.expect("web answers").status().as_u16()
     }
 
     /// A page's status and its text.
-    async fn page(&self, path: &str, cookie: &str) -> (u16, String) {
+    pub(crate) async fn page(&self, path: &str, cookie: &str) -> (u16, String) {
         let answer = self.get(path, Some(cookie)).await;
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }

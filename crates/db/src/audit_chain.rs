@@ -1,0 +1,143 @@
+//! The table `audit_chains`, and whether the entries of `audit_log` are still those that were chained; see
+//! `migrations/0023_audit_chain.sql`.
+
+use models::TenantId;
+
+use crate::{DbError, Tx};
+
+/// A tenant's entries, each looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Entries that are there.
+    pub entries: i64,
+    /// The first one that is not as it was written.
+    pub broken: Option<Broken>,
+}
+
+/// Where a chain breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The place of the entry, from 1.
+    pub place: i64,
+    /// What was done to it.
+    pub fault: Fault,
+}
+
+/// What was done to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It says something else, or what stands behind it was written anew.
+    Changed,
+    /// It is gone.
+    Missing,
+    /// It was written at another place.
+    Moved,
+    /// It is gone, and all that stood behind it.
+    CutOff,
+    /// Nobody wrote it the proper way.
+    Added,
+    /// Nothing tells how long the chain was.
+    Headless,
+}
+
+impl Fault {
+    /// What people read behind "entry 7".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Changed => "was changed",
+            Self::Missing => "is missing",
+            Self::Moved => "stands in another's place",
+            Self::CutOff => "and all behind it were cut off",
+            Self::Added => "was slipped in",
+            Self::Headless => "and all behind it have lost the head of their chain",
+        }
+    }
+}
+
+/// The tenants that have a chain, or entries without one.
+pub async fn list_chained(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
+    let ids = sqlx::query_scalar!(
+        r#"select tenant_id as "tenant_id!" from audit_chains union select tenant_id from audit_log order by 1"#
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from).collect())
+}
+
+/// How many entries the head of a tenant's chain tells of.
+pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+    let count =
+        sqlx::query_scalar!("select entry_count from audit_chains where tenant_id = $1", tenant_id.as_str());
+    Ok(count.fetch_optional(tx).await?.unwrap_or_default())
+}
+
+/// Looks at all of a tenant's entries, as they stand at one moment.
+pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError> {
+    tx.unhurried().await?;
+    let row = sqlx::query!(
+        r#"with chain as materialized (
+               select entry_id, place, hash, lag(place, 1, 0::bigint) over before as place_before,
+                      hash = audit_entry_hash(lag(hash, 1, ''::bytea) over before, tenant_id, place, actor, action,
+                                              detail, created_at) as is_whole
+               from audit_log where tenant_id = $1 window before as (order by place, entry_id)
+           ), last as (
+               select place, hash from chain order by place desc, entry_id desc limit 1
+           ), bad as (
+               select entry_id, place, place_before from chain
+               where place <> place_before + 1 or is_whole is not true
+               order by place, entry_id limit 1
+           )
+           select (select count(*) from chain) as "entries!", (select place from last) as last_place,
+                  (select hash from last) is not distinct from head.hash as "ends_well!",
+                  head.entry_count as "entry_count?",
+                  bad.entry_id as "entry_id?", bad.place as "place?", bad.place_before as "place_before?"
+           from (select) as one
+           left join audit_chains head on head.tenant_id = $1
+           left join bad on true"#,
+        tenant_id.as_str(),
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let last = row.last_place.unwrap_or_default();
+    let told = row.entry_count.unwrap_or_default();
+    let broken = match (row.entry_id, row.place, row.place_before) {
+        (Some(entry_id), Some(place), Some(before)) => {
+            let (place, fault) = match place {
+                _ if place > before + 1 => (before + 1, Fault::Missing),
+                _ if place <= before || place > told => (place, Fault::Added),
+                _ if was_elsewhere(tx, tenant_id, entry_id).await? => (place, Fault::Moved),
+                _ => (place, Fault::Changed),
+            };
+            Some(Broken { place, fault })
+        }
+        _ if last > 0 && row.entry_count.is_none() => Some(Broken { place: 1, fault: Fault::Headless }),
+        _ if told > last => Some(Broken { place: last + 1, fault: Fault::CutOff }),
+        _ if told < last => Some(Broken { place: told + 1, fault: Fault::Added }),
+        _ if last > 0 && !row.ends_well => Some(Broken { place: last, fault: Fault::Changed }),
+        _ => None,
+    };
+    Ok(Chain { entries: row.entries, broken })
+}
+
+/// Whether what an entry says was written, word for word, at another place: where another's digest fits it, or its own
+/// fits behind another.
+async fn was_elsewhere(tx: &mut Tx, tenant_id: &TenantId, entry_id: i64) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"with chain as (
+               select place, hash, lag(hash, 1, ''::bytea) over (order by place, entry_id) as hash_before
+               from audit_log where tenant_id = $1
+           )
+           select exists (
+               select from audit_log e cross join chain c cross join lateral (values
+                   (c.hash_before, c.place, c.hash), (c.hash, c.place, e.hash), (c.hash, c.place + 1, e.hash)
+               ) as seen (hash_before, place, hash)
+               where e.tenant_id = $1 and e.entry_id = $2 and seen.place <> e.place
+                 and seen.hash = audit_entry_hash(seen.hash_before, e.tenant_id, seen.place, e.actor, e.action,
+                                                  e.detail, e.created_at)
+           ) as "exists!""#,
+        tenant_id.as_str(),
+        entry_id,
+    )
+    .fetch_one(tx)
+    .await?)
+}

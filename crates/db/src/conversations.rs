@@ -1,0 +1,298 @@
+//! What was said in the threads, as the dashboard shows it: over `turns`, `usage` and `feedback`. What is said is sealed,
+//! so that it is searched by opening it, from the newest on.
+
+use chrono::{DateTime, Utc};
+use models::{TenantId, ThreadKey, UserId};
+use secrecy::ExposeSecret;
+
+use crate::turns::TEXT;
+use crate::{DbError, Tx, keys};
+
+/// Turns of a thread that are shown.
+const LONGEST: i64 = 500;
+
+/// Turns that are opened in one piece.
+const PIECE: i64 = 1_000;
+
+/// Pieces that one search looks at; then it says how far it came.
+const PIECES: usize = 5;
+
+/// Characters around what was found.
+const AROUND: usize = 80;
+
+/// A thread.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// Where.
+    pub thread: ThreadKey,
+    /// Who asked first.
+    pub user_id: UserId,
+    /// What they asked first; empty where it is forgotten.
+    pub first_words: String,
+    /// Questions in it.
+    pub questions: i64,
+    /// When the last of them ended.
+    pub last_at: DateTime<Utc>,
+    /// What the answers cost, in millionths of a dollar.
+    pub cost_micros: i64,
+}
+
+/// The threads with answers, those that went on last first; only those in which a person asked, where one is given.
+pub async fn list(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: Option<&UserId>,
+    before: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Conversation>, DbError> {
+    let rows = sqlx::query!(
+        r#"with threads as (
+               select channel_id, thread_ts, count(*) as questions, max(created_at) as last_at,
+                      sum(cost_micros)::bigint as cost_micros
+               from usage
+               where tenant_id = $1 and channel_id is not null and outcome in ('answered', 'stopped')
+                 and ($2::text is null or user_id = $2)
+               group by channel_id, thread_ts
+               having $3::timestamptz is null or max(created_at) < $3
+               order by last_at desc limit $4
+           )
+           select s.channel_id as "channel_id!", s.thread_ts as "thread_ts!", s.questions as "questions!",
+                  s.last_at as "last_at!", s.cost_micros as "cost_micros!", first.user_id, first.text
+           from threads s
+           cross join lateral (
+               select user_id, text from turns t
+               where t.tenant_id = $1 and t.channel_id = s.channel_id and t.thread_ts = s.thread_ts
+                 and t.role = 'user' and ($2::text is null or t.user_id = $2)
+               order by turn_id limit 1) as first
+           order by s.last_at desc"#,
+        tenant_id.as_str(),
+        user_id.map(UserId::as_str),
+        before,
+        limit,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut conversations = Vec::with_capacity(rows.len());
+    for row in rows {
+        let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
+        conversations.push(Conversation {
+            thread: ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() },
+            user_id: row.user_id.into(),
+            first_words: text.expose_secret().chars().take(2 * AROUND).collect(),
+            questions: row.questions,
+            last_at: row.last_at,
+            cost_micros: row.cost_micros,
+        });
+    }
+    Ok(conversations)
+}
+
+/// Somebody's words, and what it took to answer them.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// `user` or `assistant`.
+    pub role: String,
+    /// Who asked, or is answered.
+    pub user_id: UserId,
+    /// What.
+    pub text: String,
+    /// When it was remembered.
+    pub said_at: DateTime<Utc>,
+    /// The event of the question.
+    pub event_id: Option<String>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Tries that failed before, as far as the event is kept.
+    pub failed_tries: i32,
+    /// Milliseconds from the question to the first word.
+    pub first_word_ms: Option<i32>,
+    /// Milliseconds to the whole answer.
+    pub answer_ms: Option<i32>,
+    /// Which model answered.
+    pub model: String,
+    /// Into the model.
+    pub prompt_tokens: i64,
+    /// Out of it.
+    pub completion_tokens: i64,
+    /// Millionths of a dollar.
+    pub cost_micros: i64,
+    /// Thumbs up.
+    pub liked: i64,
+    /// Thumbs down.
+    pub disliked: i64,
+}
+
+/// What was said in a thread, oldest first; only with a person, where one is given.
+pub async fn show(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    thread: &ThreadKey,
+    user_id: Option<&UserId>,
+) -> Result<Vec<Said>, DbError> {
+    let rows = sqlx::query!(
+        r#"select t.role, t.user_id, t.text, t.created_at, u.event_id as "event_id?", u.outcome as "outcome?",
+                  coalesce(jsonb_array_length(e.attempts_log), 0) as "failed_tries!",
+                  u.first_word_ms as "first_word_ms?", u.answer_ms as "answer_ms?",
+                  coalesce(u.model, '') as "model!", coalesce(u.prompt_tokens, 0) as "prompt_tokens!",
+                  coalesce(u.completion_tokens, 0) as "completion_tokens!",
+                  coalesce(u.cost_micros, 0) as "cost_micros!",
+                  (select count(*) from feedback f where f.tenant_id = $1 and f.event_id = u.event_id and positive)
+                      as "liked!",
+                  (select count(*) from feedback f where f.tenant_id = $1 and f.event_id = u.event_id
+                   and not positive) as "disliked!"
+           from turns t
+           left join usage u on u.tenant_id = t.tenant_id and u.seq = t.seq
+           left join events e on e.tenant_id = t.tenant_id and e.seq = t.seq
+           where t.tenant_id = $1 and t.channel_id = $2 and t.thread_ts = $3 and ($4::text is null or t.user_id = $4)
+           order by t.turn_id limit $5"#,
+        tenant_id.as_str(),
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+        user_id.map(UserId::as_str),
+        LONGEST,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut said = Vec::with_capacity(rows.len());
+    for row in rows {
+        said.push(Said {
+            text: keys::open(tx, tenant_id, TEXT, &row.text).await?.expose_secret().to_owned(),
+            role: row.role,
+            user_id: row.user_id.into(),
+            said_at: row.created_at,
+            event_id: row.event_id,
+            outcome: row.outcome,
+            failed_tries: row.failed_tries,
+            first_word_ms: row.first_word_ms,
+            answer_ms: row.answer_ms,
+            model: row.model,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            cost_micros: row.cost_micros,
+            liked: row.liked,
+            disliked: row.disliked,
+        });
+    }
+    Ok(said)
+}
+
+/// Where a search goes on: what was said before this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// When it was said.
+    pub said_at: DateTime<Utc>,
+    /// Its number, among what was said at once.
+    pub turn_id: i64,
+}
+
+/// Words that were found.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Where they were said.
+    pub thread: ThreadKey,
+    /// Who asked, or is answered.
+    pub user_id: UserId,
+    /// When.
+    pub said_at: DateTime<Utc>,
+    /// What stands before them.
+    pub before: String,
+    /// The words.
+    pub found: String,
+    /// What stands behind them.
+    pub behind: String,
+}
+
+/// What a search has found, and how far it came.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Newest first.
+    pub hits: Vec<Hit>,
+    /// Where it goes on; `None`: all was looked at.
+    pub next: Option<Place>,
+}
+
+/// Looks for words in what was said, from the newest on or from a place on; only with a person, where one is given.
+pub async fn search(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: Option<&UserId>,
+    words: &str,
+    from: Option<Place>,
+    limit: usize,
+) -> Result<Search, DbError> {
+    let mut search = Search { hits: Vec::new(), next: from };
+    for _ in 0..PIECES {
+        let rows = sqlx::query!(
+            "select channel_id, thread_ts, turn_id, user_id, text, created_at from turns
+             where tenant_id = $1 and ($2::text is null or user_id = $2)
+               and ($3::timestamptz is null or (created_at, turn_id) < ($3, $4))
+             order by created_at desc, turn_id desc limit $5",
+            tenant_id.as_str(),
+            user_id.map(UserId::as_str),
+            search.next.map(|place| place.said_at),
+            search.next.map(|place| place.turn_id),
+            PIECE,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < PIECE);
+        for row in rows {
+            let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
+            search.next = Some(Place { said_at: row.created_at, turn_id: row.turn_id });
+            if let Some((before, found, behind)) = excerpt(text.expose_secret(), words) {
+                let thread = ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() };
+                let (user_id, said_at) = (row.user_id.into(), row.created_at);
+                search.hits.push(Hit { thread, user_id, said_at, before, found, behind });
+                if search.hits.len() == limit {
+                    return Ok(search);
+                }
+            }
+        }
+        if is_last {
+            search.next = None;
+            break;
+        }
+    }
+    Ok(search)
+}
+
+/// The words as they stand in the text, whatever their case, with a little around them.
+fn excerpt(text: &str, words: &str) -> Option<(String, String, String)> {
+    let chars: Vec<char> = text.chars().collect();
+    let lower = |c: &char| c.to_lowercase().next().unwrap_or(*c);
+    let wanted: Vec<char> = words.chars().map(|c| lower(&c)).collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    let at =
+        chars.windows(wanted.len()).position(|window| window.iter().map(lower).eq(wanted.iter().copied()))?;
+    let end = at + wanted.len();
+    let of = |part: &[char]| part.iter().collect::<String>();
+    let from = at.saturating_sub(AROUND);
+    let mut before = of(&chars[from..at]);
+    if from > 0 {
+        before.insert(0, '…');
+    }
+    let until = (end + AROUND).min(chars.len());
+    let mut behind = of(&chars[end..until]);
+    if until < chars.len() {
+        behind.push('…');
+    }
+    Some((before, of(&chars[at..end]), behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_whatever_their_case_and_shown_as_they_stand() {
+        let found = |text, words| excerpt(text, words).map(|(_, found, _)| found);
+        assert_eq!(found("Über die Reise", "ÜBER"), Some("Über".into()));
+        assert_eq!(found("nothing", "x"), None);
+        assert_eq!(found("nothing", ""), None);
+        let long = format!("{}needle{}", "a".repeat(100), "b".repeat(100));
+        let (before, found, behind) = excerpt(&long, "needle").expect("found");
+        assert_eq!((before.chars().count(), found.as_str(), behind.chars().count()), (81, "needle", 81));
+    }
+}

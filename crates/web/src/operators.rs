@@ -1,0 +1,96 @@
+//! `OPERATORS`: who looks after the whole deployment, by Slack's id or by an e-mail that Slack has verified.
+
+use std::str::FromStr;
+
+use db::sessions::Session;
+
+/// The operators. Slack's user ids are unique over all workspaces.
+#[derive(Clone, Debug, Default)]
+pub struct Operators(Vec<Named>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    Id(String),
+    /// In lower case.
+    Email(String),
+}
+
+impl Operators {
+    /// Nobody: then the operators' pages are not there at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether whoever is signed in is one of them.
+    pub(crate) fn include(&self, session: &Session) -> bool {
+        let email = session.email.as_deref().map(str::to_lowercase);
+        self.0.iter().any(|named| match named {
+            Named::Id(id) => id == session.user_id.as_str(),
+            Named::Email(address) => email.as_ref() == Some(address),
+        })
+    }
+}
+
+impl FromStr for Operators {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let entries = text.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
+        let named = entries.map(|(at, entry)| {
+            name(entry)
+                .ok_or_else(|| format!("has an entry ({}) that is no Slack user id and no e-mail", at + 1))
+        });
+        named.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn name(entry: &str) -> Option<Named> {
+    if let Some((local, domain)) = entry.split_once('@') {
+        let is_plain =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '@');
+        let is_domain = domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.');
+        return (is_plain(local) && is_plain(domain) && is_domain)
+            .then(|| Named::Email(entry.to_lowercase()));
+    }
+    let is_id = entry.len() > 2
+        && entry.starts_with(['U', 'W'])
+        && entry.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+    is_id.then(|| Named::Id(entry.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(user_id: &str, email: Option<&str>) -> Session {
+        Session {
+            tenant_id: "T1".into(),
+            user_id: user_id.into(),
+            name: String::new(),
+            email: email.map(str::to_owned),
+            is_admin: false,
+            checked_at: chrono::Utc::now(),
+        }
+    }
+
+    #[test]
+    fn operators_are_known_by_their_id_or_their_email() -> Result<(), String> {
+        let operators: Operators = "U0ADA, Ops@Example.com ,".parse()?;
+        assert!(operators.include(&session("U0ADA", None)));
+        assert!(operators.include(&session("U0GRACE", Some("ops@example.COM"))));
+        assert!(!operators.include(&session("U0GRACE", Some("u0ada"))));
+        assert!(!operators.include(&session("U0GRACE", None)));
+        assert!(Operators::default().is_empty() && " ".parse::<Operators>()?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn an_entry_that_names_nobody_is_told_by_its_place() {
+        for wrong in
+            ["ada", "u0ada", "T0ACME", "U1,ada@", "U0ADA,@example.com", "a@b", "a@b@c.d", "a b@c.d", "U"]
+        {
+            let told = wrong.parse::<Operators>().expect_err(wrong);
+            assert!(told.starts_with("has an entry ("), "{told}");
+        }
+    }
+}

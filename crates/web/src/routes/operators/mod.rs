@@ -1,0 +1,57 @@
+//! `/operators…`: all workspaces, what waits, and what the deployment runs on; for operators only.
+
+mod deeds;
+mod growth;
+mod queue;
+mod system;
+mod tenant;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+
+use crate::app::App;
+
+pub(super) const ROUTES: [(&str, &str); 9] = [
+    ("/operators", "GET"),
+    ("/operators/tenants/{tenant_id}", "GET"),
+    ("/operators/tenants/{tenant_id}/suspend", "POST"),
+    ("/operators/tenants/{tenant_id}/resume", "POST"),
+    ("/operators/tenants/{tenant_id}/weight", "POST"),
+    ("/operators/tenants/{tenant_id}/events/{event_id}/redrive", "POST"),
+    ("/operators/tenants/{tenant_id}/events/{event_id}/discard", "POST"),
+    ("/operators/queue", "GET"),
+    ("/operators/system", "GET"),
+];
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/operators", get(tenants::list))
+        .route("/operators/tenants/{tenant_id}", get(tenant::show))
+        .route("/operators/tenants/{tenant_id}/suspend", post(deeds::suspend))
+        .route("/operators/tenants/{tenant_id}/resume", post(deeds::resume))
+        .route("/operators/tenants/{tenant_id}/weight", post(deeds::set_weight))
+        .route("/operators/tenants/{tenant_id}/events/{event_id}/redrive", post(deeds::redrive))
+        .route("/operators/tenants/{tenant_id}/events/{event_id}/discard", post(deeds::discard))
+        .route("/operators/queue", get(queue::show))
+        .route("/operators/system", get(system::show))
+}
+
+/// How a tenant is, and how that is shown.
+fn state(
+    suspended_reason: &Option<String>,
+    disabled_reason: &Option<String>,
+    delete_after: &Option<DateTime<Utc>>,
+    installed_at: &Option<DateTime<Utc>>,
+) -> (&'static str, &'static str) {
+    match (suspended_reason, disabled_reason, delete_after, installed_at) {
+        (Some(_), ..) => ("suspended", "bad"),
+        (None, Some(_), ..) => ("token dead", "bad"),
+        (None, None, Some(_), _) => ("uninstalled", "plain"),
+        (None, None, None, Some(_)) => ("active", "good"),
+        (None, None, None, None) => ("not installed", "plain"),
+    }
+}

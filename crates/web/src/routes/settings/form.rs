@@ -1,0 +1,258 @@
+//! The settings as a form: each field with its meaning and its default, read into [`Settings`] and back.
+
+use models::{ChannelId, Length, Settings, Tone, UserId};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a longer text, at most.
+const LONGEST_TEXT: usize = 8_000;
+
+/// Models, channels or people in a list, at most.
+const LONGEST_LIST: usize = 200;
+
+/// What the form's fields hold, as people write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Form {
+    pub(crate) models: String,
+    pub(crate) instructions: String,
+    pub(crate) facts: String,
+    pub(crate) tone: String,
+    pub(crate) length: String,
+    pub(crate) channels: String,
+    pub(crate) external: String,
+    /// A browser sends a box only where it is ticked.
+    pub(crate) follow_ups: String,
+    pub(crate) memory_days: String,
+    pub(crate) budget: String,
+    pub(crate) budget_told: String,
+    pub(crate) feedback: String,
+    pub(crate) conversations: String,
+}
+
+/// What is wrong with a field, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) name: &'static str,
+    pub(crate) what: String,
+}
+
+/// Settings, and the channels that are open to people of other organisations, which are kept apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) settings: Settings,
+    pub(crate) external: Vec<ChannelId>,
+}
+
+impl Form {
+    /// As it stands.
+    pub(crate) fn of(wanted: &Wanted) -> Self {
+        let Wanted { settings, external } = wanted;
+        Self {
+            models: settings.models.join(", "),
+            instructions: settings.instructions.clone(),
+            facts: settings.facts.clone(),
+            tone: word(&settings.tone),
+            length: word(&settings.length),
+            channels: joined(&settings.channels),
+            external: joined(external),
+            follow_ups: ticked(settings.follow_ups),
+            memory_days: settings.memory_days.map(|days| days.to_string()).unwrap_or_default(),
+            budget: settings.budget_micros.map(dollars).unwrap_or_default(),
+            budget_told: joined(&settings.budget_told),
+            feedback: ticked(settings.feedback),
+            conversations: ticked(settings.conversations),
+        }
+    }
+
+    /// A field's content.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        match name {
+            "models" => &self.models,
+            "instructions" => &self.instructions,
+            "facts" => &self.facts,
+            "tone" => &self.tone,
+            "length" => &self.length,
+            "channels" => &self.channels,
+            "external" => &self.external,
+            "follow_ups" => &self.follow_ups,
+            "memory_days" => &self.memory_days,
+            "budget" => &self.budget,
+            "budget_told" => &self.budget_told,
+            "feedback" => &self.feedback,
+            "conversations" => &self.conversations,
+            _ => "",
+        }
+    }
+
+    /// What is wanted, or all that is wrong with it. `offered` are the models that may be chosen; `None`: any.
+    pub(crate) fn read(&self, offered: Option<&[String]>) -> Result<Wanted, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let mut of = |name, what: String| wrong.push(Wrong { name, what });
+        let models = list(&self.models);
+        if let Some(offered) = offered
+            && let Some(unknown) = models.iter().find(|model| !offered.contains(model))
+        {
+            let offered = offered.join(", ");
+            of(
+                "models",
+                format!(
+                    "This server has no {unknown}. It has: {offered}. With a key of your own you can choose any."
+                ),
+            );
+        }
+        for (name, text) in [("instructions", &self.instructions), ("facts", &self.facts)] {
+            if text.len() > LONGEST_TEXT {
+                of(name, format!("This is {} characters long; {LONGEST_TEXT} is the most.", text.len()));
+            }
+        }
+        let channels = ids(&self.channels, &["C", "G"]).unwrap_or_else(|id| {
+            of("channels", not_an_id(&id, "channel", "C0123456789"));
+            Vec::new()
+        });
+        let external = ids(&self.external, &["C", "G"]).unwrap_or_else(|id| {
+            of("external", not_an_id(&id, "channel", "C0123456789"));
+            Vec::new()
+        });
+        let told = ids(&self.budget_told, &["U", "W"]).unwrap_or_else(|id| {
+            of("budget_told", not_an_id(&id, "person", "U0123456789"));
+            Vec::new()
+        });
+        let memory_days =
+            optional(&self.memory_days, |text| text.parse().ok().filter(|days| (1..=36_500).contains(days)));
+        if memory_days.is_err() {
+            of("memory_days", "Write a whole number of days, like 90, or nothing for ever.".into());
+        }
+        let budget = optional(&self.budget, |text| text.replace(',', ".").parse().ok().and_then(micros));
+        if budget.is_err() {
+            of("budget", "Write an amount in dollars, like 50 or 12.50, or nothing for no budget.".into());
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let settings = Settings {
+            models,
+            instructions: self.instructions.trim().replace("\r\n", "\n"),
+            facts: self.facts.trim().replace("\r\n", "\n"),
+            tone: unworded::<Tone>(&self.tone),
+            length: unworded::<Length>(&self.length),
+            channels: channels.into_iter().map(ChannelId::from).collect(),
+            follow_ups: !self.follow_ups.is_empty(),
+            memory_days: memory_days.unwrap_or_default(),
+            budget_micros: budget.unwrap_or_default(),
+            budget_told: told.into_iter().map(UserId::from).collect(),
+            feedback: !self.feedback.is_empty(),
+            conversations: !self.conversations.is_empty(),
+        };
+        Ok(Wanted { settings, external: external.into_iter().map(ChannelId::from).collect() })
+    }
+}
+
+/// An empty field is none.
+fn optional<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ()> {
+    match text.trim() {
+        "" => Ok(None),
+        text => read(text).map(Some).ok_or(()),
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    let parts = text.split([',', ' ', '\n', '\r']).map(str::trim).filter(|part| !part.is_empty());
+    let mut list: Vec<String> = Vec::new();
+    for part in parts {
+        if !list.iter().any(|known| known == part) {
+            list.push(part.to_owned());
+        }
+    }
+    list
+}
+
+/// Slack's ids of these kinds, or what is none.
+fn ids(text: &str, kinds: &[&str]) -> Result<Vec<String>, String> {
+    let ids = list(text);
+    let is_id = |id: &str| {
+        kinds.iter().any(|kind| id.starts_with(kind))
+            && (3..=30).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    match ids.iter().find(|id| !is_id(id)) {
+        Some(id) => Err(id.clone()),
+        None if ids.len() > LONGEST_LIST => Err(format!("more than {LONGEST_LIST}")),
+        None => Ok(ids),
+    }
+}
+
+fn not_an_id(id: &str, what: &str, example: &str) -> String {
+    format!("“{id}” is not a {what}'s id. Slack shows it in the details; it looks like {example}.")
+}
+
+fn joined<T: ToString>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn ticked(on: bool) -> String {
+    if on { "on".to_owned() } else { String::new() }
+}
+
+fn dollars(micros: i64) -> String {
+    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000 / 10_000);
+    if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:02}") }
+}
+
+/// To the cent; a budget of nothing would be none.
+fn micros(dollars: f64) -> Option<i64> {
+    (0.01..=10_000_000.0).contains(&dollars).then(|| (dollars * 100.0).round() as i64 * 10_000)
+}
+
+/// The word that a choice is stored as.
+fn word(choice: &impl Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// What is no choice is the default.
+fn unworded<T: for<'de> Deserialize<'de> + Default>(word: &str) -> T {
+    serde_json::from_value(word.into()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        let settings = Settings {
+            models: vec!["a".into(), "b".into()],
+            facts: "We sell tea.".into(),
+            tone: Tone::Terse,
+            channels: vec!["C0ONE".into()],
+            follow_ups: false,
+            memory_days: Some(90),
+            budget_micros: Some(12_500_000),
+            budget_told: vec!["U0ADA".into()],
+            ..Settings::default()
+        };
+        let wanted = Wanted { settings, external: vec!["C0TWO".into()] };
+        assert_eq!(Form::of(&wanted).read(None), Ok(wanted));
+        assert_eq!(Form::of(&Wanted::default()).read(None), Ok(Wanted::default()));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let form = Form {
+            models: "x".into(),
+            channels: "#general".into(),
+            external: "c0one".into(),
+            memory_days: "0".into(),
+            budget: "-1".into(),
+            budget_told: "ada".into(),
+            facts: "x".repeat(LONGEST_TEXT + 1),
+            ..Form::default()
+        };
+        let wrong = form.read(Some(&["y".to_owned()])).expect_err("wrong");
+        let names: Vec<_> = wrong.iter().map(|wrong| wrong.name).collect();
+        assert_eq!(
+            names,
+            ["models", "facts", "channels", "external", "budget_told", "memory_days", "budget"]
+        );
+        assert!(wrong[0].what.contains("It has: y."));
+    }
+}

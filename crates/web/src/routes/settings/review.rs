@@ -1,0 +1,120 @@
+//! What a change of the settings does, said before it is saved.
+
+use db::{DbError, Tx};
+use models::TenantId;
+use serde_json::{Value, json};
+
+use super::fields::{Field, GROUPS, Kind};
+use super::form::{Form, Wanted};
+use crate::words;
+
+/// A field that is to change.
+pub(super) struct Change {
+    pub(super) label: &'static str,
+    pub(super) from: String,
+    pub(super) to: String,
+    /// What people will notice.
+    pub(super) effect: String,
+}
+
+/// Every field that is to change, with its effect.
+pub(super) async fn changes(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    standing: &Wanted,
+    wanted: &Wanted,
+) -> Result<Vec<Change>, DbError> {
+    let (before, after) = (Form::of(standing), Form::of(wanted));
+    let mut changes = Vec::new();
+    for field in changed(&before, &after) {
+        changes.push(Change {
+            label: field.label,
+            from: shown(field, before.get(field.name)),
+            to: shown(field, after.get(field.name)),
+            effect: effect(tx, tenant_id, field.name, wanted).await?,
+        });
+    }
+    Ok(changes)
+}
+
+/// What goes into the audit log: long texts only by their names.
+pub(super) fn for_audit(standing: &Wanted, wanted: &Wanted) -> Value {
+    let (before, after) = (Form::of(standing), Form::of(wanted));
+    let entry = |field: &Field| match field.kind {
+        Kind::Text => json!({ "setting": field.name }),
+        _ => {
+            json!({ "setting": field.name, "from": before.get(field.name), "to": after.get(field.name) })
+        }
+    };
+    changed(&before, &after).map(entry).collect()
+}
+
+fn changed<'a>(before: &'a Form, after: &'a Form) -> impl Iterator<Item = &'static Field> + use<'a> {
+    let fields = GROUPS.iter().flat_map(|(_, fields)| fields.iter());
+    fields.filter(|field| before.get(field.name) != after.get(field.name))
+}
+
+fn shown(field: &Field, content: &str) -> String {
+    match (&field.kind, content) {
+        (Kind::Box, "") => "off".to_owned(),
+        (_, "") => field.default.to_owned(),
+        (Kind::Choice(choices), word) => {
+            let chosen = choices.iter().find(|(name, _)| *name == word);
+            chosen.map_or(word, |(_, label)| label).to_owned()
+        }
+        (Kind::Text, text) => {
+            let start: String = text.chars().take(160).collect();
+            if start.len() < text.len() { format!("{start}…") } else { start }
+        }
+        (_, content) => content.to_owned(),
+    }
+}
+
+async fn effect(tx: &mut Tx, tenant_id: &TenantId, name: &str, wanted: &Wanted) -> Result<String, DbError> {
+    let settings = &wanted.settings;
+    Ok(match name {
+        "channels" if settings.channels.is_empty() => {
+            "It answers wherever it is invited, from the next message on.".into()
+        }
+        "channels" => "In any other channel whoever asks is told once, and only they see it, that it may not answer there.".into(),
+        "external" => "Elsewhere people of other organisations are told once that they are not answered.".into(),
+        "follow_ups" if settings.follow_ups => {
+            "In threads in which it takes part it answers every message of a person.".into()
+        }
+        "follow_ups" => "In threads it answers only messages that mention it; others it passes over in silence.".into(),
+        "memory_days" => memory(tx, tenant_id, settings.memory_days).await?,
+        "conversations" if settings.conversations => {
+            "Admins can read what people asked, direct messages too. You may want to tell them.".into()
+        }
+        "conversations" => "Nobody can read conversations here any more.".into(),
+        "budget" => budget(tx, tenant_id, settings.budget_micros).await?,
+        "budget_told" => "They get one message a month, when four fifths are used up.".into(),
+        "feedback" if settings.feedback => "New answers carry two buttons.".into(),
+        "feedback" => "New answers carry no buttons; what was judged stays.".into(),
+        "models" => "Answers that begin from now on are asked of these. Another model may cost more, or less.".into(),
+        _ => "Every answer that begins from now on follows it.".into(),
+    })
+}
+
+async fn memory(tx: &mut Tx, tenant_id: &TenantId, days: Option<i32>) -> Result<String, DbError> {
+    let Some(days) = days else { return Ok("Nothing is forgotten by itself any more.".into()) };
+    Ok(match db::settings::count_turns_older_than(tx, tenant_id, days).await? {
+        0 => "Nothing is that old yet.".into(),
+        count => format!(
+            "{} messages are older than that, and are forgotten for good within minutes.",
+            words::grouped(count)
+        ),
+    })
+}
+
+async fn budget(tx: &mut Tx, tenant_id: &TenantId, budget: Option<i64>) -> Result<String, DbError> {
+    let spent = db::usage::spent_this_month(tx, tenant_id).await?;
+    let so_far = format!("This month {} was spent so far.", words::dollars(spent));
+    Ok(match budget {
+        Some(budget) if spent >= budget => {
+            format!("{so_far} That is all of it: nobody is answered until the next month begins.")
+        }
+        Some(budget) => format!("{so_far} {} are left.", words::dollars(budget - spent)),
+        None => format!("{so_far} Nothing stops it."),
+    })
+}

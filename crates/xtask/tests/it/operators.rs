@@ -1,0 +1,298 @@
+//! Operators: who they are, what only they see, and how a workspace is suspended.
+
+use simulator::Person;
+use xtask::cluster::free_port;
+
+use crate::chromium::Chromium;
+use crate::ground::Database;
+use crate::queue::BETA;
+use crate::test_app::{ADA, GRACE, TEAM, TestApp};
+
+const LINUS: &str = "U0LINUS";
+
+/// Every page, and every deed.
+const PAGES: [&str; 4] = ["/operators", "/operators/tenants/T0ACME", "/operators/queue", "/operators/system"];
+const DEEDS: [&str; 5] = [
+    "/operators/tenants/T0ACME/suspend",
+    "/operators/tenants/T0ACME/resume",
+    "/operators/tenants/T0ACME/weight",
+    "/operators/tenants/T0ACME/events/Ev1/redrive",
+    "/operators/tenants/T0ACME/events/Ev1/discard",
+];
+
+impl TestApp {
+    /// Installed; these look after all workspaces.
+    async fn operated_by(operators: &str) -> Self {
+        let name = |settings: &mut xtask::settings::Settings| settings.operators = Some(operators.to_owned());
+        let app = Self::start_on(Database::create(), name, |_| {}, &[]).await;
+        app.install().await;
+        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        app
+    }
+
+    /// Sends a form as a page of the same site does; the answer's status, and where it leads.
+    async fn fill_in(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (u16, String) {
+        let request =
+            self.http.post(format!("{}{path}", self.web.url())).header("sec-fetch-site", "same-origin");
+        let answer = request.header("cookie", cookie).form(form).send().await.expect("web answers");
+        let location = answer.headers().get("location").and_then(|to| to.to_str().ok());
+        (answer.status().as_u16(), location.unwrap_or_default().to_owned())
+    }
+
+    async fn ended_as(&self, message_ts: &str, fate: &str) {
+        let sql = format!("select outcome, reason from events where message_ts = '{message_ts}'");
+        self.becomes(&sql, fate).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verified() {
+    let mut app = TestApp::operated_by("U0ADA, Grace@Example.com").await;
+    let eve = Person { id: "U0EVE".into(), name: "Grace".into(), is_unconfirmed: true, ..Person::default() };
+    app.simulator.add_person(TEAM, eve);
+    app.idle().await;
+    for operator in [ADA, GRACE] {
+        let cookie = app.sign_in(operator).await;
+        for path in PAGES {
+            let (status, page) = app.page(path, &cookie).await;
+            assert_eq!(status, 200, "{operator} {path}");
+            assert!(page.contains(">Operators</a>"), "{page}");
+        }
+    }
+    for other in [LINUS, "U0EVE"] {
+        let cookie = app.sign_in(other).await;
+        let (_, dashboard) = app.page("/dashboard", &cookie).await;
+        assert!(!dashboard.contains("perators"), "{dashboard}");
+        for path in PAGES {
+            assert_eq!(app.page(path, &cookie).await.0, 404, "{other} {path}");
+        }
+        for path in DEEDS {
+            let form = [("reason", "because"), ("weight", "2")];
+            assert_eq!(app.fill_in(path, &cookie, &form).await.0, 404, "{other} {path}");
+        }
+    }
+    let sealed = app.database.ask("select bool_and(position('example' in encode(email, 'escape')) = 0) from sessions where email is not null");
+    assert_eq!(sealed, "t", "an e-mail is sealed");
+    assert_eq!(
+        app.database.ask("select count(*) from sessions where email is null"),
+        "1",
+        "Eve's is not verified"
+    );
+    let without = app.get("/operators/queue", None).await;
+    assert_eq!(without.headers()["location"], "/login?next=%2Foperators%2Fqueue");
+
+    let ada = app.sign_in(ADA).await;
+    let path = "/operators/tenants/T0ACME/suspend";
+    assert_eq!(app.post_form(path, &ada, "cross-site").await, 403, "another site asks");
+    // Whoever leaves the workspace is no operator any more, as soon as Slack is asked again.
+    let grace = app.sign_in(GRACE).await;
+    app.simulator.deactivate(TEAM, GRACE);
+    app.database.ask("update sessions set checked_at = now() - interval '11 minutes'");
+    assert_eq!(app.page("/operators", &grace).await.0, 303);
+    assert_eq!(app.page("/operators", &ada).await.0, 200);
+    // Where there are no operators there are no pages, whoever asks.
+    app.settings.operators = None;
+    let port = free_port().expect("a port");
+    let plain = app.add_web(port);
+    for cookie in ["", &ada] {
+        let request = app.http.get(format!("{}/operators", plain.url())).header("cookie", cookie);
+        assert_eq!(request.send().await.expect("an answer").status(), 404);
+    }
+}
+
+#[test]
+fn operators_who_are_nobody_stop_the_start() {
+    let variables = [("OPERATORS", "U0ADA, ada"), ("KEY_ROTATION_INTERVAL", "soon")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let (code, told) = crate::operate::run("web", &[], &variables);
+    assert_eq!(code, Some(1));
+    let expected = "OPERATORS has an entry (2) that is no Slack user id and no e-mail; for example OPERATORS=U012AB3CD,ada@example.com";
+    assert!(told.lines().any(|line| line == expected), "{told}");
+    assert!(told.contains("KEY_ROTATION_INTERVAL is not a number above 0"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_workspace_costs_nothing_is_told_so_and_goes_on_when_it_is_resumed() {
+    let app = TestApp::operated_by(ADA).await;
+    let (ada, linus) = (app.sign_in(ADA).await, app.sign_in(LINUS).await);
+    let path = "/operators/tenants/T0ACME";
+    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &[("reason", " ")]).await.0, 400);
+    let reason = [("reason", "Unpaid since <March>")];
+    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &reason).await, (303, path.to_owned()));
+    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &reason).await.0, 303, "it is so already");
+
+    let fate = "suspended|an operator suspended the workspace";
+    let asked = app.post(GRACE, "general", None, "@bot say: Yes.");
+    app.ended_as(&asked, fate).await;
+    let again = app.post(GRACE, "general", Some(&asked), "@bot say: Please.");
+    app.ended_as(&again, fate).await;
+    assert!(app.simulator.model_requests().is_empty());
+    let told = app.simulator.ephemerals(TEAM, "general");
+    assert!(told.len() == 1 && told[0].0 == GRACE, "once a thread: {told:?}");
+    assert!(told[0].1.text.contains("has suspended it"), "{told:?}");
+    for (cookie, page) in [(&linus, "/dashboard"), (&linus, "/dashboard/events"), (&ada, "/dashboard/health")]
+    {
+        let (status, shown) = app.page(page, cookie).await;
+        assert!(status == 200 && shown.contains("Unpaid since &#60;March&#62;"), "{page}: {shown}");
+    }
+    let (_, shown) = app.page(path, &ada).await;
+    assert!(
+        shown.contains("data-testid=\"resume\"") && !shown.contains("data-testid=\"suspend\""),
+        "{shown}"
+    );
+    let (_, status) = app.page("/operators?search=acme", &ada).await;
+    assert!(status.contains(">suspended<"), "{status}");
+
+    app.simulator.open_home(TEAM, ADA, "home");
+    app.becomes("select count(*) from events where kind = 'home_opened' and outcome = 'done'", "1").await;
+    assert!(app.calls("views.publish")[0].args.to_string().contains("has suspended this workspace"));
+
+    assert_eq!(app.fill_in(&format!("{path}/resume"), &ada, &[]).await.0, 303);
+    let asked = app.post(GRACE, "general", Some(&asked), "@bot say: Back.");
+    app.becomes(&format!("select outcome from events where message_ts = '{asked}'"), "answered").await;
+    assert_eq!(app.fill_in(&format!("{path}/weight"), &ada, &[("weight", "101")]).await.0, 400);
+    assert_eq!(app.fill_in(&format!("{path}/weight"), &ada, &[("weight", "7")]).await.0, 303);
+    assert_eq!(app.database.ask("select weight from tenants"), "7");
+    let written =
+        "select string_agg(action, ' ' order by place) from audit_log where actor = 'operator:U0ADA'";
+    assert_eq!(app.database.ask(written), "suspended resumed weight_set");
+
+    // What failed and is to be tried again when the workspace is suspended ends, too.
+    app.simulator.set_model_behaviour("fail=500");
+    let failing = app.say(GRACE, None, "say: It fails.");
+    app.becomes(&format!("select attempts > 0 from events where message_ts = '{failing}'"), "t").await;
+    app.operate(&["tenants", "suspend", TEAM, "while it fails"]);
+    app.ended_as(&failing, fate).await;
+    app.operate(&["tenants", "resume", TEAM]);
+
+    // By the command, too; and whoever is suspended can still leave.
+    let suspend = app.operate(&["tenants", "suspend", TEAM, "by the command"]);
+    assert!(suspend.contains("is suspended"), "{suspend}");
+    assert!(app.operate(&["tenants", "list"]).contains("by the command"));
+    assert!(app.operate(&["tenants", "resume", TEAM]).contains("answered again"));
+    assert!(app.operate(&["tenants", "resume", TEAM]).contains("nothing was changed"));
+    app.operate(&["tenants", "suspend", TEAM, "for good"]);
+    app.simulator.uninstall(TEAM);
+    app.becomes("select count(*) from tenants", "0").await;
+    app.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_browser() {
+    let app = TestApp::operated_by(ADA).await;
+    app.simulator.add_team(BETA, "Beta");
+    app.install_in(BETA).await;
+    app.database.ask(
+        "insert into tenants (tenant_id, name, created_at)
+         select 'T0OLD' || n, (array['Northwind', 'Initech', 'Umbrella', 'Hooli', 'Globex'])[n], now() - n * interval '14 days'
+         from generate_series(1, 5) as n;
+         insert into audit_log (tenant_id, actor, action, created_at)
+         select 'T0OLD' || n, 'U1', 'installed', now() - n * interval '14 days' from generate_series(1, 5) as n;
+         insert into audit_log (tenant_id, actor, action, created_at)
+         select 'T0GONE', 'U1', action, now() - days * interval '1 day'
+         from (values ('installed', 60), ('deleted', 20)) as gone (action, days);
+         update tenants set delete_after = now() + interval '3 days' where tenant_id = 'T0OLD2'",
+    );
+    for _ in 0..3 {
+        app.say(GRACE, None, "say: Yes.");
+    }
+    app.becomes("select count(*) from events where outcome = 'answered'", "3").await;
+    app.simulator.set_model_behaviour("fail=400&fail_times=2");
+    app.say_in(BETA, "U0ADABETA", "say: It fails.");
+    app.say(ADA, None, "say: It fails, too.");
+    app.becomes("select count(*) from events where outcome = 'set_aside'", "2").await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    let go = async |path: &str| {
+        browser.client.goto(&format!("{}{path}", app.web.url())).await.expect("the page");
+    };
+    let text = async |test_id: &str| browser.find(test_id).await.text().await.expect("text");
+    go("/operators").await;
+    let tenants = text("tenants").await;
+    assert!(
+        tenants.contains("Beta") && tenants.contains("Hooli") && tenants.contains("1 set aside"),
+        "{tenants}"
+    );
+    browser.find("growth").await;
+    browser.picture("operators").await;
+    browser.write("search", "bet").await;
+    browser.click("find").await;
+    browser.find_css("input[value=bet]").await;
+    let found = text("tenants").await;
+    assert!(found.contains("Beta") && !found.contains("Hooli"), "{found}");
+
+    go("/operators/tenants/T0BETA").await;
+    assert_eq!(text("state").await, "active");
+    browser.picture("operators-tenant").await;
+    browser.write("suspend-reason", "They asked for it").await;
+    browser.click("suspend").await;
+    assert!(text("reason").await.contains("They asked for it"));
+    browser.picture("operators-suspended").await;
+
+    go("/operators/queue").await;
+    let line = text("set-aside").await;
+    assert!(line.contains("T0BETA") && line.contains(TEAM), "{line}");
+    browser.picture("operators-queue").await;
+    browser
+        .find_css("form[action^='/operators/tenants/T0ACME'] [data-testid=redrive]")
+        .await
+        .click()
+        .await
+        .expect("a click");
+    app.becomes("select count(*) from events where outcome = 'set_aside' and tenant_id = 'T0ACME'", "0")
+        .await;
+    go("/operators/queue").await;
+    browser
+        .find_css("form[action^='/operators/tenants/T0BETA'] [data-testid=discard]")
+        .await
+        .click()
+        .await
+        .expect("a click");
+    browser.find("nothing-set-aside").await;
+    let written = "select string_agg(tenant_id || ' ' || action, ', ' order by entry_id) from audit_log where actor = 'operator:U0ADA'";
+    assert_eq!(app.database.ask(written), "T0BETA suspended, T0ACME redriven, T0BETA discarded");
+
+    app.database
+        .ask("update encryption_keys set created_at = now() - interval '91 days' where tenant_id = 'T0BETA'");
+    go("/operators/system").await;
+    assert!(text("rotation").await.starts_with("2 of 2 data keys"));
+    assert!(text("oldest-key").await.contains("due after 90 days. due"));
+    let replicas = text("replicas").await;
+    assert!(replicas.contains("api") && replicas.contains("web"), "{replicas}");
+    let limits = text("limits").await;
+    assert!(limits.contains("1000000/second") && limits.contains("offline"), "{limits}");
+    browser.picture("operators-system").await;
+
+    app.operate(&[
+        "tenants",
+        "suspend",
+        TEAM,
+        "The reason is read by everybody who belongs to the workspace",
+    ]);
+    go("/dashboard").await;
+    assert!(text("suspended").await.contains("The reason is read by everybody"));
+    browser.picture("dashboard-suspended").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_notes_itself_and_leaves_when_it_ends() {
+    let mut app = TestApp::start().await;
+    let replicas = "select string_agg(service, ' ' order by service) from replicas";
+    app.becomes(replicas, "api web").await;
+    let facts = "select facts->>'models', facts->>'base_url' like 'http://127.0.0.1%/v1' from replicas where service = 'api'";
+    assert_eq!(app.database.ask(facts), r#"["offline"]|t"#);
+    app.database.ask("insert into replicas values (gen_random_uuid(), 'api', '0', 'lost:1', now(), now() - interval '11 minutes')");
+    let status = app.apis[0].stop().expect("it ends");
+    assert!(status.success());
+    app.becomes(replicas, "api web").await;
+    app.apis.clear();
+    app.add_api(app.settings.ports.api, &[]);
+    app.becomes("select count(*) from replicas where host = 'lost:1'", "0").await;
+    app.becomes(replicas, "api web").await;
+    let status = app.web.stop().expect("it ends");
+    assert!(status.success());
+    app.becomes(replicas, "api").await;
+}
