@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::chat::Desk;
 use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::settings::{Settings, SlackApp};
@@ -90,7 +91,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 
     let inbox = Inbox::open(Arc::clone(&app));
     let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
-    let routes = routes::routes(settings.signing_secret, inbox);
+    let desk = Desk::open(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
+    let routes = routes::routes(settings.signing_secret, inbox, Arc::clone(&desk));
     let probes = Probing { db: db.clone(), shared };
     let serving = async {
         // However serving ends, the worker ends with it.
@@ -99,6 +101,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     };
     let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
     let (served, (), ()) = tokio::join!(serving, worker, keeping);
+    desk.close().await;
     db.close().await;
     Ok(served?)
 }

@@ -28,7 +28,7 @@ impl FromRequest<Arc<Door>> for VerifiedForm {
 
     async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Response> {
         let claim = Claim::of(request.headers());
-        let body = read(request).await?;
+        let body = read_signed(request).await?;
         let is_check = body.as_ref() == b"ssl_check=1" || body.starts_with(b"ssl_check=1&");
         if is_check && claim.signature.is_none() {
             return Ok(Self::SslCheck);
@@ -43,18 +43,22 @@ impl FromRequest<Arc<Door>> for Verified {
 
     async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Response> {
         let claim = Claim::of(request.headers());
-        let body = read(request).await?;
+        let body = read_signed(request).await?;
         claim.verify(&door.signing_secret, &body)?;
         Ok(Self(body))
     }
 }
 
-/// The whole body, as long as it is none that Slack would never send.
-async fn read(request: Request) -> Result<Bytes, Response> {
-    to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|error| {
+async fn read_signed(request: Request) -> Result<Bytes, Response> {
+    let read = read(request, MAX_BODY_BYTES).await;
+    read.map_err(|status| (status, "the body is too long, or broke off").into_response())
+}
+
+/// The whole body, as long as it is none that nobody has reason to send.
+pub(crate) async fn read(request: Request, max_bytes: usize) -> Result<Bytes, StatusCode> {
+    to_bytes(request.into_body(), max_bytes).await.map_err(|error| {
         let is_too_long = error.into_inner().is::<LengthLimitError>();
-        let status = if is_too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-        (status, "the body is too long, or broke off").into_response()
+        if is_too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
     })
 }
 

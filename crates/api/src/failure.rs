@@ -51,10 +51,10 @@ pub(crate) const SLACK_REFUSED: &str =
 pub(crate) const COMMAND_FAILED: &str =
     "Sorry, that did not work. `/enablebot status` says what I am missing, as far as I know.";
 
-const MODEL_REFUSED: &str =
+pub(crate) const MODEL_REFUSED: &str =
     "Sorry, the model did not take this message. It may be too long, or in a form it does not read.";
 
-const MODEL_WRONG: &str =
+pub(crate) const MODEL_WRONG: &str =
     "Sorry, I cannot reach my model the way I am set up. Please tell whoever runs me; the log says more.";
 
 impl Failure {
@@ -89,6 +89,7 @@ impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         match error {
             ModelError::Retry { reason, after } => Self::Retry { reason, after },
+            ModelError::Silent => Self::retry(error),
             ModelError::Throttled { reason, after } => Self::Throttled { reason, after },
             ModelError::Refused(reason) => Self::give_up(reason, MODEL_REFUSED),
             ModelError::WrongSetup(reason) => Self::give_up(reason, MODEL_WRONG),

@@ -1,6 +1,8 @@
 //! Receives what Slack sends, stores it, acts on it: `routes` → `inbox` → `worker` → `work` → `reply` and others.
+//! What programs ask is answered at once: `routes` → `chat`.
 
 mod app;
+mod chat;
 mod extract;
 mod fail_point;
 mod failure;

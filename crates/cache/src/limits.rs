@@ -33,6 +33,17 @@ impl Turn {
     }
 }
 
+/// What whoever comes asks for; `turn.lua` knows them by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A turn, now or later.
+    Wait = 0,
+    /// Its tenant's turn was given to it before.
+    Kept = 1,
+    /// A turn now, or none.
+    Now = 2,
+}
+
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -54,20 +65,30 @@ impl Limits {
 
     /// Takes a turn for one answer, or says when it comes. `has_turn`: its tenant's turn was given to it before.
     pub async fn take_turn(&self, tenant_id: &TenantId, has_turn: bool) -> Turn {
-        match self.ask_shared(tenant_id, has_turn).await {
+        self.take(tenant_id, if has_turn { Wish::Kept } else { Wish::Wait }).await
+    }
+
+    /// Takes a turn for one answer if it may begin now. Else no turn is kept: whoever does not wait must not move those
+    /// back who do, however often they come.
+    pub async fn take_turn_now(&self, tenant_id: &TenantId) -> Turn {
+        self.take(tenant_id, Wish::Now).await
+    }
+
+    async fn take(&self, tenant_id: &TenantId, wish: Wish) -> Turn {
+        match self.ask_shared(tenant_id, wish).await {
             Some(turn) => turn,
-            None => self.own.take_turn(tenant_id, has_turn, self.rates),
+            None => self.own.take_turn(tenant_id, wish, self.rates),
         }
     }
 
-    async fn ask_shared(&self, tenant_id: &TenantId, has_turn: bool) -> Option<Turn> {
+    async fn ask_shared(&self, tenant_id: &TenantId, wish: Wish) -> Option<Turn> {
         let [per_tenant, global] = self.rates;
         let mut call = self.script.key(format!("{PREFIX}tenant:{tenant_id}"));
         call.key(format!("{PREFIX}all"));
         for part in [per_tenant.interval(), per_tenant.tolerance(), global.interval(), global.tolerance()] {
             call.arg(part);
         }
-        call.arg(u8::from(has_turn));
+        call.arg(wish as u8);
         let told: (u8, u64) = self.shared.as_ref()?.ask(async |redis| call.invoke_async(redis).await).await?;
         Some(match told {
             (0, _) => Turn::Now,

@@ -38,6 +38,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// What was asked for cannot be a text in Postgres: it holds a NUL.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
+    }
+
     /// Two transactions met in opposite order and Postgres ended this one: trying again is right.
     pub fn is_deadlock(&self) -> bool {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))

@@ -131,3 +131,10 @@ pub async fn list_stopped(tx: &mut Tx, seqs: &[i64]) -> Result<Vec<i64>, DbError
     .fetch_all(tx)
     .await?)
 }
+
+/// A number of the events' own row, for what is answered without an event.
+pub async fn next_seq(tx: &mut Tx) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('events', 'seq')) as "seq!""#)
+        .fetch_one(tx)
+        .await?)
+}

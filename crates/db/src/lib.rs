@@ -6,9 +6,11 @@
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 
 mod addresses;
+pub mod api_keys;
 mod audit_chain;
 pub mod audit_log;
 pub mod channels;
+pub mod chat_leases;
 mod connection;
 pub mod conversations;
 pub mod delays;

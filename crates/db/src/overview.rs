@@ -93,7 +93,7 @@ pub async fn totals(tx: &mut Tx, scope: Scope<'_>) -> Result<Totals, DbError> {
                   count(*) filter (where outcome = 'stopped') as "stopped!",
                   (select count(*) from events where tenant_id = $1 and outcome is null and kind = 'message'
                    and ($2::text is null or user_id = $2)) as "waiting!",
-                  count(distinct user_id) as "people!",
+                  count(distinct user_id) filter (where user_id not like 'key:%' and user_id <> 'forgotten') as "people!",
                   percentile_cont(0.5) within group (order by first_word_ms) / 1000 as first_word_p50,
                   percentile_cont(0.95) within group (order by first_word_ms) / 1000 as first_word_p95,
                   percentile_cont(0.5) within group (order by answer_ms)

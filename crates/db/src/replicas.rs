@@ -5,13 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use crate::{Db, DbError, Tx};
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
+
+/// How long one may take: whoever ends waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Minutes after which a process is taken for dead.
 const FORGOTTEN_AFTER: i32 = 10;
@@ -66,25 +69,29 @@ impl Replica {
     /// Notes itself now and then until `end`, and takes itself out then.
     pub async fn keep(self, db: Db, end: impl Future<Output = ()>) {
         let mut ticks = interval(BEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = std::pin::pin!(end);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = &mut end => break,
             }
-            if let Err(error) = crate::in_time(write(&db, async |tx| beat(tx, &self).await)).await {
+            if let Err(error) = write(&db, async |tx| beat(tx, &self).await).await {
                 tracing::warn!(error = %error, "this replica cannot be noted");
             }
         }
         // Whoever cannot be reached now is dropped in ten minutes.
-        let _ = crate::in_time(write(&db, async |tx| leave(tx, self.replica_id).await)).await;
+        let _ = write(&db, async |tx| leave(tx, self.replica_id).await).await;
     }
 }
 
 async fn write(db: &Db, work: impl AsyncFnOnce(&mut Tx) -> Result<(), DbError>) -> Result<(), DbError> {
-    let mut tx = db.begin().await?;
-    work(&mut tx).await?;
-    tx.commit().await
+    let written = async {
+        let mut tx = db.begin().await?;
+        work(&mut tx).await?;
+        tx.commit().await
+    };
+    timeout(PATIENCE, written).await.unwrap_or(Err(DbError::Silent))
 }
 
 /// Says that a replica lives, and drops those that are dead.

@@ -9,12 +9,14 @@ use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
 /// Every table with rows of tenants, in the order in which they are told.
-pub const TABLES: [&str; 18] = [
+pub const TABLES: [&str; 20] = [
     "tenants",
     "installations",
     "team_access",
     "people",
     "settings",
+    "api_keys",
+    "chat_leases",
     "channels",
     "turns",
     "usage",
@@ -53,6 +55,9 @@ const OPENED: [Column; 8] = [
 /// What is told as it is, digit by digit: digests, by which the audit log is checked.
 const DIGESTS: [(&str, &str); 2] = [("audit_log", "hash"), ("audit_chains", "hash")];
 
+/// Before every other.
+const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
+
 /// How `to_jsonb` begins what is bytes.
 const BYTES: &str = "\\x";
 
@@ -71,6 +76,8 @@ pub async fn count(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'static st
     count!("team_access", "select count(*) from team_access where tenant_id = $1");
     count!("people", "select count(*) from people where tenant_id = $1");
     count!("settings", "select count(*) from settings where tenant_id = $1");
+    count!("api_keys", "select count(*) from api_keys where tenant_id = $1");
+    count!("chat_leases", "select count(*) from chat_leases where tenant_id = $1");
     count!("channels", "select count(*) from channels where tenant_id = $1");
     count!("turns", "select count(*) from turns where tenant_id = $1");
     count!("usage", "select count(*) from usage where tenant_id = $1");
@@ -162,6 +169,16 @@ async fn read(
             r#"select array[tenant_id] as "key!", to_jsonb(t) as "row!" from settings t
                where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
         ),
+        "api_keys" => page!(
+            [NO_ID],
+            r#"select array[key_id::text] as "key!", to_jsonb(t) as "row!" from api_keys t
+               where tenant_id = $1 and key_id > ($2::text[])[1]::uuid order by key_id limit $3"#
+        ),
+        "chat_leases" => page!(
+            [""],
+            r#"select array[conversation_id] as "key!", to_jsonb(t) as "row!" from chat_leases t
+               where tenant_id = $1 and conversation_id > ($2::text[])[1] order by conversation_id limit $3"#
+        ),
         "channels" => page!(
             [""],
             r#"select array[channel_id] as "key!", to_jsonb(t) as "row!" from channels t
@@ -222,7 +239,7 @@ async fn read(
                where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
         ),
         "exports" => page!(
-            ["00000000-0000-0000-0000-000000000000"],
+            [NO_ID],
             r#"select array[export_id::text] as "key!", to_jsonb(t) as "row!" from exports t
                where tenant_id = $1 and export_id > ($2::text[])[1]::uuid order by export_id limit $3"#
         ),

@@ -140,6 +140,8 @@ pub async fn delete_and_tell(
     delete_from!("settings", "delete from settings where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
+    delete_from!("api_keys", "delete from api_keys where tenant_id = $1");
+    delete_from!("chat_leases", "delete from chat_leases where tenant_id = $1");
     delete_from!("channels", "delete from channels where tenant_id = $1");
     delete_from!("replies", "delete from replies where tenant_id = $1");
     delete_from!("events", "delete from events where tenant_id = $1");

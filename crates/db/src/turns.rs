@@ -69,6 +69,25 @@ pub async fn list(
     Ok(turns)
 }
 
+/// Whether anything was said with a person in a thread.
+pub async fn is_known(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    thread: &ThreadKey,
+    user_id: &UserId,
+) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from turns where tenant_id = $1 and channel_id = $2 and thread_ts = $3
+                          and user_id = $4) as "known!""#,
+        tenant_id.as_str(),
+        thread.channel_id.as_str(),
+        thread.thread_ts.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
 /// What was said with a person, thread by thread and oldest first: for their export.
 pub async fn list_of_person(
     tx: &mut Tx,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use models::{Outcome, TenantId, Usage, UserId};
+use models::{Outcome, TenantId, ThreadKey, Usage, UserId};
 
 use crate::{DbError, Tx};
 
@@ -50,23 +50,44 @@ pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>)
     Ok(())
 }
 
-/// Books what an answer cost; it is booked once.
+/// A question that a program asked, without an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Whose it is: a person's, or the key's.
+    pub user_id: &'a UserId,
+    /// The conversation.
+    pub thread: &'a ThreadKey,
+    /// How long ago it came.
+    pub since_asked: Duration,
+}
+
+/// Books how a question of a program's ended.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    user_id: &UserId,
-    usage: &Usage,
+    asked: Asked<'_>,
+    end: End<'_>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens)
-         values ($1, $2, $3, $4, $5, $6) on conflict (seq) do nothing",
+        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason, source,
+             channel_id, thread_ts, asked_at, first_word_ms, answer_ms, cost_micros)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 'api', $9, $10, now() - make_interval(secs => $11::float8 / 1000),
+                 case when $12::float8 is not null then greatest($11 - $12, 0) end, $11, $13)
+         on conflict (seq) do nothing",
         seq,
         tenant_id.as_str(),
-        user_id.as_str(),
-        usage.model,
-        usage.prompt_tokens,
-        usage.completion_tokens,
+        asked.user_id.as_str(),
+        end.usage.model,
+        end.usage.prompt_tokens,
+        end.usage.completion_tokens,
+        end.outcome.as_str(),
+        end.reason,
+        asked.thread.channel_id.as_str(),
+        asked.thread.thread_ts.as_str(),
+        asked.since_asked.as_millis() as f64,
+        end.since_first_word.map(|ago| ago.as_millis() as f64) as Option<f64>,
+        end.cost_micros,
     )
     .execute(tx)
     .await?;

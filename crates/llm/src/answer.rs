@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::breaker::Breaker;
-use crate::error::{ModelError, classify, silent};
+use crate::error::{ModelError, classify};
 
 /// An answer as it comes.
 pub struct Answer {
@@ -77,7 +77,7 @@ impl Answer {
 
     async fn read(&mut self) -> Result<Option<String>, ModelError> {
         loop {
-            let chunk = timeout(self.patience, self.chunks.next()).await.map_err(|_| silent())?;
+            let chunk = timeout(self.patience, self.chunks.next()).await.map_err(|_| ModelError::Silent)?;
             let Some(chunk) = chunk else { return self.ended() };
             let chunk = chunk.map_err(classify)?;
             if chunk.error.is_some() {

@@ -77,7 +77,7 @@ impl Breaker {
     pub(crate) fn failed(&self, failure: &ModelError) {
         match failure {
             ModelError::Throttled { after, .. } => self.rest(*after, true),
-            ModelError::Retry { .. } => {
+            ModelError::Retry { .. } | ModelError::Silent => {
                 let failures = {
                     let mut state = self.lock();
                     state.failures += 1;

@@ -24,6 +24,9 @@ pub enum ModelError {
         /// How long the pause is.
         after: Duration,
     },
+    /// It said nothing, for longer than it may.
+    #[error("the model stayed silent for too long")]
+    Silent,
     /// It does not take this question, however often it is asked.
     #[error("{0}")]
     Refused(String),
@@ -42,10 +45,6 @@ impl ModelError {
 #[derive(Debug, thiserror::Error)]
 #[error("the model's server answered 429")]
 pub(crate) struct Throttled(pub(crate) Duration);
-
-pub(crate) fn silent() -> ModelError {
-    ModelError::retry("the model stayed silent for too long")
-}
 
 /// Reads an error without its message: servers quote keys and prompts in it.
 pub(crate) fn classify(error: OpenAIError) -> ModelError {

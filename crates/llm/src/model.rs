@@ -17,7 +17,7 @@ use tower::service_fn;
 
 use crate::answer::{Answer, Chunk};
 use crate::breaker::Breaker;
-use crate::error::{ModelError, Throttled, classify, silent};
+use crate::error::{ModelError, Throttled, classify};
 
 /// The values of the label `kind` of `enablebot_llm_tokens_total`.
 pub const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
@@ -65,7 +65,8 @@ impl Model {
     pub fn new(settings: &Settings, patience: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(patience.min(Duration::from_secs(10)))
-            .read_timeout(patience)
+            // A little later than the silence that is noticed here, which knows what it is.
+            .read_timeout(patience + Duration::from_secs(1))
             .build()?;
         let breakers = Cache::new(BREAKERS);
         for model in settings.models.iter().map(String::as_str).chain([OTHER]) {
@@ -104,7 +105,7 @@ impl Model {
         }
         let likeliest = errors.into_iter().min_by_key(|error| match error {
             ModelError::Throttled { .. } => 0,
-            ModelError::Retry { .. } => 1,
+            ModelError::Retry { .. } | ModelError::Silent => 1,
             _ => 2,
         });
         Err(likeliest.unwrap_or_else(|| ModelError::retry("no model is set")))
@@ -152,7 +153,8 @@ impl Model {
         });
         let chat = client.chat();
         let opened = chat.create_stream_byot::<Value, Chunk>(request);
-        let chunks = timeout(self.patience, opened).await.map_err(|_| silent())?.map_err(classify)?;
+        let chunks =
+            timeout(self.patience, opened).await.map_err(|_| ModelError::Silent)?.map_err(classify)?;
         Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience))
     }
 }

@@ -1,5 +1,6 @@
 //! Ids and the nouns of the field: what every other crate speaks of. No I/O.
 
+mod api_key;
 mod body;
 mod event;
 mod file;
@@ -10,6 +11,7 @@ mod person;
 mod settings;
 mod turn;
 
+pub use api_key::ApiScope;
 pub use body::{EventBody, Message};
 pub use event::{IgnoredEvent, InboundEvent, Relevance, ThreadKey};
 pub use file::FileRef;

@@ -17,7 +17,7 @@ use crate::door::Door;
 use crate::operators::Operators;
 use crate::overviews::Overviews;
 use crate::routes;
-use crate::settings::Settings;
+use crate::settings::{LOGIN_PATH, Settings};
 
 /// What a page needs.
 pub(crate) struct App {
@@ -45,6 +45,11 @@ impl App {
     /// Whether browsers reach this service by https.
     pub(crate) fn is_secure(&self) -> bool {
         self.login_uri.starts_with("https:")
+    }
+
+    /// Where browsers reach this service, and programs `/api/`: scheme, host and port.
+    pub(crate) fn origin(&self) -> &str {
+        self.login_uri.strip_suffix(LOGIN_PATH).unwrap_or(&self.login_uri)
     }
 }
 

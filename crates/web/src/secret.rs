@@ -1,6 +1,8 @@
-//! Secrets that a browser holds for this service, and what is kept of them here.
+//! Secrets that others hold for this service, and what is kept of them here.
 
 use rand::RngExt;
+use rand::distr::{Alphanumeric, SampleString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// A new one: 32 random bytes in hex.
@@ -8,7 +10,13 @@ pub(crate) fn random() -> String {
     hex::encode(rand::rng().random::<[u8; 32]>())
 }
 
-/// What is kept of one.
+/// A new key for `POST /api/chat`: as many random bits, in characters that a double click selects. `db::api_keys` knows what is
+/// kept of it.
+pub(crate) fn api_key() -> SecretString {
+    format!("eb_{}", Alphanumeric.sample_string(&mut rand::rng(), 43)).into()
+}
+
+/// What is kept of one that a browser holds.
 pub(crate) fn digest(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }

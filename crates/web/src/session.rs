@@ -53,9 +53,10 @@ const OWN_PAGES: [Page; 3] = [
     ("/dashboard/events", "events", "Events"),
 ];
 
-const MANAGERS_PAGES: [Page; 5] = [
+const MANAGERS_PAGES: [Page; 6] = [
     ("/dashboard/people", "people", "People"),
     ("/dashboard/settings", "settings", "Settings"),
+    ("/dashboard/api-keys", "api_keys", "API keys"),
     ("/dashboard/health", "health", "Health"),
     ("/dashboard/audit", "audit", "Audit log"),
     ("/dashboard/data", "data", "Data"),

@@ -12,7 +12,7 @@ use url::Url;
 use crate::operators::Operators;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
-const LOGIN_PATH: &str = "/login/callback";
+pub(crate) const LOGIN_PATH: &str = "/login/callback";
 const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
 
 /// The settings of `web`; the README lists the variables.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use db::audit_log::Action;
+use db::settings::Stored;
 use llm::{Answer, Choice, ModelError};
-use models::{Origin, Outcome, Person, Role, Turn, Usage};
+use models::{Origin, Outcome, Person, Role, TenantId, Turn, Usage};
 use serde_json::json;
 use slack::{Buttons, Inert, Status};
 use tokio::time::timeout;
@@ -22,7 +23,7 @@ const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in 
 const STOPPED: &str = "_Stopped._";
 
 /// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
-const MAX_ANSWER_BYTES: usize = 400_000;
+pub(crate) const MAX_ANSWER_BYTES: usize = 400_000;
 
 /// How long an answer's end waits for Slack to say who asked.
 const LEARNING: Duration = Duration::from_secs(3);
@@ -111,7 +112,7 @@ impl Work<'_> {
         draft: &mut Draft<'_>,
     ) -> Result<Shown, Failure> {
         prompt.go_on_behind(&text);
-        let choice = self.choice();
+        let choice = choice(&self.job.tenant_id, &self.settings);
         let asked_at = Instant::now();
         let asking = self.app.model.ask(&choice, &prompt.messages);
         let mut answer = match self.stop.run_until_cancelled(asking).await {
@@ -157,12 +158,6 @@ impl Work<'_> {
             stopped: false,
             first_word_at,
         })
-    }
-
-    /// The models and the key of the workspace.
-    fn choice(&self) -> Choice {
-        let own_key = self.settings.model_key.clone().map(|key| (self.job.tenant_id.to_string(), key));
-        Choice { models: self.settings.settings.models.clone(), own_key }
     }
 
     /// Reads the answer to its end behind the text so far, and shows it as it grows.
@@ -271,6 +266,12 @@ impl Work<'_> {
     fn turn(&self, role: Role, origin: Origin, text: String) -> Turn {
         Turn { role, user_id: self.job.user_id.clone(), origin, text }
     }
+}
+
+/// The models and the key of a workspace.
+pub(crate) fn choice(tenant_id: &TenantId, stored: &Stored) -> Choice {
+    let own_key = stored.model_key.clone().map(|key| (tenant_id.to_string(), key));
+    Choice { models: stored.settings.models.clone(), own_key }
 }
 
 fn stopped(prompt: Prompt, mut text: String, usage: Usage, first_word_at: Option<Instant>) -> Shown {

@@ -1,7 +1,7 @@
 //! Who is asking, and whether they are answered: closed to people of other organisations until a channel is opened to
 //! them, and to a bot that talks to this one in circles.
 
-use models::{Origin, Person, Profile, Role};
+use models::{Installation, Origin, Person, Profile, Role};
 use slack::SlackUser;
 
 use super::Question;
@@ -70,7 +70,7 @@ impl Work<'_> {
     /// Asks Slack who asks, for a day.
     pub(super) async fn learn_of_person(&self) -> Result<Person, Failure> {
         let user = self.app.slack.find_user(&self.bot, &self.job.user_id).await?;
-        let person = self.to_person(user);
+        let person = to_person(&self.installation, user);
         let mut tx = self.fenced().await?;
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
         db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
@@ -78,26 +78,6 @@ impl Work<'_> {
         let known = db::people::find(&mut tx, tenant_id, user_id).await?;
         tx.commit().await?;
         Ok(known.unwrap_or(person))
-    }
-
-    fn to_person(&self, user: SlackUser) -> Person {
-        let installation = &self.installation;
-        let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
-        let same_enterprise =
-            user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
-        let origin = if user.is_bot {
-            Origin::Bot
-        } else if user.is_stranger || !(same_team || same_enterprise) {
-            Origin::External
-        } else if user.is_guest {
-            Origin::Guest
-        } else {
-            Origin::Member
-        };
-        // Slack's time zones are named after places: that is all it says of where somebody is.
-        let location = user.tz.rsplit('/').next().unwrap_or_default().replace('_', " ");
-        let profile = Profile { role: user.title, location, ..Profile::default() };
-        Person { origin, name: user.real_name, is_admin: user.is_admin, profile }
     }
 
     /// They are told once a thread, and only they see it.
@@ -148,6 +128,25 @@ impl Work<'_> {
 }
 
 /// A person of whom nothing is known but where they come from.
-pub(super) fn unknown(origin: Origin) -> Person {
+pub(crate) fn unknown(origin: Origin) -> Person {
     Person { origin, name: String::new(), is_admin: false, profile: Profile::default() }
+}
+
+/// What somebody is to the workspace, by what Slack says of them.
+pub(crate) fn to_person(installation: &Installation, user: SlackUser) -> Person {
+    let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
+    let same_enterprise = user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
+    let origin = if user.is_bot {
+        Origin::Bot
+    } else if user.is_stranger || !(same_team || same_enterprise) {
+        Origin::External
+    } else if user.is_guest {
+        Origin::Guest
+    } else {
+        Origin::Member
+    };
+    // Slack's time zones are named after places: that is all it says of where somebody is.
+    let location = user.tz.rsplit('/').next().unwrap_or_default().replace('_', " ");
+    let profile = Profile { role: user.title, location, ..Profile::default() };
+    Person { origin, name: user.real_name, is_admin: user.is_admin, profile }
 }

@@ -1,13 +1,13 @@
 //! A message, from what is remembered to what stands in Slack: history → model → message → one transaction.
 
-mod answer;
-mod asker;
+pub(crate) mod answer;
+pub(crate) mod asker;
 mod budget;
 mod draft;
 mod earlier;
 mod files;
 mod place;
-mod prompt;
+pub(crate) mod prompt;
 mod suspended;
 
 use std::sync::Arc;

@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 18] = [
+const WORDS: [Words; 20] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -32,6 +32,12 @@ const WORDS: [Words; 18] = [
     ("team_access", "Workspaces of the organisation", "Into which of them the bot was let."),
     ("people", "People", "Names as Slack tells them, of those who wrote to the bot."),
     ("settings", "Settings", "How the bot is set here. A key for the model never leaves."),
+    (
+        "api_keys",
+        "API keys",
+        "Who made one and for what. Of a key itself only a digest is stored, which never leaves.",
+    ),
+    ("chat_leases", "API answers in work", "Which conversations of the API are being answered just now."),
     ("channels", "Channels", "What was set for one."),
     ("turns", "Conversations", "What people asked and what was answered: the bot's memory."),
     ("usage", "Usage", "What each answer cost, in the model's own count."),

@@ -1,5 +1,7 @@
 //! The pages.
 
+mod api_docs;
+mod api_keys;
 mod assets;
 mod audit;
 mod conversations;
@@ -38,7 +40,7 @@ pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
     OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
 }
 
-const OWN_ROUTES: [(&str, &str); 32] = [
+const OWN_ROUTES: [(&str, &str); 36] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -59,6 +61,10 @@ const OWN_ROUTES: [(&str, &str); 32] = [
     ("/dashboard/data/exports", "GET"),
     ("/dashboard/data/export.tar", "POST"),
     ("/dashboard/data/delete", "POST"),
+    ("/dashboard/api", "GET"),
+    ("/dashboard/api-keys", "GET"),
+    ("/dashboard/api-keys", "POST"),
+    ("/dashboard/api-keys/{key_id}/revoke", "POST"),
     ("/dashboard/conversations", "GET"),
     ("/dashboard/conversations/{channel_id}/{thread_ts}", "GET"),
     ("/dashboard/people", "GET"),
@@ -95,6 +101,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/data/exports", get(data::exports))
         .route("/dashboard/data/export.tar", post(export::begin))
         .route("/dashboard/data/delete", post(deletion::delete))
+        .route("/dashboard/api", get(api_docs::show))
+        .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))
         .route("/dashboard/conversations", get(conversations::list))
         .route("/dashboard/conversations/{channel_id}/{thread_ts}", get(conversations::show))
         .route("/dashboard/people", get(people::list))
@@ -131,6 +140,9 @@ fn malformed() -> Response {
 
 /// The page for what the database did not answer; the detail goes to the log.
 pub(crate) fn trouble(error: &DbError) -> Response {
+    if error.is_unreadable() {
+        return malformed();
+    }
     tracing::error!(error = %error, "a page could not be made");
     let problem = Problem {
         title: "The database does not answer",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use xtask::cluster::free_port;
 use xtask::launch::{self, Signal};
 use xtask::redis::Redis;
@@ -71,6 +71,26 @@ async fn replicas_share_a_limit_and_what_is_above_it_waits_for_its_turn() {
     assert!(told[0].1.text.contains("its turn comes in about"), "{told:?}");
     let failed = app.database.ask("select count(*) from events where attempts_log <> '[]' or attempts > 1");
     assert_eq!(failed, "0", "waiting is no failed try");
+    app.drop_backlog();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_asks_again_and_again_moves_nobody_back() {
+    let redis = Redis::start().expect("Redis starts");
+    let mut app = TestApp::with_redis(&redis, &LIMIT).await;
+    let key = app.make_key(ADA, &["chat"]).await;
+    for number in 0..12 {
+        let answer = app.answer(&key, json!({ "message": format!("say: {number}") })).await;
+        assert_eq!(answer["answer"], number.to_string());
+    }
+    for _ in 0..5 {
+        assert_eq!(app.problem_of(&key, json!({ "message": "say: One more." })).await.0, 429);
+    }
+    app.say(GRACE, None, "say: I wait.");
+    app.becomes("select count(*) from events where turn_at > now()", "1").await;
+    let minutes =
+        "select round(extract(epoch from turn_at - received_at) / 60) from events where turn_at is not null";
+    assert_eq!(app.database.ask(minutes), "5", "hers is the next turn");
     app.drop_backlog();
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod accessibility;
+mod api_chat;
+mod api_keys;
 mod audit_chain;
 mod browser;
 mod buttons;

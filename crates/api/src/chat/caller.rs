@@ -1,0 +1,104 @@
+//! Trust in a program starts here: a handler only sees whom a key vouches for.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use db::api_keys::Holder;
+use models::{ApiScope, TenantId};
+use tracing::Span;
+use uuid::Uuid;
+
+use super::Desk;
+use super::problem::{Kind, Problem};
+
+/// What every key begins with, and the least that comes behind it.
+const PREFIX: &str = "eb_";
+const LEAST_CHARACTERS: usize = 40;
+
+/// A program that has a key of a workspace in which the bot is at work.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(super) key_id: Uuid,
+    pub(super) tenant_id: TenantId,
+    scopes: Vec<ApiScope>,
+}
+
+impl Caller {
+    /// Refuses what the key does not allow.
+    pub(super) fn may(&self, scope: ApiScope) -> Result<(), Problem> {
+        match self.scopes.contains(&scope) {
+            true => Ok(()),
+            false => Err(Problem::new(
+                Kind::NotAllowed,
+                format!("The key lacks the scope `{}`. An admin can make one that has it.", scope.as_str()),
+            )),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Desk>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        let given = parts.headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
+        let key = bearer(given.unwrap_or_default()).ok_or_else(|| {
+            Problem::new(Kind::NoKey, "Send a key of the workspace: `Authorization: Bearer eb_…`.")
+        })?;
+        let mut tx = desk.app.db.begin().await?;
+        let holder = db::api_keys::find_holder(&mut tx, key).await?;
+        tx.commit().await?;
+        let holder = holder.ok_or_else(|| {
+            Problem::new(Kind::NoKey, "This key is unknown, or was revoked. An admin can make a new one.")
+        })?;
+        Span::current().record("tenant_id", holder.tenant_id.as_str());
+        admit(holder)
+    }
+}
+
+/// Nobody is asked whose bot cannot work: an admin is to see it here too.
+fn admit(holder: Holder) -> Result<Caller, Problem> {
+    if !holder.is_installed {
+        return Err(Problem::new(
+            Kind::NotAllowed,
+            "The bot was taken out of the workspace. Install it again.",
+        ));
+    }
+    if let Some(reason) = holder.disabled_reason {
+        let detail =
+            format!("Slack does not take the bot's token any more ({reason}). Install the bot again.");
+        return Err(Problem::new(Kind::NotAllowed, detail));
+    }
+    if let Some(reason) = holder.suspended_reason {
+        let detail = format!("Whoever runs this server has suspended the workspace: {reason}");
+        return Err(Problem::new(Kind::NotAllowed, detail));
+    }
+    Ok(Caller { key_id: holder.key_id, tenant_id: holder.tenant_id, scopes: holder.scopes })
+}
+
+/// The key of the header, if it can be one: what cannot is not asked of the database.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.split_once(' ')?;
+    let key = key.trim();
+    let random = key.strip_prefix(PREFIX)?;
+    let is_key = random.len() >= LEAST_CHARACTERS && random.chars().all(|c| c.is_ascii_alphanumeric());
+    (scheme.eq_ignore_ascii_case("bearer") && is_key).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_a_key_is_looked_up() {
+        let key = format!("eb_{}", "a1B2c".repeat(9));
+        assert_eq!(bearer(&format!("Bearer {key}")), Some(key.as_str()));
+        assert_eq!(bearer(&format!("bearer  {key} ")), Some(key.as_str()));
+        for wrong in
+            ["", "Bearer", &key, "Bearer eb_short", &format!("Basic {key}"), &format!("Bearer {key}'")]
+        {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+}

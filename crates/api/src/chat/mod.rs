@@ -1,0 +1,87 @@
+//! `POST /api/chat`: a program asks, by a key of the workspace, what people ask in Slack. `routes/chat.rs` hands a question
+//! in at the [`Desk`] and passes on what is said; the answer is made in a task of its own, which ends in order whatever
+//! becomes of the connection: `asker` → `conversation` → model → one transaction (`inquiry`).
+
+mod asker;
+mod caller;
+mod conversation;
+mod inquiry;
+pub(crate) mod openapi;
+mod problem;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
+
+use crate::app::App;
+pub(crate) use caller::Caller;
+use inquiry::Inquiry;
+pub(crate) use problem::Problem;
+pub(crate) use wire::{ChatAnswer, ChatDelta, ChatEnd, ChatRequest};
+
+/// How long answers in work may go on after the signal: a little shorter than connections are kept, so that who waits still
+/// hears that there will be none.
+const DRAIN: Duration = Duration::from_secs(9);
+
+/// How long it may take then to book what they cost.
+const BOOKING: Duration = Duration::from_secs(2);
+
+/// What an answer in work says. It ends with one of the last two.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// The next words.
+    Words(String),
+    /// It is complete, and kept.
+    End(ChatEnd),
+    /// There will be no (more of an) answer.
+    Problem(Problem),
+}
+
+/// Where questions are handed in.
+pub(crate) struct Desk {
+    pub(crate) app: Arc<App>,
+    slots: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Cancelled when this replica cannot go on with answers in work.
+    closing: CancellationToken,
+}
+
+impl Desk {
+    /// At most `slots` answers are made at once.
+    pub(crate) fn open(app: Arc<App>, slots: u32, shutdown: CancellationToken) -> Arc<Self> {
+        let closing = CancellationToken::new();
+        tokio::spawn({
+            let closing = closing.clone();
+            async move {
+                shutdown.cancelled().await;
+                sleep(DRAIN).await;
+                closing.cancel();
+            }
+        });
+        let slots = Arc::new(Semaphore::new(slots as usize));
+        Arc::new(Self { app, slots, tasks: TaskTracker::new(), closing })
+    }
+
+    /// Begins to answer. Whoever drops what is returned does not want the answer any more. The channel has no bound of its
+    /// own: an answer has.
+    pub(crate) fn ask(self: &Arc<Self>, caller: Caller, request: ChatRequest) -> UnboundedReceiver<Said> {
+        let (say, said) = mpsc::unbounded_channel();
+        let inquiry = Inquiry { desk: Arc::clone(self), caller, request, say };
+        self.tasks.spawn(inquiry.run().instrument(Span::current()));
+        said
+    }
+
+    /// Ends what is still in work, and waits until it is booked.
+    pub(crate) async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        let _ = timeout(BOOKING, self.tasks.wait()).await;
+    }
+}

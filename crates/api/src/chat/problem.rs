@@ -1,0 +1,256 @@
+//! What goes wrong, as a client is told: `application/problem+json` (RFC 9457). The kinds stand in one table, of which the
+//! documentation is made too.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use db::DbError;
+use llm::ModelError;
+use serde::Serialize;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::failure::{MODEL_REFUSED, MODEL_WRONG};
+
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What `WWW-Authenticate` says.
+const CHALLENGE: &str = "Bearer realm=\"EnableBot\"";
+
+/// When to come again where nobody knows better.
+const SOON: Duration = Duration::from_secs(2);
+
+/// What kind of problem it is; each has a status of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    BadRequest,
+    NoKey,
+    NotAllowed,
+    NoConversation,
+    Busy,
+    TooLarge,
+    NotJson,
+    OverLimit,
+    ModelFailed,
+    Unavailable,
+    TooSlow,
+}
+
+impl Kind {
+    const ALL: [Self; 11] = [
+        Self::BadRequest,
+        Self::NoKey,
+        Self::NotAllowed,
+        Self::NoConversation,
+        Self::Busy,
+        Self::TooLarge,
+        Self::NotJson,
+        Self::OverLimit,
+        Self::ModelFailed,
+        Self::Unavailable,
+        Self::TooSlow,
+    ];
+
+    /// Its status, its name in `type`, and its title.
+    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be answered"),
+            Self::NoKey => (StatusCode::UNAUTHORIZED, "no-key", "No key that is good"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "This is not allowed"),
+            Self::NoConversation => {
+                (StatusCode::NOT_FOUND, "no-conversation", "There is no such conversation")
+            }
+            Self::Busy => (StatusCode::CONFLICT, "busy", "An answer is being made in this conversation"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "This is not JSON"),
+            Self::OverLimit => {
+                (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The workspace asks more than it may")
+            }
+            Self::ModelFailed => (StatusCode::BAD_GATEWAY, "model-failed", "The model did not answer"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now"),
+            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The model took too long"),
+        }
+    }
+
+    /// When it happens and what to do then, for the documentation.
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::BadRequest => {
+                "The body is no JSON of this form, the message is empty or longer than 64 KiB, or `user_id` is nobody's."
+            }
+            Self::NoKey => {
+                "The key is missing, unknown or revoked. A workspace's admins make keys in the dashboard."
+            }
+            Self::NotAllowed => {
+                "The key lacks a scope, the person is of another organisation, or the bot is not (or no longer) installed."
+            }
+            Self::NoConversation => {
+                "The conversation is unknown, or another person's or key's. Begin a new one."
+            }
+            Self::Busy => {
+                "The conversation's last question is still being answered. Wait for that answer, then ask again."
+            }
+            Self::TooLarge => "The body is larger than 512 KiB.",
+            Self::NotJson => "`Content-Type` is not `application/json`.",
+            Self::OverLimit => {
+                "The workspace's limit is used up, and nothing was done. Ask again after `Retry-After` seconds."
+            }
+            Self::ModelFailed => {
+                "The model refused the question, broke off, or cannot be reached. Ask again, perhaps in other words."
+            }
+            Self::Unavailable => {
+                "The model or this server cannot answer just now. Ask again after `Retry-After` seconds."
+            }
+            Self::TooSlow => "The model stayed silent, or did not come to an end. Ask again, or for less.",
+        }
+    }
+}
+
+/// What went wrong, and what to do about it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Names the kind of problem; below this path of the dashboard it is described.
+    #[serde(rename = "type")]
+    #[schema(example = "/dashboard/api#over-limit")]
+    link: String,
+    /// The kind in words.
+    #[schema(example = "The workspace asks more than it may")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 429)]
+    status: u16,
+    /// What happened this time, and what to do.
+    #[schema(example = "The workspace's limit is used up. Ask again in 12 seconds.")]
+    pub(super) detail: String,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (status, name, title) = kind.facts();
+        Self {
+            link: format!("/dashboard/api#{name}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            retry_after: (kind == Kind::Unavailable).then_some(SOON),
+        }
+    }
+
+    /// Says when to come again.
+    pub(super) fn after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
+    }
+
+    /// This replica stops, and somebody waits for an answer.
+    pub(crate) fn stopping() -> Self {
+        Self::new(Kind::Unavailable, "This server is being restarted. Ask again.")
+    }
+
+    pub(super) fn log(&self) {
+        tracing::info!(error = self.title, "no answer to a program: {}", self.status);
+    }
+}
+
+/// Whole seconds, never too few.
+pub(super) fn seconds(pause: Duration) -> u64 {
+    pause.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")];
+        let mut response = (status, headers, body).into_response();
+        if let Some(pause) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds(pause).into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        response
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::NotInstalled => Self::new(Kind::NotAllowed, "The bot was taken out of the workspace."),
+            error => {
+                tracing::error!(error = %error, "a program cannot be answered");
+                Self::new(Kind::Unavailable, "The database does not answer. Ask again in a moment.")
+            }
+        }
+    }
+}
+
+/// Why the model gave no answer.
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        tracing::warn!(error = %error, "the model gave a program no answer");
+        match error {
+            ModelError::Throttled { after, .. } | ModelError::Retry { after: Some(after), .. } => {
+                let detail = "The model takes no more questions just now. Ask again later.";
+                Self::new(Kind::Unavailable, detail).after(after)
+            }
+            ModelError::Silent => {
+                Self::new(Kind::TooSlow, "The model stayed silent for too long. Ask again.")
+            }
+            ModelError::Refused(_) => Self::new(Kind::ModelFailed, MODEL_REFUSED),
+            ModelError::WrongSetup(_) => Self::new(Kind::ModelFailed, MODEL_WRONG),
+            ModelError::Retry { .. } => {
+                Self::new(Kind::ModelFailed, "The model broke off, or cannot be reached. Ask again.")
+            }
+        }
+    }
+}
+
+fn seconds_to_wait() -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    HeaderBuilder::new().schema(Some(schema)).description(Some("Seconds after which to ask again.")).build()
+}
+
+/// Every kind, for the documentation.
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        let document = |kind: Kind| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let response = ResponseBuilder::new().description(kind.meaning()).content(MEDIA_TYPE, content);
+            let response = match kind {
+                Kind::OverLimit | Kind::Unavailable => response.header("Retry-After", seconds_to_wait()),
+                Kind::NoKey => response.header("WWW-Authenticate", Header::default()),
+                _ => response,
+            };
+            (kind.facts().0.as_u16().to_string(), RefOr::T(response.build()))
+        };
+        Kind::ALL.map(document).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_share_a_status_or_a_name() {
+        let statuses = Kind::ALL.map(|kind| kind.facts().0);
+        let names = Kind::ALL.map(|kind| kind.facts().1);
+        for at in 1..Kind::ALL.len() {
+            assert!(!statuses[..at].contains(&statuses[at]) && !names[..at].contains(&names[at]));
+        }
+        assert_eq!(Problem::responses().len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn who_is_told_to_wait_never_comes_too_early() {
+        let waits = [0, 1, 999, 1000, 1001].map(|millis| seconds(Duration::from_millis(millis)));
+        assert_eq!(waits, [1, 1, 1, 1, 2]);
+    }
+}

@@ -1,0 +1,66 @@
+//! The table `chat_leases`: in which conversations of `POST /api/chat` an answer is being made. Two at once would each
+//! answer without the other's words.
+
+use models::TenantId;
+use uuid::Uuid;
+
+use crate::{DbError, Tx};
+
+/// Seconds after which a conversation is free again whose answer nobody makes any more.
+const LEASE: f64 = 30.0;
+
+/// Takes a conversation for one answer, which is named; `None` while another one is made.
+pub async fn take(tx: &mut Tx, tenant_id: &TenantId, conversation_id: &str) -> Result<Option<Uuid>, DbError> {
+    sqlx::query!("delete from chat_leases where tenant_id = $1 and leased_until < now()", tenant_id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    Ok(sqlx::query_scalar!(
+        "insert into chat_leases (tenant_id, conversation_id, lease, leased_until)
+         values ($1, $2, $3, now() + make_interval(secs => $4))
+         on conflict do nothing returning lease",
+        tenant_id.as_str(),
+        conversation_id,
+        Uuid::new_v4(),
+        LEASE,
+    )
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Keeps a conversation for longer; false where it is another answer's by now.
+pub async fn renew(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    conversation_id: &str,
+    lease: Uuid,
+) -> Result<bool, DbError> {
+    let renewed = sqlx::query!(
+        "update chat_leases set leased_until = now() + make_interval(secs => $4)
+         where tenant_id = $1 and conversation_id = $2 and lease = $3",
+        tenant_id.as_str(),
+        conversation_id,
+        lease,
+        LEASE,
+    )
+    .execute(tx)
+    .await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// Lets a conversation go; false where it is another answer's by now.
+pub async fn release(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    conversation_id: &str,
+    lease: Uuid,
+) -> Result<bool, DbError> {
+    let released = sqlx::query!(
+        "delete from chat_leases where tenant_id = $1 and conversation_id = $2 and lease = $3",
+        tenant_id.as_str(),
+        conversation_id,
+        lease,
+    )
+    .execute(tx)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
