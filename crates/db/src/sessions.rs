@@ -1,5 +1,7 @@
 //! The table `sessions`: who is signed in to the dashboard. Of the cookie only a digest is kept.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use models::{TenantId, UserId};
 use secrecy::ExposeSecret;
@@ -70,37 +72,41 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(),
     Ok(())
 }
 
-/// Whose session it is, which is in use from now on; `None` where it is unknown or has ended, or the bot is gone. The tenant
-/// is what this tells, so it cannot be asked by it.
-pub async fn find(tx: &mut Tx, digest: &[u8]) -> Result<Option<Found>, DbError> {
-    // Noted once a minute: a page is many requests.
-    let row = sqlx::query!(
+/// Whose sessions these are, which are in use from now on; one that is unknown or has ended, or whose bot is gone, is not
+/// among them. The tenant is what this tells, so it cannot be asked by it.
+pub async fn find_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Found>, DbError> {
+    // Noted once a minute: a page is many requests. Whoever notes it at the same moment is not waited for.
+    let rows = sqlx::query!(
         r#"with touched as (
-               update sessions set seen_at = now()
-               where session_digest = $1 and seen_at < now() - interval '1 minute'
-                 and seen_at > now() - make_interval(secs => $2))
-           select tenant_id, user_id, sessions.name, email, is_admin, checked_at, suspended_reason,
+               update sessions set seen_at = now() where session_digest in (
+                   select session_digest from sessions
+                   where session_digest = any($1) and seen_at < now() - interval '1 minute'
+                     and seen_at > now() - make_interval(secs => $2) for update skip locked))
+           select session_digest, tenant_id, user_id, sessions.name, email, is_admin, checked_at, suspended_reason,
                   installed_by = user_id as "is_installer!"
            from sessions join installations using (tenant_id) join tenants using (tenant_id)
-           where session_digest = $1 and seen_at > now() - make_interval(secs => $2)
+           where session_digest = any($1) and seen_at > now() - make_interval(secs => $2)
              and sessions.created_at > now() - make_interval(secs => $3)"#,
-        digest,
+        digests,
         IDLE,
         LONGEST,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let tenant_id = TenantId::new(row.tenant_id);
-    let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
-    let email = match row.email {
-        Some(email) => Some(keys::open(tx, &tenant_id, EMAIL, &email).await?.expose_secret().to_owned()),
-        None => None,
-    };
-    let (user_id, is_admin, checked_at) = (row.user_id.into(), row.is_admin, row.checked_at);
-    let session = Session { tenant_id, user_id, name, email, is_admin, checked_at };
-    let (is_installer, suspended_reason) = (row.is_installer, row.suspended_reason);
-    Ok(Some(Found { session, is_installer, suspended_reason }))
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let tenant_id = TenantId::new(row.tenant_id);
+        let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
+        let email = match row.email {
+            Some(email) => Some(keys::open(tx, &tenant_id, EMAIL, &email).await?.expose_secret().to_owned()),
+            None => None,
+        };
+        let (user_id, is_admin, checked_at) = (row.user_id.into(), row.is_admin, row.checked_at);
+        let session = Session { tenant_id, user_id, name, email, is_admin, checked_at };
+        let (is_installer, suspended_reason) = (row.is_installer, row.suspended_reason);
+        found.insert(row.session_digest, Found { session, is_installer, suspended_reason });
+    }
+    Ok(found)
 }
 
 /// Notes what Slack says by now of a person in all their sessions.

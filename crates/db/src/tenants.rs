@@ -36,6 +36,26 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
     Ok(())
 }
 
+/// Locks what a worker may hold before it comes to the tenant, in the worker's order: whoever is to delete it all meets
+/// nobody in the opposite one.
+pub async fn lock_threads(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
+    tx.unhurried().await?;
+    sqlx::query!(
+        "select true as locked from threads where tenant_id = $1 order by channel_id, thread_ts for update",
+        tenant_id.as_str(),
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(())
+}
+
+/// What a tenant is called, if there is one.
+pub async fn find_name(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<String>, DbError> {
+    Ok(sqlx::query_scalar!("select name from tenants where tenant_id = $1", tenant_id.as_str())
+        .fetch_optional(tx)
+        .await?)
+}
+
 /// Locks a tenant for this transaction, before it is decided what becomes of it: a new install waits, or has been. False
 /// where the tenant is gone.
 pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
@@ -92,12 +112,24 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 /// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
 /// backup. What stays is the audit log, with a signed receipt as its last entry: [`write_receipt`].
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
+    delete_and_tell(tx, tenant_id, reason, |_, _| ()).await
+}
+
+/// The same, and tells of each table how many rows of it are gone, once they are.
+pub async fn delete_and_tell(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    reason: &str,
+    mut tell: impl FnMut(&'static str, u64) + Send,
+) -> Result<Deletion, DbError> {
     tx.unhurried().await?;
     let id = tenant_id.as_str();
     let mut rows = std::collections::BTreeMap::new();
     macro_rules! delete_from {
         ($table:literal, $sql:literal) => {
-            rows.insert($table, sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected());
+            let gone = sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected();
+            tell($table, gone);
+            rows.insert($table, gone);
         };
     }
     delete_from!("encryption_keys", "delete from encryption_keys where tenant_id = $1");
@@ -115,6 +147,8 @@ pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<D
     delete_from!("events", "delete from events where tenant_id = $1");
     delete_from!("ignored_events", "delete from ignored_events where tenant_id = $1");
     delete_from!("threads", "delete from threads where tenant_id = $1");
+    delete_from!("exports", "delete from exports where tenant_id = $1");
+    delete_from!("sessions", "delete from sessions where tenant_id = $1");
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
     Ok(Deletion {
         tenant_id: tenant_id.clone(),
@@ -142,6 +176,8 @@ pub async fn write_receipt(tx: &mut Tx, tenant_id: &TenantId, deletion: &Deletio
 pub struct Receipt {
     /// What was deleted.
     pub statement: serde_json::Value,
+    /// The signature under the master key.
+    pub signature: Signature,
     /// Whether the signature is right; `None` where its master key is gone.
     pub is_genuine: Option<bool>,
 }
@@ -165,7 +201,7 @@ pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Rece
             };
             let statement = detail["receipt"].take();
             let is_genuine = keys.verify(statement.to_string().as_bytes(), &signature);
-            Receipt { statement, is_genuine }
+            Receipt { statement, signature, is_genuine }
         })
         .collect())
 }

@@ -25,6 +25,9 @@ struct Arguments {
     /// The app's client secret.
     #[arg(long, env = "SLACK_CLIENT_SECRET", hide_env_values = true)]
     client_secret: Option<String>,
+    /// One more workspace: T0BETA=Beta.
+    #[arg(long, value_name = "ID=NAME")]
+    team: Vec<String>,
     /// What events are signed with.
     #[arg(long, env = "SLACK_SIGNING_SECRET", hide_env_values = true)]
     signing_secret: Option<String>,
@@ -50,7 +53,13 @@ impl Arguments {
 #[expect(clippy::print_stdout, reason = "where it listens is what this command has to say")]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let simulator = Simulator::start(Arguments::parse().into_settings()).await?;
+    let arguments = Arguments::parse();
+    let teams = arguments.team.clone();
+    let simulator = Simulator::start(arguments.into_settings()).await?;
+    for team in &teams {
+        let (id, name) = team.split_once('=').with_context(|| format!("--team {team}: it is ID=NAME"))?;
+        simulator.add_team(id, name);
+    }
     println!("Slack simulator: {}", simulator.base_url());
     println!("model:           {}", simulator.model_url());
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")

@@ -23,3 +23,21 @@ localise();
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 const live = document.querySelector("[data-live]");
 if (live) new EventSource(live.dataset.live).onmessage = refresh;
+
+// A part of a page in which something goes on is asked for again every second, until nothing does.
+const followed = document.querySelector("[data-follow]");
+
+async function follow(patience) {
+  const answer = await fetch(followed.dataset.follow).catch(() => null);
+  if (answer?.redirected) return location.reload();
+  if (answer?.ok) {
+    followed.innerHTML = await answer.text();
+    localise();
+  }
+  const goesOn = followed.querySelector("progress[data-moving]");
+  if (goesOn || patience > 0) setTimeout(follow, 1000, goesOn ? 3 : patience - 1);
+}
+
+if (followed?.querySelector("progress[data-moving]")) follow(3);
+// What a form starts shows a moment later.
+document.querySelector("form[data-starts]")?.addEventListener("submit", () => setTimeout(follow, 500, 3));

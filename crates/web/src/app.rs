@@ -13,13 +13,19 @@ use service::{Check, Metrics, Probes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::door::Door;
 use crate::operators::Operators;
+use crate::overviews::Overviews;
 use crate::routes;
 use crate::settings::{LOGIN_PATH, Settings};
 
 /// What a page needs.
 pub(crate) struct App {
     pub(crate) db: Db,
+    /// Who is signed in.
+    pub(crate) door: Door,
+    /// What was told of late.
+    pub(crate) told: Overviews,
     pub(crate) slack: slack::Client,
     pub(crate) slack_app: slack::App,
     pub(crate) slack_base_url: String,
@@ -66,6 +72,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     db.check_schema().await.context("the database is not ready")?;
     let shared = Shared::open(settings.redis_url.as_ref())?;
     let app = Arc::new(App {
+        door: Door::open(&db),
+        told: Overviews::empty(),
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         slack_app: settings.slack_app,

@@ -3,7 +3,9 @@
 mod app;
 mod chart;
 pub mod commands;
+mod door;
 mod operators;
+mod overviews;
 mod page;
 mod routes;
 mod secret;

@@ -53,12 +53,13 @@ const OWN_PAGES: [Page; 3] = [
     ("/dashboard/events", "events", "Events"),
 ];
 
-const MANAGERS_PAGES: [Page; 5] = [
+const MANAGERS_PAGES: [Page; 6] = [
     ("/dashboard/people", "people", "People"),
     ("/dashboard/settings", "settings", "Settings"),
     ("/dashboard/api-keys", "api_keys", "API keys"),
     ("/dashboard/health", "health", "Health"),
     ("/dashboard/audit", "audit", "Audit log"),
+    ("/dashboard/data", "data", "Data"),
 ];
 
 const ABOUT_ME: Page = ("/dashboard/people/me", "me", "About me");
@@ -116,9 +117,7 @@ impl FromRequestParts<Arc<App>> for Operator {
 }
 
 async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
-    let mut tx = app.db.begin().await?;
-    let Some(mut found) = db::sessions::find(&mut tx, &digest).await? else { return Ok(None) };
-    tx.commit().await?;
+    let Some(mut found) = app.door.find(digest.clone()).await? else { return Ok(None) };
     let session = &mut found.session;
     if Utc::now() - session.checked_at > CHECKED_FOR {
         // While Slack does not answer its last word counts.

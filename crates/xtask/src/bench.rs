@@ -8,6 +8,7 @@ mod envelopes;
 mod fair;
 mod load;
 mod memory;
+mod overview;
 mod pgbench;
 mod reply;
 mod scale;
@@ -39,6 +40,8 @@ enum Benchmark {
     Fair,
     /// What `api` holds when idle, at 1,000 streaming replies, and over a churn.
     Memory,
+    /// The dashboard's overview for 500 people at once, beside the front page.
+    Overview,
     /// What the service adds to the model's and Slack's own time.
     Reply,
     /// Replies a second with one, two and four replicas.
@@ -50,13 +53,14 @@ enum Benchmark {
 type Run = fn(&Binaries) -> Result<()>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 8] = [
+const ALL: [(Benchmark, Run); 9] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Claim, claim::run),
     (Benchmark::Reply, reply::run),
     (Benchmark::Fair, fair::run),
     (Benchmark::Scale, scale::run),
+    (Benchmark::Overview, overview::run),
     (Benchmark::Memory, memory::run),
     (Benchmark::Day, day::run),
 ];

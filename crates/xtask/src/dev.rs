@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::step;
 use crate::service::{self, Service, Show, Start, Variables};
 use crate::settings::{Ports, Secrets};
-use crate::{log_line, workspace};
+use crate::{demo, log_line, workspace};
 
 use plan::{Own, Plan};
 
@@ -30,12 +30,20 @@ pub struct Options {
     /// Build with optimizations.
     #[arg(long)]
     release: bool,
+    /// Fill the private database with three months of two workspaces, once.
+    #[arg(long)]
+    demo: bool,
 }
 
 /// Starts everything, says where it is, and stops it on Ctrl-C.
 pub fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let own = Own::read(workspace::root())?;
+    if options.demo && (own.has_database() || own.has_slack()) {
+        bail!(
+            "--demo is for the private database and the simulated Slack, and .env.api or .env.web name others"
+        );
+    }
     let ports = own.ports()?;
     plan::require_free(ports, !(own.has_slack() && own.has_model()))?;
     let binaries = Binaries::build(options.release)?;
@@ -45,8 +53,19 @@ pub fn run(options: &Options) -> Result<()> {
     let plan = own.complete(ports, cluster.as_ref().map(|cluster| cluster.url(DATABASE)), secrets);
     interrupt.check()?;
     step("applying the migrations", || service::run(binaries.path("web")?, &["migrate"], &plan.web))?;
+    if options.demo {
+        println!("Filling the database with three months of two workspaces:");
+        demo::fill(&plan.web)?;
+        interrupt.check()?;
+    }
     let mut services = start_services(&binaries, &plan, options)?;
     introduce(&plan, &mut services)?;
+    if options.demo {
+        let web = plan.settings.ports.web;
+        println!(
+            "Sign in at http://127.0.0.1:{web}/dashboard as Ada, of Acme or of Beta, to see the demo data.\n"
+        );
+    }
     let end = watch(&mut services, &interrupt);
     println!("Stopping.");
     stop(services);
@@ -79,7 +98,11 @@ fn start_services(binaries: &Binaries, plan: &Plan, options: &Options) -> Result
         Ok::<_, anyhow::Error>(())
     };
     if plan.needs_simulator() {
-        start("simulator", simulator, plan.settings.simulator_arguments(), &plan.settings.simulator())?;
+        let mut arguments = plan.settings.simulator_arguments();
+        if options.demo {
+            arguments.extend(["--team".to_owned(), demo::SECOND_TEAM.to_owned()]);
+        }
+        start("simulator", simulator, arguments, &plan.settings.simulator())?;
     }
     start("api", api, Vec::new(), &plan.api)?;
     start("web", web, Vec::new(), &plan.web)?;

@@ -18,6 +18,8 @@ pub enum Need {
     PgBouncer,
     /// Redis.
     Redis,
+    /// Node.js with npm.
+    Node,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -28,6 +30,7 @@ struct Source {
     postgres: &'static [&'static str],
     browser: &'static [&'static str],
     redis: &'static [&'static str],
+    node: &'static [&'static str],
     as_root: bool,
 }
 
@@ -39,6 +42,7 @@ const SOURCES: &[Source] = &[
         postgres: &["postgresql"],
         browser: &["chromium", "chromium-driver"],
         redis: &["redis-server"],
+        node: &["nodejs", "npm"],
         as_root: true,
     },
     Source {
@@ -48,6 +52,7 @@ const SOURCES: &[Source] = &[
         postgres: &["postgresql-server", "postgresql-contrib"],
         browser: &["chromium", "chromedriver"],
         redis: &["redis"],
+        node: &["nodejs", "nodejs-npm"],
         as_root: true,
     },
     Source {
@@ -57,6 +62,7 @@ const SOURCES: &[Source] = &[
         postgres: &["postgresql"],
         browser: &["chromium"],
         redis: &["redis"],
+        node: &["nodejs", "npm"],
         as_root: true,
     },
     Source {
@@ -66,6 +72,7 @@ const SOURCES: &[Source] = &[
         postgres: &["postgresql", "postgresql-client", "postgresql-contrib"],
         browser: &["chromium", "chromium-chromedriver"],
         redis: &["redis"],
+        node: &["nodejs", "npm"],
         as_root: true,
     },
     Source {
@@ -75,6 +82,7 @@ const SOURCES: &[Source] = &[
         postgres: &["postgresql@17"],
         browser: &["chromium", "chromedriver"],
         redis: &["redis"],
+        node: &["node"],
         as_root: false,
     },
 ];
@@ -116,6 +124,7 @@ impl Need {
         let program = match self {
             Need::PgBouncer => "pgbouncer",
             Need::Redis => "redis-server",
+            Need::Node => "npm",
             Need::Postgres | Need::Browser => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -128,6 +137,7 @@ impl Need {
             Need::Browser => "a Chromium with its driver",
             Need::PgBouncer => "pgBouncer",
             Need::Redis => "Redis",
+            Need::Node => "Node.js with npm",
         }
     }
 }
@@ -140,6 +150,7 @@ impl Source {
             // It has one name everywhere.
             Need::PgBouncer => &["pgbouncer"],
             Need::Redis => self.redis,
+            Need::Node => self.node,
         }
     }
 

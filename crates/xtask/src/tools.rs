@@ -1,5 +1,7 @@
-//! The programs that the tests need besides cargo and Postgres.
+//! What the tests need besides cargo and Postgres.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -27,7 +29,26 @@ pub fn install() -> Result<()> {
     if !has_browser() {
         packages::install(Need::Browser)?;
     }
-    Ok(())
+    axe().map(drop)
+}
+
+/// The script that looks for what keeps people out of a page: as the lock file beside the tests has it, from npm. Nothing of
+/// it is in the checkout.
+pub fn axe() -> Result<PathBuf> {
+    let wanted = workspace::root().join("crates/xtask/tests/axe");
+    let folder = workspace::target().join("axe");
+    let script = folder.join("node_modules/axe-core/axe.min.js");
+    let lock = "package-lock.json";
+    let is_installed = script.is_file() && fs::read(wanted.join(lock))? == fs::read(folder.join(lock))?;
+    if !is_installed {
+        let npm = packages::find_or_install(Need::Node)?;
+        fs::create_dir_all(&folder)?;
+        for file in ["package.json", lock] {
+            fs::copy(wanted.join(file), folder.join(file))?;
+        }
+        workspace::run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+    }
+    Ok(script)
 }
 
 fn has_cargo_tool(name: &str) -> bool {

@@ -7,19 +7,16 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use db::DbError;
-use db::overview::{Bucket, Reason, Scope, Totals};
+use db::overview::Bucket;
 use serde::Deserialize;
 
 use super::trouble;
 use crate::app::App;
 use crate::chart::{Bars, Lines};
+use crate::overviews::{Budget, Span, Told};
 use crate::page::page;
 use crate::session::SignedIn;
 use crate::words;
-
-/// Reasons that are told, at most.
-const REASONS: i64 = 6;
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 24.0 * HOUR;
@@ -45,27 +42,13 @@ pub(crate) struct Asked {
     range: Option<String>,
 }
 
-/// What the database tells of that time.
-struct Told {
-    totals: Totals,
-    buckets: Vec<Bucket>,
-    reasons: Vec<Reason>,
-    budget: Option<Budget>,
-}
-
-/// This month's, in millionths of a dollar.
-struct Budget {
-    spent: i64,
-    of: i64,
-}
-
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview<'a> {
     signed_in: &'a SignedIn,
     here: &'static str,
     range: &'a Range,
-    told: Told,
+    told: Arc<Told>,
     questions: Bars,
     times: Lines,
     costs: Bars,
@@ -78,32 +61,15 @@ pub(crate) async fn show(
 ) -> Response {
     let name = asked.map(|Query(asked)| asked.range).unwrap_or_default();
     let range = RANGES.iter().find(|range| Some(range.name) == name.as_deref()).unwrap_or(&RANGES[1]);
-    match look(&app, &signed_in, range).await {
+    let span = Span { seconds: range.seconds, step: range.step };
+    match app.told.find(&app.db, &signed_in, span).await {
         Ok(told) => page(StatusCode::OK, &Overview::new(&signed_in, range, told)),
         Err(error) => trouble(&error),
     }
 }
 
-async fn look(app: &App, signed_in: &SignedIn, range: &Range) -> Result<Told, DbError> {
-    let session = &signed_in.session;
-    let user_id = (!signed_in.manages).then_some(&session.user_id);
-    let scope = Scope { tenant_id: &session.tenant_id, user_id, seconds: range.seconds };
-    let mut tx = app.db.begin().await?;
-    let settings = db::settings::find(&mut tx, scope.tenant_id).await?.settings;
-    let budget = match settings.budget_micros.filter(|_| signed_in.manages) {
-        Some(of) => Some(Budget { spent: db::usage::spent_this_month(&mut tx, scope.tenant_id).await?, of }),
-        None => None,
-    };
-    Ok(Told {
-        totals: db::overview::totals(&mut tx, scope).await?,
-        buckets: db::overview::buckets(&mut tx, scope, range.step).await?,
-        reasons: db::overview::list_reasons(&mut tx, scope, REASONS).await?,
-        budget,
-    })
-}
-
 impl<'a> Overview<'a> {
-    fn new(signed_in: &'a SignedIn, range: &'a Range, told: Told) -> Self {
+    fn new(signed_in: &'a SignedIn, range: &'a Range, told: Arc<Told>) -> Self {
         let columns = told.buckets.iter();
         let counts = |one: &Bucket| [one.answered, one.refused, one.failed].map(|count| count as f64);
         let questions = Bars::draw(columns.clone().map(|one| (one.begins_at, counts(one))));

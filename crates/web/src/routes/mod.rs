@@ -6,7 +6,10 @@ mod assets;
 mod audit;
 mod conversations;
 mod dashboard;
+mod data;
+mod deletion;
 mod event_console;
+mod export;
 mod health;
 mod install;
 mod landing;
@@ -37,7 +40,7 @@ pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
     OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
 }
 
-const OWN_ROUTES: [(&str, &str); 32] = [
+const OWN_ROUTES: [(&str, &str); 36] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -54,6 +57,10 @@ const OWN_ROUTES: [(&str, &str); 32] = [
     ("/dashboard/health", "GET"),
     ("/dashboard/audit", "GET"),
     ("/dashboard/audit.csv", "GET"),
+    ("/dashboard/data", "GET"),
+    ("/dashboard/data/exports", "GET"),
+    ("/dashboard/data/export.tar", "POST"),
+    ("/dashboard/data/delete", "POST"),
     ("/dashboard/api", "GET"),
     ("/dashboard/api-keys", "GET"),
     ("/dashboard/api-keys", "POST"),
@@ -90,6 +97,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
         .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/data", get(data::show))
+        .route("/dashboard/data/exports", get(data::exports))
+        .route("/dashboard/data/export.tar", post(export::begin))
+        .route("/dashboard/data/delete", post(deletion::delete))
         .route("/dashboard/api", get(api_docs::show))
         .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/dashboard/api-keys/{key_id}/revoke", post(api_keys::revoke))

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What a load got.
+#[derive(Default)]
 pub(super) struct Outcome {
     /// Answers with 200.
     pub(super) accepted: usize,
@@ -20,6 +21,8 @@ pub(super) struct Outcome {
     pub(super) took: Duration,
     /// Of each answer, sorted.
     pub(super) latencies: Vec<Duration>,
+    /// Of the longest answer, with its head.
+    pub(super) longest: usize,
 }
 
 /// Posts the requests over so many connections, until they are all used or the time is up; with a `rate`, so many a
@@ -35,7 +38,8 @@ pub(super) fn run(
     runtime.block_on(async {
         let mut streams = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect to api")?;
+            let stream =
+                TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect to the service")?;
             stream.set_nodelay(true)?;
             streams.push(stream);
         }
@@ -51,11 +55,19 @@ pub(super) fn run(
             answers.extend(client.await??);
         }
         let took = began.elapsed();
-        let accepted = answers.iter().filter(|(status, _)| *status == 200).count();
-        let mut latencies: Vec<Duration> = answers.iter().map(|(_, latency)| *latency).collect();
+        let accepted = answers.iter().filter(|answer| answer.status == 200).count();
+        let mut latencies: Vec<Duration> = answers.iter().map(|answer| answer.latency).collect();
         latencies.sort_unstable();
-        Ok(Outcome { accepted, refused: answers.len() - accepted, took, latencies })
+        let longest = answers.iter().map(|answer| answer.length).max().unwrap_or_default();
+        Ok(Outcome { accepted, refused: answers.len() - accepted, took, latencies, longest })
     })
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    length: usize,
+    latency: Duration,
 }
 
 struct Queue {
@@ -74,7 +86,7 @@ impl Queue {
     }
 }
 
-async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Result<Vec<(u16, Duration)>> {
+async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     let mut buffer = Vec::with_capacity(1024);
     while Instant::now() < until {
@@ -84,7 +96,8 @@ async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Res
         }
         let began = due.unwrap_or_else(Instant::now);
         stream.write_all(request).await?;
-        answers.push((read_answer(&mut stream, &mut buffer).await?, began.elapsed()));
+        let status = read_answer(&mut stream, &mut buffer).await?;
+        answers.push(Answer { status, length: buffer.len(), latency: began.elapsed() });
     }
     Ok(answers)
 }
@@ -95,12 +108,13 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16
     loop {
         if let Some((status, length)) = whole(buffer)? {
             if buffer.len() > length {
-                bail!("api answered more than once");
+                bail!("the service answered more than once");
             }
             return Ok(status);
         }
         if stream.read_buf(buffer).await? == 0 {
-            return Err(std::io::Error::from(ErrorKind::UnexpectedEof)).context("api closed a connection");
+            return Err(std::io::Error::from(ErrorKind::UnexpectedEof))
+                .context("the service closed a connection");
         }
     }
 }
@@ -111,6 +125,10 @@ fn whole(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     let head = str::from_utf8(&buffer[..end])?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP status")?;
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    if headers.clone().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
+        // One answer is asked for at a time, so that the last piece is the end of all that came.
+        return Ok(buffer.ends_with(b"\r\n0\r\n\r\n").then_some((status, buffer.len())));
+    }
     let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length: usize = length.context("an answer without a length")?.1.trim().parse()?;
     let total = end + 4 + length;
@@ -127,5 +145,8 @@ mod tests {
         assert_eq!(whole(text).expect("HTTP"), Some((200, text.len())));
         assert_eq!(whole(&text[..text.len() - 1]).expect("HTTP"), None);
         assert_eq!(whole(b"HTTP/1.1 200 OK\r\n").expect("HTTP"), None);
+        let pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        assert_eq!(whole(pieces).expect("HTTP"), Some((200, pieces.len())));
+        assert_eq!(whole(&pieces[..pieces.len() - 5]).expect("HTTP"), None);
     }
 }

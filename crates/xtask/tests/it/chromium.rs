@@ -135,19 +135,32 @@ impl Chromium {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Pictures of the page in every view, for people to look at: `target/screenshots/<page>-<view>.png`.
+    /// Pictures of the page in every view, for people to look at: `target/screenshots/<page>-<view>.png`. In none of them
+    /// may a page of `web` keep anybody out.
     pub(crate) async fn picture(&self, page: &str) {
         let folder = xtask::workspace::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("a folder");
+        let mut barriers = Vec::new();
         for view in VIEWS {
             self.view(view).await;
             let width = self.client.execute("return document.documentElement.scrollWidth", vec![]).await;
             let width = width.expect("a width").as_u64().expect("a number");
             assert!(width <= view.width.into(), "{page} is {width} wide in {}", view.name);
+            let found = self.barriers().await;
+            barriers.extend(found.iter().map(|barrier| format!("{}: {barrier}", view.name)));
             let picture = self.client.screenshot().await.expect("a picture");
             std::fs::write(folder.join(format!("{page}-{}.png", view.name)), picture).expect("it is written");
         }
+        assert!(barriers.is_empty(), "{page}:\n{}", barriers.join("\n"));
         self.view(VIEWS[0]).await;
+    }
+
+    /// Lets files be downloaded, into the folder that this returns.
+    pub(crate) async fn allow_downloads(&self) -> PathBuf {
+        let folder = self.profile.join("downloads");
+        let allowed = json!({ "behavior": "allow", "downloadPath": folder });
+        self.devtools("Browser.setDownloadBehavior", allowed).await;
+        folder
     }
 
     /// What went to the console and is an error.

@@ -37,7 +37,7 @@ impl TestApp {
     }
 
     /// The tables, apart from the audit log and the head of its chain, that still hold something of the tenant.
-    fn tables_with_rows(&self) -> Vec<String> {
+    pub(crate) fn tables_with_rows(&self) -> Vec<String> {
         let tables = self.database.ask(
             "select table_name from information_schema.columns
              where table_schema = 'public' and column_name = 'tenant_id' and table_name not in ('audit_log', 'audit_chains')",

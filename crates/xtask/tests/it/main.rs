@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod accessibility;
 mod api_chat;
 mod api_keys;
 mod audit_chain;
@@ -11,6 +12,7 @@ mod chaos;
 mod chromium;
 mod crash;
 mod dashboard;
+mod data;
 mod database;
 mod drain;
 mod files;

@@ -12,7 +12,7 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 
 impl TestApp {
     /// Waits until some of the answer is shown.
-    async fn begun(&self, channel: &str, thread_ts: &str) {
+    pub(crate) async fn begun(&self, channel: &str, thread_ts: &str) {
         let begun = |world: &simulator::World| {
             let thread = world.thread(TEAM, channel, thread_ts);
             thread.iter().any(|message| message.bot_id.is_some() && !message.shown().is_empty()).then_some(())

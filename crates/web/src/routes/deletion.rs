@@ -1,0 +1,168 @@
+//! `POST /dashboard/data/delete`: everything of the workspace goes, on a page that tells while it is done.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_ENCODING, HeaderValue};
+use axum::response::Response;
+use db::tenants::Receipt;
+use db::{Db, DbError};
+use futures_util::stream;
+use models::{TenantId, UserId};
+use serde::Deserialize;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::{data, trouble};
+use crate::app::App;
+use crate::page::page;
+use crate::session::{Manager, SignedIn};
+
+/// Workers that answer just now may cross a deletion; then Postgres ends one of the two.
+const TRIES: usize = 5;
+
+/// Where the page waits for what there is to tell.
+const MORE: &str = "<!--more-->";
+
+#[derive(Deserialize)]
+pub(crate) struct Typed {
+    workspace: String,
+}
+
+/// The page around it.
+#[derive(Template)]
+#[template(path = "deletion.html")]
+struct Deletion<'a> {
+    name: &'a str,
+}
+
+/// A table that is done.
+#[derive(Template)]
+#[template(source = "<li data-testid=\"step\">{{ title }} <b>{{ rows }}</b></li>\n", ext = "html")]
+struct Step {
+    title: &'static str,
+    rows: u64,
+}
+
+/// How it ended.
+#[derive(Template)]
+#[template(path = "deletion_end.html")]
+struct End<'a> {
+    tenant_id: &'a TenantId,
+    remove_url: String,
+    /// The receipt, or nothing where nothing was deleted.
+    receipt: Option<Receipt>,
+}
+
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    Manager(signed_in): Manager,
+    typed: Result<Form<Typed>, FormRejection>,
+) -> Response {
+    let typed = typed.map(|Form(typed)| typed.workspace).unwrap_or_default();
+    match ask_name(&app.db, &signed_in).await {
+        Ok(Some(name)) if name == typed.trim() => begin(app, signed_in, &name),
+        Ok(_) => {
+            let Ok(mut tx) = app.db.begin().await else { return trouble(&DbError::Silent) };
+            data::render(&mut tx, &signed_in, Some(typed)).await
+        }
+        Err(error) => trouble(&error),
+    }
+}
+
+async fn ask_name(db: &Db, signed_in: &SignedIn) -> Result<Option<String>, DbError> {
+    db::tenants::find_name(&mut db.begin().await?, &signed_in.session.tenant_id).await
+}
+
+/// Whoever closes the page does not end it: what was begun is done.
+fn begin(app: Arc<App>, signed_in: SignedIn, name: &str) -> Response {
+    let around = Deletion { name };
+    let mut response = page(StatusCode::OK, &around);
+    let whole = around.render().unwrap_or_default();
+    let [head, rest, foot] = {
+        let mut parts = whole.split(MORE).map(str::to_owned);
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
+    };
+    let (pieces, mut told) = unbounded_channel();
+    let _ = pieces.send(head);
+    tokio::spawn(async move {
+        let end = run(&app, &signed_in, &pieces).await.render().unwrap_or_default();
+        let _ = pieces.send([rest, end, foot].concat());
+    });
+    let told =
+        stream::poll_fn(move |context| told.poll_recv(context).map(|piece| piece.map(Ok::<_, Infallible>)));
+    *response.body_mut() = Body::from_stream(told);
+    // Packed, it would come in one piece at its end.
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
+async fn run<'a>(app: &App, signed_in: &'a SignedIn, pieces: &UnboundedSender<String>) -> End<'a> {
+    let (tenant_id, user_id) = (&signed_in.session.tenant_id, &signed_in.session.user_id);
+    let remove_url = format!("{}/apps/manage?team={tenant_id}", app.slack_base_url);
+    let receipt = match delete_in_time(&app.db, tenant_id, user_id, pieces).await {
+        Ok(receipt) => receipt,
+        Err(error) => {
+            tracing::error!(tenant_id = %tenant_id, error = %error, "a workspace could not be deleted");
+            None
+        }
+    };
+    End { tenant_id, remove_url, receipt }
+}
+
+async fn delete_in_time(
+    db: &Db,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    pieces: &UnboundedSender<String>,
+) -> Result<Option<Receipt>, DbError> {
+    let mut tries = 1;
+    loop {
+        match try_to_delete(db, tenant_id, user_id, pieces).await {
+            Err(error) if error.is_deadlock() && tries < TRIES => tries += 1,
+            Err(error) => return Err(error),
+            Ok(()) => break,
+        }
+    }
+    tracing::info!(tenant_id = %tenant_id, user_id = %user_id, "everything of the workspace was deleted");
+    let mut tx = db.begin().await?;
+    // What came while it went.
+    db::tenants::delete_orphans(&mut tx, tenant_id).await?;
+    let receipt = db::tenants::list_receipts(&mut tx, tenant_id).await?.pop();
+    tx.commit().await?;
+    Ok(receipt)
+}
+
+async fn try_to_delete(
+    db: &Db,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    pieces: &UnboundedSender<String>,
+) -> Result<(), DbError> {
+    let mut tx = db.begin().await?;
+    db::tenants::lock_threads(&mut tx, tenant_id).await?;
+    if db::tenants::lock(&mut tx, tenant_id).await? {
+        let reason = format!("asked for by {user_id} on the dashboard");
+        let tell = |table: &'static str, rows| {
+            let step = Step { title: data::words(table).0, rows };
+            let _ = pieces.send(step.render().unwrap_or_default());
+        };
+        let deletion = db::tenants::delete_and_tell(&mut tx, tenant_id, &reason, tell).await?;
+        db::tenants::write_receipt(&mut tx, tenant_id, &deletion).await?;
+    }
+    tx.commit().await
+}
+
+impl End<'_> {
+    fn pretty(&self, receipt: &Receipt) -> String {
+        format!("{:#}", receipt.statement)
+    }
+
+    fn signature(&self, receipt: &Receipt) -> String {
+        hex::encode(&receipt.signature.tag)
+    }
+}

@@ -1,0 +1,118 @@
+//! The dashboard's overview for 500 people at once, beside the front page for as many.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::load::{self, Outcome};
+use super::percentile;
+use crate::binaries::Binaries;
+use crate::cluster::Options;
+use crate::demo;
+use crate::progress::step;
+use crate::service::Service;
+use crate::settings::Ports;
+use crate::stack::Stack;
+use crate::workspace;
+
+/// Each asks over a connection of its own, one question after the other.
+const PEOPLE: usize = 500;
+const ROUNDS: usize = 8;
+/// People load a page, look at it, and load it again: between two rounds what was answered is old.
+const PAUSE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// At most, in milliseconds of the server's time and in bytes.
+const LIMIT_MS: f64 = 50.0;
+const LIMIT_BYTES: usize = 100_000;
+
+/// What a page takes.
+struct Figures {
+    path: &'static str,
+    outcome: Outcome,
+    /// By the service's own log, sorted.
+    server_ms: Vec<f64>,
+}
+
+pub(super) fn run(binaries: &Binaries) -> Result<()> {
+    let folder = workspace::target().join("bench/postgres");
+    let options = Options { fsync: true, fresh: true };
+    let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
+    let sessions = step("three months of two workspaces, and 500 people signed in", || {
+        demo::fill_with_sessions(&stack.settings.web(), PEOPLE)
+    })?;
+    let web = stack.web(&[])?;
+    // The first questions fill Postgres' memory and open the connections.
+    ask(&web, "/dashboard", &sessions)?;
+    let pages = ["/", "/dashboard"].map(|path| {
+        step(&format!("{PEOPLE} people ask for {path}, {ROUNDS} times"), || measure(&web, path, &sessions))
+    });
+    println!("\npage                  server p50 ms    p99 ms   seen p50 ms    p99 ms   pages/s    bytes");
+    let mut bare = None;
+    for figures in pages {
+        let figures = figures?;
+        figures.print();
+        let p50 = percentile(&figures.server_ms, 0.5);
+        let ratio = p50 / *bare.get_or_insert(p50);
+        if figures.path != "/" {
+            println!("{:18} {ratio:12.1}x", "to the front page");
+        }
+    }
+    println!("{:18} {:>23} {:>46}", "limits", format!("{LIMIT_MS:.1}"), LIMIT_BYTES);
+    println!("\nWho asks, Postgres and web share this machine.");
+    Ok(())
+}
+
+/// Rounds of questions, all of one round at once.
+fn measure(web: &Service, path: &'static str, sessions: &[String]) -> Result<Figures> {
+    let before = durations(web, path).len();
+    let mut all: Option<Outcome> = None;
+    for _ in 0..ROUNDS {
+        std::thread::sleep(PAUSE);
+        let one = ask(web, path, sessions)?;
+        let mut sum = all.take().unwrap_or_default();
+        sum.accepted += one.accepted;
+        sum.took += one.took;
+        sum.latencies.extend(one.latencies);
+        sum.longest = sum.longest.max(one.longest);
+        all = Some(sum);
+    }
+    let mut outcome = all.unwrap_or_default();
+    outcome.latencies.sort_unstable();
+    let mut server_ms = durations(web, path).split_off(before);
+    server_ms.sort_by(f64::total_cmp);
+    Ok(Figures { path, outcome, server_ms })
+}
+
+fn ask(web: &Service, path: &str, sessions: &[String]) -> Result<Outcome> {
+    let request = |secret: &String| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", web.port);
+        format!("{head}Accept-Encoding: gzip\r\nCookie: enablebot={secret}\r\n\r\n").into_bytes()
+    };
+    let outcome = load::run(web.port, sessions.iter().map(request).collect(), PEOPLE, PATIENCE, None)?;
+    if outcome.refused > 0 {
+        bail!("{} of {PEOPLE} were not answered with {path}", outcome.refused);
+    }
+    Ok(outcome)
+}
+
+/// What the service says of each answer.
+fn durations(web: &Service, path: &str) -> Vec<f64> {
+    let message = format!("GET {path} 200");
+    let lines = web.lines();
+    let read = lines.iter().filter(|line| line.contains(&message));
+    read.filter_map(|line| serde_json::from_str::<Value>(line).ok()?["duration_ms"].as_f64()).collect()
+}
+
+impl Figures {
+    fn print(&self) {
+        let server = [0.5, 0.99].map(|share| percentile(&self.server_ms, share));
+        let seen = [0.5, 0.99].map(|share| percentile(&self.outcome.latencies, share).as_secs_f64() * 1e3);
+        let a_second = self.outcome.accepted as f64 / self.outcome.took.as_secs_f64();
+        println!(
+            "{:18} {:16.1} {:9.1} {:13.1} {:9.1} {a_second:9.0} {:8}",
+            self.path, server[0], server[1], seen[0], seen[1], self.outcome.longest
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! What is stored of a workspace: told, taken away as an archive, and deleted.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use fantoccini::Locator;
+use serde_json::Value;
+
+use crate::chromium::Chromium;
+use crate::queue::BETA;
+use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
+
+const EXPORT: &str = "/dashboard/data/export.tar";
+const DELETE: &str = "/dashboard/data/delete";
+
+impl TestApp {
+    async fn send_form(&self, path: &str, cookie: Option<&str>, form: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.web.url())).form(form);
+        let request = request.header("sec-fetch-site", "same-origin");
+        request.header("cookie", cookie.unwrap_or_default()).send().await.expect("web answers")
+    }
+
+    /// Both workspaces have the bot, and asked it something.
+    async fn of_two_workspaces() -> Self {
+        let app = Self::installed().await;
+        app.simulator.add_team(BETA, "Beta");
+        app.install_in(BETA).await;
+        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        let ts = app.say(ADA, None, "say: Remember the heron.");
+        assert_eq!(app.reply(&app.dm(ADA), &ts).await, "Remember the heron.");
+        app.say_in(BETA, "U0ADABETA", "say: The otter is a secret.");
+        app.becomes("select count(*) from events where outcome = 'answered'", "2").await;
+        app
+    }
+}
+
+/// The rows of an archive by table, and how many parts each has.
+fn read(archive: &[u8]) -> BTreeMap<String, (usize, Vec<Value>)> {
+    let mut tables: BTreeMap<String, (usize, Vec<Value>)> = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries().expect("an archive") {
+        let mut entry = entry.expect("an entry");
+        let path = entry.path().expect("a path").to_string_lossy().into_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("text");
+        let place: Vec<&str> = path.split('/').collect();
+        assert!(place[0].starts_with("enablebot-T0ACME-"), "{path}");
+        if let [_, table, _] = place[..] {
+            let (parts, rows) = tables.entry(table.to_owned()).or_default();
+            *parts += 1;
+            rows.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
+        }
+    }
+    tables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_has_all_of_the_workspace_no_secret_and_nothing_of_another() {
+    let app = TestApp::of_two_workspaces().await;
+    app.database.ask(
+        "insert into ignored_events (tenant_id, event_id, outcome, reason, received_at)
+         select 'T0ACME', 'Ev' || n, 'from_bot', 'from a bot', now() from generate_series(1, 2500) as n",
+    );
+    let ada = app.sign_in(ADA).await;
+    let answer = app.send_form(EXPORT, Some(&ada), &[]).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"] == "application/x-tar"),
+        (200, true)
+    );
+    let archive = answer.bytes().await.expect("all of it");
+    let text = String::from_utf8_lossy(&archive);
+    let token = app.simulator.installation(TEAM).expect("it is installed").token;
+    assert!(!text.contains(&token) && !text.contains("xoxb") && !text.contains("bot_token"), "no token");
+    assert!(
+        !text.contains("\\\\x") && !text.contains("otter") && !text.contains(BETA),
+        "nothing sealed, nothing of others"
+    );
+
+    let tables = read(&archive);
+    let words: Vec<&str> = tables["turns"].1.iter().filter_map(|row| row["text"].as_str()).collect();
+    assert_eq!(words, ["say: Remember the heron.", "Remember the heron."]);
+    assert_eq!(tables["people"].1[0]["name"], "Ada");
+    assert_eq!(tables["ignored_events"].0, 3, "in parts of a thousand rows");
+    let audited = tables["audit_log"].1.last().expect("an entry");
+    assert_eq!((&audited["action"], &audited["actor"]), (&"data_exported".into(), &ADA.into()));
+    // Whatever has a tenant is told of on the page, and is in the archive unless it is a key.
+    let page = app.get("/dashboard/data", Some(&ada)).await.text().await.expect("text");
+    let stored = app.database.ask(
+        "select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid
+         where a.attname = 'tenant_id' and c.relkind in ('r', 'p') and not c.relispartition
+           and c.relnamespace = 'public'::regnamespace",
+    );
+    assert!(stored.lines().count() > 12 && page.contains("Conversations"), "{stored}");
+    for table in stored.lines().filter(|table| !["sessions", "encryption_keys"].contains(table)) {
+        assert!(tables.contains_key(table), "{table} is not in the archive");
+        let kept = app.database.ask(&format!("select count(*) from {table} where tenant_id = '{TEAM}'"));
+        assert_eq!(tables[table].1.len().to_string(), kept, "{table}");
+    }
+    let noted = "select started_by, rows_done >= rows_total, finished_at is not null, failed from exports";
+    app.becomes(noted, &format!("{ADA}|t|t|")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_followed_on_the_page_and_one_that_breaks_off_is_told() {
+    let app = TestApp::installed().await;
+    app.database.ask(
+        "insert into ignored_events (tenant_id, event_id, outcome, reason, received_at)
+         select 'T0ACME', 'Ev' || n, 'from_bot', 'from a bot', now() - n * interval '1 second'
+         from generate_series(1, 150000) as n",
+    );
+    app.database.ask("analyze ignored_events");
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    let folder = browser.allow_downloads().await;
+    browser.client.goto(&format!("{}/dashboard/data", app.web.url())).await.expect("the page");
+    browser.find("stored").await;
+    browser.picture("data").await;
+    browser.click("export").await;
+    let bar = browser.find_css("progress[data-moving]").await;
+    let done: u64 = bar.attr("value").await.ok().flatten().and_then(|value| value.parse().ok()).unwrap_or(0);
+    let show = "document.querySelector('[data-testid=export]').scrollIntoView()";
+    browser.client.execute(show, vec![]).await.expect("it is shown");
+    browser.picture("data-export").await;
+    assert!(done < 150_000, "{done}");
+    let complete = Locator::XPath("//*[@data-testid='exports']//*[contains(., 'complete')]");
+    browser.client.wait().at_most(PATIENCE).for_element(complete).await.expect("it is complete");
+    let saved = std::fs::read_dir(&folder).expect("a folder").next().expect("a file").expect("a file");
+    assert!(read(&std::fs::read(saved.path()).expect("the archive"))["ignored_events"].1.len() >= 150_000);
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+
+    let ada = app.sign_in(ADA).await;
+    drop(app.send_form(EXPORT, Some(&ada), &[]).await);
+    app.becomes("select count(*) from exports where failed = 'the download was broken off'", "1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_deleted_before_the_admins_eyes_and_the_receipt_proves_it() {
+    let app = TestApp::of_two_workspaces().await;
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    browser.client.goto(&format!("{}/dashboard/data", app.web.url())).await.expect("the page");
+    browser.write("workspace", "acme?").await;
+    browser.click("delete").await;
+    let told = browser.find("mistyped").await.text().await.expect("text");
+    assert!(told.contains("acme?") && told.contains("Nothing was deleted"), "{told}");
+    browser.picture("data-mistyped").await;
+    assert_eq!(app.database.ask("select count(*) from tenants"), "2");
+
+    // Somebody is being answered at this moment.
+    app.simulator.set_model_behaviour("ttft=0&gap=100&words=50");
+    let (dm, ts) = (app.dm(ADA), app.say(ADA, None, "tell me a story"));
+    app.begun(&dm, &ts).await;
+    let name = app.database.ask(&format!("select name from tenants where tenant_id = '{TEAM}'"));
+    let field = browser.find("workspace").await;
+    field.clear().await.expect("an empty field");
+    field.send_keys(&name).await.expect("the name");
+    browser.click("delete").await;
+    browser.find("deleted").await;
+    let steps = browser.find("steps").await.text().await.expect("text");
+    assert!(steps.contains("Keys\n1") && steps.contains("Conversations\n2"), "{steps}");
+    browser.picture("deleted").await;
+    let receipt = browser.find("receipt").await.text().await.expect("text");
+    assert!(receipt.contains(&format!("asked for by {ADA} on the dashboard")), "{receipt}");
+    let remove = browser.find("remove").await.attr("href").await.expect("a link").expect("an address");
+    assert!(remove.ends_with("/apps/manage?team=T0ACME"), "{remove}");
+    // The one that was answered has nowhere to write to any more.
+    app.idle().await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(app.tables_with_rows(), Vec::<String>::new());
+    assert!(!app.logs().contains("panic"), "{}", app.logs());
+    let proved = app.operate(&["tenants", "receipts", TEAM]);
+    assert!(proved.contains("The signature is right"), "{proved}");
+
+    browser.client.goto(&format!("{}/dashboard", app.web.url())).await.expect("the sign-in page");
+    browser.find("sign-in-as").await;
+    assert_eq!(app.database.ask("select tenant_id from installations"), BETA);
+    assert_eq!(app.database.ask("select count(*) from turns"), "2", "Beta's are still there");
+    let ts = app.say_in(BETA, "U0ADABETA", "say: Still here.");
+    app.becomes(&format!("select outcome from events where message_ts = '{ts}'"), "answered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_data_is_made_once_and_can_be_looked_at() {
+    let app = TestApp::start().await;
+    xtask::demo::fill(&app.settings.web()).expect("it is filled");
+    let asked = app.database.ask("select count(*), min(outcome), max(created_at) <= now() from usage");
+    assert!(asked.ends_with("|answered|t"), "{asked}");
+    xtask::demo::fill(&app.settings.web()).expect("nothing is to do");
+    assert_eq!(app.database.ask("select count(*), min(outcome), max(created_at) <= now() from usage"), asked);
+    let browser = Chromium::start().await;
+    browser.sign_in(&app, ADA).await;
+    browser.client.goto(&format!("{}/dashboard?range=90d", app.web.url())).await.expect("the overview");
+    browser.find("tiles").await;
+    browser.picture("demo-overview").await;
+    for (path, name) in [("events", "demo-events"), ("audit", "demo-audit"), ("data", "demo-data")] {
+        browser.client.goto(&format!("{}/dashboard/{path}", app.web.url())).await.expect("the page");
+        browser.find_css("table").await;
+        browser.picture(name).await;
+    }
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_manages_the_workspace_comes_near_its_data() {
+    let app = TestApp::installed().await;
+    let grace = app.sign_in(GRACE).await;
+    let name = app.database.ask("select name from tenants");
+    for (cookie, status) in [(Some(grace.as_str()), 403), (None, 303)] {
+        for path in ["/dashboard/data", "/dashboard/data/exports"] {
+            assert_eq!(app.get(path, cookie).await.status(), status, "{path}");
+        }
+        assert_eq!(app.send_form(EXPORT, cookie, &[]).await.status(), status);
+        assert_eq!(app.send_form(DELETE, cookie, &[("workspace", &name)]).await.status(), status);
+    }
+    let ada = app.sign_in(ADA).await;
+    for wrong in [vec![("workspace", "")], vec![], vec![("workspace", "ACME")]] {
+        assert_eq!(app.send_form(DELETE, Some(&ada), &wrong).await.status(), 422, "{wrong:?}");
+    }
+    assert_eq!(app.database.ask("select count(*) from tenants, installations"), "1");
+}
