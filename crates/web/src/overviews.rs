@@ -46,26 +46,27 @@ pub(crate) struct Span {
 /// Whose, of one person only, and back for how many seconds.
 type Key = (TenantId, Option<UserId>, u64);
 
-/// What was told of late.
-pub(crate) struct Overviews(Cache<Key, Arc<Told>>);
+/// What was told of late, as it was drawn.
+pub(crate) struct Overviews(Cache<Key, Arc<str>>);
 
 impl Overviews {
     pub(crate) fn empty() -> Self {
         Self(Cache::builder().max_capacity(KEPT).time_to_live(TOLD_FOR).build())
     }
 
-    /// What somebody may see of that time. Many at once wait for one answer.
+    /// What somebody may see of that time, drawn. Many at once wait for one answer.
     pub(crate) async fn find(
         &self,
         db: &Db,
         signed_in: &SignedIn,
         span: Span,
-    ) -> Result<Arc<Told>, Arc<DbError>> {
+        draw: impl FnOnce(Told) -> String,
+    ) -> Result<Arc<str>, Arc<DbError>> {
         let session = &signed_in.session;
         let user_id = (!signed_in.manages).then(|| session.user_id.clone());
         let key = (session.tenant_id.clone(), user_id.clone(), span.seconds as u64);
         let told = look(db, &session.tenant_id, user_id.as_ref(), span);
-        self.0.try_get_with(key, async { told.await.map(Arc::new) }).await
+        self.0.try_get_with(key, async { Ok(Arc::from(draw(told.await?))) }).await
     }
 }
 

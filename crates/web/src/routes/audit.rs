@@ -1,5 +1,6 @@
 //! `GET /dashboard/audit` and `/dashboard/audit.csv`: who did what, and when.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use db::audit_log::{Action, Chain, Entry, Filter};
 use db::{Db, DbError};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use models::TenantId;
+use models::{TenantId, UserId};
 use serde::Deserialize;
 
 use super::{filled, trouble};
@@ -49,6 +50,7 @@ struct Audit<'a> {
     here: &'static str,
     asked: Asked,
     entries: Vec<Entry>,
+    names: HashMap<UserId, String>,
     /// Entries that are chained.
     chained: i64,
     /// What came of looking at each of them, if that was asked for.
@@ -56,6 +58,11 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
+    /// What a person is called; who is none is what the entry says.
+    fn name<'a>(&'a self, actor: &'a str) -> &'a str {
+        self.names.get(&UserId::from(actor)).map_or(actor, String::as_str)
+    }
+
     fn number(&self, count: &i64) -> String {
         words::grouped(*count)
     }
@@ -86,28 +93,23 @@ pub(crate) async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match look(&app.db, &signed_in.session.tenant_id, &asked).await {
-        Ok((entries, chained, chain)) => {
-            let here = "audit";
-            page(StatusCode::OK, &Audit { signed_in: &signed_in, here, asked, entries, chained, chain })
-        }
+    match look(&app.db, &signed_in, asked).await {
+        Ok(audit) => page(StatusCode::OK, &audit),
         Err(error) => trouble(&error),
     }
 }
 
-async fn look(
-    db: &Db,
-    tenant_id: &TenantId,
-    asked: &Asked,
-) -> Result<(Vec<Entry>, i64, Option<Chain>), DbError> {
+async fn look<'a>(db: &Db, signed_in: &'a SignedIn, asked: Asked) -> Result<Audit<'a>, DbError> {
+    let tenant_id = &signed_in.session.tenant_id;
     let mut tx = db.begin().await?;
+    let names = db::profiles::list_names(&mut tx, tenant_id).await?;
     let entries = db::audit_log::list(&mut tx, tenant_id, &asked.filter(), LIMIT).await?;
     let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
     let chain = match asked.verify.is_empty() {
         true => None,
         false => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
     };
-    Ok((entries, chained, chain))
+    Ok(Audit { signed_in, here: "audit", asked, entries, names, chained, chain })
 }
 
 /// All that the filter meets, newest first, read while it is sent.

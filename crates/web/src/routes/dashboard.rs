@@ -30,7 +30,7 @@ struct Range {
     step_label: &'static str,
 }
 
-const RANGES: [Range; 4] = [
+static RANGES: [Range; 4] = [
     Range { name: "24h", label: "24 hours", seconds: DAY, step: HOUR, step_label: "an hour" },
     Range { name: "7d", label: "7 days", seconds: 7.0 * DAY, step: 6.0 * HOUR, step_label: "six hours" },
     Range { name: "30d", label: "30 days", seconds: 30.0 * DAY, step: DAY, step_label: "a day" },
@@ -44,11 +44,19 @@ pub(crate) struct Asked {
 
 #[derive(Template)]
 #[template(path = "overview.html")]
-struct Overview<'a> {
+struct Page<'a> {
     signed_in: &'a SignedIn,
     here: &'static str,
-    range: &'a Range,
-    told: Arc<Told>,
+    content: &'a str,
+}
+
+/// What of the page is the same for all who may see the same.
+#[derive(Template)]
+#[template(path = "overview_content.html")]
+struct Overview {
+    manages: bool,
+    range: &'static Range,
+    told: Told,
     questions: Bars,
     times: Lines,
     costs: Bars,
@@ -62,21 +70,25 @@ pub(crate) async fn show(
     let name = asked.map(|Query(asked)| asked.range).unwrap_or_default();
     let range = RANGES.iter().find(|range| Some(range.name) == name.as_deref()).unwrap_or(&RANGES[1]);
     let span = Span { seconds: range.seconds, step: range.step };
-    match app.told.find(&app.db, &signed_in, span).await {
-        Ok(told) => page(StatusCode::OK, &Overview::new(&signed_in, range, told)),
+    let manages = signed_in.manages;
+    let draw = |told| Overview::new(manages, range, told).render().unwrap_or_default();
+    match app.told.find(&app.db, &signed_in, span, draw).await {
+        Ok(content) => {
+            page(StatusCode::OK, &Page { signed_in: &signed_in, here: "overview", content: &content })
+        }
         Err(error) => trouble(&error),
     }
 }
 
-impl<'a> Overview<'a> {
-    fn new(signed_in: &'a SignedIn, range: &'a Range, told: Arc<Told>) -> Self {
+impl Overview {
+    fn new(manages: bool, range: &'static Range, told: Told) -> Self {
         let columns = told.buckets.iter();
         let counts = |one: &Bucket| [one.answered, one.refused, one.failed].map(|count| count as f64);
         let questions = Bars::draw(columns.clone().map(|one| (one.begins_at, counts(one))));
         let costs = Bars::draw(columns.clone().map(|one| (one.begins_at, [one.cost_micros as f64])));
         let first_words = columns.clone().map(|one| one.first_word_p50).collect();
         let times = Lines::draw(&[first_words, columns.map(|one| one.answer_p50).collect()]);
-        Self { signed_in, here: "overview", range, told, questions, times, costs }
+        Self { manages, range, told, questions, times, costs }
     }
 
     fn ranges(&self) -> &'static [Range] {

@@ -1,6 +1,7 @@
 //! `GET /dashboard/events` and what is below it: every event with its outcome and why, and what is done with those that
 //! were set aside.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,7 +13,7 @@ use db::DbError;
 use db::audit_log::Action;
 use db::ignored_events::{EventFate, Filter};
 use db::stories::EventStory;
-use models::{EventId, Outcome};
+use models::{EventId, Outcome, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -42,6 +43,7 @@ struct Events<'a> {
     here: &'static str,
     asked: Asked,
     fates: Vec<EventFate>,
+    names: HashMap<UserId, String>,
 }
 
 #[derive(Template)]
@@ -61,6 +63,12 @@ const SINCE: [(&str, &str); 4] = [
 ];
 
 impl Events<'_> {
+    /// What a person is called; the id of whom nobody knows.
+    fn name<'a>(&'a self, user_id: &'a Option<String>) -> &'a str {
+        let Some(user_id) = user_id else { return "" };
+        self.names.get(&UserId::from(user_id.as_str())).map_or(user_id, String::as_str)
+    }
+
     fn outcomes(&self) -> [&'static str; Outcome::ALL.len()] {
         Outcome::ALL.map(Outcome::as_str)
     }
@@ -86,10 +94,15 @@ pub(crate) async fn list(
     };
     let found = async {
         let mut tx = app.db.begin().await?;
-        db::ignored_events::list_fates(&mut tx, &signed_in.session.tenant_id, &filter, LIMIT).await
+        let tenant_id = &signed_in.session.tenant_id;
+        let fates = db::ignored_events::list_fates(&mut tx, tenant_id, &filter, LIMIT).await?;
+        Ok((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
     };
     match found.await {
-        Ok(fates) => page(StatusCode::OK, &Events { signed_in: &signed_in, here: "events", asked, fates }),
+        Ok((fates, names)) => {
+            let events = Events { signed_in: &signed_in, here: "events", asked, fates, names };
+            page(StatusCode::OK, &events)
+        }
         Err(error) => trouble(&error),
     }
 }

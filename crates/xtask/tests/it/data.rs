@@ -14,12 +14,6 @@ const EXPORT: &str = "/dashboard/data/export.tar";
 const DELETE: &str = "/dashboard/data/delete";
 
 impl TestApp {
-    async fn send_form(&self, path: &str, cookie: Option<&str>, form: &[(&str, &str)]) -> reqwest::Response {
-        let request = self.http.post(format!("{}{path}", self.web.url())).form(form);
-        let request = request.header("sec-fetch-site", "same-origin");
-        request.header("cookie", cookie.unwrap_or_default()).send().await.expect("web answers")
-    }
-
     /// Both workspaces have the bot, and asked it something.
     async fn of_two_workspaces() -> Self {
         let app = Self::installed().await;

@@ -30,6 +30,18 @@ impl TestApp {
         assert_eq!(self.reply(&self.dm(GRACE), &ts).await, "settled");
     }
 
+    /// Sends a form as a page of the same site does.
+    pub(crate) async fn send_form(
+        &self,
+        path: &str,
+        cookie: Option<&str>,
+        form: &[(&str, &str)],
+    ) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.web.url())).form(form);
+        let request = request.header("sec-fetch-site", "same-origin");
+        request.header("cookie", cookie.unwrap_or_default()).send().await.expect("web answers")
+    }
+
     /// What a command of the operator's prints.
     pub(crate) fn operate(&self, arguments: &[&str]) -> String {
         let program = binaries().path("web").expect("web");

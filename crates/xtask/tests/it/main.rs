@@ -24,6 +24,7 @@ mod looking;
 mod operate;
 mod operators;
 mod organisations;
+mod pages;
 mod people;
 mod postgres_away;
 mod queue;

@@ -22,7 +22,7 @@ const DEEDS: [&str; 5] = [
 
 impl TestApp {
     /// Installed; these look after all workspaces.
-    async fn operated_by(operators: &str) -> Self {
+    pub(crate) async fn operated_by(operators: &str) -> Self {
         let name = |settings: &mut xtask::settings::Settings| settings.operators = Some(operators.to_owned());
         let app = Self::start_on(Database::create(), name, |_| {}, &[]).await;
         app.install().await;
@@ -32,9 +32,7 @@ impl TestApp {
 
     /// Sends a form as a page of the same site does; the answer's status, and where it leads.
     async fn fill_in(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (u16, String) {
-        let request =
-            self.http.post(format!("{}{path}", self.web.url())).header("sec-fetch-site", "same-origin");
-        let answer = request.header("cookie", cookie).form(form).send().await.expect("web answers");
+        let answer = self.send_form(path, Some(cookie), form).await;
         let location = answer.headers().get("location").and_then(|to| to.to_str().ok());
         (answer.status().as_u16(), location.unwrap_or_default().to_owned())
     }

@@ -63,7 +63,7 @@ async fn a_member_has_their_own_page_and_nobody_elses() {
         assert_eq!(app.get(&path, Some(&member)).await.status(), 404, "{path}");
     }
     for path in [format!("{others}/profile"), format!("{others}/forget")] {
-        assert_eq!(app.submit(&path, &member, &[]).await.status(), 404, "{path}");
+        assert_eq!(app.send_form(&path, Some(&member), &[]).await.status(), 404, "{path}");
     }
     browser.click("sure").await;
     browser.click("forget").await;
@@ -141,7 +141,7 @@ async fn another_workspace_is_nowhere_to_be_found() {
         format!("/dashboard/events/{event}/redrive"),
         format!("/dashboard/events/{event}/discard"),
     ] {
-        assert_eq!(app.submit(&path, &stranger, &[]).await.status(), 404, "{path}");
+        assert_eq!(app.send_form(&path, Some(&stranger), &[]).await.status(), 404, "{path}");
     }
     let page = app.get("/dashboard/conversations?q=acme", Some(&stranger)).await.text().await.expect("text");
     assert!(page.contains("Nothing found"), "{page}");

@@ -1,31 +1,22 @@
 //! How a workspace wants its bot: set on the dashboard, and noticed in Slack.
 
-use reqwest::Response;
 use xtask::cluster::free_port;
 
 use crate::chromium::Chromium;
 use crate::test_app::{ADA, GRACE, TEAM, TestApp};
 
 impl TestApp {
-    /// A form, sent by a page of `web`.
-    pub(crate) async fn submit(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Response {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.http.post(format!("{}{path}", self.web.url())).header("cookie", cookie);
-        let request = request.header("content-type", "application/x-www-form-urlencoded");
-        request.header("sec-fetch-site", "same-origin").body(body).send().await.expect("web answers")
-    }
-
     /// Changes settings from their defaults, as the page does it: reviewed, then saved.
     pub(crate) async fn set(&self, cookie: &str, changes: &[(&str, &str)]) {
         let mut fields = vec![("follow_ups", "on"), ("feedback", "on")];
         fields.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
         fields.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
-        let review = self.submit("/dashboard/settings/review", cookie, &fields).await;
+        let review = self.send_form("/dashboard/settings/review", Some(cookie), &fields).await;
         assert_eq!(review.status(), 200);
         let page = review.text().await.expect("text");
         let seen = page.split_once("name=\"seen\" value=\"").expect("a mark").1;
         fields.push(("seen", seen.split('"').next().expect("a value")));
-        assert_eq!(self.submit("/dashboard/settings", cookie, &fields).await.status(), 303);
+        assert_eq!(self.send_form("/dashboard/settings", Some(cookie), &fields).await.status(), 303);
     }
 }
 
@@ -73,7 +64,7 @@ async fn an_admin_sees_what_a_change_does_before_it_is_saved() {
     assert!(!sealed.contains("Lisbon"), "{sealed}");
     let member = app.sign_in(GRACE).await;
     assert_eq!(app.get("/dashboard/settings", Some(&member)).await.status(), 403);
-    assert_eq!(app.submit("/dashboard/settings", &member, &[]).await.status(), 403);
+    assert_eq!(app.send_form("/dashboard/settings", Some(&member), &[]).await.status(), 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +73,7 @@ async fn two_admins_who_change_something_at_once_both_see_what_the_other_did() {
     let admin = app.sign_in(ADA).await;
     app.set(&admin, &[("facts", "One.")]).await;
     let late = [("facts", "Two."), ("follow_ups", "on"), ("feedback", "on"), ("seen", "1")];
-    let answer = app.submit("/dashboard/settings", &admin, &late).await;
+    let answer = app.send_form("/dashboard/settings", Some(&admin), &late).await;
     assert_eq!(answer.status(), 200);
     let page = answer.text().await.expect("text");
     assert!(page.contains("Somebody changed the settings meanwhile") && page.contains("One."), "{page}");
@@ -195,7 +186,7 @@ async fn a_key_of_the_workspaces_own_is_tried_before_it_is_kept() {
     browser.click("remove-key").await;
     browser.find("saved").await;
     assert_eq!(app.database.ask("select count(*) from settings where model_key is not null"), "0");
-    let refused = app.submit("/dashboard/settings/review", &admin, &[("models", "another")]).await;
+    let refused = app.send_form("/dashboard/settings/review", Some(&admin), &[("models", "another")]).await;
     assert_eq!(refused.status(), 422);
     let page = refused.text().await.expect("text");
     assert!(page.contains("This server has no another. It has: offline"), "{page}");
