@@ -32,6 +32,7 @@ pub mod profiles;
 pub mod replicas;
 pub mod replies;
 pub mod retention;
+pub mod rotation;
 mod schema;
 mod session;
 pub mod sessions;

@@ -5,6 +5,7 @@ mod chart;
 pub mod commands;
 mod operators;
 mod page;
+mod rotation;
 mod routes;
 mod secret;
 mod session;
