@@ -3,6 +3,7 @@
 mod ack;
 mod bare;
 mod claim;
+mod crypto;
 mod day;
 mod envelopes;
 mod fair;
@@ -35,6 +36,8 @@ enum Benchmark {
     Day,
     /// A claim with ten to a million waiting events.
     Claim,
+    /// Sealing and opening beside openssl's AES-256-GCM.
+    Crypto,
     /// A tenant's first answer behind another's thousand events.
     Fair,
     /// What `api` holds when idle, at 1,000 streaming replies, and over a churn.
@@ -50,10 +53,11 @@ enum Benchmark {
 type Run = fn(&Binaries) -> Result<()>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 8] = [
+const ALL: [(Benchmark, Run); 9] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Claim, claim::run),
+    (Benchmark::Crypto, crypto::run),
     (Benchmark::Reply, reply::run),
     (Benchmark::Fair, fair::run),
     (Benchmark::Scale, scale::run),
