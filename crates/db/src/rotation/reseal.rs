@@ -30,27 +30,26 @@ pub struct Page {
 #[derive(sqlx::FromRow)]
 struct Row {
     ctid: String,
-    at: Vec<String>,
     sealed: Vec<u8>,
 }
 
-/// Seals the next values of a place with the tenant's current key, at most so many.
+/// Looks at the next values of a place, so many, and seals with the tenant's current key what a retired one sealed.
 pub async fn reseal(
     tx: &mut Tx,
     tenant_id: &TenantId,
     place: Place,
     after: Option<&Cursor>,
-    limit: i64,
+    size: i64,
 ) -> Result<Page, DbError> {
     let key = match keys::current(tx, tenant_id).await {
         // It was deleted meanwhile, and everything with it.
         Err(DbError::NotInstalled) => return Ok(Page::default()),
         key => key?,
     };
-    let rows = lock_page(tx, tenant_id, place, after, limit).await?;
-    let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < limit);
-    let mut page = Page::default();
-    page.next = rows.last().filter(|_| !is_last).map(|row| Cursor(row.at.clone()));
+    tx.unhurried().await?;
+    let next = find_end(tx, tenant_id, place, after, size).await?;
+    let rows = lock_page(tx, tenant_id, place, after, next.as_ref()).await?;
+    let mut page = Page { next, ..Page::default() };
     let mut fresh = (Vec::new(), Vec::new());
     for row in rows {
         match open_and_seal(tx, tenant_id, place, &key, &row.sealed).await {
@@ -66,37 +65,88 @@ pub async fn reseal(
     Ok(page)
 }
 
+/// Where the page ends that begins behind `after`: `None` where what is left is less than a page.
+async fn find_end(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    place: Place,
+    after: Option<&Cursor>,
+    size: i64,
+) -> Result<Option<Cursor>, DbError> {
+    let Sql { names, texts, table, column, rows, behind, .. } = Sql::of(place);
+    let sql = format!(
+        "select array[{texts}] from {table} where {rows} and {column} is not null {}
+         order by {names} limit 1 offset $2 - 1",
+        if after.is_some() { behind } else { "and $3::text[] is null".into() }
+    );
+    let at: Option<(Vec<String>,)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(tenant_id.as_str())
+        .bind(size)
+        .bind(after.map(|cursor| &cursor.0))
+        .fetch_optional(tx)
+        .await?;
+    Ok(at.map(|(at,)| Cursor(at)))
+}
+
+/// Locks what is to be resealed of a page. Both its ends are given, so that it is found by an index, however little there
+/// is to do in it.
 async fn lock_page(
     tx: &mut Tx,
     tenant_id: &TenantId,
     place: Place,
     after: Option<&Cursor>,
-    limit: i64,
+    end: Option<&Cursor>,
 ) -> Result<Vec<Row>, DbError> {
     let retired = list_retired(tx, tenant_id).await?;
-    // Behind a page it may be a long way through what is resealed already.
-    tx.unhurried().await?;
-    let order = place.table.order;
-    let names = order.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let texts = order.iter().map(|(name, _)| format!("{name}::text")).collect::<Vec<_>>().join(", ");
-    let places = order.iter().zip(1..).map(|((_, of), n)| format!("($4::text[])[{n}]::{of}"));
-    let begin = match after {
-        Some(_) => format!("and ({names}) > ({})", places.collect::<Vec<_>>().join(", ")),
-        None => "and $4::text[] is null".to_owned(),
-    };
-    let (table, column, rows) = (place.column.table, place.column.column, place.table.rows);
+    let Sql { table, column, rows, behind, up_to, .. } = Sql::of(place);
     let sql = format!(
-        "select ctid::text, array[{texts}] as at, {column} as sealed from {table}
-         where {rows} and substring({column} from 2 for 16) = any($2) {begin}
-         order by {names} limit $3 for no key update skip locked"
+        "select ctid::text, {column} as sealed from {table}
+         where {rows} and {column} is not null and substring({column} from 2 for 16) = any($2) {} {}
+         for no key update skip locked",
+        if after.is_some() { behind } else { "and $3::text[] is null".into() },
+        if end.is_some() { up_to } else { "and $4::text[] is null".into() },
     );
     Ok(sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
         .bind(bytes_of(&retired))
-        .bind(limit)
         .bind(after.map(|cursor| &cursor.0))
+        .bind(end.map(|cursor| &cursor.0))
         .fetch_all(tx)
         .await?)
+}
+
+/// The parts of the statements over a place.
+struct Sql {
+    table: &'static str,
+    column: &'static str,
+    rows: &'static str,
+    /// What the rows are ordered by, as columns and as texts.
+    names: String,
+    texts: String,
+    /// Behind the cursor `$3`, and not behind `$4`.
+    behind: String,
+    up_to: String,
+}
+
+impl Sql {
+    fn of(place: Place) -> Self {
+        let order = place.table.order;
+        let join = |parts: Vec<String>| parts.join(", ");
+        let names = join(order.iter().map(|(name, _)| (*name).to_owned()).collect());
+        let cursor = |parameter: u8| {
+            let parts = order.iter().zip(1..);
+            join(parts.map(|((_, of), n)| format!("(${parameter}::text[])[{n}]::{of}")).collect())
+        };
+        Self {
+            table: place.column.table,
+            column: place.column.column,
+            rows: place.table.rows,
+            texts: join(order.iter().map(|(name, _)| format!("{name}::text")).collect()),
+            behind: format!("and ({names}) > ({})", cursor(3)),
+            up_to: format!("and ({names}) <= ({})", cursor(4)),
+            names,
+        }
+    }
 }
 
 async fn open_and_seal(
@@ -117,6 +167,9 @@ async fn store(
     place: Place,
     (ctids, sealed): (Vec<String>, Vec<Vec<u8>>),
 ) -> Result<u64, DbError> {
+    if ctids.is_empty() {
+        return Ok(0);
+    }
     let (table, column) = (place.column.table, place.column.column);
     let sql = format!(
         "update {table} t set {column} = fresh.sealed from unnest($2::text[], $3::bytea[]) as fresh (place, sealed)
