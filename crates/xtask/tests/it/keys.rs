@@ -10,8 +10,9 @@ use simulator::Message;
 use xtask::cluster::free_port;
 use xtask::service::{self, Service, Start};
 
-use crate::ground::{Database, binaries};
+use crate::ground::{Database, binaries, psql};
 use crate::operate::run;
+use crate::queue::BETA;
 use crate::sealed::{KEYS, key};
 use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
@@ -185,6 +186,28 @@ async fn a_key_that_is_due_is_replaced_by_one_replica_and_goes_on_where_it_was_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_outlives_whoever_may_have_read_it_and_what_waits_to_be_sorted() {
+    let app = TestApp::installed().await;
+    let url = app.database.url.clone();
+    // A transaction that was there before; and nobody sorts while it lasts.
+    let sql = "begin; select count(*) from turns; select pg_advisory_xact_lock(hashtext('enablebot sort_deliveries'));
+               select pg_sleep(4); commit";
+    let before = std::thread::spawn(move || psql(&url, sql));
+    app.becomes("select count(*) from pg_locks where locktype = 'advisory'", "1").await;
+    let ts = app.say(ADA, None, "say: It was sorted late.");
+    app.acknowledged("message", 1).await;
+    assert_eq!(app.waiting(), "1");
+    let rotation = app.operate_beside(&["keys", "rotate", "--all"]);
+    app.becomes("select count(*) from encryption_keys", "2").await;
+    assert!(!before.is_finished() && !rotation.is_finished());
+    before.join().expect("it ends");
+    assert!(rotation.join().expect("it ends").contains("sealed with the new key"));
+    assert_eq!(app.database.ask(KEYS).lines().count(), 1);
+    assert_eq!(app.reply(&app.dm(ADA), &ts).await, "It was sorted late.");
+    app.opens_everything();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_begins_only_where_every_sealed_column_is_known() {
     let app = TestApp::installed().await;
     let before = app.database.ask(KEYS);
@@ -200,35 +223,37 @@ async fn a_rotation_begins_only_where_every_sealed_column_is_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sealed_for_one_place_opens_in_no_other() {
     let app = TestApp::installed().await;
-    app.simulator.add_team("T0BETA", "Beta");
-    app.install_in("T0BETA").await;
+    app.simulator.add_team(BETA, "Beta");
+    app.install_in(BETA).await;
     app.settled().await;
+    app.say_in(BETA, "U0ADABETA", "say: Of another workspace.");
+    app.becomes("select count(*) from people where name is not null", "2").await;
+    app.idle().await;
     let cookie = app.sign_in(ADA).await;
-    let works = async || app.page("/dashboard/conversations", &cookie).await.0;
+    let works = async || app.page("/dashboard/people", &cookie).await.0;
     assert_eq!(works().await, 200);
-    app.database.ask("create table kept as select turn_id, text from turns");
-    let (tenant, person) =
-        ("select bot_token from installations", "select name from people where name is not null");
+    app.database.ask("create table kept as select tenant_id, user_id, name from people");
     let others = [
-        ("of another tenant", "select name from sessions where tenant_id = 'T0ACME'".to_owned()),
-        ("another table's", format!("{person} and tenant_id = 'T0ACME' limit 1")),
-        ("a token", format!("{tenant} where tenant_id = 'T0ACME'")),
-        ("a token of another tenant", format!("{tenant} where tenant_id = 'T0BETA'")),
+        "select name from people where tenant_id = 'T0BETA' and name is not null",
+        "select profile from people where tenant_id = 'T0ACME' and name is not null",
+        "select name from sessions where tenant_id = 'T0ACME'",
+        "select text from turns where tenant_id = 'T0ACME' limit 1",
+        "select bot_token from installations where tenant_id = 'T0ACME'",
     ];
-    for (which, other) in others {
-        app.database.ask(&format!("update turns set text = ({other})"));
-        assert_eq!(works().await, 500, "{which}");
-        app.database.ask("update turns t set text = k.text from kept k where k.turn_id = t.turn_id");
-        assert_eq!(works().await, 200, "{which}");
+    for other in others {
+        app.database.ask(&format!("update people set name = ({other}) where user_id = '{GRACE}'"));
+        assert_eq!(works().await, 503, "{other}");
+        app.database.ask("update people set name = kept.name from kept where kept.user_id = people.user_id");
+        assert_eq!(works().await, 200, "{other}");
     }
     // The same column and the same row, of another tenant.
     app.database.ask(
         "update installations i set bot_token = o.bot_token from installations o
          where i.tenant_id = 'T0ACME' and o.tenant_id = 'T0BETA'",
     );
-    let events = "select count(*) from events where outcome is null and reason is not null";
-    app.say(GRACE, None, "say: nothing");
-    app.becomes(events, "1").await;
+    let ts = app.say(GRACE, None, "say: nothing");
+    app.becomes("select count(*) from events where outcome is null and attempts_log <> '[]'", "1").await;
+    assert!(app.bots(&app.dm(GRACE), &ts).is_empty());
     app.database.ask("update events set outcome = 'discarded' where outcome is null");
 }
 
