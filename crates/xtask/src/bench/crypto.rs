@@ -54,7 +54,7 @@ fn measure() -> Result<Rates> {
 fn openssl_speed(size: &str) -> Result<f64> {
     let openssl =
         find_program("openssl").context("openssl is not installed, so there is nothing to compare with")?;
-    let arguments = ["speed", "-mr", "-evp", "aes-256-gcm", "-seconds", "1", "-bytes", size];
+    let arguments = ["speed", "-elapsed", "-mr", "-evp", "aes-256-gcm", "-seconds", "1", "-bytes", size];
     read_speed(&workspace::output(Command::new(openssl).args(arguments))?)
 }
 
