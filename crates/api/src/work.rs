@@ -41,7 +41,7 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) -> Result<Outcome, Failure> {
     let mut tx = app.db.begin().await?;
-    let body = db::events::open_body(&mut tx, &job.tenant_id, &job.sealed_body).await?;
+    let body = db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await?;
     drop(tx);
     // What ends an installation needs no token that works.
     match body {
@@ -72,7 +72,7 @@ pub(crate) async fn apologise(
     sentence: Option<&'static str>,
 ) -> Result<(), Failure> {
     let mut tx = app.db.begin().await?;
-    let body = db::events::open_body(&mut tx, &job.tenant_id, &job.sealed_body).await?;
+    let body = db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await?;
     drop(tx);
     let never = CancellationToken::new();
     let work = Work::begin(app, held, job, &never, &body).await?;

@@ -5,10 +5,12 @@
 
 mod data_key;
 mod master_keys;
+mod provider;
 mod receipt;
 mod sealed;
 
 pub use data_key::DataKey;
 pub use master_keys::{MasterKeys, MasterKeysError, WrappedKey};
+pub use provider::KeyProvider;
 pub use receipt::Signature;
 pub use sealed::{Binding, SealError, key_id};

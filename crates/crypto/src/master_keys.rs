@@ -6,6 +6,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::data_key::DataKey;
+use crate::provider::KeyProvider;
+use crate::receipt::{self, Signature};
 use crate::sealed::{Binding, SealError, open, seal};
 
 /// What is wrong with `ENCRYPTION_KEYS`; never shows a key.
@@ -70,35 +72,44 @@ impl MasterKeys {
         if keys.is_empty() { Err(MasterKeysError::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// Wraps a tenant's data key under the first master key.
-    pub fn wrap(&self, tenant: &str, key: &DataKey) -> Result<WrappedKey, SealError> {
-        let master = &self.0[0];
+    fn first(&self) -> &MasterKey {
+        &self.0[0]
+    }
+
+    fn find(&self, id: &str) -> Option<&MasterKey> {
+        self.0.iter().find(|master| master.id == id)
+    }
+}
+
+impl KeyProvider for MasterKeys {
+    fn ids(&self) -> Vec<&str> {
+        self.0.iter().map(|master| master.id.as_str()).collect()
+    }
+
+    fn wrap(&self, tenant: &str, key: &DataKey) -> Result<WrappedKey, SealError> {
+        let master = self.first();
         let wrapped = seal(&master.bytes, key.id(), binding(tenant), key.bytes())?;
         Ok(WrappedKey { id: key.id(), master_key_id: master.id.clone(), wrapped })
     }
 
-    /// Unwraps a tenant's data key under the master key that wrapped it.
-    pub fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError> {
+    fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError> {
         let master = self
             .find(&stored.master_key_id)
             .ok_or_else(|| MasterKeysError::Unknown(stored.master_key_id.clone()))?;
         let refused = || MasterKeysError::Refused(stored.master_key_id.clone());
-        let bytes = open(master, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
+        let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| refused())?;
         Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
     }
 
-    /// Their ids, in their order.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|master| master.id.as_str())
+    fn sign(&self, statement: &[u8]) -> Signature {
+        let master = self.first();
+        Signature { master_key_id: master.id.clone(), tag: receipt::sign(&master.bytes, statement) }
     }
 
-    pub(crate) fn first(&self) -> (&str, &[u8; 32]) {
-        (&self.0[0].id, &self.0[0].bytes)
-    }
-
-    pub(crate) fn find(&self, id: &str) -> Option<&[u8; 32]> {
-        self.0.iter().find(|master| master.id == id).map(|master| &*master.bytes)
+    fn verify(&self, statement: &[u8], signature: &Signature) -> Option<bool> {
+        let master = self.find(&signature.master_key_id)?;
+        Some(receipt::verify(&master.bytes, statement, &signature.tag))
     }
 }
 

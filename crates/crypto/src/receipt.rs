@@ -4,8 +4,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::MasterKeys;
-
 /// Keeps the key that signs apart from the key that wraps.
 const PURPOSE: &[u8] = b"enablebot receipt v1";
 
@@ -18,19 +16,14 @@ pub struct Signature {
     pub tag: Vec<u8>,
 }
 
-impl MasterKeys {
-    /// Signs a statement under the first master key.
-    pub fn sign(&self, statement: &[u8]) -> Signature {
-        let (master_key_id, key) = self.first();
-        let tag = mac(key, statement).finalize().into_bytes().to_vec();
-        Signature { master_key_id: master_key_id.to_owned(), tag }
-    }
+/// A statement's tag under a master key.
+pub(crate) fn sign(master: &[u8; 32], statement: &[u8]) -> Vec<u8> {
+    mac(master, statement).finalize().into_bytes().to_vec()
+}
 
-    /// Whether the signature is this statement's; `None` where its master key is not in the list any more.
-    pub fn verify(&self, statement: &[u8], signature: &Signature) -> Option<bool> {
-        let key = self.find(&signature.master_key_id)?;
-        Some(mac(key, statement).verify_slice(&signature.tag).is_ok())
-    }
+/// Whether the tag is this statement's.
+pub(crate) fn verify(master: &[u8; 32], statement: &[u8], tag: &[u8]) -> bool {
+    mac(master, statement).verify_slice(tag).is_ok()
 }
 
 fn mac(master: &[u8; 32], statement: &[u8]) -> Hmac<Sha256> {
@@ -46,6 +39,7 @@ fn keyed(key: &[u8; 32], message: &[u8]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{KeyProvider, MasterKeys};
 
     #[test]
     fn a_signature_is_of_one_statement_and_one_key() {

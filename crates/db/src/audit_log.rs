@@ -60,11 +60,13 @@ pub enum Action {
     Resumed,
     /// Whoever is told of the budget was told.
     BudgetWarned,
+    /// The tenant's data key was replaced, with all that it encrypts.
+    KeyRotated,
 }
 
 impl Action {
     /// All of them, for whoever chooses among them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Installed,
         Self::Answered,
         Self::SetAside,
@@ -90,6 +92,7 @@ impl Action {
         Self::Suspended,
         Self::Resumed,
         Self::BudgetWarned,
+        Self::KeyRotated,
     ];
 
     /// As it stands in the table.
@@ -120,6 +123,7 @@ impl Action {
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
             Self::BudgetWarned => "budget_warned",
+            Self::KeyRotated => "key_rotated",
         }
     }
 }

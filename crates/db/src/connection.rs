@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crypto::MasterKeys;
+use crypto::KeyProvider;
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -77,7 +77,7 @@ impl Db {
     ///
     /// # Errors
     /// An address that cannot be read.
-    pub fn open(settings: &Settings, keys: MasterKeys) -> Result<Self, DbError> {
+    pub fn open(settings: &Settings, keys: impl KeyProvider + 'static) -> Result<Self, DbError> {
         let addresses = Addresses::read(&settings.urls)?;
         let moved = Moved::default();
         let pool = PgPoolOptions::new()
@@ -168,7 +168,7 @@ impl Tx {
         self.keys.clone()
     }
 
-    pub(crate) fn master_keys(&self) -> Arc<MasterKeys> {
+    pub(crate) fn master_keys(&self) -> Arc<dyn KeyProvider> {
         self.keys.master()
     }
 }

@@ -58,13 +58,20 @@ pub async fn store(session: &mut Session, events: &[&InboundEvent]) -> Result<u6
 /// Stores an event together with what else is done in a transaction; nothing where its workspace has no installation.
 pub async fn insert(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
     let events = [event];
-    let keys = keys::list_of_installed(tx, &tenants_of(&events)).await?;
-    let rows = Rows::seal(&events, &keys)?;
-    if !rows.events.is_empty() {
-        let sql = format!("{}; select pg_notify('{DELIVERIES}', '')", statement(&keys, &rows));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(tx.connection()).await?;
+    for _ in 0..SEALINGS {
+        let keys = keys::list_of_installed(tx, &tenants_of(&events)).await?;
+        let rows = Rows::seal(&events, &keys)?;
+        if rows.events.is_empty() {
+            return Ok(());
+        }
+        let sql = statement(&keys, &rows);
+        if sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(tx.connection()).await?.try_get(0)? {
+            let told = format!("select pg_notify('{DELIVERIES}', '')");
+            sqlx::raw_sql(AssertSqlSafe(told)).execute(tx.connection()).await?;
+            return Ok(());
+        }
     }
-    Ok(())
+    Err(DbError::KeyChanged)
 }
 
 /// Whether the batch is stored is what the statement returns: not where it was sealed with a key that is no longer its
@@ -94,6 +101,21 @@ pub async fn sort(session: &mut Session) -> Result<Option<Sorted>, DbError> {
         not_addressed: (known - relevant).unsigned_abs(),
         not_installed: (events - known).unsigned_abs(),
     }))
+}
+
+/// The last batch that waits to be sorted.
+pub async fn find_last(tx: &mut Tx) -> Result<Option<i64>, DbError> {
+    Ok(sqlx::query_scalar!("select max(batch_id) from deliveries").fetch_one(tx).await?)
+}
+
+/// Whether a batch up to this one still waits to be sorted.
+pub async fn are_waiting(tx: &mut Tx, last: i64) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from deliveries where batch_id <= $1) as "waiting!""#,
+        last
+    )
+    .fetch_one(tx)
+    .await?)
 }
 
 fn tenants_of(events: &[&InboundEvent]) -> Vec<String> {

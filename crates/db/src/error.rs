@@ -32,6 +32,11 @@ pub enum DbError {
     /// A workspace got a new key again and again while something of it was stored.
     #[error("the workspace's key changed while this was stored")]
     KeyChanged,
+    /// The database has a column that may be sealed and that this binary does not know.
+    #[error(
+        "the column {0} is unknown to this release, and what it holds might be lost with its key: use the release of the schema"
+    )]
+    UnknownColumn(String),
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

@@ -96,12 +96,29 @@ pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
     .await?)
 }
 
-/// Opens what is to be done about an event.
+/// Opens what is to be done about an event, as it was read or, where its key was replaced since, as it stands now.
 ///
 /// # Errors
 /// The body was sealed for another place or under a key that is gone.
-pub async fn open_body(tx: &mut Tx, tenant_id: &TenantId, sealed: &[u8]) -> Result<EventBody, DbError> {
-    let body = keys::open(tx, tenant_id, BODY, sealed).await?;
+pub async fn open_body(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    sealed: &[u8],
+) -> Result<EventBody, DbError> {
+    let body = match keys::open(tx, tenant_id, BODY, sealed).await {
+        Err(DbError::Seal(_)) => {
+            let anew = sqlx::query_scalar!(
+                "select body from events where tenant_id = $1 and seq = $2",
+                tenant_id.as_str(),
+                seq
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
+            keys::open(tx, tenant_id, BODY, anew.flatten().as_deref().unwrap_or_default()).await?
+        }
+        opened => opened?,
+    };
     Ok(serde_json::from_str(body.expose_secret())?)
 }
 

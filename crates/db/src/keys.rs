@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crypto::{Binding, DataKey, MasterKeys, WrappedKey};
+use crypto::{Binding, DataKey, KeyProvider, WrappedKey};
 use models::TenantId;
 use moka::sync::Cache;
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ const CACHED_KEYS: u64 = 10_000;
 /// The master keys, and the data keys that were unwrapped of late.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    master: Arc<MasterKeys>,
+    master: Arc<dyn KeyProvider>,
     unwrapped: Cache<Uuid, Arc<DataKey>>,
     /// What was read last as an installed tenant's current key. It may have another one by now, so this is only for
     /// what Postgres compares before it stores it.
@@ -25,7 +25,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(master: Arc<MasterKeys>) -> Self {
+    pub(crate) fn new(master: Arc<dyn KeyProvider>) -> Self {
         Self { master, unwrapped: Cache::new(CACHED_KEYS), current: Cache::new(CACHED_KEYS) }
     }
 
@@ -34,7 +34,7 @@ impl Keys {
         tenant_ids.iter().for_each(|tenant_id| self.current.invalidate(tenant_id));
     }
 
-    pub(crate) fn master(&self) -> Arc<MasterKeys> {
+    pub(crate) fn master(&self) -> Arc<dyn KeyProvider> {
         Arc::clone(&self.master)
     }
 
@@ -46,6 +46,26 @@ impl Keys {
         self.unwrapped.insert(stored.id, Arc::clone(&key));
         Ok(key)
     }
+}
+
+/// Forgets the unwrapped keys that are stored no longer: what they sealed is not to be opened any more, from no backup.
+pub(crate) async fn forget_gone(tx: &mut Tx) -> Result<(), DbError> {
+    let keys = tx.keys();
+    let kept: Vec<Uuid> = keys.unwrapped.iter().map(|(key_id, _)| *key_id).collect();
+    let gone = sqlx::query_scalar!(
+        r#"select key_id as "key_id!" from unnest($1::uuid[]) as kept (key_id)
+           where not exists (select from encryption_keys stored where stored.key_id = kept.key_id)"#,
+        &kept,
+    )
+    .fetch_all(tx)
+    .await?;
+    gone.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
+    for (tenant_id, key) in &keys.current {
+        if gone.contains(&key.id()) {
+            keys.current.invalidate(&*tenant_id);
+        }
+    }
+    Ok(())
 }
 
 /// A place in a tenant's row; with the tenant it makes the binding of a ciphertext.
@@ -181,7 +201,7 @@ mod tests {
 
     #[test]
     fn fault_18_no_more_keys_are_kept_than_there_is_room_for() -> Result<(), crypto::MasterKeysError> {
-        let master = MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?;
+        let master = crypto::MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?;
         let keys = Keys::new(Arc::new(master));
         let key = Arc::new(DataKey::generate());
         for id in 0..u128::from(CACHED_KEYS) + 500 {

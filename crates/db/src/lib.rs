@@ -33,6 +33,7 @@ pub mod profiles;
 pub mod replicas;
 pub mod replies;
 pub mod retention;
+pub mod rotation;
 mod schema;
 mod session;
 pub mod sessions;

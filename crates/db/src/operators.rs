@@ -7,7 +7,9 @@ mod queue;
 use chrono::{DateTime, Utc};
 use models::TenantId;
 
-pub use self::keys::{KeyState, MasterKeyState, keys};
+pub use self::keys::{
+    DataKeyCounts, KeyState, MasterKeyState, RetiredKey, count_data_keys, keys, list_retired_keys,
+};
 pub use self::queue::{Line, SetAside, Waiting, line, list_set_aside, list_waiting};
 use crate::{DbError, Tx};
 

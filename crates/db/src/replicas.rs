@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
-use crate::{Db, DbError, Tx};
+use crate::{Db, DbError, Tx, keys};
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
@@ -78,6 +78,9 @@ impl Replica {
             }
             if let Err(error) = write(&db, async |tx| beat(tx, &self).await).await {
                 tracing::warn!(error = %error, "this replica cannot be noted");
+            }
+            if let Err(error) = write(&db, async |tx| keys::forget_gone(tx).await).await {
+                tracing::warn!(error = %error, "keys that are gone cannot be forgotten");
             }
         }
         // Whoever cannot be reached now is dropped in ten minutes.

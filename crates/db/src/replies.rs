@@ -6,8 +6,8 @@ use secrecy::ExposeSecret;
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-const TEXT: Column = Column { table: "replies", column: "text" };
-const TEXT_SO_FAR: Column = Column { table: "replies", column: "text_so_far" };
+pub(crate) const TEXT: Column = Column { table: "replies", column: "text" };
+pub(crate) const TEXT_SO_FAR: Column = Column { table: "replies", column: "text_so_far" };
 
 /// How far an answer has come.
 #[derive(Clone, Debug, Default)]

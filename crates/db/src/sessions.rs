@@ -9,8 +9,8 @@ use secrecy::ExposeSecret;
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-const NAME: Column = Column { table: "sessions", column: "name" };
-const EMAIL: Column = Column { table: "sessions", column: "email" };
+pub(crate) const NAME: Column = Column { table: "sessions", column: "name" };
+pub(crate) const EMAIL: Column = Column { table: "sessions", column: "email" };
 
 /// Seconds after which a session ends that nobody uses, and after which any ends.
 const IDLE: f64 = 8.0 * 3_600.0;

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
-const BODY: Column = Column { table: "settings", column: "body" };
-const MODEL_KEY: Column = Column { table: "settings", column: "model_key" };
+pub(crate) const BODY: Column = Column { table: "settings", column: "body" };
+pub(crate) const MODEL_KEY: Column = Column { table: "settings", column: "model_key" };
 
 /// Characters of a key that are kept to know it by.
 const HINT_CHARS: usize = 4;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit_log::{self, Action};
-use crate::{DbError, Tx};
+use crate::{DbError, Tx, keys};
 
 /// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
 #[must_use = "its receipt is to be written"]
@@ -133,6 +133,8 @@ pub async fn delete_and_tell(
         };
     }
     delete_from!("encryption_keys", "delete from encryption_keys where tenant_id = $1");
+    // Other processes forget it within a quarter of a minute.
+    keys::forget_gone(tx).await?;
     delete_from!("installations", "delete from installations where tenant_id = $1");
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
     delete_from!("turns", "delete from turns where tenant_id = $1");

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::door::Door;
 use crate::operators::Operators;
 use crate::overviews::Overviews;
-use crate::routes;
 use crate::settings::{LOGIN_PATH, Settings};
+use crate::{rotation, routes};
 
 /// What a page needs.
 pub(crate) struct App {
@@ -95,12 +95,13 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let host = service::host(settings.port);
     let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
     let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
+    let rotating = rotation::keep(db.clone(), settings.key_rotation_interval, shutdown.clone());
     let serving = async {
         // However serving ends, the replica is taken out with it.
         let _ended = shutdown.clone().drop_guard();
         service::serve(listener, "web", routes, &routes::known(), probes, metrics, shutdown.clone()).await
     };
-    let (served, ()) = tokio::join!(serving, keeping);
+    let (served, (), ()) = tokio::join!(serving, keeping, rotating);
     db.close().await;
     Ok(served?)
 }

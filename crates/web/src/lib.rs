@@ -7,6 +7,7 @@ mod door;
 mod operators;
 mod overviews;
 mod page;
+mod rotation;
 mod routes;
 mod secret;
 mod session;

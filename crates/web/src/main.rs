@@ -30,6 +30,9 @@ enum Command {
     /// What became of what Slack sent: "why no reply?"
     #[command(subcommand)]
     Events(commands::events::Command),
+    /// The keys to what is stored: which there are, and their replacement
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
     /// What was done, and whether that log is as it was written
     #[command(subcommand)]
     Audit(commands::audit::Command),
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Manifest) => commands::manifest(),
         Some(Command::Tenants(command)) => commands::tenants::run(command),
         Some(Command::Events(command)) => commands::events::run(command),
+        Some(Command::Keys(command)) => commands::keys::run(command),
         Some(Command::Audit(command)) => commands::audit::run(command),
     }
 }

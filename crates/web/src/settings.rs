@@ -63,7 +63,7 @@ impl Settings {
                 if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { secret(text) }
             });
         let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
-        let key_rotation_interval = env.optional("KEY_ROTATION_INTERVAL", "90 days", interval);
+        let key_rotation_interval = read_key_rotation_interval(&mut env);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
@@ -83,7 +83,7 @@ impl Settings {
                 login_uri,
                 session_secret: session_secret?,
                 operators: operators.unwrap_or_default(),
-                key_rotation_interval: key_rotation_interval.unwrap_or(TimeDelta::days(90)),
+                key_rotation_interval,
                 slack_base_url,
                 timeout,
             };
@@ -122,6 +122,10 @@ pub(crate) fn read_master_keys(env: &mut Environment) -> Option<MasterKeys> {
     env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
         MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
     })
+}
+
+pub(crate) fn read_key_rotation_interval(env: &mut Environment) -> TimeDelta {
+    env.optional("KEY_ROTATION_INTERVAL", "90 days", interval).unwrap_or(TimeDelta::days(90))
 }
 
 /// Slack sends the browser back there, so it must be https, except on loopback.

@@ -3,6 +3,7 @@
 mod ack;
 mod bare;
 mod claim;
+mod crypto;
 mod day;
 mod envelopes;
 mod fair;
@@ -36,6 +37,8 @@ enum Benchmark {
     Day,
     /// A claim with ten to a million waiting events.
     Claim,
+    /// Sealing and opening beside openssl's AES-256-GCM.
+    Crypto,
     /// A tenant's first answer behind another's thousand events.
     Fair,
     /// What `api` holds when idle, at 1,000 streaming replies, and over a churn.
@@ -57,6 +60,7 @@ const ALL: [(Benchmark, Run); 9] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Claim, claim::run),
+    (Benchmark::Crypto, crypto::run),
     (Benchmark::Reply, reply::run),
     (Benchmark::Fair, fair::run),
     (Benchmark::Scale, scale::run),

@@ -1,16 +1,20 @@
 //! The keys of all tenants, and how far a rotation has come.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use models::TenantId;
+use uuid::Uuid;
 
 use crate::{DbError, Tx};
 
-/// A master key, and what it wraps.
+/// A master key, and what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterKeyState {
     /// Its id.
     pub id: String,
     /// Data keys under it, retired ones too.
     pub data_keys: i64,
+    /// Receipts of deletion that are signed with it.
+    pub receipts: i64,
     /// Whether it is among `ENCRYPTION_KEYS` here.
     pub is_known: bool,
 }
@@ -18,7 +22,7 @@ pub struct MasterKeyState {
 /// The keys of all tenants.
 #[derive(Clone, Debug)]
 pub struct KeyState {
-    /// Those of `ENCRYPTION_KEYS` in their order, then what else wraps something.
+    /// Those of `ENCRYPTION_KEYS` in their order, then what else is needed.
     pub masters: Vec<MasterKeyState>,
     /// When the oldest data key was made that still seals.
     pub oldest_at: Option<DateTime<Utc>>,
@@ -26,26 +30,80 @@ pub struct KeyState {
 
 /// Looks at all keys.
 pub async fn keys(tx: &mut Tx) -> Result<KeyState, DbError> {
-    let wrapped = sqlx::query!(
-        r#"select master_key_id, count(*) as "count!", min(created_at) filter (where retired_at is null) as oldest_at
-           from encryption_keys group by master_key_id order by master_key_id"#
+    let needed = sqlx::query!(
+        r#"select master_key_id as "id!", coalesce(data_keys, 0) as "data_keys!", coalesce(receipts, 0) as "receipts!",
+                  oldest_at
+           from (select master_key_id, count(*) as data_keys,
+                        min(created_at) filter (where retired_at is null) as oldest_at
+                 from encryption_keys group by master_key_id) as wrapping
+           full join (select detail ->> 'master_key_id' as master_key_id, count(*) as receipts
+                      from audit_log where action = 'deleted' group by 1) as signing using (master_key_id)
+           where master_key_id is not null order by master_key_id"#
     )
     .fetch_all(&mut *tx)
     .await?;
-    let oldest_at = wrapped.iter().filter_map(|row| row.oldest_at).min();
-    let mut masters: Vec<MasterKeyState> = tx
-        .master_keys()
+    let oldest_at = needed.iter().filter_map(|row| row.oldest_at).min();
+    let provider = tx.master_keys();
+    let mut masters: Vec<MasterKeyState> = provider
         .ids()
-        .map(|id| MasterKeyState { id: id.to_owned(), data_keys: 0, is_known: true })
+        .into_iter()
+        .map(|id| MasterKeyState { id: id.to_owned(), data_keys: 0, receipts: 0, is_known: true })
         .collect();
-    for row in wrapped {
-        match masters.iter_mut().find(|master| master.id == row.master_key_id) {
-            Some(master) => master.data_keys = row.count,
-            None => {
-                let (id, data_keys) = (row.master_key_id, row.count);
-                masters.push(MasterKeyState { id, data_keys, is_known: false });
-            }
+    for row in needed {
+        let (id, data_keys, receipts) = (row.id, row.data_keys, row.receipts);
+        match masters.iter_mut().find(|master| master.id == id) {
+            Some(master) => (master.data_keys, master.receipts) = (data_keys, receipts),
+            None => masters.push(MasterKeyState { id, data_keys, receipts, is_known: false }),
         }
     }
     Ok(KeyState { masters, oldest_at })
+}
+
+/// How many data keys there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataKeyCounts {
+    /// They seal.
+    pub current: i64,
+    /// They only open, until all that they sealed is sealed anew.
+    pub retired: i64,
+    /// They seal, and are older than they should be.
+    pub due: i64,
+}
+
+/// Counts the data keys; due is what was made longer ago than this.
+pub async fn count_data_keys(tx: &mut Tx, older_than: TimeDelta) -> Result<DataKeyCounts, DbError> {
+    Ok(sqlx::query_as!(
+        DataKeyCounts,
+        r#"select count(*) filter (where retired_at is null) as "current!",
+                  count(*) filter (where retired_at is not null) as "retired!",
+                  count(*) filter (where retired_at is null and created_at < now() - make_interval(secs => $1))
+                      as "due!"
+           from encryption_keys"#,
+        older_than.num_seconds() as f64,
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// A data key that was replaced.
+#[derive(Clone, Debug)]
+pub struct RetiredKey {
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// Which.
+    pub key_id: Uuid,
+    /// When it was replaced.
+    pub retired_at: DateTime<Utc>,
+}
+
+/// The data keys that were replaced and are still there, the oldest first.
+pub async fn list_retired_keys(tx: &mut Tx, limit: i64) -> Result<Vec<RetiredKey>, DbError> {
+    Ok(sqlx::query_as!(
+        RetiredKey,
+        r#"select tenant_id, key_id, retired_at as "retired_at!" from encryption_keys
+           where retired_at is not null order by retired_at, key_id limit $1"#,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?)
 }

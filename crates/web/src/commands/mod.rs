@@ -4,6 +4,8 @@
 
 pub mod audit;
 pub mod events;
+mod key_status;
+pub mod keys;
 mod story;
 pub mod tenants;
 

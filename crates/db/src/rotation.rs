@@ -1,0 +1,147 @@
+//! Data keys are replaced together with all that they encrypt, while everything goes on. All that a rotation knows is in the
+//! tables, so that whoever comes next goes on with it; `web/rotation.rs` takes the steps in their order:
+//!
+//! 1. [`retire`]: the tenant gets another current key. Who seals reads the current key in the transaction that stores, so
+//!    what may still be sealed with the old one is in transactions that were under way then.
+//! 2. [`list_under_way`], until they have ended; and what was delivered is sorted, so that it lies where step 3 looks.
+//! 3. [`reseal`], page by page, until nothing is left.
+//! 4. Once more those that are under way: they may have read what was not resealed yet.
+//! 5. [`drop_emptied`]: the old key goes, and with it what is left of it in backups.
+
+mod lock;
+mod reseal;
+mod sealed;
+mod under_way;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use crypto::{DataKey, WrappedKey};
+use models::TenantId;
+use uuid::Uuid;
+
+pub use self::lock::Lock;
+pub use self::reseal::{Cursor, Page, reseal};
+pub use self::sealed::{Left, Place, check_catalogue, count_left, places};
+pub use self::under_way::{are_under_way, list_under_way};
+use crate::{DbError, Tx};
+
+/// Data keys that are wrapped anew in one transaction.
+const WRAPS: i64 = 200;
+
+/// Whom a rotation is about: one tenant after another, or all.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Only these; empty: all.
+    pub tenant_ids: Vec<TenantId>,
+}
+
+impl Scope {
+    fn ids(&self) -> Vec<String> {
+        self.tenant_ids.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Wraps the next data keys under the first master key, as far as they are under another one that is known here; how many
+/// those were. What somebody else wraps at this moment is passed over.
+pub async fn rewrap(tx: &mut Tx, scope: &Scope) -> Result<u64, DbError> {
+    let provider = tx.master_keys();
+    let known: Vec<String> = provider.ids().into_iter().skip(1).map(str::to_owned).collect();
+    let rows = sqlx::query!(
+        "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
+         where master_key_id = any($1) and (cardinality($2::text[]) = 0 or tenant_id = any($2))
+         limit $3 for no key update skip locked",
+        &known,
+        &scope.ids(),
+        WRAPS,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let count = rows.len() as u64;
+    for row in rows {
+        let stored =
+            WrappedKey { id: row.key_id, master_key_id: row.master_key_id, wrapped: row.wrapped_key };
+        let key = provider.unwrap(&row.tenant_id, &stored)?;
+        let wrapped = provider.wrap(&row.tenant_id, &key)?;
+        sqlx::query!(
+            "update encryption_keys set master_key_id = $2, wrapped_key = $3 where key_id = $1",
+            wrapped.id,
+            wrapped.master_key_id,
+            wrapped.wrapped,
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(count)
+}
+
+/// The tenants whose current key was made longer ago than this, and those of whom an older key is left.
+pub async fn list_due(tx: &mut Tx, scope: &Scope, older_than: TimeDelta) -> Result<Vec<TenantId>, DbError> {
+    let due = sqlx::query_scalar!(
+        "select tenant_id from encryption_keys
+         where (retired_at is not null or created_at < now() - make_interval(secs => $1))
+           and (cardinality($2::text[]) = 0 or tenant_id = any($2))
+         group by tenant_id order by min(created_at), tenant_id",
+        seconds(older_than),
+        &scope.ids(),
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(due.into_iter().map(TenantId::from).collect())
+}
+
+/// Gives a tenant another current key, if the one that it has was made before that time; the new one, or `None` where there
+/// was nothing to do.
+pub async fn retire(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    made_before: DateTime<Utc>,
+) -> Result<Option<Uuid>, DbError> {
+    // In the order in which a deletion takes its locks.
+    sqlx::query!("select true as here from tenants where tenant_id = $1 for key share", tenant_id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let retired = sqlx::query!(
+        "update encryption_keys set retired_at = now()
+         where tenant_id = $1 and retired_at is null and created_at < $2",
+        tenant_id.as_str(),
+        made_before,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if retired.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let fresh = tx.master_keys().wrap(tenant_id.as_str(), &DataKey::generate())?;
+    sqlx::query!(
+        "insert into encryption_keys (key_id, tenant_id, master_key_id, wrapped_key) values ($1, $2, $3, $4)",
+        fresh.id,
+        tenant_id.as_str(),
+        fresh.master_key_id,
+        fresh.wrapped,
+    )
+    .execute(tx)
+    .await?;
+    Ok(Some(fresh.id))
+}
+
+/// Deletes those of a tenant's retired keys with which nothing is sealed any more; how many those were.
+pub async fn drop_emptied(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
+    check_catalogue(tx).await?;
+    let needed: Vec<Uuid> = count_left(tx, tenant_id).await?.into_iter().map(|left| left.key_id).collect();
+    let dropped = sqlx::query!(
+        "delete from encryption_keys where tenant_id = $1 and retired_at is not null and key_id <> all($2)",
+        tenant_id.as_str(),
+        &needed,
+    )
+    .execute(tx)
+    .await?;
+    Ok(dropped.rows_affected())
+}
+
+/// What Postgres calls now.
+pub async fn now(tx: &mut Tx) -> Result<DateTime<Utc>, DbError> {
+    Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(tx).await?)
+}
+
+fn seconds(delta: TimeDelta) -> f64 {
+    delta.num_seconds() as f64
+}
