@@ -31,6 +31,7 @@ pub mod people;
 pub mod profiles;
 pub mod replicas;
 pub mod replies;
+pub mod reservations;
 pub mod retention;
 mod schema;
 mod session;

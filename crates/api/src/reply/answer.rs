@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use db::audit_log::Action;
-use db::settings::Stored;
-use llm::{Answer, Choice, ModelError};
-use models::{Origin, Outcome, Person, Role, TenantId, Turn, Usage};
+use llm::{Answer, ModelError};
+use models::{Origin, Outcome, Person, Role, Turn};
 use serde_json::json;
 use slack::{Buttons, Inert, Status};
 use tokio::time::timeout;
@@ -16,6 +15,7 @@ use super::draft::Draft;
 use super::prompt::Prompt;
 use crate::fail_point;
 use crate::failure::Failure;
+use crate::money::{Purse, Taken};
 use crate::work::Work;
 
 const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
@@ -34,12 +34,14 @@ const TITLE_CHARS: usize = 80;
 /// An answer that stands in Slack.
 struct Shown {
     text: String,
-    usage: Usage,
+    model: String,
     /// What the model was asked, as it is remembered; `None` where an earlier try knew.
     asked: Option<String>,
     /// Whether it begins its thread, as far as this try knows.
     is_first: bool,
     stopped: bool,
+    /// What a call took that is not charged yet.
+    uncharged: Option<Taken>,
     /// When this try had its first word.
     first_word_at: Option<Instant>,
 }
@@ -48,21 +50,23 @@ struct Shown {
 enum End {
     Reached,
     Stopped,
+    /// The replica stops.
+    Leaving,
 }
 
 impl Work<'_> {
-    pub(super) async fn answer_known(&self, question: Question, person: Person) -> Result<Outcome, Failure> {
+    pub(super) async fn answer_known(&self, question: &Question, person: Person) -> Result<Outcome, Failure> {
         // Slack may take its time over the status; the model need not wait for that.
-        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(&question, &person));
-        self.end(&question, person.origin, shown?).await
+        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(question, &person));
+        self.end(question, person.origin, shown?).await
     }
 
     /// Who they are is asked meanwhile, so that it is known the next time.
-    pub(super) async fn answer_new(&self, question: Question) -> Result<Outcome, Failure> {
+    pub(super) async fn answer_new(&self, question: &Question) -> Result<Outcome, Failure> {
         let unknown = unknown(Origin::Member);
         let learning = timeout(LEARNING, self.learn_of_person());
         let ((), learned, shown) =
-            tokio::join!(self.set_status(Status::Processing), learning, self.show(&question, &unknown));
+            tokio::join!(self.set_status(Status::Processing), learning, self.show(question, &unknown));
         let origin = match learned {
             Ok(Ok(person)) => person.origin,
             Ok(Err(failure)) => {
@@ -71,7 +75,7 @@ impl Work<'_> {
             }
             Err(_) => unknown.origin,
         };
-        self.end(&question, origin, shown?).await
+        self.end(question, origin, shown?).await
     }
 
     async fn end(&self, question: &Question, origin: Origin, shown: Shown) -> Result<Outcome, Failure> {
@@ -90,9 +94,15 @@ impl Work<'_> {
         let progress = self.progress().await?;
         let mut draft = Draft::resume(self, question, &progress).await?;
         let shown = match progress.answer {
-            Some((text, usage)) => {
-                Shown { text, usage, asked: None, is_first: false, stopped: false, first_word_at: None }
-            }
+            Some((text, usage)) => Shown {
+                text,
+                model: usage.model,
+                asked: None,
+                is_first: false,
+                stopped: false,
+                uncharged: None,
+                first_word_at: None,
+            },
             None => {
                 let prompt = self.prompt(question, person).await?;
                 self.ask(prompt, progress.text_so_far.unwrap_or_default(), &mut draft).await?
@@ -112,52 +122,76 @@ impl Work<'_> {
         draft: &mut Draft<'_>,
     ) -> Result<Shown, Failure> {
         prompt.go_on_behind(&text);
-        let choice = choice(&self.job.tenant_id, &self.settings);
+        let said_before = text.len();
+        let purse = self.reserve(&prompt.messages).await?;
         let asked_at = Instant::now();
-        let asking = self.app.model.ask(&choice, &prompt.messages);
-        let mut answer = match self.stop.run_until_cancelled(asking).await {
-            Some(Err(ModelError::Refused(_))) if prompt.has_images() => {
-                prompt.drop_images();
-                self.app.model.ask(&choice, &prompt.messages).await?
+        let mut answer = match self.stop.run_until_cancelled(self.open(&purse, &mut prompt)).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => {
+                self.give_back(&purse).await?;
+                return Err(error.into());
             }
-            Some(answer) => answer?,
-            None => return Ok(stopped(prompt, text, Usage::default(), None)),
+            None => return Ok(stopped(prompt, text, None, None)),
         };
         let mut first_word_at = None;
         let read = self.read(&mut answer, &mut first_word_at, &mut text, draft).await;
         if let Some(at) = first_word_at {
             metrics::histogram!("enablebot_reply_first_token_seconds").record((at - asked_at).as_secs_f64());
         }
+        let taken = purse.taken(answer.usage(), &prompt.messages, &text[said_before..]);
+        self.app.model.count(&taken.usage);
         match read {
             Ok(End::Reached) => {}
-            Ok(End::Stopped) => return Ok(stopped(prompt, text, answer.usage().clone(), first_word_at)),
+            Ok(End::Stopped) => return Ok(stopped(prompt, text, Some(taken), first_word_at)),
+            Ok(End::Leaving) => {
+                self.keep(draft.worth_keeping(&text), &purse, &taken).await?;
+                // The lease is taken away in a moment, and with it this work ends.
+                std::future::pending().await
+            }
             Err(failure) => {
-                self.keep(draft.worth_keeping(&text)).await?;
+                self.keep(draft.worth_keeping(&text), &purse, &taken).await?;
                 return Err(failure);
             }
         }
         if text.trim().is_empty() {
+            self.keep("", &purse, &taken).await?;
             return Err(Failure::give_up("the model's answer was empty", EMPTY));
         }
         for remark in answer.closing_remark().map(str::to_owned).into_iter().chain(prompt.remark()) {
             text.push_str("\n\n");
             text.push_str(&remark);
         }
-        let usage = answer.usage().clone();
-        self.app.model.count(&usage);
-        fail_point::reach("answer_made");
-        let mut tx = self.fenced().await?;
-        db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
-        tx.commit().await?;
-        fail_point::reach("answer_kept");
+        self.keep_whole(&text, &taken).await?;
         Ok(Shown {
             text,
-            usage,
+            model: taken.usage.model,
             asked: Some(prompt.asked),
             is_first: prompt.is_first,
             stopped: false,
+            uncharged: None,
             first_word_at,
         })
+    }
+
+    /// A model that takes no images is asked without them.
+    async fn open(&self, purse: &Purse, prompt: &mut Prompt) -> Result<Answer, ModelError> {
+        match self.app.model.ask(&purse.choice, &prompt.messages).await {
+            Err(ModelError::Refused(_)) if prompt.has_images() => {
+                prompt.drop_images();
+                self.app.model.ask(&purse.choice, &prompt.messages).await
+            }
+            asked => asked,
+        }
+    }
+
+    async fn keep_whole(&self, text: &str, taken: &Taken) -> Result<(), Failure> {
+        fail_point::reach("answer_made");
+        let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
+        let mut tx = self.fenced().await?;
+        db::replies::set_answer(&mut tx, tenant_id, seq, text, &taken.usage, taken.cost_micros).await?;
+        tx.commit().await?;
+        fail_point::reach("answer_kept");
+        Ok(())
     }
 
     /// Reads the answer to its end behind the text so far, and shows it as it grows.
@@ -179,11 +213,7 @@ impl Work<'_> {
                     text.push_str(&inert.finish());
                     return Ok(End::Stopped);
                 }
-                () = self.app.leaving.cancelled() => {
-                    self.keep(draft.worth_keeping(text)).await?;
-                    // The lease is taken away in a moment, and with it this work ends.
-                    std::future::pending().await
-                }
+                () = self.app.leaving.cancelled() => return Ok(End::Leaving),
             };
             let Some(mut words) = words else { break };
             if first_word_at.is_none() {
@@ -202,13 +232,13 @@ impl Work<'_> {
         Ok(End::Reached)
     }
 
-    /// Keeps what there is of an answer that breaks off, for whoever goes on with it.
-    async fn keep(&self, text: &str) -> Result<(), Failure> {
-        if text.trim().is_empty() {
-            return Ok(());
-        }
+    /// Keeps what there is of an answer that breaks off, for whoever goes on with it, and charges it.
+    async fn keep(&self, text: &str, purse: &Purse, taken: &Taken) -> Result<(), Failure> {
         let mut tx = self.fenced().await?;
-        db::replies::set_text_so_far(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
+        if !text.trim().is_empty() {
+            db::replies::set_text_so_far(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
+        }
+        self.charge(&mut tx, purse, taken).await?;
         Ok(tx.commit().await?)
     }
 
@@ -240,20 +270,16 @@ impl Work<'_> {
         let turns = [self.turn(Role::User, origin, asked), self.turn(Role::Assistant, origin, shown.text)];
         let mut tx = self.fenced().await?;
         db::turns::insert(&mut tx, tenant_id, &self.job.thread, seq, &turns).await?;
-        let Usage { model, prompt_tokens, completion_tokens } = &shown.usage;
-        let cost = llm::cost_micros(model, *prompt_tokens, *completion_tokens);
-        let booked = db::usage::End {
-            outcome,
-            reason: None,
-            usage: &shown.usage,
-            cost_micros: cost.unwrap_or_default(),
-            since_first_word: shown.first_word_at.map(|at| at.elapsed()),
-        };
+        if let Some(Taken { usage, cost_micros }) = &shown.uncharged {
+            db::replies::charge(&mut tx, tenant_id, seq, usage, *cost_micros).await?;
+        }
+        let since_first_word = shown.first_word_at.map(|at| at.elapsed());
+        let booked = db::usage::End { outcome, reason: None, since_first_word };
         db::usage::note_end(&mut tx, tenant_id, seq, booked).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
         let is_ending = self.is_budget_ending(&mut tx).await?;
-        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
+        self.audit(&mut tx, Action::Answered, json!({ "model": shown.model })).await?;
         fail_point::reach("end_uncommitted");
         tx.commit().await?;
         fail_point::reach("end_committed");
@@ -268,17 +294,17 @@ impl Work<'_> {
     }
 }
 
-/// The models and the key of a workspace.
-pub(crate) fn choice(tenant_id: &TenantId, stored: &Stored) -> Choice {
-    let own_key = stored.model_key.clone().map(|key| (tenant_id.to_string(), key));
-    Choice { models: stored.settings.models.clone(), own_key }
-}
-
-fn stopped(prompt: Prompt, mut text: String, usage: Usage, first_word_at: Option<Instant>) -> Shown {
+fn stopped(
+    prompt: Prompt,
+    mut text: String,
+    uncharged: Option<Taken>,
+    first_word_at: Option<Instant>,
+) -> Shown {
     if !text.trim().is_empty() {
         text.push_str("\n\n");
     }
     text.push_str(STOPPED);
+    let model = uncharged.as_ref().map(|taken| taken.usage.model.clone()).unwrap_or_default();
     let (asked, is_first) = (Some(prompt.asked), prompt.is_first);
-    Shown { text, usage, asked, is_first, stopped: true, first_word_at }
+    Shown { text, model, asked, is_first, stopped: true, uncharged, first_word_at }
 }
