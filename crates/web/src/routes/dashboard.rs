@@ -56,6 +56,8 @@ struct Told {
 /// This month's, in millionths of a dollar.
 struct Budget {
     spent: i64,
+    /// For answers in work, at their worst.
+    held: i64,
     of: i64,
 }
 
@@ -91,7 +93,11 @@ async fn look(app: &App, signed_in: &SignedIn, range: &Range) -> Result<Told, Db
     let mut tx = app.db.begin().await?;
     let settings = db::settings::find(&mut tx, scope.tenant_id).await?.settings;
     let budget = match settings.budget_micros.filter(|_| signed_in.manages) {
-        Some(of) => Some(Budget { spent: db::usage::spent_this_month(&mut tx, scope.tenant_id).await?, of }),
+        Some(of) => Some(Budget {
+            spent: db::usage::spent_this_month(&mut tx, scope.tenant_id).await?,
+            held: db::reservations::held(&mut tx, scope.tenant_id).await?,
+            of,
+        }),
         None => None,
     };
     Ok(Told {
