@@ -161,7 +161,7 @@ impl Work<'_> {
             text.push_str("\n\n");
             text.push_str(&remark);
         }
-        self.keep_whole(&text, &taken).await?;
+        self.keep_whole(&text, &purse, &taken).await?;
         Ok(Shown {
             text,
             model: taken.usage.model,
@@ -184,11 +184,12 @@ impl Work<'_> {
         }
     }
 
-    async fn keep_whole(&self, text: &str, taken: &Taken) -> Result<(), Failure> {
+    async fn keep_whole(&self, text: &str, purse: &Purse, taken: &Taken) -> Result<(), Failure> {
         fail_point::reach("answer_made");
         let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
         let mut tx = self.fenced().await?;
         db::replies::set_answer(&mut tx, tenant_id, seq, text, &taken.usage, taken.cost_micros).await?;
+        self.end_call(&mut tx, purse).await?;
         tx.commit().await?;
         fail_point::reach("answer_kept");
         Ok(())

@@ -42,8 +42,13 @@ impl Work<'_> {
     pub(super) async fn charge(&self, tx: &mut Tx, purse: &Purse, taken: &Taken) -> Result<(), Failure> {
         let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
         db::replies::charge(tx, tenant_id, seq, &taken.usage, taken.cost_micros).await?;
+        self.end_call(tx, purse).await
+    }
+
+    /// Holds no more than what calls have cost, which only the end of the event books: Slack may be away until then.
+    pub(super) async fn end_call(&self, tx: &mut Tx, purse: &Purse) -> Result<(), Failure> {
         if purse.is_held {
-            db::reservations::end_call(tx, tenant_id, seq).await?;
+            db::reservations::end_call(tx, &self.job.tenant_id, self.job.seq).await?;
         }
         Ok(())
     }
@@ -54,7 +59,7 @@ impl Work<'_> {
             return Ok(());
         }
         let mut tx = self.fenced().await?;
-        db::reservations::end_call(&mut tx, &self.job.tenant_id, self.job.seq).await?;
+        self.end_call(&mut tx, purse).await?;
         Ok(tx.commit().await?)
     }
 

@@ -19,6 +19,7 @@ mod install;
 mod life_cycle;
 mod limits;
 mod looking;
+mod money;
 mod operate;
 mod operators;
 mod organisations;
