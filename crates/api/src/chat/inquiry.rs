@@ -17,7 +17,7 @@ use super::problem::{Kind, Problem, seconds};
 use super::wire::{ChatEnd, ChatRequest, ChatUsage};
 use super::{Desk, Said};
 use crate::money::{Purse, Taken};
-use crate::reply::answer::MAX_ANSWER_BYTES;
+use crate::reply::asking::MAX_ANSWER_BYTES;
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(300);

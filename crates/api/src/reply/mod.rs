@@ -1,7 +1,8 @@
 //! A message, from what is remembered to what stands in Slack: history → model → message → one transaction.
 
-pub(crate) mod answer;
+mod answer;
 pub(crate) mod asker;
+pub(crate) mod asking;
 mod budget;
 mod draft;
 mod earlier;

@@ -20,8 +20,10 @@ impl TestApp {
         let app = Self::start_with(|simulated| simulated.rate_limits = false, own).await;
         app.install().await;
         app.simulator.set_model_behaviour("ttft=0&gap=0");
-        let admin = app.sign_in(ADA).await;
-        app.set(&admin, settings).await;
+        if !settings.is_empty() {
+            let admin = app.sign_in(ADA).await;
+            app.set(&admin, settings).await;
+        }
         app
     }
 
@@ -114,6 +116,7 @@ async fn what_a_killed_replica_held_is_neither_lost_nor_doubled() {
     );
     let held = app.number("select sum(cost_micros) from reservations");
     assert!((32_000..40_000).contains(&held), "two answers at their worst: {held}");
+    let least = app.number("select prompt_tokens from reservations where expires_at is null");
     let page = app.get("/dashboard", Some(&app.sign_in(ADA).await)).await.text().await.expect("text");
     assert!(page.contains("held for answers in work"), "{page}");
     app.apis[0].kill().expect("it is killed");
@@ -136,7 +139,7 @@ async fn what_a_killed_replica_held_is_neither_lost_nor_doubled() {
     let in_usage = app.database.ask("select prompt_tokens, cost_micros from usage where source = 'slack'");
     assert_eq!(told, in_usage, "booked once");
     let prompt = app.number("select prompt_tokens from usage where source = 'slack'");
-    assert!(prompt > 2 * 130, "both calls took the question: {prompt}");
+    assert!(least > 80 && prompt > least + 80, "both calls took the question: {least} and {prompt}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,8 +147,9 @@ async fn every_call_counts_also_one_that_broke_off() {
     let app = TestApp::with_budget(&[], &[]).await;
     let words = (1..=60).map(|number| format!("word{number:03}")).collect::<Vec<_>>().join(" ");
     for budget in ["", "1"] {
-        let admin = app.sign_in(ADA).await;
-        app.set(&admin, &[("budget", budget)]).await;
+        if !budget.is_empty() {
+            app.set(&app.sign_in(ADA).await, &[("budget", budget)]).await;
+        }
         app.database.ask("truncate usage");
         app.simulator.set_model_behaviour("ttft=0&gap=0&cut=40");
         let ts = app.say(ADA, None, &format!("say: {words}"));
@@ -161,7 +165,8 @@ async fn every_call_counts_also_one_that_broke_off() {
         assert!((98..=103).contains(&tokens), "{tokens}");
         let cost = "select cost_micros - ceil(prompt_tokens * 0.25 + completion_tokens * 2) from usage";
         assert!((0..=1).contains(&app.number(cost)), "each call is rounded up");
-        assert!(app.number("select prompt_tokens from usage") > 250, "the question was read twice");
+        let read = app.number("select prompt_tokens from usage");
+        assert!(read > 350, "the question was read twice: {read}");
     }
     assert_eq!(app.database.ask(NOTHING_HELD), "0");
 }
