@@ -6,6 +6,8 @@ use db::DbError;
 use llm::ModelError;
 use slack::SlackError;
 
+use crate::money::Refusal;
+
 /// Why an event is not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -28,6 +30,8 @@ pub(crate) enum Failure {
         /// When its turn comes, from now.
         after: Duration,
     },
+    /// There is no money left for another call of the model.
+    OverBudget(Refusal),
     /// It will not work however often it is tried.
     GiveUp {
         /// For the log and the event.

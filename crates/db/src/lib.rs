@@ -32,6 +32,7 @@ pub mod people;
 pub mod profiles;
 pub mod replicas;
 pub mod replies;
+pub mod reservations;
 pub mod retention;
 pub mod rotation;
 mod schema;

@@ -127,6 +127,13 @@ pub async fn forget(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resu
     )
     .execute(&mut *tx)
     .await?;
+    sqlx::query!(
+        "update reservations set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query!("delete from feedback where tenant_id = $1 and user_id = $2", tenant, user)
         .execute(&mut *tx)
         .await?;

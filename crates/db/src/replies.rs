@@ -20,7 +20,7 @@ pub struct Progress {
     pub part_start: usize,
     /// What was said of an answer that the model has not ended: it goes on from there.
     pub text_so_far: Option<String>,
-    /// The whole answer and its cost, once the model has ended: it is never paid twice.
+    /// The whole answer and what all calls for it took, once the model has ended: it is never paid twice.
     pub answer: Option<(String, Usage)>,
 }
 
@@ -149,26 +149,57 @@ pub async fn complete_part(
     Ok(())
 }
 
-/// Keeps the whole answer, sealed, and what it cost.
+/// Adds what a call took to what earlier ones did.
+pub async fn charge(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    usage: &Usage,
+    cost_micros: i64,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into replies (seq, tenant_id, model, prompt_tokens, completion_tokens, cost_micros)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (seq) do update set model = excluded.model,
+             prompt_tokens = coalesce(replies.prompt_tokens, 0) + excluded.prompt_tokens,
+             completion_tokens = coalesce(replies.completion_tokens, 0) + excluded.completion_tokens,
+             cost_micros = replies.cost_micros + excluded.cost_micros",
+        seq,
+        tenant_id.as_str(),
+        usage.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        cost_micros,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the whole answer, sealed, and adds what its last call took.
 pub async fn set_answer(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     text: &str,
     usage: &Usage,
+    cost_micros: i64,
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
-        "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens, cost_micros)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (seq) do update set text = excluded.text, text_so_far = null, model = excluded.model,
-             prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens",
+             prompt_tokens = coalesce(replies.prompt_tokens, 0) + excluded.prompt_tokens,
+             completion_tokens = coalesce(replies.completion_tokens, 0) + excluded.completion_tokens,
+             cost_micros = replies.cost_micros + excluded.cost_micros",
         seq,
         tenant_id.as_str(),
         key.seal(TEXT.of(tenant_id), text)?,
         usage.model,
         usage.prompt_tokens,
         usage.completion_tokens,
+        cost_micros,
     )
     .execute(tx)
     .await?;

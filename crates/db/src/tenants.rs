@@ -140,6 +140,8 @@ pub async fn delete_and_tell(
     delete_from!("turns", "delete from turns where tenant_id = $1");
     delete_from!("usage", "delete from usage where tenant_id = $1");
     delete_from!("settings", "delete from settings where tenant_id = $1");
+    // Behind the settings, whose row whoever reserves holds.
+    delete_from!("reservations", "delete from reservations where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
     delete_from!("api_keys", "delete from api_keys where tenant_id = $1");

@@ -14,36 +14,33 @@ pub struct End<'a> {
     pub outcome: Outcome,
     /// Why, where that is not plain.
     pub reason: Option<&'a str>,
-    /// What the model counted; nothing where it was not asked.
-    pub usage: &'a Usage,
-    /// What that cost, in millionths of a dollar.
-    pub cost_micros: i64,
     /// How long ago the first word came; `None` where none did, or an earlier try had it.
     pub since_first_word: Option<Duration>,
 }
 
-/// Books how a question of Slack's ended; one that was set aside and is done again is booked anew.
+/// Books how a question of Slack's ended, with what all calls for it have cost (`replies`), and gives back what was held for
+/// it; one that was set aside and is done again is booked anew.
 pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
+        "with released as (delete from reservations where tenant_id = $1 and seq = $2)
+         insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
              event_id, channel_id, thread_ts, asked_at, first_word_ms, answer_ms, cost_micros)
-         select seq, tenant_id, user_id, $3, $4, $5, $6, $7, event_id, channel_id, thread_ts, received_at,
-                case when $8::float8 is not null then greatest(least(took.ms - $8, 2147483647), 0) end, least(took.ms, 2147483647), $9
-         from events, lateral (select extract(epoch from now() - received_at) * 1000 as ms) as took
-         where tenant_id = $1 and seq = $2 and exists (select from tenants where tenant_id = $1)
+         select e.seq, e.tenant_id, user_id, coalesce(r.model, ''), coalesce(r.prompt_tokens, 0),
+                coalesce(r.completion_tokens, 0), $3, $4, event_id, channel_id, thread_ts, received_at,
+                case when $5::float8 is not null then greatest(least(took.ms - $5, 2147483647), 0) end, least(took.ms, 2147483647),
+                coalesce(r.cost_micros, 0)
+         from events e left join replies r on r.tenant_id = e.tenant_id and r.seq = e.seq,
+              lateral (select extract(epoch from now() - received_at) * 1000 as ms) as took
+         where e.tenant_id = $1 and e.seq = $2 and exists (select from tenants where tenant_id = $1)
          on conflict (seq) do update set model = excluded.model, prompt_tokens = excluded.prompt_tokens,
              completion_tokens = excluded.completion_tokens, outcome = excluded.outcome, reason = excluded.reason,
              first_word_ms = excluded.first_word_ms, answer_ms = excluded.answer_ms,
              cost_micros = excluded.cost_micros, created_at = now()",
         tenant_id.as_str(),
         seq,
-        end.usage.model,
-        end.usage.prompt_tokens,
-        end.usage.completion_tokens,
         end.outcome.as_str(),
         end.reason,
         end.since_first_word.map(|ago| ago.as_millis() as f64) as Option<f64>,
-        end.cost_micros,
     )
     .execute(tx)
     .await?;
@@ -59,9 +56,13 @@ pub struct Asked<'a> {
     pub thread: &'a ThreadKey,
     /// How long ago it came.
     pub since_asked: Duration,
+    /// What the model counted.
+    pub usage: &'a Usage,
+    /// What that cost, in millionths of a dollar.
+    pub cost_micros: i64,
 }
 
-/// Books how a question of a program's ended.
+/// Books how a question of a program's ended, and gives back what was held for it.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -70,7 +71,8 @@ pub async fn insert(
     end: End<'_>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason, source,
+        "with released as (delete from reservations where tenant_id = $2 and seq = $1)
+         insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason, source,
              channel_id, thread_ts, asked_at, first_word_ms, answer_ms, cost_micros)
          values ($1, $2, $3, $4, $5, $6, $7, $8, 'api', $9, $10, now() - make_interval(secs => $11::float8 / 1000),
                  case when $12::float8 is not null then greatest($11 - $12, 0) end, $11, $13)
@@ -78,16 +80,16 @@ pub async fn insert(
         seq,
         tenant_id.as_str(),
         asked.user_id.as_str(),
-        end.usage.model,
-        end.usage.prompt_tokens,
-        end.usage.completion_tokens,
+        asked.usage.model,
+        asked.usage.prompt_tokens,
+        asked.usage.completion_tokens,
         end.outcome.as_str(),
         end.reason,
         asked.thread.channel_id.as_str(),
         asked.thread.thread_ts.as_str(),
         asked.since_asked.as_millis() as f64,
         end.since_first_word.map(|ago| ago.as_millis() as f64) as Option<f64>,
-        end.cost_micros,
+        asked.cost_micros,
     )
     .execute(tx)
     .await?;

@@ -6,9 +6,11 @@ mod error;
 mod key;
 mod model;
 mod prices;
+mod tokens;
 
 pub use answer::Answer;
 pub use error::ModelError;
 pub use key::{KeyError, check_key};
 pub use model::{Choice, Model, Settings, TOKEN_KINDS};
-pub use prices::cost_micros;
+pub use prices::Price;
+pub use tokens::{about_prompt_tokens, most_prompt_tokens, taken};

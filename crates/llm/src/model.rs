@@ -46,6 +46,8 @@ pub struct Choice {
     pub models: Vec<String>,
     /// The workspace's own key, and whose it is: what fails with it says nothing about other workspaces' models.
     pub own_key: Option<(String, SecretString)>,
+    /// Where the answer ends at the latest; `None`: where the model's server ends it.
+    pub max_completion_tokens: Option<i64>,
 }
 
 /// The models of this deployment.
@@ -86,16 +88,18 @@ impl Model {
     /// # Errors
     /// No model answers.
     pub async fn ask(&self, choice: &Choice, messages: &[Value]) -> Result<Answer, ModelError> {
-        let models = if choice.models.is_empty() { &self.settings.models } else { &choice.models };
         let client = self.client(choice);
-        let mut errors = Vec::with_capacity(models.len());
-        for model in models {
+        let mut errors = Vec::new();
+        for model in self.names(choice) {
             let breaker = self.breaker(choice, model);
+            let limit = choice.max_completion_tokens;
             let asked = match breaker.admit() {
-                Ok(()) => self.ask_one(&client, model, &breaker, messages).await.inspect_err(|error| {
-                    tracing::warn!(error = %error, "the model {model} did not answer");
-                    breaker.failed(error);
-                }),
+                Ok(()) => {
+                    self.ask_one(&client, model, &breaker, messages, limit).await.inspect_err(|error| {
+                        tracing::warn!(error = %error, "the model {model} did not answer");
+                        breaker.failed(error);
+                    })
+                }
                 Err(rests) => Err(rests),
             };
             match asked {
@@ -109,6 +113,11 @@ impl Model {
             _ => 2,
         });
         Err(likeliest.unwrap_or_else(|| ModelError::retry("no model is set")))
+    }
+
+    /// The models that are asked, in the order in which they are tried.
+    pub fn names<'a>(&'a self, choice: &'a Choice) -> &'a [String] {
+        if choice.models.is_empty() { &self.settings.models } else { &choice.models }
     }
 
     /// Counts an answer's tokens.
@@ -146,17 +155,33 @@ impl Model {
         model: &str,
         breaker: &Arc<Breaker>,
         messages: &[Value],
+        limit: Option<i64>,
     ) -> Result<Answer, ModelError> {
-        let request = json!({
+        let mut request = json!({
             "model": model, "messages": messages, "stream": true,
             "stream_options": { "include_usage": true },
         });
+        if let Some(limit) = limit {
+            request[limit_name(&self.settings.base_url, model)] = limit.into();
+        }
         let chat = client.chat();
         let opened = chat.create_stream_byot::<Value, Chunk>(request);
         let chunks =
             timeout(self.patience, opened).await.map_err(|_| ModelError::Silent)?.map_err(classify)?;
         Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience))
     }
+}
+
+/// What a server calls the limit of an answer. OpenAI's newer models refuse `max_tokens`, and many compatible servers know
+/// nothing else: Ollama and LM Studio pass over `max_completion_tokens`, older vLLM refuses it. Both at once are refused by
+/// OpenAI (<https://platform.openai.com/docs/api-reference/chat/create>).
+fn limit_name(base_url: &str, model: &str) -> &'static str {
+    let host =
+        base_url.split("://").last().and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let is_openai = [".openai.com", ".openai.azure.com"].iter().any(|domain| host.ends_with(domain));
+    let is_newer = ["gpt-5", "o1", "o3", "o4"].iter().any(|family| name.starts_with(family));
+    if is_openai || is_newer { "max_completion_tokens" } else { "max_tokens" }
 }
 
 /// Sends a request once; what a server says with 429 about the time to wait would not come through the client.
@@ -173,4 +198,28 @@ fn retry_after(response: &Response) -> Option<Duration> {
     let told = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     let seconds = told.trim().parse().ok()?;
     (response.status() == StatusCode::TOO_MANY_REQUESTS).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_is_told_the_limit_by_the_name_that_it_knows() {
+        for (base_url, model) in [
+            ("https://api.openai.com/v1", "gpt-4.1-mini"),
+            ("https://ours.openai.azure.com/openai/v1", "our-deployment"),
+            ("https://openrouter.ai/api/v1", "openai/gpt-5-mini"),
+            ("http://litellm:4000", "o3"),
+        ] {
+            assert_eq!(limit_name(base_url, model), "max_completion_tokens", "{base_url} {model}");
+        }
+        for (base_url, model) in [
+            ("http://localhost:11434/v1", "llama3.3"),
+            ("http://vllm:8000/v1", "openai/gpt-oss-120b"),
+            ("https://notopenai.com/v1", "mistral-small"),
+        ] {
+            assert_eq!(limit_name(base_url, model), "max_tokens", "{base_url} {model}");
+        }
+    }
 }

@@ -4,44 +4,109 @@
 
 const PRICES: &str = include_str!("prices.csv");
 
-/// What an answer cost, in millionths of a dollar; `None` where the model has no price here.
-pub fn cost_micros(model: &str, prompt_tokens: i64, completion_tokens: i64) -> Option<i64> {
-    let (prompt, completion) = find(model)?;
-    // Dollars for a million tokens are millionths of a dollar for one.
-    Some((prompt_tokens as f64 * prompt + completion_tokens as f64 * completion).ceil() as i64)
+const MILLION: i128 = 1_000_000;
+
+/// What a model costs, in millionths of a dollar for a million tokens. No sum of these is rounded on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// Tokens it reads.
+    pub prompt: i64,
+    /// Tokens it writes.
+    pub completion: i64,
 }
 
-fn find(model: &str) -> Option<(f64, f64)> {
-    // Servers that pass on to others put those before the name: `openai/gpt-5-mini`.
-    let model = model.rsplit('/').next().unwrap_or(model);
-    let fitting = rows().filter(|(name, ..)| model.starts_with(name));
-    fitting.max_by_key(|(name, ..)| name.len()).map(|(_, prompt, completion)| (prompt, completion))
+impl Price {
+    /// A model's; `None` where it has none here.
+    pub fn of(model: &str) -> Option<Self> {
+        // Servers that pass on to others put those before the name: `openai/gpt-5-mini`.
+        let model = model.rsplit('/').next().unwrap_or(model);
+        let fitting = rows().filter(|(name, _)| model.starts_with(name));
+        fitting.max_by_key(|(name, _)| name.len()).map(|(_, price)| price)
+    }
+
+    /// The highest of the file, for a model that has none in it, where a budget is to hold all the same.
+    pub fn highest() -> Self {
+        rows().fold(Self { prompt: 0, completion: 0 }, |highest, (_, price)| Self {
+            prompt: highest.prompt.max(price.prompt),
+            completion: highest.completion.max(price.completion),
+        })
+    }
+
+    /// What so many tokens cost, in millionths of a dollar, rounded up.
+    pub fn cost_micros(&self, prompt_tokens: i64, completion_tokens: i64) -> i64 {
+        let cost = self.exact(prompt_tokens) + i128::from(completion_tokens) * i128::from(self.completion);
+        i64::try_from((cost + MILLION - 1).div_euclid(MILLION)).unwrap_or(i64::MAX)
+    }
+
+    /// How many tokens may be written behind a prompt for so many millionths of a dollar.
+    pub fn completion_tokens_for(&self, micros: i64, prompt_tokens: i64) -> i64 {
+        let left = i128::from(micros) * MILLION - self.exact(prompt_tokens);
+        let tokens = left.max(0) / i128::from(self.completion.max(1));
+        i64::try_from(tokens).unwrap_or(i64::MAX)
+    }
+
+    fn exact(&self, prompt_tokens: i64) -> i128 {
+        i128::from(prompt_tokens) * i128::from(self.prompt)
+    }
 }
 
-fn rows() -> impl Iterator<Item = (&'static str, f64, f64)> {
+fn rows() -> impl Iterator<Item = (&'static str, Price)> {
     PRICES.lines().skip(1).filter_map(|line| {
         let mut columns = line.split(',');
-        Some((columns.next()?, columns.next()?.parse().ok()?, columns.next()?.parse().ok()?))
+        let name = columns.next()?;
+        let (prompt, completion) = (micros(columns.next()?)?, micros(columns.next()?)?);
+        Some((name, Price { prompt, completion }))
     })
+}
+
+fn micros(dollars: &str) -> Option<i64> {
+    dollars.parse::<f64>().ok().map(|dollars| (dollars * 1e6).round() as i64)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn cost(model: &str, prompt_tokens: i64, completion_tokens: i64) -> Option<i64> {
+        Price::of(model).map(|price| price.cost_micros(prompt_tokens, completion_tokens))
+    }
 
     #[test]
     fn every_line_of_the_file_is_a_price() {
         assert_eq!(rows().count(), PRICES.lines().count() - 1);
-        assert!(
-            rows().all(|(name, prompt, completion)| !name.is_empty() && prompt > 0.0 && completion > 0.0)
-        );
+        assert!(rows().all(|(name, price)| !name.is_empty() && price.prompt > 0 && price.completion > 0));
     }
 
     #[test]
     fn the_longest_name_counts() {
-        assert_eq!(cost_micros("gpt-5-mini-2026-01-01", 1_000_000, 100_000), Some(450_000));
-        assert_eq!(cost_micros("openai/gpt-5", 8, 1), Some(20));
-        assert_eq!(cost_micros("offline?ttft=1", 0, 3), Some(6));
-        assert_eq!(cost_micros("llama", 5, 5), None);
+        assert_eq!(cost("gpt-5-mini-2026-01-01", 1_000_000, 100_000), Some(450_000));
+        assert_eq!(cost("openai/gpt-5", 8, 1), Some(20));
+        assert_eq!(cost("offline?ttft=1", 0, 3), Some(6));
+        assert_eq!(cost("llama", 5, 5), None);
+    }
+
+    #[test]
+    fn what_is_begun_is_paid_whole_and_no_model_costs_more_than_the_highest() {
+        assert_eq!(cost("gpt-5-nano", 1, 0), Some(1));
+        assert_eq!(cost("gpt-5-nano", 0, 0), Some(0));
+        let highest = Price::highest();
+        assert!(
+            rows().all(|(_, price)| price.prompt <= highest.prompt && price.completion <= highest.completion)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn so_many_tokens_are_paid_for_and_not_one_more(
+            micros in 0_i64..10_000_000_000, prompt_tokens in 0_i64..2_000_000, row in 0_usize..11,
+        ) {
+            let price = rows().nth(row).map_or_else(Price::highest, |(_, price)| price);
+            let tokens = price.completion_tokens_for(micros, prompt_tokens);
+            let pays_for_prompt = price.cost_micros(prompt_tokens, 0) <= micros;
+            prop_assert!(tokens == 0 || price.cost_micros(prompt_tokens, tokens) <= micros);
+            prop_assert!(!pays_for_prompt || price.cost_micros(prompt_tokens, tokens + 1) > micros);
+        }
     }
 }

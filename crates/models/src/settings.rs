@@ -26,6 +26,10 @@ pub struct Settings {
     pub memory_days: Option<i32>,
     /// What answers may cost in a month, in millionths of a dollar; `None`: whatever they cost.
     pub budget_micros: Option<i64>,
+    /// What answers may cost a person in a day, in millionths of a dollar; `None`: whatever they cost.
+    pub person_daily_micros: Option<i64>,
+    /// The model that answers once four fifths of the month's budget are used up; `None`: as before.
+    pub cheaper_model: Option<String>,
     /// Who is told when the budget goes to its end; nobody means whoever installed the bot.
     pub budget_told: Vec<UserId>,
     /// Whether answers carry 👍 and 👎.
@@ -74,6 +78,8 @@ impl Default for Settings {
             follow_ups: true,
             memory_days: None,
             budget_micros: None,
+            person_daily_micros: None,
+            cheaper_model: None,
             budget_told: Vec::new(),
             feedback: true,
             conversations: false,
@@ -85,6 +91,11 @@ impl Settings {
     /// Whether it answers in a channel.
     pub fn allows(&self, channel_id: &ChannelId) -> bool {
         self.channels.is_empty() || self.channels.contains(channel_id)
+    }
+
+    /// Whether anything limits what answers may cost.
+    pub fn has_budget(&self) -> bool {
+        self.budget_micros.is_some() || self.person_daily_micros.is_some()
     }
 
     /// What the model is told of all this; empty where nothing is set.

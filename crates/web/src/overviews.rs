@@ -33,6 +33,8 @@ pub(crate) struct Told {
 /// This month's, in millionths of a dollar.
 pub(crate) struct Budget {
     pub(crate) spent: i64,
+    /// For answers in work, at their worst.
+    pub(crate) held: i64,
     pub(crate) of: i64,
 }
 
@@ -79,7 +81,11 @@ async fn look(db: &Db, tenant_id: &TenantId, user_id: Option<&UserId>, span: Spa
     let budget = match user_id {
         Some(_) => None,
         None => match db::settings::find(&mut tx, tenant_id).await?.settings.budget_micros {
-            Some(of) => Some(Budget { spent: db::usage::spent_this_month(&mut tx, tenant_id).await?, of }),
+            Some(of) => Some(Budget {
+                spent: db::usage::spent_this_month(&mut tx, tenant_id).await?,
+                held: db::reservations::held(&mut tx, tenant_id).await?,
+                of,
+            }),
             None => None,
         },
     };

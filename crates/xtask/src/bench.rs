@@ -56,7 +56,7 @@ enum Benchmark {
 type Run = fn(&Binaries) -> Result<()>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 9] = [
+const ALL: [(Benchmark, Run); 10] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Claim, claim::run),

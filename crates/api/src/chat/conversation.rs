@@ -1,26 +1,27 @@
 //! A conversation over HTTP: whose it is, what was said in it, and that one answer is made in it at a time. It is a thread
 //! of the channel `api`, which Slack cannot have.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{Months, NaiveTime, Utc};
 use db::Tx;
 use db::audit_log::Action;
 use db::settings::Stored;
 use db::usage::{Asked, End};
-use llm::Choice;
-use models::{Outcome, Role, Settings, TenantId, ThreadKey, Turn, Usage};
+use models::{Outcome, Role, ThreadKey, Turn};
 use serde_json::{Value, json};
+use slack::{Bot, MessageMetadata};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::Desk;
 use super::asker::Asker;
 use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use crate::app::App;
-use crate::reply::answer::choice;
-use crate::reply::budget::find_ending;
+use crate::money::{self, Bill, Purse, Refusal, Taken};
 use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
+use crate::tokens;
 
 const CHANNEL: &str = "api";
 
@@ -28,6 +29,9 @@ const PLACE: &str = "a conversation with a program that people of the workspace 
 
 /// Between two renewals of the lease, which lasts for thirty seconds.
 const RENEWAL: Duration = Duration::from_secs(8);
+
+/// Seconds after which nobody makes an answer any more for which money is held: longer than one may take.
+const HELD_FOR: f64 = 360.0;
 
 /// A conversation in which an answer is being made.
 pub(super) struct Conversation<'a> {
@@ -44,7 +48,9 @@ pub(super) struct Conversation<'a> {
 /// What is written down of an answer.
 pub(super) struct Deed<'a> {
     pub(super) message_id: &'a str,
-    pub(super) usage: &'a Usage,
+    /// The question's number, where money is held for it.
+    pub(super) seq: Option<i64>,
+    pub(super) taken: &'a Taken,
     pub(super) asked_at: Instant,
     pub(super) first_word_at: Option<Instant>,
     /// Whether nobody got it as a whole.
@@ -87,21 +93,19 @@ impl<'a> Conversation<'a> {
         self.thread.thread_ts.as_str()
     }
 
-    /// The models and the key that the workspace has chosen.
-    pub(super) fn choice(&self) -> Choice {
-        choice(&self.caller.tenant_id, &self.stored)
-    }
-
-    /// Refuses an answer for which the workspace's budget has nothing left.
-    pub(super) async fn check_budget(&self) -> Result<(), Problem> {
-        let Some(budget) = self.stored.settings.budget_micros else { return Ok(()) };
-        let mut tx = self.app.db.begin().await?;
-        if db::usage::spent_this_month(&mut tx, &self.caller.tenant_id).await? < budget {
-            return Ok(());
+    /// Holds what an answer costs at its worst, and the question's number with it; where nothing is limited, nothing.
+    pub(super) async fn reserve(&self, messages: &[Value]) -> Result<(Purse, Option<i64>), Problem> {
+        let (tenant_id, user_id) = (&self.caller.tenant_id, &self.asker.user_id);
+        if !self.stored.settings.has_budget() {
+            return Ok((Purse::open(tenant_id, &self.stored), None));
         }
-        let detail = "What the workspace lets its bot spend in a month is used up. An admin can raise it in the dashboard, \
-                      under Settings; else ask again when the next month begins.";
-        Err(Problem::new(Kind::OverLimit, detail).after(until_next_month()))
+        let mut tx = self.app.db.begin().await?;
+        let seq = db::events::next_seq(&mut tx).await?;
+        let (stored, expires_after) = (&self.stored, Some(HELD_FOR));
+        let bill = Bill { tenant_id, seq, user_id, stored, messages, expires_after };
+        let reserved = money::reserve(&self.app.model, &mut tx, &bill).await?;
+        tx.commit().await?;
+        reserved.map(|purse| (purse, Some(seq))).map_err(over_budget)
     }
 
     /// What the model is asked.
@@ -134,8 +138,8 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// What was said, what it cost and the audit entry, or none of them; the conversation is free again. True where somebody
-    /// is to be told of the budget.
+    /// What was said, what it cost and the audit entry, or none of them; the conversation is free again. Whether somebody is to
+    /// be told that the budget goes to its end.
     pub(super) async fn keep(&self, message: &str, answer: &str, deed: &Deed<'_>) -> Result<bool, Problem> {
         let turns = [self.turn(Role::User, message), self.turn(Role::Assistant, answer)];
         let tenant_id = &self.caller.tenant_id;
@@ -143,7 +147,7 @@ impl<'a> Conversation<'a> {
         if !db::chat_leases::release(&mut tx, tenant_id, self.id(), self.lease).await? {
             return Err(lost());
         }
-        let seq = db::events::next_seq(&mut tx).await?;
+        let seq = number(&mut tx, deed).await?;
         db::turns::insert(&mut tx, tenant_id, &self.thread, seq, &turns).await?;
         let is_ending = self.book_in(&mut tx, seq, deed).await?;
         tx.commit().await?;
@@ -154,15 +158,38 @@ impl<'a> Conversation<'a> {
     /// again.
     pub(super) async fn book(&self, deed: &Deed<'_>) -> Result<bool, Problem> {
         let mut tx = self.app.db.begin().await?;
-        let seq = db::events::next_seq(&mut tx).await?;
+        let seq = number(&mut tx, deed).await?;
         let is_ending = self.book_in(&mut tx, seq, deed).await?;
         tx.commit().await?;
         Ok(is_ending)
     }
 
-    /// Whose budget it is, and what is set.
-    pub(super) fn budget(&self) -> (TenantId, Settings) {
-        (self.caller.tenant_id.clone(), self.stored.settings.clone())
+    /// Gives back what was held for an answer of which the model has not said a word.
+    pub(super) async fn give_back(&self, seq: i64) {
+        let given = async {
+            let mut tx = self.app.db.begin().await?;
+            db::reservations::release(&mut tx, &self.caller.tenant_id, seq).await?;
+            tx.commit().await
+        };
+        if let Err(error) = given.await {
+            tracing::warn!(error = %error, "money is held until nobody can come back for it");
+        }
+    }
+
+    /// Tells those who are to know that the budget goes to its end; the answer does not wait for that.
+    pub(super) fn tell_of_budget(&self, desk: &Arc<Desk>) {
+        let (app, tenant_id) = (Arc::clone(&desk.app), self.caller.tenant_id.clone());
+        let settings = self.stored.settings.clone();
+        let metadata = MessageMetadata { event_id: self.id().into(), part_start: 0 };
+        desk.tasks.spawn(async move {
+            match tokens::find_fresh(&app, &tenant_id).await {
+                Ok(installed) => {
+                    let bot = Bot { tenant_id, token: installed.bot_token, team_id: None, hold: None };
+                    money::tell(&app, &bot, &installed.installation, &settings, &metadata).await;
+                }
+                Err(failure) => tracing::warn!(error = ?failure, "nobody could be told of the budget"),
+            }
+        });
     }
 
     /// Lets the conversation go as it was.
@@ -179,27 +206,32 @@ impl<'a> Conversation<'a> {
 
     async fn book_in(&self, tx: &mut Tx, seq: i64, deed: &Deed<'_>) -> Result<bool, Problem> {
         let (tenant_id, user_id) = (&self.caller.tenant_id, &self.asker.user_id);
-        let Usage { model, prompt_tokens, completion_tokens } = deed.usage;
-        let asked = Asked { user_id, thread: &self.thread, since_asked: deed.asked_at.elapsed() };
+        let Taken { usage, cost_micros } = deed.taken;
+        let asked = Asked {
+            user_id,
+            thread: &self.thread,
+            since_asked: deed.asked_at.elapsed(),
+            usage,
+            cost_micros: *cost_micros,
+        };
         let end = End {
             outcome: if deed.broke_off { Outcome::Stopped } else { Outcome::Answered },
             reason: deed.broke_off.then_some("broke off"),
-            usage: deed.usage,
-            cost_micros: llm::cost_micros(model, *prompt_tokens, *completion_tokens).unwrap_or_default(),
             since_first_word: deed.first_word_at.map(|at| at.elapsed()),
         };
         db::usage::insert(tx, tenant_id, seq, asked, end).await?;
+        let ending = money::note_ending(tx, tenant_id, &self.stored.settings).await?;
+        let is_ending = ending.is_some();
+        let actor = format!("key:{}", self.caller.key_id);
+        if let Some(detail) = ending {
+            db::audit_log::insert(tx, tenant_id, &actor, Action::BudgetWarned, detail).await?;
+        }
         let detail = json!({
-            "conversation_id": self.id(), "message_id": deed.message_id, "model": model,
+            "conversation_id": self.id(), "message_id": deed.message_id, "model": usage.model,
             "for": user_id, "broke_off": deed.broke_off,
         });
-        let actor = format!("key:{}", self.caller.key_id);
-        let ending = find_ending(tx, tenant_id, &self.stored.settings).await?;
-        // The audit log is the last that a transaction writes.
         db::audit_log::insert(tx, tenant_id, &actor, Action::Answered, detail).await?;
-        let Some(warning) = ending else { return Ok(false) };
-        db::audit_log::insert(tx, tenant_id, &actor, Action::BudgetWarned, warning).await?;
-        Ok(true)
+        Ok(is_ending)
     }
 
     fn turn(&self, role: Role, text: &str) -> Turn {
@@ -208,12 +240,29 @@ impl<'a> Conversation<'a> {
     }
 }
 
-fn until_next_month() -> Duration {
-    let now = Utc::now();
-    let first = chrono::Datelike::with_day(&now.date_naive(), 1)
-        .and_then(|day| day.checked_add_months(Months::new(1)));
-    let begins = first.map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    begins.and_then(|begins| (begins - now).to_std().ok()).unwrap_or_default()
+/// The question's number: the one under which money is held, or a new one.
+async fn number(tx: &mut Tx, deed: &Deed<'_>) -> Result<i64, db::DbError> {
+    match deed.seq {
+        Some(seq) => Ok(seq),
+        None => db::events::next_seq(tx).await,
+    }
+}
+
+fn over_budget(refusal: Refusal) -> Problem {
+    let detail = match refusal {
+        Refusal::Month => {
+            "What the workspace lets its bot spend in a month is used up. An admin can raise it in the dashboard, under \
+             Settings; else ask again when the next month begins."
+        }
+        Refusal::PersonDay => {
+            "What the bot may spend on one person in a day is used up for this one. An admin can raise it in the dashboard, \
+             under Settings; else ask again when the next day begins, in UTC."
+        }
+        Refusal::Held => {
+            "What is left of the budget is held for answers in work. Ask again when those have ended, in a moment."
+        }
+    };
+    Problem::new(Kind::OverLimit, detail).after(refusal.ends_in())
 }
 
 /// A name for a conversation or an answer: nobody guesses it, and those that are new sort last.

@@ -5,14 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Turn;
-use db::installations::Installed;
-use llm::Choice;
-use models::{ApiScope, Settings, TenantId, Usage};
+use models::{ApiScope, Usage};
 use serde_json::Value;
-use slack::{Bot, MessageMetadata};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
-use tracing::Instrument;
 
 use super::asker::Asker;
 use super::caller::Caller;
@@ -20,16 +16,11 @@ use super::conversation::{Conversation, Deed, new_id};
 use super::problem::{Kind, Problem, seconds};
 use super::wire::{ChatEnd, ChatRequest, ChatUsage};
 use super::{Desk, Said};
-use crate::app::App;
-use crate::reply::answer::MAX_ANSWER_BYTES;
-use crate::reply::budget;
-use crate::tokens;
+use crate::money::{Purse, Taken};
+use crate::reply::asking::MAX_ANSWER_BYTES;
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(300);
-
-/// Bytes of a text that are about a token.
-const BYTES_PER_TOKEN: usize = 4;
 
 /// A question in work.
 pub(super) struct Inquiry {
@@ -79,43 +70,67 @@ impl Inquiry {
     }
 
     async fn answer_in(&self, conversation: &Conversation<'_>) -> Result<ChatEnd, Problem> {
-        conversation.check_budget().await?;
         self.take_turn().await?;
         let begun = Instant::now();
         let prompt = conversation.prompt(&self.request.message);
+        let (purse, seq) = conversation.reserve(&prompt).await?;
         let (mut spoken, message_id) = (Spoken::default(), new_id("m_"));
         let read = tokio::select! {
-            read = self.read(conversation.choice(), &prompt, &mut spoken) => read,
+            read = self.read(&purse, &prompt, &mut spoken) => read,
             problem = self.interrupted(conversation) => Err(problem),
         };
-        spoken.estimate(&prompt);
-        if !spoken.usage.model.is_empty() {
-            self.desk.app.model.count(&spoken.usage);
-        }
-        if let Some(at) = spoken.first_word_at {
-            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - begun).as_secs_f64());
-        }
-        let (usage, first_word_at) = (&spoken.usage, spoken.first_word_at);
-        let deed =
-            |broke_off| Deed { message_id: &message_id, usage, asked_at: begun, first_word_at, broke_off };
+        let taken = match spoken.usage.model.as_str() {
+            "" => Taken::default(),
+            _ => purse.taken(&spoken.usage, &prompt, &spoken.text),
+        };
+        self.measure(begun, &spoken, &taken);
+        let (first_word_at, asked_at) = (spoken.first_word_at, begun);
+        let deed = |broke_off| Deed {
+            message_id: &message_id,
+            seq,
+            taken: &taken,
+            asked_at,
+            first_word_at,
+            broke_off,
+        };
         let kept = match read {
             Ok(()) => conversation.keep(&self.request.message, &spoken.text, &deed(false)).await,
             Err(problem) => Err(problem),
         };
-        // A model that took the question is paid for it, whatever became of the answer.
-        let is_ending = match kept {
-            Ok(is_ending) => is_ending,
-            Err(_) if spoken.usage.model.is_empty() => false,
-            Err(_) => conversation.book(&deed(true)).await?,
-        };
-        if is_ending {
-            let (tenant_id, settings) = conversation.budget();
-            let told = tell_of_budget(Arc::clone(&self.desk.app), tenant_id, settings, message_id.clone());
-            self.desk.tasks.spawn(told.in_current_span());
+        match kept {
+            Ok(is_ending) => {
+                if is_ending {
+                    conversation.tell_of_budget(&self.desk);
+                }
+                metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
+                Ok(spoken.end(conversation.id(), message_id, taken.usage))
+            }
+            Err(problem) => {
+                self.settle(conversation, &deed(true)).await?;
+                Err(problem)
+            }
         }
-        kept?;
-        metrics::histogram!("enablebot_reply_seconds").record(begun.elapsed().as_secs_f64());
-        Ok(spoken.end(conversation.id(), message_id))
+    }
+
+    /// A model that took the question is paid for it; where none did, others may have what was held.
+    async fn settle(&self, conversation: &Conversation<'_>, deed: &Deed<'_>) -> Result<(), Problem> {
+        if !deed.taken.usage.model.is_empty() {
+            if conversation.book(deed).await? {
+                conversation.tell_of_budget(&self.desk);
+            }
+        } else if let Some(seq) = deed.seq {
+            conversation.give_back(seq).await;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, begun: Instant, spoken: &Spoken, taken: &Taken) {
+        if !taken.usage.model.is_empty() {
+            self.desk.app.model.count(&taken.usage);
+        }
+        if let Some(at) = spoken.first_word_at {
+            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - begun).as_secs_f64());
+        }
     }
 
     /// Above a limit nothing is done, and no turn is kept.
@@ -130,8 +145,8 @@ impl Inquiry {
     }
 
     /// Asks the model and passes on its words as they come.
-    async fn read(&self, choice: Choice, prompt: &[Value], spoken: &mut Spoken) -> Result<(), Problem> {
-        let mut answer = self.desk.app.model.ask(&choice, prompt).await?;
+    async fn read(&self, purse: &Purse, prompt: &[Value], spoken: &mut Spoken) -> Result<(), Problem> {
+        let mut answer = self.desk.app.model.ask(&purse.choice, prompt).await?;
         spoken.usage.clone_from(answer.usage());
         let mut is_cut = false;
         while let Some(words) = answer.next().await? {
@@ -169,33 +184,9 @@ impl Inquiry {
     }
 }
 
-/// Those who are to know hear of it in Slack; no answer waits for that.
-async fn tell_of_budget(app: Arc<App>, tenant_id: TenantId, settings: Settings, message_id: String) {
-    match tokens::find_fresh(&app, &tenant_id).await {
-        Ok(Installed { installation, bot_token: token, .. }) => {
-            let bot = Bot { tenant_id, token, team_id: None, hold: None };
-            let metadata = MessageMetadata { event_id: message_id.into(), part_start: 0 };
-            budget::tell(&app.slack, &bot, &settings, &installation.installed_by, &metadata).await;
-        }
-        Err(failure) => tracing::warn!(error = ?failure, "nobody could be told of the budget"),
-    }
-}
-
 impl Spoken {
-    /// Models tell what an answer cost at its end. One that broke off is counted by its length.
-    fn estimate(&mut self, prompt: &[Value]) {
-        let Usage { model, prompt_tokens, completion_tokens } = &mut self.usage;
-        if model.is_empty() || *prompt_tokens + *completion_tokens > 0 {
-            return;
-        }
-        let asked: usize =
-            prompt.iter().filter_map(|message| message["content"].as_str()).map(str::len).sum();
-        let tokens = |bytes: usize| i64::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(i64::MAX);
-        (*prompt_tokens, *completion_tokens) = (tokens(asked), tokens(self.text.len()));
-    }
-
-    fn end(self, conversation_id: &str, message_id: String) -> ChatEnd {
-        let Usage { model, prompt_tokens, completion_tokens } = self.usage;
+    fn end(self, conversation_id: &str, message_id: String, usage: Usage) -> ChatEnd {
+        let Usage { model, prompt_tokens, completion_tokens } = usage;
         ChatEnd {
             conversation_id: conversation_id.to_owned(),
             message_id,
@@ -203,27 +194,5 @@ impl Spoken {
             complete: self.complete,
             usage: ChatUsage { prompt_tokens, completion_tokens },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_answer_that_broke_off_is_counted_by_its_length() {
-        let prompt = [json!({ "content": "12345678" }), json!({ "content": "1" })];
-        let usage = Usage { model: "m".into(), ..Usage::default() };
-        let mut spoken = Spoken { text: "12345".into(), usage, ..Spoken::default() };
-        spoken.estimate(&prompt);
-        assert_eq!((spoken.usage.prompt_tokens, spoken.usage.completion_tokens), (3, 2));
-        spoken.usage.completion_tokens = 7;
-        spoken.estimate(&prompt);
-        assert_eq!(spoken.usage.completion_tokens, 7, "what the model told stays");
-        let mut never_asked = Spoken::default();
-        never_asked.estimate(&prompt);
-        assert_eq!(never_asked.usage, Usage::default());
     }
 }

@@ -1,29 +1,20 @@
-//! The answer itself: asked of the model, shown as it comes, kept as a whole, and booked in one transaction.
+//! An answer to its end: asked for (`asking`), shown, and booked in one transaction.
 
 use std::time::{Duration, Instant};
 
 use db::audit_log::Action;
-use db::settings::Stored;
-use llm::{Answer, Choice, ModelError};
-use models::{Origin, Outcome, Person, Role, TenantId, Turn, Usage};
+use models::{Origin, Outcome, Person, Role, Turn};
 use serde_json::json;
-use slack::{Buttons, Inert, Status};
+use slack::{Buttons, Status};
 use tokio::time::timeout;
 
 use super::Question;
 use super::asker::unknown;
 use super::draft::Draft;
-use super::prompt::Prompt;
 use crate::fail_point;
 use crate::failure::Failure;
+use crate::money::Taken;
 use crate::work::Work;
-
-const EMPTY: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
-
-const STOPPED: &str = "_Stopped._";
-
-/// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
-pub(crate) const MAX_ANSWER_BYTES: usize = 400_000;
 
 /// How long an answer's end waits for Slack to say who asked.
 const LEARNING: Duration = Duration::from_secs(3);
@@ -32,37 +23,33 @@ const LEARNING: Duration = Duration::from_secs(3);
 const TITLE_CHARS: usize = 80;
 
 /// An answer that stands in Slack.
-struct Shown {
-    text: String,
-    usage: Usage,
+pub(super) struct Shown {
+    pub(super) text: String,
+    pub(super) model: String,
     /// What the model was asked, as it is remembered; `None` where an earlier try knew.
-    asked: Option<String>,
+    pub(super) asked: Option<String>,
     /// Whether it begins its thread, as far as this try knows.
-    is_first: bool,
-    stopped: bool,
+    pub(super) is_first: bool,
+    pub(super) stopped: bool,
+    /// What a call took that is not charged yet.
+    pub(super) uncharged: Option<Taken>,
     /// When this try had its first word.
-    first_word_at: Option<Instant>,
-}
-
-/// Why no more of an answer is read.
-enum End {
-    Reached,
-    Stopped,
+    pub(super) first_word_at: Option<Instant>,
 }
 
 impl Work<'_> {
-    pub(super) async fn answer_known(&self, question: Question, person: Person) -> Result<Outcome, Failure> {
+    pub(super) async fn answer_known(&self, question: &Question, person: Person) -> Result<Outcome, Failure> {
         // Slack may take its time over the status; the model need not wait for that.
-        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(&question, &person));
-        self.end(&question, person.origin, shown?).await
+        let ((), shown) = tokio::join!(self.set_status(Status::Processing), self.show(question, &person));
+        self.end(question, person.origin, shown?).await
     }
 
     /// Who they are is asked meanwhile, so that it is known the next time.
-    pub(super) async fn answer_new(&self, question: Question) -> Result<Outcome, Failure> {
+    pub(super) async fn answer_new(&self, question: &Question) -> Result<Outcome, Failure> {
         let unknown = unknown(Origin::Member);
         let learning = timeout(LEARNING, self.learn_of_person());
         let ((), learned, shown) =
-            tokio::join!(self.set_status(Status::Processing), learning, self.show(&question, &unknown));
+            tokio::join!(self.set_status(Status::Processing), learning, self.show(question, &unknown));
         let origin = match learned {
             Ok(Ok(person)) => person.origin,
             Ok(Err(failure)) => {
@@ -71,7 +58,7 @@ impl Work<'_> {
             }
             Err(_) => unknown.origin,
         };
-        self.end(&question, origin, shown?).await
+        self.end(question, origin, shown?).await
     }
 
     async fn end(&self, question: &Question, origin: Origin, shown: Shown) -> Result<Outcome, Failure> {
@@ -90,9 +77,15 @@ impl Work<'_> {
         let progress = self.progress().await?;
         let mut draft = Draft::resume(self, question, &progress).await?;
         let shown = match progress.answer {
-            Some((text, usage)) => {
-                Shown { text, usage, asked: None, is_first: false, stopped: false, first_word_at: None }
-            }
+            Some((text, usage)) => Shown {
+                text,
+                model: usage.model,
+                asked: None,
+                is_first: false,
+                stopped: false,
+                uncharged: None,
+                first_word_at: None,
+            },
             None => {
                 let prompt = self.prompt(question, person).await?;
                 self.ask(prompt, progress.text_so_far.unwrap_or_default(), &mut draft).await?
@@ -101,115 +94,6 @@ impl Work<'_> {
         let buttons = self.settings.settings.feedback.then_some(Buttons::Feedback);
         draft.finish(&shown.text, buttons).await?;
         Ok(shown)
-    }
-
-    /// Asks the model and shows its words as they come; the whole answer is kept before anything else is done with it,
-    /// so that it is paid once.
-    async fn ask(
-        &self,
-        mut prompt: Prompt,
-        mut text: String,
-        draft: &mut Draft<'_>,
-    ) -> Result<Shown, Failure> {
-        prompt.go_on_behind(&text);
-        let choice = choice(&self.job.tenant_id, &self.settings);
-        let asked_at = Instant::now();
-        let asking = self.app.model.ask(&choice, &prompt.messages);
-        let mut answer = match self.stop.run_until_cancelled(asking).await {
-            Some(Err(ModelError::Refused(_))) if prompt.has_images() => {
-                prompt.drop_images();
-                self.app.model.ask(&choice, &prompt.messages).await?
-            }
-            Some(answer) => answer?,
-            None => return Ok(stopped(prompt, text, Usage::default(), None)),
-        };
-        let mut first_word_at = None;
-        let read = self.read(&mut answer, &mut first_word_at, &mut text, draft).await;
-        if let Some(at) = first_word_at {
-            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - asked_at).as_secs_f64());
-        }
-        match read {
-            Ok(End::Reached) => {}
-            Ok(End::Stopped) => return Ok(stopped(prompt, text, answer.usage().clone(), first_word_at)),
-            Err(failure) => {
-                self.keep(draft.worth_keeping(&text)).await?;
-                return Err(failure);
-            }
-        }
-        if text.trim().is_empty() {
-            return Err(Failure::give_up("the model's answer was empty", EMPTY));
-        }
-        for remark in answer.closing_remark().map(str::to_owned).into_iter().chain(prompt.remark()) {
-            text.push_str("\n\n");
-            text.push_str(&remark);
-        }
-        let usage = answer.usage().clone();
-        self.app.model.count(&usage);
-        fail_point::reach("answer_made");
-        let mut tx = self.fenced().await?;
-        db::replies::set_answer(&mut tx, &self.job.tenant_id, self.job.seq, &text, &usage).await?;
-        tx.commit().await?;
-        fail_point::reach("answer_kept");
-        Ok(Shown {
-            text,
-            usage,
-            asked: Some(prompt.asked),
-            is_first: prompt.is_first,
-            stopped: false,
-            first_word_at,
-        })
-    }
-
-    /// Reads the answer to its end behind the text so far, and shows it as it grows.
-    async fn read(
-        &self,
-        answer: &mut Answer,
-        first_word_at: &mut Option<Instant>,
-        text: &mut String,
-        draft: &mut Draft<'_>,
-    ) -> Result<End, Failure> {
-        let mut inert = Inert::default();
-        // What was said before decides how the rest reads: it may stop within a block of code.
-        inert.push(text);
-        inert.finish();
-        loop {
-            let words = tokio::select! {
-                words = answer.next() => words?,
-                () = self.stop.cancelled() => {
-                    text.push_str(&inert.finish());
-                    return Ok(End::Stopped);
-                }
-                () = self.app.leaving.cancelled() => {
-                    self.keep(draft.worth_keeping(text)).await?;
-                    // The lease is taken away in a moment, and with it this work ends.
-                    std::future::pending().await
-                }
-            };
-            let Some(mut words) = words else { break };
-            if first_word_at.is_none() {
-                *first_word_at = Some(Instant::now());
-                if text.ends_with([' ', '\n']) {
-                    words = words.trim_start_matches(' ').to_owned();
-                }
-            }
-            text.push_str(&inert.push(&words));
-            if text.len() > MAX_ANSWER_BYTES {
-                break;
-            }
-            draft.show(text).await?;
-        }
-        text.push_str(&inert.finish());
-        Ok(End::Reached)
-    }
-
-    /// Keeps what there is of an answer that breaks off, for whoever goes on with it.
-    async fn keep(&self, text: &str) -> Result<(), Failure> {
-        if text.trim().is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.fenced().await?;
-        db::replies::set_text_so_far(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
-        Ok(tx.commit().await?)
     }
 
     /// What the thread is called in Slack's list of conversations.
@@ -240,20 +124,16 @@ impl Work<'_> {
         let turns = [self.turn(Role::User, origin, asked), self.turn(Role::Assistant, origin, shown.text)];
         let mut tx = self.fenced().await?;
         db::turns::insert(&mut tx, tenant_id, &self.job.thread, seq, &turns).await?;
-        let Usage { model, prompt_tokens, completion_tokens } = &shown.usage;
-        let cost = llm::cost_micros(model, *prompt_tokens, *completion_tokens);
-        let booked = db::usage::End {
-            outcome,
-            reason: None,
-            usage: &shown.usage,
-            cost_micros: cost.unwrap_or_default(),
-            since_first_word: shown.first_word_at.map(|at| at.elapsed()),
-        };
+        if let Some(Taken { usage, cost_micros }) = &shown.uncharged {
+            db::replies::charge(&mut tx, tenant_id, seq, usage, *cost_micros).await?;
+        }
+        let since_first_word = shown.first_word_at.map(|at| at.elapsed());
+        let booked = db::usage::End { outcome, reason: None, since_first_word };
         db::usage::note_end(&mut tx, tenant_id, seq, booked).await?;
         db::replies::drop_text(&mut tx, tenant_id, seq).await?;
         db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
         let is_ending = self.is_budget_ending(&mut tx).await?;
-        self.audit(&mut tx, Action::Answered, json!({ "model": shown.usage.model })).await?;
+        self.audit(&mut tx, Action::Answered, json!({ "model": shown.model })).await?;
         fail_point::reach("end_uncommitted");
         tx.commit().await?;
         fail_point::reach("end_committed");
@@ -266,19 +146,4 @@ impl Work<'_> {
     fn turn(&self, role: Role, origin: Origin, text: String) -> Turn {
         Turn { role, user_id: self.job.user_id.clone(), origin, text }
     }
-}
-
-/// The models and the key of a workspace.
-pub(crate) fn choice(tenant_id: &TenantId, stored: &Stored) -> Choice {
-    let own_key = stored.model_key.clone().map(|key| (tenant_id.to_string(), key));
-    Choice { models: stored.settings.models.clone(), own_key }
-}
-
-fn stopped(prompt: Prompt, mut text: String, usage: Usage, first_word_at: Option<Instant>) -> Shown {
-    if !text.trim().is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str(STOPPED);
-    let (asked, is_first) = (Some(prompt.asked), prompt.is_first);
-    Shown { text, usage, asked, is_first, stopped: true, first_word_at }
 }

@@ -1,8 +1,9 @@
 //! A message, from what is remembered to what stands in Slack: history → model → message → one transaction.
 
-pub(crate) mod answer;
+mod answer;
 pub(crate) mod asker;
-pub(crate) mod budget;
+pub(crate) mod asking;
+mod budget;
 mod draft;
 mod earlier;
 mod files;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use cache::Turn;
 use db::replies::Progress;
 use db::usage::End;
-use models::{FileRef, Message, Outcome, TeamId, Usage};
+use models::{FileRef, Message, Outcome, TeamId};
 use slack::{Bot, Buttons, SlackError, Status};
 use tokio::time::sleep;
 
@@ -69,13 +70,14 @@ impl Work<'_> {
             Asker::Welcome(person) => Some(person),
             Asker::New => None,
         };
-        if self.is_over_budget().await? {
-            return self.say_over_budget(&question).await;
-        }
         self.take_turn().await?;
-        match known {
-            Some(person) => self.answer_known(question, person).await,
-            None => self.answer_new(question).await,
+        let answered = match known {
+            Some(person) => self.answer_known(&question, person).await,
+            None => self.answer_new(&question).await,
+        };
+        match answered {
+            Err(Failure::OverBudget(refusal)) => self.say_over_budget(&question, refusal).await,
+            answered => answered,
         }
     }
 
@@ -139,8 +141,7 @@ impl Work<'_> {
         let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
         let mut tx = self.fenced().await?;
         if outcome != Outcome::NotAddressed {
-            let usage = Usage::default();
-            let end = End { outcome, reason, usage: &usage, cost_micros: 0, since_first_word: None };
+            let end = End { outcome, reason, since_first_word: None };
             db::usage::note_end(&mut tx, tenant_id, seq, end).await?;
         }
         db::events::finish(&mut tx, tenant_id, seq, outcome, reason).await?;

@@ -6,7 +6,7 @@ use db::DbError;
 use db::delays::PutOff;
 use db::threads::{Job, Lease};
 use db::usage::End;
-use models::{Outcome, Usage};
+use models::Outcome;
 use tracing::Instrument;
 
 use super::leases::HeldLease;
@@ -113,6 +113,8 @@ async fn follow(
             put_off(app, lease, job, PutOff { pause, counts: true, reason: &reason }).await
         }
         Failure::Retry { reason, .. } => set_aside(app, held, job, &reason, Some(OUT_OF_TRIES)).await,
+        // What answers a message says so itself, and ends it.
+        Failure::OverBudget(refusal) => set_aside(app, held, job, refusal.reason(), None).await,
         Failure::GiveUp { reason, sentence } => set_aside(app, held, job, &reason, sentence).await,
         Failure::Slack(error) => set_aside(app, held, job, &error.to_string(), None).await,
     }
@@ -149,14 +151,7 @@ async fn set_aside(
     db::threads::hold(&mut tx, &held.lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
     if job.message_ts.is_some() {
-        let usage = Usage::default();
-        let end = End {
-            outcome: Outcome::SetAside,
-            reason: Some(reason),
-            usage: &usage,
-            cost_micros: 0,
-            since_first_word: None,
-        };
+        let end = End { outcome: Outcome::SetAside, reason: Some(reason), since_first_word: None };
         db::usage::note_end(&mut tx, &job.tenant_id, job.seq, end).await?;
     }
     db::events::finish(&mut tx, &job.tenant_id, job.seq, Outcome::SetAside, Some(reason)).await?;

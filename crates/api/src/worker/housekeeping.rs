@@ -21,6 +21,7 @@ pub(super) async fn run(app: Arc<App>) {
         let done = async {
             refresh_tokens(&app).await?;
             while life_cycle::delete_due(&app).await? > 0 {}
+            book_expired(&app).await?;
             while purge_ignored(&app).await? > 0 {}
             while forget_old_turns(&app).await? > 0 {}
             purge_finished(&app).await?;
@@ -44,6 +45,13 @@ async fn refresh_tokens(app: &App) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What a dead process held for programs' questions.
+async fn book_expired(app: &App) -> Result<(), Failure> {
+    let mut tx = app.db.begin().await?;
+    db::reservations::book_expired(&mut tx).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn purge_ignored(app: &App) -> Result<u64, Failure> {

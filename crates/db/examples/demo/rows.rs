@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use crypto::{Binding, DataKey, MasterKeys, WrappedKey};
+use crypto::{Binding, DataKey, KeyProvider, MasterKeys, WrappedKey};
 use db::{Db, audit_log, installations, people, settings, turns};
 use models::{
     EventBody, Installation, Message, Origin, Outcome, Person, Profile, Role, Settings, TenantId, ThreadKey,

@@ -36,7 +36,7 @@ impl TestApp {
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
 
-    async fn ask(&self, key: &str, question: Value) -> Response {
+    pub(crate) async fn ask(&self, key: &str, question: Value) -> Response {
         let request = self.http.post(format!("{}/api/chat", self.apis[0].url())).bearer_auth(key);
         request.json(&question).send().await.expect("api answers")
     }

@@ -22,6 +22,7 @@ mod keys;
 mod life_cycle;
 mod limits;
 mod looking;
+mod money;
 mod operate;
 mod operators;
 mod organisations;

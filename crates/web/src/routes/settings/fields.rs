@@ -123,9 +123,23 @@ pub(crate) const GROUPS: [(&str, &[Field]); 4] = [
             Field {
                 name: "budget",
                 label: "Budget a month, in US dollars",
-                meaning: "When it is used up nobody is answered until the next month begins, in UTC.",
+                meaning: "When it is used up nobody is answered until the next month begins, in UTC. What an answer costs at most is held before the model is asked, so that no number of answers at once goes beyond it.",
                 default: "none",
                 kind: Kind::Line { placeholder: "50" },
+            },
+            Field {
+                name: "person_daily",
+                label: "Budget of a person a day, in US dollars",
+                meaning: "Whoever has used it up is told so, and answered again when the next day begins, in UTC. What programs ask for a person counts too.",
+                default: "none",
+                kind: Kind::Line { placeholder: "1" },
+            },
+            Field {
+                name: "cheaper_model",
+                label: "Cheaper model near the end",
+                meaning: "Once 80 % of the month's budget are used up this one answers, and no other.",
+                default: "the same models to the end",
+                kind: Kind::Line { placeholder: "gpt-5-nano" },
             },
             Field {
                 name: "budget_told",

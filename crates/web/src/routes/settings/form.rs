@@ -24,6 +24,8 @@ pub(crate) struct Form {
     pub(crate) follow_ups: String,
     pub(crate) memory_days: String,
     pub(crate) budget: String,
+    pub(crate) person_daily: String,
+    pub(crate) cheaper_model: String,
     pub(crate) budget_told: String,
     pub(crate) feedback: String,
     pub(crate) conversations: String,
@@ -58,6 +60,8 @@ impl Form {
             follow_ups: ticked(settings.follow_ups),
             memory_days: settings.memory_days.map(|days| days.to_string()).unwrap_or_default(),
             budget: settings.budget_micros.map(dollars).unwrap_or_default(),
+            person_daily: settings.person_daily_micros.map(dollars).unwrap_or_default(),
+            cheaper_model: settings.cheaper_model.clone().unwrap_or_default(),
             budget_told: joined(&settings.budget_told),
             feedback: ticked(settings.feedback),
             conversations: ticked(settings.conversations),
@@ -77,6 +81,8 @@ impl Form {
             "follow_ups" => &self.follow_ups,
             "memory_days" => &self.memory_days,
             "budget" => &self.budget,
+            "person_daily" => &self.person_daily,
+            "cheaper_model" => &self.cheaper_model,
             "budget_told" => &self.budget_told,
             "feedback" => &self.feedback,
             "conversations" => &self.conversations,
@@ -88,17 +94,14 @@ impl Form {
     pub(crate) fn read(&self, offered: Option<&[String]>) -> Result<Wanted, Vec<Wrong>> {
         let mut wrong = Vec::new();
         let mut of = |name, what: String| wrong.push(Wrong { name, what });
-        let models = list(&self.models);
-        if let Some(offered) = offered
-            && let Some(unknown) = models.iter().find(|model| !offered.contains(model))
-        {
-            let offered = offered.join(", ");
-            of(
-                "models",
-                format!(
-                    "This server has no {unknown}. It has: {offered}. With a key of your own you can choose any."
-                ),
-            );
+        let (models, mut cheaper) = (list(&self.models), list(&self.cheaper_model));
+        for (name, chosen) in [("models", &models), ("cheaper_model", &cheaper)] {
+            if let Some(what) = not_offered(chosen, offered) {
+                of(name, what);
+            }
+        }
+        if cheaper.len() > 1 {
+            of("cheaper_model", "Write the name of one model.".into());
         }
         for (name, text) in [("instructions", &self.instructions), ("facts", &self.facts)] {
             if text.len() > LONGEST_TEXT {
@@ -122,9 +125,12 @@ impl Form {
         if memory_days.is_err() {
             of("memory_days", "Write a whole number of days, like 90, or nothing for ever.".into());
         }
-        let budget = optional(&self.budget, |text| text.replace(',', ".").parse().ok().and_then(micros));
-        if budget.is_err() {
-            of("budget", "Write an amount in dollars, like 50 or 12.50, or nothing for no budget.".into());
+        let amount = |text: &str| optional(text, |text| text.replace(',', ".").parse().ok().and_then(micros));
+        let (budget, person_daily) = (amount(&self.budget), amount(&self.person_daily));
+        for (name, amount) in [("budget", &budget), ("person_daily", &person_daily)] {
+            if amount.is_err() {
+                of(name, "Write an amount in dollars, like 50 or 12.50, or nothing for no budget.".into());
+            }
         }
         if !wrong.is_empty() {
             return Err(wrong);
@@ -139,12 +145,24 @@ impl Form {
             follow_ups: !self.follow_ups.is_empty(),
             memory_days: memory_days.unwrap_or_default(),
             budget_micros: budget.unwrap_or_default(),
+            person_daily_micros: person_daily.unwrap_or_default(),
+            cheaper_model: cheaper.pop(),
             budget_told: told.into_iter().map(UserId::from).collect(),
             feedback: !self.feedback.is_empty(),
             conversations: !self.conversations.is_empty(),
         };
         Ok(Wanted { settings, external: external.into_iter().map(ChannelId::from).collect() })
     }
+}
+
+/// What is wrong with models that are not among those that may be chosen.
+fn not_offered(chosen: &[String], offered: Option<&[String]>) -> Option<String> {
+    let offered = offered?;
+    let unknown = chosen.iter().find(|model| !offered.contains(model))?;
+    let offered = offered.join(", ");
+    Some(format!(
+        "This server has no {unknown}. It has: {offered}. With a key of your own you can choose any."
+    ))
 }
 
 /// An empty field is none.
@@ -227,6 +245,8 @@ mod tests {
             follow_ups: false,
             memory_days: Some(90),
             budget_micros: Some(12_500_000),
+            person_daily_micros: Some(500_000),
+            cheaper_model: Some("b".into()),
             budget_told: vec!["U0ADA".into()],
             ..Settings::default()
         };
@@ -243,6 +263,8 @@ mod tests {
             external: "c0one".into(),
             memory_days: "0".into(),
             budget: "-1".into(),
+            person_daily: "much".into(),
+            cheaper_model: "y z".into(),
             budget_told: "ada".into(),
             facts: "x".repeat(LONGEST_TEXT + 1),
             ..Form::default()
@@ -251,7 +273,18 @@ mod tests {
         let names: Vec<_> = wrong.iter().map(|wrong| wrong.name).collect();
         assert_eq!(
             names,
-            ["models", "facts", "channels", "external", "budget_told", "memory_days", "budget"]
+            [
+                "models",
+                "cheaper_model",
+                "cheaper_model",
+                "facts",
+                "channels",
+                "external",
+                "budget_told",
+                "memory_days",
+                "budget",
+                "person_daily"
+            ]
         );
         assert!(wrong[0].what.contains("It has: y."));
     }

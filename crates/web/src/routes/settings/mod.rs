@@ -54,9 +54,17 @@ struct Page<'a> {
     form: Form,
     wrong: Vec<Wrong>,
     stored: Stored,
-    offered: Option<Vec<String>>,
+    around: Around,
     key_problem: Option<String>,
     is_saved: bool,
+}
+
+/// What the page tells besides the settings.
+struct Around {
+    /// The models of this deployment; `None` where no `api` runs that could tell.
+    offered: Option<Vec<String>>,
+    /// This month, in millionths of a dollar.
+    spent: i64,
 }
 
 #[derive(Template)]
@@ -80,11 +88,12 @@ pub(crate) async fn show(
     let is_saved = told.is_ok_and(|Query(told)| !told.saved.is_empty());
     let found = async {
         let mut tx = app.db.begin().await?;
-        Ok::<_, DbError>((find(&mut tx, &signed_in.session.tenant_id).await?, offered(&mut tx).await?))
+        let tenant_id = &signed_in.session.tenant_id;
+        Ok::<_, DbError>((find(&mut tx, tenant_id).await?, look_around(&mut tx, tenant_id).await?))
     };
     match found.await {
-        Ok(((stored, standing), offered)) => {
-            let mut shown = Page::new(&signed_in, Form::of(&standing), stored, offered);
+        Ok(((stored, standing), around)) => {
+            let mut shown = Page::new(&signed_in, Form::of(&standing), stored, around);
             shown.is_saved = is_saved;
             page(StatusCode::OK, &shown)
         }
@@ -121,11 +130,11 @@ async fn look(app: &App, signed_in: &SignedIn, form: Form, is_overtaken: bool) -
     let tenant_id = &signed_in.session.tenant_id;
     let mut tx = app.db.begin().await?;
     let (stored, standing) = find(&mut tx, tenant_id).await?;
-    let offered = offered(&mut tx).await?;
-    let wanted = match form.read(allowed(&stored, &offered)) {
+    let around = look_around(&mut tx, tenant_id).await?;
+    let wanted = match form.read(allowed(&stored, &around.offered)) {
         Ok(wanted) => wanted,
         Err(wrong) => {
-            let mut shown = Page::new(signed_in, form, stored, offered);
+            let mut shown = Page::new(signed_in, form, stored, around);
             shown.wrong = wrong;
             return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &shown));
         }
@@ -166,6 +175,11 @@ async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<(Stored, Wanted), DbE
     Ok((stored, standing))
 }
 
+async fn look_around(tx: &mut Tx, tenant_id: &TenantId) -> Result<Around, DbError> {
+    let spent = db::usage::spent_this_month(tx, tenant_id).await?;
+    Ok(Around { offered: offered(tx).await?, spent })
+}
+
 /// The models of this deployment, as its newest `api` tells; `None` where none runs.
 async fn offered(tx: &mut Tx) -> Result<Option<Vec<String>>, DbError> {
     Ok(db::replicas::find_api_facts(tx).await?.map(|facts| facts.models))
@@ -188,13 +202,18 @@ fn mark(stored: &Stored) -> String {
 }
 
 impl<'a> Page<'a> {
-    fn new(signed_in: &'a SignedIn, form: Form, stored: Stored, offered: Option<Vec<String>>) -> Self {
+    fn new(signed_in: &'a SignedIn, form: Form, stored: Stored, around: Around) -> Self {
         let (wrong, key_problem, is_saved) = (Vec::new(), None, false);
-        Self { signed_in, here: "settings", form, wrong, stored, offered, key_problem, is_saved }
+        Self { signed_in, here: "settings", form, wrong, stored, around, key_problem, is_saved }
     }
 
     fn groups(&self) -> &'static [(&'static str, &'static [Field])] {
         &GROUPS
+    }
+
+    /// This month's spending, beside the budget.
+    fn spent(&self) -> String {
+        crate::words::dollars(self.around.spent)
     }
 
     fn problem(&self, field: &Field) -> Option<&str> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::form::Form;
-use super::{Page, find, malformed, offered, trouble};
+use super::{Page, find, look_around, malformed, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
@@ -86,11 +86,12 @@ async fn keep(app: &App, signed_in: &SignedIn, key: Option<&SecretString>) -> Re
 async fn refuse(app: &App, signed_in: &SignedIn, problem: String) -> Response {
     let found = async {
         let mut tx = app.db.begin().await?;
-        Ok::<_, DbError>((find(&mut tx, &signed_in.session.tenant_id).await?, offered(&mut tx).await?))
+        let tenant_id = &signed_in.session.tenant_id;
+        Ok::<_, DbError>((find(&mut tx, tenant_id).await?, look_around(&mut tx, tenant_id).await?))
     };
     match found.await {
-        Ok(((stored, standing), offered)) => {
-            let mut shown = Page::new(signed_in, Form::of(&standing), stored, offered);
+        Ok(((stored, standing), around)) => {
+            let mut shown = Page::new(signed_in, Form::of(&standing), stored, around);
             shown.key_problem = Some(problem);
             page(StatusCode::UNPROCESSABLE_ENTITY, &shown)
         }

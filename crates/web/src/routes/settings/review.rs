@@ -1,7 +1,8 @@
 //! What a change of the settings does, said before it is saved.
 
 use db::{DbError, Tx};
-use models::TenantId;
+use llm::Price;
+use models::{Settings, TenantId};
 use serde_json::{Value, json};
 
 use super::fields::{Field, GROUPS, Kind};
@@ -87,11 +88,13 @@ async fn effect(tx: &mut Tx, tenant_id: &TenantId, name: &str, wanted: &Wanted) 
             "Admins can read what people asked, direct messages too. You may want to tell them.".into()
         }
         "conversations" => "Nobody can read conversations here any more.".into(),
-        "budget" => budget(tx, tenant_id, settings.budget_micros).await?,
+        "budget" => with_unpriced(settings, budget(tx, tenant_id, settings.budget_micros).await?),
+        "person_daily" => with_unpriced(settings, person_daily(settings)),
+        "cheaper_model" => cheaper_model(settings),
         "budget_told" => "They get one message a month, when four fifths are used up.".into(),
         "feedback" if settings.feedback => "New answers carry two buttons.".into(),
         "feedback" => "New answers carry no buttons; what was judged stays.".into(),
-        "models" => "Answers that begin from now on are asked of these. Another model may cost more, or less.".into(),
+        "models" => with_unpriced(settings, "Answers that begin from now on are asked of these. Another model may cost more, or less.".into()),
         _ => "Every answer that begins from now on follows it.".into(),
     })
 }
@@ -117,4 +120,41 @@ async fn budget(tx: &mut Tx, tenant_id: &TenantId, budget: Option<i64>) -> Resul
         Some(budget) => format!("{so_far} {} are left.", words::dollars(budget - spent)),
         None => format!("{so_far} Nothing stops it."),
     })
+}
+
+fn person_daily(settings: &Settings) -> String {
+    match settings.person_daily_micros {
+        Some(_) => {
+            "Whoever has spent it today, in UTC, is told so and not answered until tomorrow. It counts from now on, with \
+             what was spent today."
+        }
+        None => "A person may spend whatever the workspace may.",
+    }
+    .into()
+}
+
+fn cheaper_model(settings: &Settings) -> String {
+    let Some(model) = &settings.cheaper_model else {
+        return "The same models answer until the budget is used up.".into();
+    };
+    if settings.budget_micros.is_none() {
+        return "It is asked only where a budget a month is set, and none is.".into();
+    }
+    with_unpriced(settings, format!("From 80 % of the month's budget on answers are asked of {model} alone."))
+}
+
+/// A budget has to hold for a model, too, of which nobody knows what it costs.
+fn with_unpriced(settings: &Settings, effect: String) -> String {
+    let mut chosen = settings.models.iter().chain(&settings.cheaper_model);
+    let Some(unpriced) = chosen.find(|model| Price::of(model).is_none()) else { return effect };
+    if !settings.has_budget() {
+        return effect;
+    }
+    let Price { prompt, completion } = Price::highest();
+    format!(
+        "{effect} What {unpriced} costs is not known here: it counts as the dearest model that is, {} a million tokens read \
+         and {} written.",
+        words::dollars(prompt),
+        words::dollars(completion)
+    )
 }
