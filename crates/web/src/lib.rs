@@ -3,6 +3,8 @@
 mod app;
 mod chart;
 pub mod commands;
+mod headers;
+mod intake;
 mod operators;
 mod page;
 mod routes;
