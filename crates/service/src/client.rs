@@ -92,7 +92,9 @@ impl TrustedProxies {
     /// An operator whose proxy is not named sees all people as one.
     fn warn_once(&self, peer: IpAddr, headers: &HeaderMap) {
         if headers.contains_key(FORWARDED_FOR) && !self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!("X-Forwarded-For from {peer} is not believed; a proxy is named in TRUSTED_PROXIES");
+            tracing::warn!(
+                "X-Forwarded-For from {peer} is not believed; a proxy is named in TRUSTED_PROXIES"
+            );
         }
     }
 }

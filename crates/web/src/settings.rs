@@ -70,8 +70,10 @@ impl Settings {
             });
         let trusted_proxies = TrustedProxies::read(&mut env);
         let limit = env.text("RATE_LIMIT_PER_ADDRESS").unwrap_or_else(|| PER_ADDRESS.to_owned());
-        let limit: Option<Rate> =
-            limit.parse().map_err(|why: String| env.problem("RATE_LIMIT_PER_ADDRESS", &why, PER_ADDRESS)).ok();
+        let limit: Option<Rate> = limit
+            .parse()
+            .map_err(|why: String| env.problem("RATE_LIMIT_PER_ADDRESS", &why, PER_ADDRESS))
+            .ok();
         let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
         let key_rotation_interval = env.optional("KEY_ROTATION_INTERVAL", "90 days", interval);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");

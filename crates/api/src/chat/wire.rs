@@ -93,6 +93,9 @@ impl FromRequest<Arc<Desk>> for ChatRequest {
                 Kind::TooLarge,
                 format!("The body has more than {} KiB. Send less.", MAX_BODY_BYTES / 1024),
             ),
+            StatusCode::REQUEST_TIMEOUT => {
+                Problem::new(Kind::Late, "The body did not come in within 20 seconds. Send it again.")
+            }
             _ => bad("The body broke off. Send it again."),
         })?;
         serde_json::from_slice::<Self>(&body)
