@@ -5,6 +5,7 @@ pub(crate) mod asker;
 mod budget;
 mod draft;
 mod earlier;
+mod fence;
 mod files;
 mod place;
 pub(crate) mod prompt;
