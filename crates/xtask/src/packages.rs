@@ -18,6 +18,8 @@ pub enum Need {
     PgBouncer,
     /// Redis.
     Redis,
+    /// Python, with which a virtual environment can be made.
+    Python,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -116,7 +118,7 @@ impl Need {
         let program = match self {
             Need::PgBouncer => "pgbouncer",
             Need::Redis => "redis-server",
-            Need::Postgres | Need::Browser => return None,
+            Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
         find_program(program).or_else(|| usual.is_file().then_some(usual))
@@ -128,6 +130,7 @@ impl Need {
             Need::Browser => "a Chromium with its driver",
             Need::PgBouncer => "pgBouncer",
             Need::Redis => "Redis",
+            Need::Python => "Python with its venv",
         }
     }
 }
@@ -140,6 +143,10 @@ impl Source {
             // It has one name everywhere.
             Need::PgBouncer => &["pgbouncer"],
             Need::Redis => self.redis,
+            // Debian has its venv apart.
+            Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
+            Need::Python if self.program == "pacman" => &["python"],
+            Need::Python => &["python3"],
         }
     }
 

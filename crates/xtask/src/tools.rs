@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
+use crate::schemathesis;
 use crate::workspace::{self, find_program};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -27,7 +28,7 @@ pub fn install() -> Result<()> {
     if !has_browser() {
         packages::install(Need::Browser)?;
     }
-    Ok(())
+    schemathesis::install()
 }
 
 fn has_cargo_tool(name: &str) -> bool {
