@@ -6,6 +6,9 @@ use xtask::schemathesis;
 
 use crate::test_app::{ADA, TestApp};
 
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+                      response_headers_conformance";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
     schemathesis::install().expect("it is there");
@@ -23,8 +26,7 @@ async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
         "90",
         "--generation-deterministic",
     ]);
-    asking.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]);
-    asking.args(["--checks", "response_schema_conformance,response_headers_conformance"]);
+    asking.args(["--checks", CHECKS]);
     asking.args(["--no-color", "--header", &format!("Authorization: Bearer {key}")]);
     asking.arg(format!("{}/api/openapi.json", app.apis[0].url())).current_dir(xtask::workspace::target());
     let asked =
