@@ -26,7 +26,7 @@ pub(crate) use caller::Caller;
 pub(crate) use guesses::Guesses;
 use inquiry::Inquiry;
 pub(crate) use problem::Problem;
-pub(crate) use wire::{ChatAnswer, ChatDelta, ChatEnd, ChatRequest};
+pub(crate) use wire::{ChatAnswer, ChatDelta, ChatEnd, ChatEvent, ChatRequest};
 
 /// How long answers in work may go on after the signal: a little shorter than connections are kept, so that who waits still
 /// hears that there will be none.

@@ -81,6 +81,18 @@ pub(crate) struct ChatDelta {
     pub(crate) text: String,
 }
 
+/// One of the events that an answer comes as, with `stream`; of this type only the documentation is made.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described, and written by axum")]
+pub(crate) struct ChatEvent {
+    /// `delta`, `done` or `error`.
+    #[schema(example = "delta")]
+    event: String,
+    /// JSON: a `ChatDelta`, the `ChatEnd`, or a `Problem`.
+    #[schema(example = "{\"text\":\"Trains are\"}")]
+    data: String,
+}
+
 impl FromRequest<Arc<Desk>> for ChatRequest {
     type Rejection = Problem;
 
