@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use cache::{Limits, Shared};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue};
+use cache::{Knocks, Limits, Shared};
 use db::Db;
 use db::replicas::{ApiFacts, Replica};
 use llm::Model;
 use models::Outcome;
-use service::{Check, Metrics, Probes};
+use service::{Check, Metrics, Probes, Serving};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::chat::Desk;
+use crate::chat::{Desk, Guesses};
 use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::settings::{Settings, SlackApp};
@@ -91,19 +93,30 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
 
     let inbox = Inbox::open(Arc::clone(&app));
     let worker = worker::run(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
-    let desk = Desk::open(Arc::clone(&app), settings.max_concurrent_replies, shutdown.clone());
+    let knocks = Knocks::new(shared.clone(), "keys", settings.rate_limit_per_address);
+    let guesses = Guesses::new(settings.trusted_proxies, knocks);
+    let desk = Desk::open(Arc::clone(&app), guesses, settings.max_concurrent_replies, shutdown.clone());
     let routes = routes::routes(settings.signing_secret, inbox, Arc::clone(&desk));
     let probes = Probing { db: db.clone(), shared };
     let serving = async {
         // However serving ends, the worker ends with it.
         let _ended = shutdown.clone().drop_guard();
-        service::serve(listener, "api", routes, &routes::ROUTES, probes, metrics, shutdown.clone()).await
+        let known = routes::ROUTES.to_vec();
+        let headers = headers();
+        let serving = Serving { listener, service: "api", routes, known, headers, probes, metrics };
+        serving.run(shutdown.clone()).await;
     };
     let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
-    let (served, (), ()) = tokio::join!(serving, worker, keeping);
+    tokio::join!(serving, worker, keeping);
     desk.close().await;
     db.close().await;
-    Ok(served?)
+    Ok(())
+}
+
+/// Of every answer that does not have its own.
+fn headers() -> Vec<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::from_static;
+    vec![(X_CONTENT_TYPE_OPTIONS, value("nosniff")), (CACHE_CONTROL, value("no-store"))]
 }
 
 /// What `web` shows of this service, and checks keys of the model's server against.

@@ -1,6 +1,7 @@
 //! Trust starts here: a handler only ever sees bytes that Slack signed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
@@ -8,11 +9,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
+use tokio::time::timeout;
 
 use crate::routes::Door;
 
 /// Slack's own payloads are far smaller.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How long a body may take to come in. Slack itself waits for three seconds.
+const BODY: Duration = Duration::from_secs(20);
 
 /// A request's raw body, its signature verified.
 pub(crate) struct Verified(pub(crate) Bytes);
@@ -51,12 +56,13 @@ impl FromRequest<Arc<Door>> for Verified {
 
 async fn read_signed(request: Request) -> Result<Bytes, Response> {
     let read = read(request, MAX_BODY_BYTES).await;
-    read.map_err(|status| (status, "the body is too long, or broke off").into_response())
+    read.map_err(|status| (status, "the body is too long or too slow, or broke off").into_response())
 }
 
 /// The whole body, as long as it is none that nobody has reason to send.
 pub(crate) async fn read(request: Request, max_bytes: usize) -> Result<Bytes, StatusCode> {
-    to_bytes(request.into_body(), max_bytes).await.map_err(|error| {
+    let read = timeout(BODY, to_bytes(request.into_body(), max_bytes)).await;
+    read.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|error| {
         let is_too_long = error.into_inner().is::<LengthLimitError>();
         if is_too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
     })

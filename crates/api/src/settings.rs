@@ -5,7 +5,7 @@ use std::time::Duration;
 use cache::Rate;
 use crypto::MasterKeys;
 use secrecy::SecretString;
-use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, secret};
 use slack::SigningSecret;
 
 /// Fourteen business days are never fewer calendar days than this.
@@ -25,6 +25,10 @@ pub struct Settings {
     pub rate_limit_per_tenant: Rate,
     /// `RATE_LIMIT_GLOBAL`: answers begun for all of them.
     pub rate_limit_global: Rate,
+    /// `RATE_LIMIT_PER_ADDRESS`: wrong keys that one address may send to `/api/chat`.
+    pub rate_limit_per_address: Rate,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
     /// `SLACK_SIGNING_SECRET`.
@@ -72,6 +76,8 @@ impl Settings {
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
         let rate_limit_per_tenant = rate(&mut env, "RATE_LIMIT_PER_TENANT", "100/minute");
         let rate_limit_global = rate(&mut env, "RATE_LIMIT_GLOBAL", "10000/minute");
+        let rate_limit_per_address = rate(&mut env, "RATE_LIMIT_PER_ADDRESS", "30/minute");
+        let trusted_proxies = TrustedProxies::read(&mut env);
         let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
             MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
         });
@@ -95,6 +101,8 @@ impl Settings {
                 redis_url,
                 rate_limit_per_tenant: rate_limit_per_tenant?,
                 rate_limit_global: rate_limit_global?,
+                rate_limit_per_address: rate_limit_per_address?,
+                trusted_proxies,
                 master_keys: master_keys?,
                 signing_secret: SigningSecret::new(signing_secret?),
                 slack_base_url,

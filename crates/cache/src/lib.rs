@@ -1,11 +1,13 @@
 //! What replicas share beside Postgres: Redis where there is one, each process by itself where there is none.
 //! Nothing here is needed for correctness: a Redis that is lost makes limits looser, and nothing else.
 
+mod knocks;
 mod limits;
 mod own;
 mod rate;
 mod shared;
 
+pub use knocks::Knocks;
 pub use limits::{Limits, Turn};
 pub use rate::Rate;
 pub use shared::{CacheError, Shared, parse_address};

@@ -8,6 +8,7 @@ mod ids;
 mod installation;
 mod outcome;
 mod person;
+mod redact;
 mod settings;
 mod turn;
 
@@ -19,5 +20,6 @@ pub use ids::{AppId, ChannelId, EnterpriseId, EventId, MessageTs, TeamId, Tenant
 pub use installation::Installation;
 pub use outcome::Outcome;
 pub use person::{Origin, Person, Profile};
+pub use redact::redact;
 pub use settings::{Length, Settings, Tone};
 pub use turn::{Role, Turn, Usage};

@@ -1,8 +1,10 @@
 //! How a workspace wants its bot.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelId, UserId};
+use crate::{ChannelId, UserId, redact};
 
 /// How a workspace wants its bot; what it has not set is as [`Settings::default`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub struct Settings {
     pub feedback: bool,
     /// Whether conversations can be read in the dashboard.
     pub conversations: bool,
+    /// Whether secrets and personal data are taken out of what the model is shown.
+    pub redact: bool,
 }
 
 /// How the bot speaks.
@@ -83,6 +87,7 @@ impl Default for Settings {
             budget_told: Vec::new(),
             feedback: true,
             conversations: false,
+            redact: false,
         }
     }
 }
@@ -96,6 +101,11 @@ impl Settings {
     /// Whether anything limits what answers may cost.
     pub fn has_budget(&self) -> bool {
         self.budget_micros.is_some() || self.person_daily_micros.is_some()
+    }
+
+    /// What people and files say, as the model is shown it.
+    pub fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.redact { redact(text).into() } else { text.into() }
     }
 
     /// What the model is told of all this; empty where nothing is set.

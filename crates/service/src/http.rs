@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
 use axum::routing::get;
-use axum::{Router, ServiceExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection;
 use crate::health::{HealthState, Probes, live, ready, scrape};
 use crate::metrics::Metrics;
 use crate::observe::Observe;
@@ -19,37 +20,44 @@ const LAME_DUCK: Duration = Duration::from_millis(500);
 /// How long requests in work may go on after that.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves `routes`, whose patterns and methods are `known`, and the base routes until `shutdown`, then finishes what is in
-/// work.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve<P: Probes>(
-    listener: TcpListener,
-    service: &'static str,
-    routes: Router,
-    known: &[(&'static str, &'static str)],
-    probes: P,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let version = env!("CARGO_PKG_VERSION");
-    let state = Arc::new(HealthState { service, version, draining: shutdown.clone(), metrics, probes });
-    let base = Router::new()
-        .route("/health", get(live::<P>))
-        .route("/health/ready", get(ready::<P>))
-        .route("/metrics", get(scrape::<P>))
-        .with_state(state);
-    let app = Observe::new(routes.merge(base), known);
-    let drained = shutdown.clone();
-    let closing = async move {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LAME_DUCK).await;
-    };
-    let server =
-        axum::serve(listener, ServiceExt::<Request>::into_make_service(app)).with_graceful_shutdown(closing);
-    tokio::select! {
-        ended = server.into_future() => ended,
-        () = async { drained.cancelled().await; tokio::time::sleep(LAME_DUCK + DRAIN).await } => Ok(()),
+/// A service, and what it serves.
+pub struct Serving<P> {
+    /// Where it is reached.
+    pub listener: TcpListener,
+    /// Its name.
+    pub service: &'static str,
+    /// What it serves besides the base routes.
+    pub routes: Router,
+    /// Their patterns and methods.
+    pub known: Vec<(&'static str, &'static str)>,
+    /// Headers of every answer that does not have its own.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What it tells of itself.
+    pub probes: P,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl<P: Probes> Serving<P> {
+    /// Serves until `shutdown`, then finishes what is in work.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { listener, service, routes, known, headers, probes, metrics } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let state = Arc::new(HealthState { service, version, draining: shutdown.clone(), metrics, probes });
+        let base = Router::new()
+            .route("/health", get(live::<P>))
+            .route("/health/ready", get(ready::<P>))
+            .route("/metrics", get(scrape::<P>))
+            .with_state(state);
+        let app = Observe::new(routes.merge(base), &known, headers);
+        let drained = shutdown.clone();
+        let closing = async move {
+            shutdown.cancelled().await;
+            tokio::time::sleep(LAME_DUCK).await;
+        };
+        tokio::select! {
+            () = connection::accept(listener, app, connection::HEAD, closing) => {}
+            () = async { drained.cancelled().await; tokio::time::sleep(LAME_DUCK + DRAIN).await } => {}
+        }
     }
 }

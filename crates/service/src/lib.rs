@@ -1,5 +1,7 @@
 //! What both mains share: settings, logging, metrics, serving and draining, health.
 
+mod client;
+mod connection;
 mod database;
 mod health;
 mod http;
@@ -9,9 +11,10 @@ mod observe;
 mod process;
 mod settings;
 
+pub use client::TrustedProxies;
 pub use database::DatabaseSettings;
 pub use health::{Check, Probes};
-pub use http::serve;
+pub use http::Serving;
 pub use metrics::{Metrics, count_from_zero};
 pub use process::{ProcessSettings, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};

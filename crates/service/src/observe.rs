@@ -98,17 +98,29 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// Gives a request an id, counts and times it by its route's pattern, logs it, and answers where a handler panics.
+/// Gives a request an id, counts and times it by its route's pattern, logs it, answers where a handler panics, and gives every
+/// answer its headers.
 #[derive(Clone)]
 pub(crate) struct Observe<S> {
     inner: S,
-    routes: Arc<Routes>,
+    around: Arc<Around>,
+}
+
+/// What all requests share.
+struct Around {
+    routes: Routes,
+    /// Of every answer that does not have its own.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl<S> Observe<S> {
     /// Around `inner`, which has these routes, given as pattern and method.
-    pub(crate) fn new(inner: S, routes: &[(&'static str, &'static str)]) -> Self {
-        Self { inner, routes: Arc::new(Routes::new(routes)) }
+    pub(crate) fn new(
+        inner: S,
+        routes: &[(&'static str, &'static str)],
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Self {
+        Self { inner, around: Arc::new(Around { routes: Routes::new(routes), headers }) }
     }
 }
 
@@ -127,7 +139,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let seen = Seen {
             begun: Instant::now(),
-            route: self.routes.find(request.uri().path()),
+            route: self.around.routes.find(request.uri().path()),
             method: label(request.method()),
             request_id: request.headers().get(&REQUEST_ID).cloned().or_else(new_request_id),
         };
@@ -139,7 +151,7 @@ where
             event_id = tracing::field::Empty
         );
         let inner = AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span);
-        Observed { inner, routes: Arc::clone(&self.routes), seen }
+        Observed { inner, around: Arc::clone(&self.around), seen }
     }
 }
 
@@ -162,7 +174,7 @@ pin_project! {
     pub(crate) struct Observed<F> {
         #[pin]
         inner: Instrumented<CatchUnwind<AssertUnwindSafe<F>>>,
-        routes: Arc<Routes>,
+        around: Arc<Around>,
         seen: Seen,
     }
 }
@@ -179,12 +191,15 @@ where
         let _entered = this.inner.span().enter();
         let mut response = end.unwrap_or_else(|_| Ok(panicked()))?;
         let (status, elapsed) = (response.status(), this.seen.begun.elapsed());
-        let route = &this.routes.all[this.seen.route];
+        let route = &this.around.routes.all[this.seen.route];
         log(this.seen.method, route.pattern, status, elapsed);
         route.count(this.seen.method, status, 1);
         route.duration.record(elapsed.as_secs_f64());
         if let Some(request_id) = this.seen.request_id.take() {
             response.headers_mut().insert(REQUEST_ID, request_id);
+        }
+        for (name, value) in &this.around.headers {
+            response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
         Poll::Ready(Ok(response))
     }

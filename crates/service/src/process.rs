@@ -48,6 +48,7 @@ where
     // Two TLS providers in one tree panic at the first connection; this names the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     log::init(service, process.log_level);
+    keep_memory_private();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(process.worker_threads as usize)
         .enable_all()
@@ -70,6 +71,19 @@ where
             tracing::error!(error = format!("{error:#}"), "stopped by an error");
             fail(&format!("{error:#}"))
         }
+    }
+}
+
+/// A core dump would hold keys and messages in plain, and so would what a debugger of the same user reads.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let limited = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let limited =
+        limited.and(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable));
+    if let Err(error) = limited {
+        tracing::warn!(error = %error, "core dumps could not be switched off");
     }
 }
 

@@ -1,19 +1,21 @@
 //! What the pages share, and how `web` starts and ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum_extra::extract::cookie::Key;
-use cache::Shared;
+use cache::{Knocks, Shared};
 use chrono::TimeDelta;
 use db::Db;
 use db::replicas::Replica;
 use secrecy::ExposeSecret;
-use service::{Check, Metrics, Probes};
+use service::{Check, Metrics, Probes, Serving, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::door::Door;
+use crate::headers;
 use crate::operators::Operators;
 use crate::overviews::Overviews;
 use crate::settings::{LOGIN_PATH, Settings};
@@ -39,6 +41,12 @@ pub(crate) struct App {
     pub(crate) shutdown: CancellationToken,
     /// Seals what a browser keeps for this service.
     pub(crate) cookie_key: Key,
+    /// Whose word on where a request comes from is believed.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// How often one address may begin, or end, a sign-in or an install.
+    pub(crate) knocks: Knocks,
+    /// How long a page may take.
+    pub(crate) page_deadline: Duration,
 }
 
 impl App {
@@ -83,6 +91,10 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         key_rotation_interval: settings.key_rotation_interval,
         shutdown: shutdown.clone(),
         cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
+        trusted_proxies: settings.trusted_proxies,
+        knocks: Knocks::new(shared.clone(), "pages", settings.rate_limit_per_address),
+        // A sign-in asks Slack twice, and may wait for a connection to the database.
+        page_deadline: 2 * settings.timeout + database.pool_timeout,
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
         .await
@@ -91,6 +103,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     tracing::info!("listening on port {}", settings.port);
 
     let probes = Probing { db: db.clone(), shared };
+    let headers = headers::of_every_answer(app.is_secure());
     let routes = routes::routes(app);
     let host = service::host(settings.port);
     let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
@@ -99,11 +112,13 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let serving = async {
         // However serving ends, the replica is taken out with it.
         let _ended = shutdown.clone().drop_guard();
-        service::serve(listener, "web", routes, &routes::known(), probes, metrics, shutdown.clone()).await
+        let known = routes::known();
+        let serving = Serving { listener, service: "web", routes, known, headers, probes, metrics };
+        serving.run(shutdown.clone()).await;
     };
-    let (served, (), ()) = tokio::join!(serving, keeping, rotating);
+    tokio::join!(serving, keeping, rotating);
     db.close().await;
-    Ok(served?)
+    Ok(())
 }
 
 struct Probing {

@@ -4,6 +4,8 @@ mod app;
 mod chart;
 pub mod commands;
 mod door;
+mod headers;
+mod intake;
 mod operators;
 mod overviews;
 mod page;

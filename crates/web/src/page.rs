@@ -1,13 +1,8 @@
-//! Pages: a template, a status, and the headers that keep a browser from doing more than they ask.
+//! Pages: a template and a status.
 
 use askama::Template;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{Html, IntoResponse, Response};
-
-/// Scripts, styles and pictures come from here only; nobody frames a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-                      form-action 'self'; frame-ancestors 'none'";
 
 /// What the bot does, with "Add to Slack".
 #[derive(Template)]
@@ -40,16 +35,10 @@ pub(crate) struct Action {
     pub(crate) label: &'static str,
 }
 
-/// Renders a page. What it shows may be somebody's own: it is not kept anywhere on the way.
+/// Renders a page. What a browser may do with it, and that nobody keeps it, is said by `headers`.
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
-    let headers = [
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (REFERRER_POLICY, "same-origin"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-store"),
-    ];
     match template.render() {
-        Ok(html) => (status, headers, Html(html)).into_response(),
+        Ok(html) => (status, Html(html)).into_response(),
         Err(error) => {
             tracing::error!(error = %error, "a page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "This page could not be shown. Please try again.")

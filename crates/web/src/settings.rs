@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use cache::Rate;
 use chrono::TimeDelta;
 use crypto::MasterKeys;
 use secrecy::SecretString;
-use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, secret};
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, secret};
 use slack::App;
 use url::Url;
 
@@ -13,6 +14,7 @@ use crate::operators::Operators;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
 pub(crate) const LOGIN_PATH: &str = "/login/callback";
+const PER_ADDRESS: &str = "30/minute";
 const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
 
 /// The settings of `web`; the README lists the variables.
@@ -32,6 +34,10 @@ pub struct Settings {
     pub login_uri: String,
     /// `SESSION_SECRET`: seals what browsers keep.
     pub session_secret: SecretString,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// `RATE_LIMIT_PER_ADDRESS`: sign-ins and installs of one address.
+    pub rate_limit_per_address: Rate,
     /// `OPERATORS`: who looks after all workspaces.
     pub operators: Operators,
     /// `KEY_ROTATION_INTERVAL`: when a data key is due to be replaced.
@@ -62,6 +68,12 @@ impl Settings {
             env.required("SESSION_SECRET", "<the output of `openssl rand -base64 32`>", |text| {
                 if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { secret(text) }
             });
+        let trusted_proxies = TrustedProxies::read(&mut env);
+        let limit = env.text("RATE_LIMIT_PER_ADDRESS").unwrap_or_else(|| PER_ADDRESS.to_owned());
+        let limit: Option<Rate> = limit
+            .parse()
+            .map_err(|why: String| env.problem("RATE_LIMIT_PER_ADDRESS", &why, PER_ADDRESS))
+            .ok();
         let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
         let key_rotation_interval = read_key_rotation_interval(&mut env);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
@@ -82,6 +94,8 @@ impl Settings {
                 slack_app,
                 login_uri,
                 session_secret: session_secret?,
+                trusted_proxies,
+                rate_limit_per_address: limit?,
                 operators: operators.unwrap_or_default(),
                 key_rotation_interval,
                 slack_base_url,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace;
 
 /// All that the root shows; what is hidden is the tools' own.
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 12] = [
     ".env.api.example",
     ".env.web.example",
     "Cargo.lock",
@@ -17,6 +17,7 @@ const ROOT: [&str; 11] = [
     "LICENSE",
     "README.md",
     "SCALING.md",
+    "SECURITY.md",
     "crates",
     "deploy",
     "docker",

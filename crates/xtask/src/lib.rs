@@ -20,6 +20,7 @@ pub mod postgres;
 pub mod prepare;
 pub mod progress;
 pub mod redis;
+pub mod schemathesis;
 pub mod service;
 pub mod settings;
 pub mod stack;

@@ -20,6 +20,8 @@ pub enum Need {
     Redis,
     /// Node.js with npm.
     Node,
+    /// Python, with which a virtual environment can be made.
+    Python,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -125,7 +127,7 @@ impl Need {
             Need::PgBouncer => "pgbouncer",
             Need::Redis => "redis-server",
             Need::Node => "npm",
-            Need::Postgres | Need::Browser => return None,
+            Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
         find_program(program).or_else(|| usual.is_file().then_some(usual))
@@ -138,6 +140,7 @@ impl Need {
             Need::PgBouncer => "pgBouncer",
             Need::Redis => "Redis",
             Need::Node => "Node.js with npm",
+            Need::Python => "Python with its venv",
         }
     }
 }
@@ -151,6 +154,10 @@ impl Source {
             Need::PgBouncer => &["pgbouncer"],
             Need::Redis => self.redis,
             Need::Node => self.node,
+            // Debian has its venv apart.
+            Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
+            Need::Python if self.program == "pacman" => &["python"],
+            Need::Python => &["python3"],
         }
     }
 

@@ -117,7 +117,7 @@ impl Settings {
         all.insert("API_PORT".into(), self.ports.api.to_string());
         if self.is_unlimited {
             for limit in ["RATE_LIMIT_PER_TENANT", "RATE_LIMIT_GLOBAL"] {
-                all.insert(limit.into(), "1000000/second".into());
+                all.insert(limit.into(), UNLIMITED.into());
             }
         }
         if self.slack_is_simulated {
@@ -150,6 +150,9 @@ impl Settings {
 
     fn shared(&self) -> Variables {
         let mut all = Variables::new();
+        if self.is_unlimited {
+            all.insert("RATE_LIMIT_PER_ADDRESS".into(), UNLIMITED.into());
+        }
         // Made-up keys must never encrypt what a database of somebody's own keeps.
         if let Some(url) = &self.database_url {
             all.insert("DATABASE_URL".into(), url.clone());
@@ -164,6 +167,8 @@ impl Settings {
         all
     }
 }
+
+const UNLIMITED: &str = "1000000/second";
 
 /// The app of the simulated Slack. Nothing real is guarded by it.
 const SLACK_APP: [(&str, &str); 2] =

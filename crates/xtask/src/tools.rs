@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
+use crate::schemathesis;
 use crate::workspace::{self, find_program};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -29,7 +30,8 @@ pub fn install() -> Result<()> {
     if !has_browser() {
         packages::install(Need::Browser)?;
     }
-    axe().map(drop)
+    axe()?;
+    schemathesis::install()
 }
 
 /// The script that looks for what keeps people out of a page: as the lock file beside the tests has it, from npm. Nothing of

@@ -17,6 +17,9 @@ use super::problem::{Kind, Problem};
 const PREFIX: &str = "eb_";
 const LEAST_CHARACTERS: usize = 40;
 
+const NO_KEY: &str = "Send a key of the workspace: `Authorization: Bearer eb_…`.";
+const UNKNOWN: &str = "This key is unknown, or was revoked. An admin can make a new one.";
+
 /// A program that has a key of a workspace in which the bot is at work.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -43,15 +46,16 @@ impl FromRequestParts<Arc<Desk>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
         let given = parts.headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
-        let key = bearer(given.unwrap_or_default()).ok_or_else(|| {
-            Problem::new(Kind::NoKey, "Send a key of the workspace: `Authorization: Bearer eb_…`.")
-        })?;
+        let (guesses, address) = (&desk.guesses, desk.guesses.address(parts));
+        let Some(key) = bearer(given.unwrap_or_default()) else {
+            return Err(guesses.count(address, NO_KEY).await);
+        };
+        guesses.admit(address, key)?;
         let mut tx = desk.app.db.begin().await?;
         let holder = db::api_keys::find_holder(&mut tx, key).await?;
         tx.commit().await?;
-        let holder = holder.ok_or_else(|| {
-            Problem::new(Kind::NoKey, "This key is unknown, or was revoked. An admin can make a new one.")
-        })?;
+        let Some(holder) = holder else { return Err(guesses.count(address, UNKNOWN).await) };
+        guesses.remember(key);
         Span::current().record("tenant_id", holder.tenant_id.as_str());
         admit(holder)
     }

@@ -112,8 +112,8 @@ impl<'a> Conversation<'a> {
     pub(super) fn prompt(&self, message: &str) -> Vec<Value> {
         let settings = &self.stored.settings;
         let instructions = introduce(&self.workspace, PLACE, &self.asker.person, "", settings);
-        let mut messages = begin(&instructions, &self.turns);
-        let content = marked(self.asker.person.origin, message);
+        let mut messages = begin(&instructions, &self.turns, settings);
+        let content = marked(self.asker.person.origin, &settings.shown(message));
         messages.push(json!({ "role": Role::User.as_str(), "content": content }));
         messages
     }

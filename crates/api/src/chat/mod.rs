@@ -5,6 +5,7 @@
 mod asker;
 mod caller;
 mod conversation;
+mod guesses;
 mod inquiry;
 pub(crate) mod openapi;
 mod problem;
@@ -22,9 +23,10 @@ use tracing::{Instrument, Span};
 
 use crate::app::App;
 pub(crate) use caller::Caller;
+pub(crate) use guesses::Guesses;
 use inquiry::Inquiry;
 pub(crate) use problem::Problem;
-pub(crate) use wire::{ChatAnswer, ChatDelta, ChatEnd, ChatRequest};
+pub(crate) use wire::{ChatAnswer, ChatDelta, ChatEnd, ChatEvent, ChatRequest};
 
 /// How long answers in work may go on after the signal: a little shorter than connections are kept, so that who waits still
 /// hears that there will be none.
@@ -47,6 +49,7 @@ pub(crate) enum Said {
 /// Where questions are handed in.
 pub(crate) struct Desk {
     pub(crate) app: Arc<App>,
+    guesses: Guesses,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Cancelled when this replica cannot go on with answers in work.
@@ -55,7 +58,12 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// At most `slots` answers are made at once.
-    pub(crate) fn open(app: Arc<App>, slots: u32, shutdown: CancellationToken) -> Arc<Self> {
+    pub(crate) fn open(
+        app: Arc<App>,
+        guesses: Guesses,
+        slots: u32,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
         let closing = CancellationToken::new();
         tokio::spawn({
             let closing = closing.clone();
@@ -66,7 +74,7 @@ impl Desk {
             }
         });
         let slots = Arc::new(Semaphore::new(slots as usize));
-        Arc::new(Self { app, slots, tasks: TaskTracker::new(), closing })
+        Arc::new(Self { app, guesses, slots, tasks: TaskTracker::new(), closing })
     }
 
     /// Begins to answer. Whoever drops what is returned does not want the answer any more. The channel has no bound of its

@@ -7,13 +7,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
-use super::wire::{ChatAnswer, ChatDelta, ChatEnd, ChatRequest};
+use super::wire::{ChatAnswer, ChatDelta, ChatEnd, ChatEvent, ChatRequest};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "EnableBot", description = "Ask the assistant of a Slack workspace from a program of your own."),
     paths(crate::routes::chat::ask),
-    components(schemas(ChatRequest, ChatAnswer, ChatDelta, ChatEnd, Problem)),
+    components(schemas(ChatRequest, ChatAnswer, ChatEvent, ChatDelta, ChatEnd, Problem)),
     modifiers(&Key)
 )]
 struct Api;

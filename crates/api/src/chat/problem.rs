@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     NotAllowed,
     NoConversation,
     Busy,
+    Late,
     TooLarge,
     NotJson,
     OverLimit,
@@ -42,12 +43,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::NoKey,
         Self::NotAllowed,
         Self::NoConversation,
         Self::Busy,
+        Self::Late,
         Self::TooLarge,
         Self::NotJson,
         Self::OverLimit,
@@ -66,11 +68,10 @@ impl Kind {
                 (StatusCode::NOT_FOUND, "no-conversation", "There is no such conversation")
             }
             Self::Busy => (StatusCode::CONFLICT, "busy", "An answer is being made in this conversation"),
+            Self::Late => (StatusCode::REQUEST_TIMEOUT, "late", "The body did not come in time"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "This is not JSON"),
-            Self::OverLimit => {
-                (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The workspace asks more than it may")
-            }
+            Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "over-limit", "More is asked than may be"),
             Self::ModelFailed => (StatusCode::BAD_GATEWAY, "model-failed", "The model did not answer"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now"),
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The model took too long"),
@@ -95,10 +96,11 @@ impl Kind {
             Self::Busy => {
                 "The conversation's last question is still being answered. Wait for that answer, then ask again."
             }
+            Self::Late => "The body took longer than 20 seconds to come in. Send it again, faster.",
             Self::TooLarge => "The body is larger than 512 KiB.",
             Self::NotJson => "`Content-Type` is not `application/json`.",
             Self::OverLimit => {
-                "The workspace's limit, or its budget, is used up, and nothing was done. Ask again after `Retry-After` seconds."
+                "The workspace's limit, or its budget, is used up, or too many wrong keys came from your address. Nothing was done. Ask again after `Retry-After` seconds."
             }
             Self::ModelFailed => {
                 "The model refused the question, broke off, or cannot be reached. Ask again, perhaps in other words."
@@ -119,7 +121,7 @@ pub(crate) struct Problem {
     #[schema(example = "/dashboard/api#over-limit")]
     link: String,
     /// The kind in words.
-    #[schema(example = "The workspace asks more than it may")]
+    #[schema(example = "More is asked than may be")]
     title: &'static str,
     /// The HTTP status.
     #[schema(example = 429)]
@@ -151,6 +153,11 @@ impl Problem {
     /// This replica stops, and somebody waits for an answer.
     pub(crate) fn stopping() -> Self {
         Self::new(Kind::Unavailable, "This server is being restarted. Ask again.")
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.status
     }
 
     pub(super) fn log(&self) {

@@ -81,6 +81,18 @@ pub(crate) struct ChatDelta {
     pub(crate) text: String,
 }
 
+/// One of the events that an answer comes as, with `stream`; of this type only the documentation is made.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described, and written by axum")]
+pub(crate) struct ChatEvent {
+    /// `delta`, `done` or `error`.
+    #[schema(example = "delta")]
+    event: String,
+    /// JSON: a `ChatDelta`, the `ChatEnd`, or a `Problem`.
+    #[schema(example = "{\"text\":\"Trains are\"}")]
+    data: String,
+}
+
 impl FromRequest<Arc<Desk>> for ChatRequest {
     type Rejection = Problem;
 
@@ -93,6 +105,9 @@ impl FromRequest<Arc<Desk>> for ChatRequest {
                 Kind::TooLarge,
                 format!("The body has more than {} KiB. Send less.", MAX_BODY_BYTES / 1024),
             ),
+            StatusCode::REQUEST_TIMEOUT => {
+                Problem::new(Kind::Late, "The body did not come in within 20 seconds. Send it again.")
+            }
             _ => bad("The body broke off. Send it again."),
         })?;
         serde_json::from_slice::<Self>(&body)

@@ -6,6 +6,7 @@ use models::FileRef;
 use serde_json::{Value, json};
 use slack::SlackError;
 
+use super::fence::{FILE, fenced, named};
 use crate::failure::Failure;
 use crate::work::Work;
 
@@ -45,7 +46,7 @@ pub(super) async fn read(work: &Work<'_>, files: &[FileRef]) -> Result<Attachmen
     let mut attachments = Attachments::default();
     for (at, file) in files.iter().enumerate() {
         let file = &found(work, file).await?;
-        let name = file.name.replace(['\n', '\r', '`', '<'], " ");
+        let name = named(&file.name).replace('`', " ");
         let limit = match &file.mimetype {
             kind if is_text(kind) => MAX_TEXT_BYTES,
             kind if IMAGE_TYPES.contains(&kind.as_str()) => MAX_IMAGE_BYTES,
@@ -110,7 +111,10 @@ impl Attachments {
 
     /// The text files, to stand behind the question, and the names of what else there is.
     pub(super) fn text(&self) -> String {
-        let texts = self.texts.iter().map(|(name, text)| format!("\n\nAttached file `{name}`:\n\n{text}"));
+        let texts = self
+            .texts
+            .iter()
+            .map(|(name, text)| format!("\n\nAttached file `{name}`:\n\n{}", fenced(FILE, text)));
         let images = self.images.iter().map(|(name, _)| format!("\n\nAttached image `{name}`."));
         let unread =
             self.unread.iter().map(|name| format!("\n\nAttached file `{name}`, which cannot be read."));

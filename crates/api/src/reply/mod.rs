@@ -6,6 +6,7 @@ pub(crate) mod asking;
 mod budget;
 mod draft;
 mod earlier;
+mod fence;
 mod files;
 mod place;
 pub(crate) mod prompt;

@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::chat::{Caller, ChatAnswer, ChatRequest, Desk, Problem, Said, openapi};
+use crate::chat::{Caller, ChatAnswer, ChatEvent, ChatRequest, Desk, Problem, Said, openapi};
 
 /// Ask, and go on in a conversation.
 ///
@@ -28,7 +28,7 @@ use crate::chat::{Caller, ChatAnswer, ChatRequest, Desk, Problem, Said, openapi}
     responses(
         (status = 200, description = "The answer.", content(
             (ChatAnswer = "application/json"),
-            (String = "text/event-stream", example = json!("event: delta\ndata: {\"text\":\"Trains are\"}\n\n")),
+            (ChatEvent = "text/event-stream"),
         )),
         Problem,
     ),

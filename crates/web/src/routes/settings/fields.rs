@@ -115,6 +115,13 @@ pub(crate) const GROUPS: [(&str, &[Field]); 4] = [
                 default: "off",
                 kind: Kind::Box,
             },
+            Field {
+                name: "redact",
+                label: "Take secrets and personal data out before the model",
+                meaning: "Keys, tokens, passwords in addresses, e-mails, phone, card and account numbers, in messages and text files; not in images, and no names.",
+                default: "off",
+                kind: Kind::Box,
+            },
         ],
     ),
     (

@@ -29,6 +29,7 @@ pub(crate) struct Form {
     pub(crate) budget_told: String,
     pub(crate) feedback: String,
     pub(crate) conversations: String,
+    pub(crate) redact: String,
 }
 
 /// What is wrong with a field, and what to write instead.
@@ -65,6 +66,7 @@ impl Form {
             budget_told: joined(&settings.budget_told),
             feedback: ticked(settings.feedback),
             conversations: ticked(settings.conversations),
+            redact: ticked(settings.redact),
         }
     }
 
@@ -86,6 +88,7 @@ impl Form {
             "budget_told" => &self.budget_told,
             "feedback" => &self.feedback,
             "conversations" => &self.conversations,
+            "redact" => &self.redact,
             _ => "",
         }
     }
@@ -150,6 +153,7 @@ impl Form {
             budget_told: told.into_iter().map(UserId::from).collect(),
             feedback: !self.feedback.is_empty(),
             conversations: !self.conversations.is_empty(),
+            redact: !self.redact.is_empty(),
         };
         Ok(Wanted { settings, external: external.into_iter().map(ChannelId::from).collect() })
     }
@@ -243,6 +247,7 @@ mod tests {
             tone: Tone::Terse,
             channels: vec!["C0ONE".into()],
             follow_ups: false,
+            redact: true,
             memory_days: Some(90),
             budget_micros: Some(12_500_000),
             person_daily_micros: Some(500_000),

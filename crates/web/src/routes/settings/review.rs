@@ -88,6 +88,10 @@ async fn effect(tx: &mut Tx, tenant_id: &TenantId, name: &str, wanted: &Wanted) 
             "Admins can read what people asked, direct messages too. You may want to tell them.".into()
         }
         "conversations" => "Nobody can read conversations here any more.".into(),
+        "redact" if settings.redact => {
+            "The model reads “[redacted: e-mail]” and the like, also of what was said before; it cannot work with what stood there.".into()
+        }
+        "redact" => "The model reads all that people and files say.".into(),
         "budget" => with_unpriced(settings, budget(tx, tenant_id, settings.budget_micros).await?),
         "person_daily" => with_unpriced(settings, person_daily(settings)),
         "cheaper_model" => cheaper_model(settings),

@@ -1,0 +1,142 @@
+//! Connections: what may come in over one, and how long its other end may take.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tower::Service;
+
+use crate::client::Peer;
+
+/// The longest address; Slack's and our own are far shorter.
+const MAX_URI_BYTES: usize = 8 * 1024;
+
+/// All headers of a request together, and how many they may be.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+const MAX_HEADERS: usize = 100;
+
+/// How long a request's head may take. That counts from the end of the answer before it: shorter than the minute for which
+/// proxies keep a connection that nobody uses, and they would send a request into one that is being closed.
+pub(crate) const HEAD: Duration = Duration::from_secs(65);
+
+/// How long what was sent may wait for its reader.
+const UNREAD_MILLIS: u32 = 60_000;
+
+/// Takes connections until `closing`, then lets those that are there end what is in work.
+pub(crate) async fn accept<S>(mut listener: TcpListener, app: S, head: Duration, closing: impl Future)
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let connections = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(head);
+    server.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD_BYTES);
+    let mut closing = pin!(closing);
+    loop {
+        let (stream, peer): (TcpStream, SocketAddr) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
+            _ = &mut closing => break,
+        };
+        limit_unread(&stream);
+        let (app, peer) = (app.clone(), Peer(peer.ip()));
+        let answer = service_fn(move |request| answer(app.clone(), peer, request));
+        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // Whoever broke it off knows, and nobody else is concerned.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %error, "a connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn answer<S>(mut app: S, peer: Peer, request: Request<Incoming>) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let length = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    if length > MAX_URI_BYTES {
+        return Ok(StatusCode::URI_TOO_LONG.into_response());
+    }
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    std::future::poll_fn(|context| app.poll_ready(context)).await?;
+    app.call(request).await
+}
+
+/// Somebody who does not read holds no answer for ever.
+fn limit_unread(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, UNREAD_MILLIS) {
+        tracing::debug!(error = %error, "a connection takes no limit");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, UNREAD_MILLIS);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    async fn start(head: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(accept(listener, app, head, std::future::pending::<()>()));
+        address
+    }
+
+    /// All that comes back until the connection is closed.
+    async fn send(address: SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("it is closed").unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_to_an_end_is_not_waited_for() {
+        let address = start(Duration::from_millis(200)).await;
+        assert_eq!(send(address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await, "");
+        assert_eq!(send(address, "").await, "", "nor is one that never begins");
+        let answer = send(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_has_its_limits() {
+        let address = start(PATIENCE).await;
+        let close = "host: a\r\nconnection: close\r\n\r\n";
+        let uri = format!("GET /?{} HTTP/1.1\r\n{close}", "x".repeat(MAX_URI_BYTES));
+        let large = format!("GET / HTTP/1.1\r\nx-large: {}\r\n{close}", "x".repeat(MAX_HEAD_BYTES));
+        let many = format!("GET / HTTP/1.1\r\n{}{close}", "x-one: 1\r\n".repeat(MAX_HEADERS));
+        for (request, status) in [(uri, 414), (large, 431), (many, 431), ("HTTP?\r\n\r\n".into(), 400)] {
+            let answer = send(address, &request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What the outside can do to both services: come too often, send too much or nonsense, claim to be somebody else.
+
+use std::collections::BTreeSet;
+
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use reqwest::Response;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use xtask::cluster::free_port;
+use xtask::redis::Redis;
+
+use crate::ground::Database;
+use crate::test_app::{ADA, PATIENCE, TestApp};
+
+/// Of one address, in a minute.
+const LIMIT: usize = 30;
+
+/// With the limits that a deployment has by itself.
+async fn limited(redis: Option<&Redis>) -> TestApp {
+    let url = redis.map(Redis::url);
+    let reached = |settings: &mut xtask::settings::Settings| {
+        settings.redis_url = url;
+        settings.is_unlimited = false;
+    };
+    TestApp::start_on(Database::create(), reached, |_| {}, &[]).await
+}
+
+impl TestApp {
+    /// A page, as a proxy on this machine passes it on.
+    async fn get_through(&self, web: &str, path: &str, forwarded_for: &str) -> Response {
+        let request = self.http.get(format!("{web}{path}")).header("x-forwarded-for", forwarded_for);
+        request.send().await.expect("web answers")
+    }
+
+    async fn ask_through(&self, key: &str, forwarded_for: &str) -> Response {
+        let request = self.http.post(format!("{}/api/chat", self.apis[0].url())).bearer_auth(key);
+        let request =
+            request.header("x-forwarded-for", forwarded_for).json(&json!({ "message": "say: Hi." }));
+        request.send().await.expect("api answers")
+    }
+}
+
+fn retry_after(answer: &Response) -> u64 {
+    answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_begins_only_so_many_sign_ins_and_installs_however_it_disguises_itself() {
+    let redis = Redis::start().expect("Redis starts");
+    let app = limited(Some(&redis)).await;
+    let other = app.add_web(free_port().expect("a port"));
+    let replicas = [app.web.url(), other.url()];
+    let paths = ["/login", "/slack/install"];
+    for number in 0..LIMIT {
+        let made_up = format!("198.51.100.{number}, 203.0.113.7");
+        let answer = app.get_through(&replicas[number % 2], paths[number % 2], &made_up).await;
+        assert_eq!(answer.status(), 302, "{number}");
+    }
+    for (replica, path) in
+        [(0, "/login"), (1, "/slack/install"), (0, "/login/callback"), (1, "/slack/oauth/callback")]
+    {
+        let refused = app.get_through(&replicas[replica], path, "203.0.113.7").await;
+        assert_eq!((refused.status().as_u16(), retry_after(&refused) <= 60), (429, true), "{path}");
+        assert!(refused.text().await.expect("text").contains("Wait a minute"), "{path}");
+    }
+    assert_eq!(app.get_through(&replicas[0], "/", "203.0.113.7").await.status(), 200);
+    assert_eq!(app.get_through(&replicas[0], "/login", "203.0.113.8").await.status(), 302, "somebody else");
+
+    for host in 0..LIMIT {
+        let answer = app.get_through(&replicas[0], "/login", &format!("2001:db8:0:1::{host:x}")).await;
+        assert_eq!(answer.status(), 302, "{host}");
+    }
+    assert_eq!(app.get_through(&replicas[1], "/login", "2001:db8:0:1:ffff::1").await.status(), 429);
+    assert_eq!(app.get_through(&replicas[1], "/login", "2001:db8:0:2::1").await.status(), 302);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_guesses_only_so_many_keys_and_whoever_shares_it_goes_on() {
+    let app = limited(None).await;
+    app.install().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let key = app.make_key(ADA, &["chat"]).await;
+    assert_eq!(app.ask_through(&key, "203.0.113.7").await.status(), 200);
+    let guess = |number: usize| format!("eb_{number:043}");
+    for number in 0..LIMIT {
+        assert_eq!(app.ask_through(&guess(number), "203.0.113.7").await.status(), 401, "{number}");
+    }
+    for _ in 0..2 {
+        let refused = app.ask_through(&guess(LIMIT), "203.0.113.7").await;
+        assert_eq!((refused.status().as_u16(), retry_after(&refused) <= 60), (429, true));
+        assert_eq!(refused.headers()["content-type"], "application/problem+json");
+        let problem: Value = refused.json().await.expect("JSON");
+        assert!(problem["detail"].as_str().expect("text").starts_with("Too many wrong keys"), "{problem}");
+    }
+    assert_eq!(app.ask_through(&key, "203.0.113.7").await.status(), 200);
+    assert_eq!(app.ask_through(&guess(LIMIT), "203.0.113.8").await.status(), 401, "somebody else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_tells_a_browser_what_not_to_do() {
+    let app = TestApp::installed().await;
+    let cookie = app.sign_in(ADA).await;
+    for path in [
+        "/",
+        "/none",
+        "/login",
+        "/login/callback",
+        "/dashboard",
+        "/assets/none",
+        "/logout",
+        "/health",
+        "/metrics",
+    ] {
+        for cookie in [None, Some(cookie.as_str())] {
+            let answer = app.get(path, cookie).await;
+            let header = |name: &str| {
+                answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+            };
+            let policy = header("content-security-policy");
+            assert!(
+                policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+                "{path}: {policy}"
+            );
+            for (name, value) in [
+                ("x-frame-options", "DENY"),
+                ("x-content-type-options", "nosniff"),
+                ("referrer-policy", "same-origin"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cross-origin-resource-policy", "same-origin"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(header(name), value, "{path}: {name}");
+            }
+            assert!(header("permissions-policy").contains("camera=()"), "{path}");
+            assert_eq!(header("strict-transport-security"), "", "it is not reached by https");
+        }
+    }
+    for path in ["/api/openapi.json", "/api/chat", "/none", "/health"] {
+        let answer = app.http.get(format!("{}{path}", app.apis[0].url())).send().await.expect("api answers");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{path}");
+    }
+    let large = "x".repeat(256 * 1024 + 1);
+    let refused = app.send_form("/dashboard/settings/review", Some(&cookie), &[("facts", &large)]).await;
+    assert_eq!(refused.status(), 413);
+    assert!(refused.text().await.expect("text").contains("256 KiB"));
+}
+
+/// What is put where a path or a query has a value.
+const ODD: [&str; 24] = [
+    "",
+    "0",
+    "-1",
+    "%00",
+    "%0d%0a",
+    "%ff%fe",
+    "%",
+    "%zz",
+    "..",
+    "%2e%2e%2f",
+    "//",
+    "\\",
+    "'",
+    "\";--",
+    "{x}",
+    "a%20b",
+    "é",
+    "%F0%9F%92%A9",
+    "99999999999999999999",
+    "1.7e308",
+    "NaN",
+    "true",
+    "null",
+    "%E2%80%AE",
+];
+const NAMES: [&str; 12] =
+    ["days", "person", "outcome", "before", "since", "next", "code", "state", "error", "action", "page", "q"];
+const METHODS: [&str; 10] = ["GET", "GET", "GET", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"];
+const HEADERS: [&str; 10] = [
+    "content-type: application/json",
+    "content-type: application/x-www-form-urlencoded",
+    "content-type: \u{1}",
+    "authorization: Bearer eb_é",
+    "authorization: Basic Og==",
+    "cookie: enablebot=%00; enablebot_sign_in=x; enablebot_install=",
+    "x-forwarded-for: ,,,::::, 999.1.1.1",
+    "x-slack-request-timestamp: 99999999999999999999",
+    "accept-language: *;q=2",
+    "x-request-id: \t",
+];
+
+/// Sends it as it is and reads the status; `None`: the connection was closed without one.
+async fn send(address: &str, request: Vec<u8>) -> Option<u16> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(&request).await.ok()?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.ok()?;
+        std::str::from_utf8(&start[9..]).ok()?.parse().ok()
+    };
+    timeout(PATIENCE, exchange).await.expect("an answer, or the end")
+}
+
+fn odd_request(random: &mut impl rand::Rng, routes: &[String], cookie: &str) -> Vec<u8> {
+    let mut odd = |list: &[&'static str]| *list.choose(random).expect("some");
+    let (method, header, body) =
+        (odd(&METHODS), odd(&HEADERS), format!("{}={}&{}", odd(&NAMES), odd(&ODD), odd(&ODD)));
+    let query = format!("{}={}&{}={}", odd(&NAMES), odd(&ODD), odd(&NAMES), odd(&ODD));
+    let (value, other) = (odd(&ODD), odd(&ODD));
+    let route = routes.choose(random).expect("some");
+    let mut parts = route.split(['{', '}']).enumerate();
+    let path = parts.by_ref().map(|(at, part)| if at % 2 == 0 { part } else { value }).collect::<String>();
+    let path = if random.random_ratio(1, 8) { format!("{path}{other}") } else { path };
+    let signed_in = if random.random_bool(0.7) { format!("cookie: {cookie}\r\n") } else { String::new() };
+    let head = format!(
+        "{method} {path}?{query} HTTP/1.1\r\nhost: a\r\nsec-fetch-site: same-origin\r\n{signed_in}{header}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    head.into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_gets_an_answer_and_never_a_failure() {
+    let app = TestApp::installed().await;
+    let cookie = app.sign_in(ADA).await;
+    let seed = rand::random::<u64>();
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+    for service in [&app.web, &app.apis[0]] {
+        let url = format!("{}/metrics", service.url());
+        let metrics = app.http.get(url).send().await.expect("metrics").text().await.expect("text");
+        let patterns = metrics.split("route=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        // Whoever signs out is not signed in for the rest.
+        let routes: BTreeSet<&str> = patterns.filter(|route| !matches!(*route, "none" | "/logout")).collect();
+        let routes: Vec<String> = routes.into_iter().map(str::to_owned).collect();
+        assert!(routes.len() > 5, "{routes:?}");
+        let address = service.url().trim_start_matches("http://").to_owned();
+        for _ in 0..100 {
+            let requests: Vec<Vec<u8>> =
+                (0..20).map(|_| odd_request(&mut random, &routes, &cookie)).collect();
+            let answers = requests.into_iter().map(|request| {
+                let address = address.clone();
+                tokio::spawn(async move { (send(&address, request.clone()).await, request) })
+            });
+            for answer in answers.collect::<Vec<_>>() {
+                let (status, request) = answer.await.expect("it ends");
+                let request = String::from_utf8_lossy(&request).into_owned();
+                assert!(status.is_some_and(|status| status < 500), "seed {seed}: {status:?} for\n{request}");
+            }
+        }
+        assert!(!service.lines().iter().any(|line| line.contains("a handler panicked")), "seed {seed}");
+    }
+}
