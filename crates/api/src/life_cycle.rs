@@ -1,8 +1,8 @@
 //! How a workspace leaves. The events may come in any order, late, or twice, and none may harm a newer install.
 
-use db::Tx;
 use db::audit_log::Action;
 use db::threads::{Job, Lease};
+use db::{DbError, Tx};
 use models::{Outcome, TeamId, TenantId, UserId};
 use serde_json::json;
 
@@ -107,6 +107,19 @@ pub(crate) async fn delete_due(app: &App) -> Result<usize, Failure> {
     }
     tx.commit().await?;
     Ok(due.len())
+}
+
+/// Ends an event that does not open, where that is because its tenant was deleted meanwhile.
+pub(crate) async fn end_orphan(
+    app: &App,
+    lease: &Lease,
+    job: &Job,
+    error: DbError,
+) -> Result<Outcome, Failure> {
+    match begin(app, lease, &job.tenant_id).await? {
+        Some(_) => Err(error.into()),
+        None => Ok(Outcome::NotInstalled),
+    }
 }
 
 /// A transaction with the tenant locked. None where it was deleted while this event was being stored: then the event goes

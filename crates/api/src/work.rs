@@ -40,9 +40,15 @@ pub(crate) async fn run(
     job: &Job,
     stop: &CancellationToken,
 ) -> Result<Outcome, Failure> {
-    let mut tx = app.db.begin().await?;
-    let body = db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await?;
-    drop(tx);
+    let body = async {
+        let mut tx = app.db.begin().await?;
+        db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await
+    };
+    let body = match body.await {
+        Ok(body) => body,
+        // With a tenant its key goes too, and nothing opens any more.
+        Err(error) => return life_cycle::end_orphan(app, &held.lease, job, error).await,
+    };
     // What ends an installation needs no token that works.
     match body {
         EventBody::Uninstalled { event_time } => {

@@ -9,7 +9,7 @@ use crate::keys::{self, Column};
 use crate::{DbError, Tx};
 
 /// Every table with rows of tenants, in the order in which they are told.
-pub const TABLES: [&str; 20] = [
+pub const TABLES: [&str; 21] = [
     "tenants",
     "installations",
     "team_access",
@@ -20,6 +20,7 @@ pub const TABLES: [&str; 20] = [
     "channels",
     "turns",
     "usage",
+    "reservations",
     "feedback",
     "events",
     "ignored_events",
@@ -81,6 +82,7 @@ pub async fn count(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'static st
     count!("channels", "select count(*) from channels where tenant_id = $1");
     count!("turns", "select count(*) from turns where tenant_id = $1");
     count!("usage", "select count(*) from usage where tenant_id = $1");
+    count!("reservations", "select count(*) from reservations where tenant_id = $1");
     count!("feedback", "select count(*) from feedback where tenant_id = $1");
     count!("events", "select count(*) from events where tenant_id = $1");
     count!("ignored_events", "select count(*) from ignored_events where tenant_id = $1");
@@ -198,6 +200,11 @@ async fn read(
                where tenant_id = $1
                  and (created_at, seq) > (($2::text[])[1]::timestamptz, ($2::text[])[2]::bigint)
                order by created_at, seq limit $3"#
+        ),
+        "reservations" => page!(
+            ["0"],
+            r#"select array[seq::text] as "key!", to_jsonb(t) as "row!" from reservations t
+               where tenant_id = $1 and seq > ($2::text[])[1]::bigint order by seq limit $3"#
         ),
         "feedback" => page!(
             ["", ""],

@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 20] = [
+const WORDS: [Words; 21] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -41,6 +41,7 @@ const WORDS: [Words; 20] = [
     ("channels", "Channels", "What was set for one."),
     ("turns", "Conversations", "What people asked and what was answered: the bot's memory."),
     ("usage", "Usage", "What each answer cost, in the model's own count."),
+    ("reservations", "Money that is held", "What answers in work may cost at their worst."),
     ("feedback", "Feedback", "Thumbs up and down."),
     (
         "events",

@@ -100,7 +100,8 @@ async fn the_description_has_the_route_with_every_status_and_the_page_tells_the_
     assert!(described["openapi"].as_str().expect("a version").starts_with("3.1"), "{described}");
     let operation = &described["paths"]["/api/chat"]["post"];
     let statuses: Vec<&String> = operation["responses"].as_object().expect("responses").keys().collect();
-    let expected = ["200", "400", "401", "403", "404", "409", "413", "415", "429", "502", "503", "504"];
+    let expected =
+        ["200", "400", "401", "403", "404", "408", "409", "413", "415", "429", "502", "503", "504"];
     assert_eq!(statuses, expected);
     let schemas = &described["components"]["schemas"];
     for (schema, field) in [

@@ -38,7 +38,6 @@ async fn with_demo_data() -> TestApp {
     let app = TestApp::start_on(Database::create(), name, |_| {}, &[]).await;
     app.simulator.add_team(BETA, "Beta");
     xtask::demo::fill(&app.settings.web()).expect("it is filled");
-    app.set(&app.sign_in(ADA).await, &[("conversations", "on"), ("budget", "20")]).await;
     app
 }
 
