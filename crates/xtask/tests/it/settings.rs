@@ -184,8 +184,7 @@ async fn a_key_of_the_workspaces_own_is_tried_before_it_is_kept() {
     let request = app.simulator.model_requests().pop().expect("the model was asked");
     assert_eq!(request["model"], "offline?say=x");
     browser.click("remove-key").await;
-    browser.find("saved").await;
-    assert_eq!(app.database.ask("select count(*) from settings where model_key is not null"), "0");
+    app.becomes("select count(*) from settings where model_key is not null", "0").await;
     let refused = app.send_form("/dashboard/settings/review", Some(&admin), &[("models", "another")]).await;
     assert_eq!(refused.status(), 422);
     let page = refused.text().await.expect("text");
