@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use db::DbError;
 use db::audit_log::Action;
 use db::ignored_events::{EventFate, Filter};
@@ -17,7 +17,7 @@ use models::{EventId, Outcome, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{filled, landing, trouble};
+use super::{filled, landing, lead_to, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
@@ -161,11 +161,7 @@ async fn act(app: &App, Manager(by): &Manager, event_id: EventId, action: Action
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    match done.await {
-        Ok(true) => Redirect::to(&format!("/dashboard/events/{event_id}")).into_response(),
-        Ok(false) => landing::not_found().await,
-        Err(error) => trouble(&error),
-    }
+    lead_to(&format!("/dashboard/events/{event_id}"), done.await).await
 }
 
 impl Event<'_> {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use db::DbError;
 use tower_http::csrf::CsrfLayer;
@@ -131,6 +131,15 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 /// What somebody wrote into a field; an empty one asks for nothing.
 fn filled(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Where a deed leads to; what it was to be done to may not be there.
+async fn lead_to(path: &str, done: Result<bool, DbError>) -> Response {
+    match done {
+        Ok(true) => Redirect::to(path).into_response(),
+        Ok(false) => not_found().await,
+        Err(error) => trouble(&error),
+    }
 }
 
 /// The page for a form that no page of this service sends.

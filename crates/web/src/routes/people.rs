@@ -8,7 +8,7 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use db::DbError;
 use db::audit_log::Action;
 use db::profiles::Known;
@@ -16,7 +16,7 @@ use models::{Profile, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{filled, landing, malformed, trouble};
+use super::{filled, landing, lead_to, malformed, trouble};
 use crate::app::App;
 use crate::page::page;
 use crate::session::{Manager, SignedIn};
@@ -139,11 +139,7 @@ pub(crate) async fn set_profile(
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    match kept.await {
-        Ok(true) => Redirect::to(&format!("/dashboard/people/{user_id}?done=saved")).into_response(),
-        Ok(false) => landing::not_found().await,
-        Err(error) => trouble(&error),
-    }
+    lead_to(&format!("/dashboard/people/{user_id}?done=saved"), kept.await).await
 }
 
 /// All that is kept of a person, as a file.
@@ -199,11 +195,7 @@ pub(crate) async fn forget(
         Ok::<_, DbError>(true)
     };
     let back = if signed_in.manages { "/dashboard/people" } else { "/dashboard/people/me?done=forgotten" };
-    match forgotten.await {
-        Ok(true) => Redirect::to(back).into_response(),
-        Ok(false) => landing::not_found().await,
-        Err(error) => trouble(&error),
-    }
+    lead_to(back, forgotten.await).await
 }
 
 /// Whose page it is, where they may open it.

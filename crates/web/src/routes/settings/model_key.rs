@@ -70,6 +70,8 @@ async fn keep(app: &App, signed_in: &SignedIn, key: Option<&SecretString>) -> Re
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let kept = async {
         let mut tx = app.db.begin().await?;
+        // The settings beside it are written anew: whoever saves those at once comes before or after.
+        db::tenants::lock(&mut tx, tenant_id).await?;
         db::settings::set_model_key(&mut tx, tenant_id, key, actor).await?;
         let change = if key.is_some() { "set" } else { "removed" };
         let detail = json!({ "changed": [{ "setting": "model_key", "to": change }] });
