@@ -1,23 +1,16 @@
 //! What the dashboard's overview tells, over `usage`, `feedback` and `events`.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use models::{TenantId, UserId};
+use serde::Deserialize;
+use sqlx::types::Json;
 
 use crate::{DbError, Tx};
 
-/// What is counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// Whose events.
-    pub tenant_id: &'a TenantId,
-    /// Of one person only.
-    pub user_id: Option<&'a UserId>,
-    /// Seconds back from now.
-    pub seconds: f64,
-}
-
 /// What became of the questions that ended in that time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct Totals {
     /// With an answer.
     pub answered: i64,
@@ -59,7 +52,7 @@ impl Totals {
 }
 
 /// A piece of the time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Bucket {
     /// Where it begins.
     pub begins_at: DateTime<Utc>,
@@ -77,82 +70,8 @@ pub struct Bucket {
     pub cost_micros: i64,
 }
 
-/// All of it in one number each.
-pub async fn totals(tx: &mut Tx, scope: Scope<'_>) -> Result<Totals, DbError> {
-    let (tenant_id, user_id) = (scope.tenant_id.as_str(), scope.user_id.map(UserId::as_str));
-    Ok(sqlx::query_as!(
-        Totals,
-        r#"with judged as (
-               select count(*) filter (where positive) as liked, count(*) filter (where not positive) as disliked
-               from feedback where tenant_id = $1
-               and created_at > now() - make_interval(secs => $3) and ($2::text is null or user_id = $2)
-           )
-           select count(*) filter (where outcome = 'answered') as "answered!",
-                  count(*) filter (where outcome in ('set_aside', 'discarded')) as "failed!",
-                  count(*) filter (where outcome in ('refused', 'suspended')) as "refused!",
-                  count(*) filter (where outcome = 'stopped') as "stopped!",
-                  (select count(*) from events where tenant_id = $1 and outcome is null and kind = 'message'
-                   and ($2::text is null or user_id = $2)) as "waiting!",
-                  count(distinct user_id) filter (where user_id not like 'key:%' and user_id <> 'forgotten') as "people!",
-                  percentile_cont(0.5) within group (order by first_word_ms) / 1000 as first_word_p50,
-                  percentile_cont(0.95) within group (order by first_word_ms) / 1000 as first_word_p95,
-                  percentile_cont(0.5) within group (order by answer_ms)
-                      filter (where outcome = 'answered') / 1000 as answer_p50,
-                  percentile_cont(0.95) within group (order by answer_ms)
-                      filter (where outcome = 'answered') / 1000 as answer_p95,
-                  coalesce(sum(prompt_tokens), 0)::bigint as "prompt_tokens!",
-                  coalesce(sum(completion_tokens), 0)::bigint as "completion_tokens!",
-                  coalesce(sum(cost_micros), 0)::bigint as "cost_micros!",
-                  (select liked from judged) as "liked!", (select disliked from judged) as "disliked!"
-           from usage
-           where tenant_id = $1 and created_at > now() - make_interval(secs => $3)
-             and ($2::text is null or user_id = $2)"#,
-        tenant_id,
-        user_id,
-        scope.seconds,
-    )
-    .fetch_one(tx)
-    .await?)
-}
-
-/// The same time in pieces of so many seconds, oldest first, those without a question too.
-pub async fn buckets(tx: &mut Tx, scope: Scope<'_>, step: f64) -> Result<Vec<Bucket>, DbError> {
-    Ok(sqlx::query_as!(
-        Bucket,
-        r#"with bars as (
-               select generate_series(
-                   date_bin(make_interval(secs => $4), now() - make_interval(secs => $3), 'epoch')
-                       + make_interval(secs => $4),
-                   now(), make_interval(secs => $4)) as begins_at
-           ), counted as (
-               select date_bin(make_interval(secs => $4), created_at, 'epoch') as begins_at,
-                      count(*) filter (where outcome = 'answered') as answered,
-                      count(*) filter (where outcome in ('set_aside', 'discarded')) as failed,
-                      count(*) filter (where outcome in ('refused', 'suspended', 'stopped')) as refused,
-                      percentile_cont(0.5) within group (order by first_word_ms) / 1000 as first_word_p50,
-                      percentile_cont(0.5) within group (order by answer_ms)
-                          filter (where outcome = 'answered') / 1000 as answer_p50,
-                      sum(cost_micros)::bigint as cost_micros
-               from usage
-               where tenant_id = $1 and created_at > now() - make_interval(secs => $3)
-                 and ($2::text is null or user_id = $2)
-               group by 1
-           )
-           select begins_at as "begins_at!", coalesce(answered, 0) as "answered!", coalesce(failed, 0) as "failed!",
-                  coalesce(refused, 0) as "refused!", first_word_p50, answer_p50,
-                  coalesce(cost_micros, 0) as "cost_micros!"
-           from bars left join counted using (begins_at) order by begins_at"#,
-        scope.tenant_id.as_str(),
-        scope.user_id.map(UserId::as_str),
-        scope.seconds,
-        step,
-    )
-    .fetch_all(tx)
-    .await?)
-}
-
 /// Why questions had no answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Reason {
     /// How they ended.
     pub outcome: String,
@@ -162,21 +81,50 @@ pub struct Reason {
     pub count: i64,
 }
 
-/// The most frequent reasons for which questions had no answer.
-pub async fn list_reasons(tx: &mut Tx, scope: Scope<'_>, limit: i64) -> Result<Vec<Reason>, DbError> {
-    Ok(sqlx::query_as!(
-        Reason,
-        r#"select outcome, coalesce(reason, '') as "reason!", count(*) as "count!" from usage
-           where tenant_id = $1 and created_at > now() - make_interval(secs => $3)
-             and ($2::text is null or user_id = $2) and outcome <> 'answered'
-           group by 1, 2 order by 3 desc, 1, 2 limit $4"#,
-        scope.tenant_id.as_str(),
-        scope.user_id.map(UserId::as_str),
-        scope.seconds,
-        limit,
+/// All that an overview tells of some time.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Overview {
+    /// As [`mark`] tells it; what comes after it is news.
+    pub mark: String,
+    /// All of it in one number each.
+    pub totals: Totals,
+    /// The same in pieces, oldest first, those without a question too.
+    pub buckets: Vec<Bucket>,
+    /// The most frequent reasons for which questions had no answer.
+    pub reasons: Vec<Reason>,
+}
+
+/// A time that is looked back on.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Seconds back from now.
+    pub seconds: f64,
+    /// How many of them make a piece.
+    pub step: f64,
+}
+
+/// What it was for some of a tenant's people, each with so many reasons at most; `None` among them is the whole tenant.
+pub async fn list(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    people: &[Option<UserId>],
+    span: Span,
+    reasons: i32,
+) -> Result<HashMap<Option<UserId>, Overview>, DbError> {
+    let names: Vec<String> =
+        people.iter().map(|person| person.as_ref().map_or_else(String::new, ToString::to_string)).collect();
+    let rows = sqlx::query!(
+        r#"select person as "person!", overview as "overview!: Json<Overview>" from overviews($1, $2, $3, $4, $5)"#,
+        tenant_id.as_str(),
+        &names,
+        span.seconds,
+        span.step,
+        reasons,
     )
     .fetch_all(tx)
-    .await?)
+    .await?;
+    let person = |name: String| (!name.is_empty()).then(|| UserId::from(name));
+    Ok(rows.into_iter().map(|row| (person(row.person), row.overview.0)).collect())
 }
 
 /// What comes from Slack, and what is stuck.
@@ -215,16 +163,12 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
     .await?)
 }
 
-/// What changes whenever a question ends or comes.
-pub async fn mark(tx: &mut Tx, scope: Scope<'_>) -> Result<String, DbError> {
+/// What changes whenever a question of a tenant, or of one of its people, ends or comes.
+pub async fn mark(tx: &mut Tx, tenant_id: &TenantId, user_id: Option<&UserId>) -> Result<String, DbError> {
     Ok(sqlx::query_scalar!(
-        r#"select concat_ws(' ',
-               (select max(created_at) from usage where tenant_id = $1 and ($2::text is null or user_id = $2)),
-               (select max(created_at) from feedback where tenant_id = $1 and ($2::text is null or user_id = $2)),
-               (select count(*) from events where tenant_id = $1 and outcome is null
-                and ($2::text is null or user_id = $2))) as "mark!""#,
-        scope.tenant_id.as_str(),
-        scope.user_id.map(UserId::as_str),
+        r#"select overview_mark($1, $2) as "mark!""#,
+        tenant_id.as_str(),
+        user_id.map(UserId::as_str),
     )
     .fetch_one(tx)
     .await?)

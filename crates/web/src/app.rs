@@ -14,7 +14,7 @@ use service::{Check, Metrics, Probes, Serving, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::door::Door;
+use crate::door::{self, Door};
 use crate::headers;
 use crate::operators::Operators;
 use crate::overviews::Overviews;
@@ -80,8 +80,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     db.check_schema().await.context("the database is not ready")?;
     let shared = Shared::open(settings.redis_url.as_ref())?;
     let app = Arc::new(App {
-        door: Door::open(&db),
-        told: Overviews::empty(),
+        door: door::open(&db),
+        told: Overviews::of(&db),
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         slack_app: settings.slack_app,

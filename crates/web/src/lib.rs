@@ -14,6 +14,7 @@ mod routes;
 mod secret;
 mod session;
 mod settings;
+mod together;
 mod words;
 
 pub use app::serve;

@@ -1,15 +1,17 @@
-//! What the overview tells. Who asks for the same within two seconds is told the same: a workspace that looks at its page all
-//! at once asks the database once.
+//! What the overview tells. Who asks for the same within two seconds is told the same, and who asks for their own at the same
+//! moment as others is answered together with them: a workspace that looks at its page all at once asks the database once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::overview::{Bucket, Reason, Scope, Totals};
-use db::{Db, DbError};
+use db::overview::Overview;
+use db::{Db, DbError, Tx};
 use models::{TenantId, UserId};
 use moka::future::Cache;
 
 use crate::session::SignedIn;
+use crate::together::Together;
 
 /// For so long; whoever says that there is something new waits for it first.
 pub(crate) const TOLD_FOR: Duration = Duration::from_secs(2);
@@ -18,15 +20,11 @@ pub(crate) const TOLD_FOR: Duration = Duration::from_secs(2);
 const KEPT: u64 = 2_000;
 
 /// Reasons that are told, at most.
-const REASONS: i64 = 6;
+const REASONS: i32 = 6;
 
 /// What the database tells of some time.
 pub(crate) struct Told {
-    /// Changes with every question.
-    pub(crate) mark: String,
-    pub(crate) totals: Totals,
-    pub(crate) buckets: Vec<Bucket>,
-    pub(crate) reasons: Vec<Reason>,
+    pub(crate) overview: Overview,
     pub(crate) budget: Option<Budget>,
 }
 
@@ -38,62 +36,80 @@ pub(crate) struct Budget {
     pub(crate) of: i64,
 }
 
-/// A time that can be looked back on, and how much of it makes a bar; both in seconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Span {
-    pub(crate) seconds: f64,
-    pub(crate) step: f64,
+/// Whose, of one person only, and of what time.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    tenant_id: TenantId,
+    user_id: Option<UserId>,
+    span: Span,
 }
 
-/// Whose, of one person only, and back for how many seconds.
-type Key = (TenantId, Option<UserId>, u64);
+/// A time that can be looked back on, and how much of it makes a bar; both in seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Span {
+    pub(crate) seconds: u32,
+    pub(crate) step: u32,
+}
 
-/// What was told of late, as it was drawn.
-pub(crate) struct Overviews(Cache<Key, Arc<str>>);
+/// What was told of late, as it was drawn, and where the rest is asked.
+pub(crate) struct Overviews {
+    drawn: Cache<Key, Arc<str>>,
+    told: Together<Key, Arc<Told>>,
+}
 
 impl Overviews {
-    pub(crate) fn empty() -> Self {
-        Self(Cache::builder().max_capacity(KEPT).time_to_live(TOLD_FOR).build())
+    pub(crate) fn of(db: &Db) -> Self {
+        let db = db.clone();
+        Self {
+            drawn: Cache::builder().max_capacity(KEPT).time_to_live(TOLD_FOR).build(),
+            told: Together::new(move |keys| look(db.clone(), keys)),
+        }
     }
 
     /// What somebody may see of that time, drawn. Many at once wait for one answer.
     pub(crate) async fn find(
         &self,
-        db: &Db,
         signed_in: &SignedIn,
         span: Span,
-        draw: impl FnOnce(Told) -> String,
+        draw: impl FnOnce(&Told) -> String,
     ) -> Result<Arc<str>, Arc<DbError>> {
         let session = &signed_in.session;
         let user_id = (!signed_in.manages).then(|| session.user_id.clone());
-        let key = (session.tenant_id.clone(), user_id.clone(), span.seconds as u64);
-        let told = look(db, &session.tenant_id, user_id.as_ref(), span);
-        self.0.try_get_with(key, async { Ok(Arc::from(draw(told.await?))) }).await
+        let key = Key { tenant_id: session.tenant_id.clone(), user_id, span };
+        let drawn = async {
+            let told = self.told.ask(key.clone()).await?.ok_or(DbError::Silent)?;
+            Ok(Arc::from(draw(&told)))
+        };
+        self.drawn.try_get_with_by_ref(&key, drawn).await
     }
 }
 
-/// A person's own page does not tell of the budget.
-async fn look(db: &Db, tenant_id: &TenantId, user_id: Option<&UserId>, span: Span) -> Result<Told, DbError> {
-    let scope = Scope { tenant_id, user_id, seconds: span.seconds };
-    let mut tx = db.begin().await?;
-    // First of all: what changes meanwhile is news.
-    let mark = db::overview::mark(&mut tx, scope).await?;
-    let budget = match user_id {
-        Some(_) => None,
-        None => match db::settings::find(&mut tx, tenant_id).await?.settings.budget_micros {
-            Some(of) => Some(Budget {
-                spent: db::usage::spent_this_month(&mut tx, tenant_id).await?,
-                held: db::reservations::held(&mut tx, tenant_id).await?,
-                of,
-            }),
-            None => None,
-        },
-    };
-    Ok(Told {
-        mark,
-        totals: db::overview::totals(&mut tx, scope).await?,
-        buckets: db::overview::buckets(&mut tx, scope, span.step).await?,
-        reasons: db::overview::list_reasons(&mut tx, scope, REASONS).await?,
-        budget,
-    })
+/// A workspace at a time, for all of its people who ask.
+async fn look(db: Db, keys: Vec<Key>) -> Result<HashMap<Key, Arc<Told>>, DbError> {
+    let mut asked: HashMap<(TenantId, Span), Vec<Option<UserId>>> = HashMap::new();
+    for key in keys {
+        asked.entry((key.tenant_id, key.span)).or_default().push(key.user_id);
+    }
+    let mut told = HashMap::new();
+    for ((tenant_id, span), people) in asked {
+        let mut tx = db.begin().await?;
+        let db_span = db::overview::Span { seconds: span.seconds.into(), step: span.step.into() };
+        let overviews = db::overview::list(&mut tx, &tenant_id, &people, db_span, REASONS).await?;
+        for (user_id, overview) in overviews {
+            // A person's own page does not tell of the budget.
+            let budget = match user_id {
+                Some(_) => None,
+                None => find_budget(&mut tx, &tenant_id).await?,
+            };
+            let key = Key { tenant_id: tenant_id.clone(), user_id, span };
+            told.insert(key, Arc::new(Told { overview, budget }));
+        }
+    }
+    Ok(told)
+}
+
+async fn find_budget(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Budget>, DbError> {
+    let Some(of) = db::settings::find(tx, tenant_id).await?.settings.budget_micros else { return Ok(None) };
+    let spent = db::usage::spent_this_month(tx, tenant_id).await?;
+    Ok(Some(Budget { spent, held: db::reservations::held(tx, tenant_id).await?, of }))
 }

@@ -117,7 +117,7 @@ impl FromRequestParts<Arc<App>> for Operator {
 }
 
 async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
-    let Some(mut found) = app.door.find(digest.clone()).await? else { return Ok(None) };
+    let Some(mut found) = app.door.ask(digest.clone()).await? else { return Ok(None) };
     let session = &mut found.session;
     if Utc::now() - session.checked_at > CHECKED_FOR {
         // While Slack does not answer its last word counts.

@@ -18,23 +18,23 @@ use crate::page::page;
 use crate::session::SignedIn;
 use crate::words;
 
-const HOUR: f64 = 3_600.0;
-const DAY: f64 = 24.0 * HOUR;
+const HOUR: u32 = 3_600;
+const DAY: u32 = 24 * HOUR;
 
 /// A time that can be looked back on, and how much of it makes a bar.
 struct Range {
     name: &'static str,
     label: &'static str,
-    seconds: f64,
-    step: f64,
+    seconds: u32,
+    step: u32,
     step_label: &'static str,
 }
 
 static RANGES: [Range; 4] = [
     Range { name: "24h", label: "24 hours", seconds: DAY, step: HOUR, step_label: "an hour" },
-    Range { name: "7d", label: "7 days", seconds: 7.0 * DAY, step: 6.0 * HOUR, step_label: "six hours" },
-    Range { name: "30d", label: "30 days", seconds: 30.0 * DAY, step: DAY, step_label: "a day" },
-    Range { name: "90d", label: "90 days", seconds: 90.0 * DAY, step: 3.0 * DAY, step_label: "three days" },
+    Range { name: "7d", label: "7 days", seconds: 7 * DAY, step: 6 * HOUR, step_label: "six hours" },
+    Range { name: "30d", label: "30 days", seconds: 30 * DAY, step: DAY, step_label: "a day" },
+    Range { name: "90d", label: "90 days", seconds: 90 * DAY, step: 3 * DAY, step_label: "three days" },
 ];
 
 #[derive(Default, Deserialize)]
@@ -53,10 +53,10 @@ struct Page<'a> {
 /// What of the page is the same for all who may see the same.
 #[derive(Template)]
 #[template(path = "overview_content.html")]
-struct Overview {
+struct Overview<'a> {
     manages: bool,
     range: &'static Range,
-    told: Told,
+    told: &'a Told,
     questions: Bars,
     times: Lines,
     costs: Bars,
@@ -71,8 +71,8 @@ pub(crate) async fn show(
     let range = RANGES.iter().find(|range| Some(range.name) == name.as_deref()).unwrap_or(&RANGES[1]);
     let span = Span { seconds: range.seconds, step: range.step };
     let manages = signed_in.manages;
-    let draw = |told| Overview::new(manages, range, told).render().unwrap_or_default();
-    match app.told.find(&app.db, &signed_in, span, draw).await {
+    let draw = |told: &Told| Overview::new(manages, range, told).render().unwrap_or_default();
+    match app.told.find(&signed_in, span, draw).await {
         Ok(content) => {
             page(StatusCode::OK, &Page { signed_in: &signed_in, here: "overview", content: &content })
         }
@@ -80,9 +80,9 @@ pub(crate) async fn show(
     }
 }
 
-impl Overview {
-    fn new(manages: bool, range: &'static Range, told: Told) -> Self {
-        let columns = told.buckets.iter();
+impl<'a> Overview<'a> {
+    fn new(manages: bool, range: &'static Range, told: &'a Told) -> Self {
+        let columns = told.overview.buckets.iter();
         let counts = |one: &Bucket| [one.answered, one.refused, one.failed].map(|count| count as f64);
         let questions = Bars::draw(columns.clone().map(|one| (one.begins_at, counts(one))));
         let costs = Bars::draw(columns.clone().map(|one| (one.begins_at, [one.cost_micros as f64])));

@@ -9,7 +9,6 @@ use axum::extract::{Query, State};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use db::DbError;
-use db::overview::Scope;
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
@@ -76,7 +75,6 @@ impl Listener {
     async fn look(&self) -> Result<String, DbError> {
         let session = &self.signed_in.session;
         let user_id = (!self.signed_in.manages).then_some(&session.user_id);
-        let scope = Scope { tenant_id: &session.tenant_id, user_id, seconds: 0.0 };
-        db::overview::mark(&mut self.app.db.begin().await?, scope).await
+        db::overview::mark(&mut self.app.db.begin().await?, &session.tenant_id, user_id).await
     }
 }
