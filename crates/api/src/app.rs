@@ -165,7 +165,7 @@ impl Probes for Probing {
         let counts = self.db.connection_counts();
         metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
         metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
-        let state = async { db::events::queue_state(&mut self.db.begin().await?).await };
+        let state = async { db::events::queue_state(&mut self.db.begin_for_all().await?).await };
         match state.await {
             Ok(state) => {
                 metrics::gauge!("enablebot_queue_depth").set(state.depth as f64);

@@ -101,7 +101,7 @@ impl Inbox {
     /// Stops an answer at once, on whichever replica it is made, and remembers that for whoever takes it over.
     pub(crate) async fn stop(&self, stop: StopRequest) -> Result<(), NotStored> {
         let requested = async {
-            let mut tx = self.app.db.begin().await?;
+            let mut tx = self.app.db.begin(&stop.tenant_id).await?;
             let found = db::events::request_stop(&mut tx, &stop.tenant_id, &stop.thread).await?;
             tx.commit().await?;
             Ok(found)
@@ -142,7 +142,7 @@ async fn note_ignored(db: Db, mut receiver: mpsc::Receiver<IgnoredEvent>) {
             return;
         }
         let noted = async {
-            let mut tx = db.begin().await?;
+            let mut tx = db.begin_for_all().await?;
             db::ignored_events::insert(&mut tx, &batch).await?;
             tx.commit().await
         };

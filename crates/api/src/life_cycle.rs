@@ -94,7 +94,7 @@ pub(crate) async fn set_team_access(
 
 /// Deletes the data of those whose grace is over; how many those were.
 pub(crate) async fn delete_due(app: &App) -> Result<usize, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let due: Vec<TenantId> = db::tenants::list_due(&mut tx).await?;
     let mut deletions = Vec::new();
     for tenant_id in &due {

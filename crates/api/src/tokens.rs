@@ -56,7 +56,7 @@ pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Instal
 }
 
 async fn find(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     let installed = db::installations::find(&mut tx, tenant_id)
         .await?
         .ok_or_else(|| Failure::give_up_silently("the workspace has no installation (any more)"))?;
@@ -70,7 +70,7 @@ async fn find(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
 
 /// Replaces a tenant's token that is about to end; false where somebody else does, or just did.
 pub(crate) async fn refresh(app: &App, tenant_id: &TenantId) -> Result<bool, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     let lease = db::tokens::lease_refresh(&mut tx, tenant_id, AHEAD).await?;
     tx.commit().await?;
     let Some(lease) = lease else { return Ok(false) };
@@ -110,7 +110,7 @@ async fn store(
     let mut tries = 1;
     loop {
         let stored = async {
-            let mut tx = app.db.begin().await?;
+            let mut tx = app.db.begin(tenant_id).await?;
             if db::tokens::replace(&mut tx, tenant_id, lease, bot_token, rotation).await? {
                 let detail = json!({ "expires_in_seconds": rotation.expires_in.as_secs() });
                 db::audit_log::insert(&mut tx, tenant_id, "enablebot", Action::TokenRefreshed, detail)
@@ -131,14 +131,14 @@ async fn store(
 }
 
 async fn release(app: &App, tenant_id: &TenantId, lease: &RefreshLease) -> Result<(), Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     db::tokens::release(&mut tx, tenant_id, lease).await?;
     Ok(tx.commit().await?)
 }
 
 /// Notes that the token is dead: nothing more is tried until the bot is installed again.
 pub(crate) async fn disable(app: &App, tenant_id: &TenantId, reason: &str) -> Result<(), Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     if db::installations::disable(&mut tx, tenant_id, reason).await? {
         tracing::error!(tenant_id = %tenant_id, error = reason, "the token is dead; only a new install helps");
         let detail = json!({ "reason": reason });

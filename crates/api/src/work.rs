@@ -41,7 +41,7 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) -> Result<Outcome, Failure> {
     let body = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(&job.tenant_id).await?;
         db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await
     };
     let body = match body.await {
@@ -77,7 +77,7 @@ pub(crate) async fn apologise(
     job: &Job,
     sentence: Option<&'static str>,
 ) -> Result<(), Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&job.tenant_id).await?;
     let body = db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await?;
     drop(tx);
     let never = CancellationToken::new();
@@ -100,7 +100,7 @@ impl<'a> Work<'a> {
         body: &EventBody,
     ) -> Result<Self, Failure> {
         let installed = tokens::find_fresh(app, &job.tenant_id).await?;
-        let settings = db::settings::find(&mut app.db.begin().await?, &job.tenant_id).await?;
+        let settings = db::settings::find(&mut app.db.begin(&job.tenant_id).await?, &job.tenant_id).await?;
         let bot = Bot {
             tenant_id: job.tenant_id.clone(),
             token: installed.bot_token.clone(),
@@ -184,14 +184,14 @@ impl<'a> Work<'a> {
         let Some(read_with) = self.installed.token_expires_at else {
             return tokens::disable(self.app, &self.job.tenant_id, &error.to_string()).await;
         };
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         db::tokens::expire(&mut tx, &self.job.tenant_id, Some(read_with)).await?;
         Ok(tx.commit().await?)
     }
 
     async fn note_problem(&self, error: &SlackError) -> Result<(), Failure> {
         tracing::error!(error = %error, "the app is not set up for this; an admin can mend it");
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         db::installations::set_problem(&mut tx, &self.job.tenant_id, &error.to_string()).await?;
         Ok(tx.commit().await?)
     }
@@ -212,7 +212,7 @@ impl<'a> Work<'a> {
 
 /// A transaction in which this worker holds the thread.
 pub(crate) async fn fenced(app: &App, lease: &Lease) -> Result<Tx, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&lease.tenant_id).await?;
     db::threads::hold(&mut tx, lease).await?;
     Ok(tx)
 }

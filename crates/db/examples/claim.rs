@@ -22,6 +22,7 @@ type Failed = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Failed> {
     let url = std::env::args().nth(1).ok_or("the address of a database is missing")?;
     let mut fill = PgConnection::connect(&url).await?;
+    sqlx::raw_sql("set search_path = enablebot").execute(&mut fill).await?;
     let url: secrecy::SecretString = url.into();
     let settings = Settings {
         urls: vec![url.clone()],
@@ -79,10 +80,10 @@ async fn fill_queue(connection: &mut PgConnection, size: i32) -> Result<(), sqlx
 /// The two transactions between a free worker and its event, each committed.
 async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), Failed> {
     let began = Instant::now();
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_all().await?;
     let lease = threads::claim(&mut tx, 1, &[]).await?.pop().ok_or("nothing waits")?;
     tx.commit().await?;
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(&lease.tenant_id).await?;
     let event = threads::next_event(&mut tx, &lease).await?;
     tx.commit().await?;
     let took = began.elapsed();
@@ -93,7 +94,7 @@ async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), Failed> {
 /// Not timed: the thread goes to the end of its tenant's, so that the queue stays as long as it is.
 async fn put_back(db: &Db, connection: &mut PgConnection, lease: &threads::Lease) -> Result<(), Failed> {
     let released: Result<(), DbError> = async {
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(&lease.tenant_id).await?;
         threads::release(&mut tx, lease).await?;
         tx.commit().await
     }

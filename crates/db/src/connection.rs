@@ -5,20 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::KeyProvider;
+use models::TenantId;
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
-use crate::DbError;
 use crate::addresses::{Addresses, Moved};
 use crate::keys::Keys;
+use crate::{DbError, literal};
 
 /// Begins a transaction with its limits, in one message; a pooler keeps nothing that is set for a session. A statement
 /// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
 const BEGIN: &str = "begin; set local statement_timeout = '10s';
-    set local idle_in_transaction_session_timeout = '5s'";
+    set local idle_in_transaction_session_timeout = '5s'; ";
+
+/// Where the tables are, and as whom all tenants' rows are seen; see `migrations/0028_row_security.sql`.
+pub(crate) const FOR_ALL: &str =
+    "set local search_path = enablebot, pg_temp; set local role enablebot_service; ";
+
+/// The same, and as whom only those of the tenant are whose id comes behind it.
+const FOR_TENANT: &str = "set local search_path = enablebot, pg_temp; set local role enablebot_tenant;
+    set local enablebot.tenant_id = ";
 
 /// A statement has ten seconds; what takes longer than this waits for a connection that is dead and does not say so.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -103,12 +112,24 @@ impl Db {
         Ok(Self { pool, direct: Addresses::read(&settings.direct_urls)?, keys: Keys::new(Arc::new(keys)) })
     }
 
-    /// Begins a transaction; dropped without [`Tx::commit`], it is rolled back.
-    pub async fn begin(&self) -> Result<Tx, DbError> {
+    /// Begins a transaction that sees and changes this tenant's rows, and no other's; dropped without [`Tx::commit`], it is
+    /// rolled back.
+    pub async fn begin(&self, tenant_id: &TenantId) -> Result<Tx, DbError> {
+        let mut sql = format!("{BEGIN}{FOR_TENANT}");
+        literal::push_text(&mut sql, tenant_id.as_str());
+        self.begin_with(sql).await
+    }
+
+    /// Begins a transaction over all tenants: for what is asked before the tenant is known, and for what serves them all.
+    pub async fn begin_for_all(&self) -> Result<Tx, DbError> {
+        self.begin_with(format!("{BEGIN}{FOR_ALL}")).await
+    }
+
+    async fn begin_with(&self, sql: String) -> Result<Tx, DbError> {
         // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
         // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await }).await;
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
         Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone() })
     }
 

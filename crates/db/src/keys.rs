@@ -48,7 +48,8 @@ impl Keys {
     }
 }
 
-/// Forgets the unwrapped keys that are stored no longer: what they sealed is not to be opened any more, from no backup.
+/// Forgets the unwrapped keys that are stored no longer, of whatever tenant: what they sealed is not to be opened any more,
+/// from no backup.
 pub(crate) async fn forget_gone(tx: &mut Tx) -> Result<(), DbError> {
     let keys = tx.keys();
     let kept: Vec<Uuid> = keys.unwrapped.iter().map(|(key_id, _)| *key_id).collect();
@@ -66,6 +67,21 @@ pub(crate) async fn forget_gone(tx: &mut Tx) -> Result<(), DbError> {
         }
     }
     Ok(())
+}
+
+/// Deletes a tenant's keys, without which nothing of it opens any more, and forgets them; other processes do within a quarter
+/// of a minute. How many those were.
+pub(crate) async fn delete_all(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
+    let gone = sqlx::query_scalar!(
+        "delete from encryption_keys where tenant_id = $1 returning key_id",
+        tenant_id.as_str(),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let keys = tx.keys();
+    gone.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
+    keys.current.invalidate(tenant_id.as_str());
+    Ok(gone.len() as u64)
 }
 
 /// A place in a tenant's row; with the tenant it makes the binding of a ciphertext.
@@ -145,7 +161,7 @@ pub(crate) async fn known_of_installed(
     let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(known).collect();
     if keys.len() < tenant_ids.len() {
         let unknown: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
-        for (tenant_id, key) in list_of_installed(&mut db.begin().await?, &unknown).await? {
+        for (tenant_id, key) in list_of_installed(&mut db.begin_for_all().await?, &unknown).await? {
             db.keys().current.insert(tenant_id.clone(), Arc::clone(&key));
             keys.insert(tenant_id, key);
         }

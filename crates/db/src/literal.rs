@@ -5,6 +5,19 @@
 
 use std::fmt::{Display, Write};
 
+/// `E'a'`, which says itself what a backslash is. What Postgres has no place for is replaced: no statement ends there.
+pub(crate) fn push_text(sql: &mut String, text: &str) {
+    sql.push_str("E'");
+    for character in text.chars() {
+        match character {
+            '\0' => sql.push(char::REPLACEMENT_CHARACTER),
+            '\'' | '\\' => sql.extend([character, character]),
+            _ => sql.push(character),
+        }
+    }
+    sql.push('\'');
+}
+
 /// `'{"a","b",NULL}'`.
 pub(crate) fn push_texts<'a>(sql: &mut String, elements: impl IntoIterator<Item = Option<&'a str>>) {
     push_array(sql, elements, |sql, element| match element {
@@ -81,6 +94,7 @@ mod tests {
             r#"'{"a''); drop table events; --","\\''","{\",NULL}","é''é",NULL}'"#
         );
         assert_eq!(pushed(|sql| push_texts(sql, [])), "'{}'");
+        assert_eq!(pushed(|sql| push_text(sql, "T'\\\0; é")), "E'T''\\\\\u{fffd}; é'");
     }
 
     #[test]

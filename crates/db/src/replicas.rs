@@ -90,7 +90,7 @@ impl Replica {
 
 async fn write(db: &Db, work: impl AsyncFnOnce(&mut Tx) -> Result<(), DbError>) -> Result<(), DbError> {
     let written = async {
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin_for_all().await?;
         work(&mut tx).await?;
         tx.commit().await
     };

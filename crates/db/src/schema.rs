@@ -1,4 +1,4 @@
-//! The schema's version: what this binary carries against what the database has.
+//! The schema `enablebot` and its version: what this binary carries against what the database has.
 
 use std::time::Duration;
 
@@ -10,6 +10,12 @@ use crate::addresses::Addresses;
 use crate::{Db, DbError};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// All of EnableBot's is in a schema of its own, which Supabase's REST interface does not show.
+const ENTER: &str = "create schema if not exists enablebot; set search_path = enablebot, pg_temp";
+
+/// Until then it was in `public`: it is moved with all that is in it. Two at once wait for each other.
+const MOVE: &str = include_str!("move_from_public.sql");
 
 /// How long the database may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +37,8 @@ pub struct DatabaseHealth {
 pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
     let addresses = Addresses::read(direct_urls)?;
     let (_, mut connection) = addresses.connect().await?;
+    sqlx::raw_sql(MOVE).execute(&mut connection).await?;
+    sqlx::raw_sql(ENTER).execute(&mut connection).await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
     MIGRATOR.run(&mut connection).await?;
@@ -45,7 +53,7 @@ impl Db {
     /// # Errors
     /// [`DbError::SchemaBehind`], or Postgres does not answer.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_for_all().await?;
         let known = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
             .fetch_one(&mut tx)
             .await?;

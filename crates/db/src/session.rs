@@ -8,6 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres};
 
+use crate::connection::FOR_ALL;
 use crate::{Db, DbError};
 
 /// For so long; then the pool looks again whether it is alive and leads where it should.
@@ -53,7 +54,7 @@ impl Session {
             Some(kept) if kept.1.elapsed() < KEPT_FOR => kept,
             _ => (self.db.acquire().await?, Instant::now()),
         };
-        let sql = AssertSqlSafe(format!("begin; {LIMITS}{statement}; commit"));
+        let sql = AssertSqlSafe(format!("begin; {LIMITS}{FOR_ALL}{statement}; commit"));
         let row = sqlx::raw_sql(sql)
             .fetch_one(&mut *connection)
             .await

@@ -132,9 +132,9 @@ pub async fn delete_and_tell(
             rows.insert($table, gone);
         };
     }
-    delete_from!("encryption_keys", "delete from encryption_keys where tenant_id = $1");
-    // Other processes forget it within a quarter of a minute.
-    keys::forget_gone(tx).await?;
+    let gone = keys::delete_all(tx, tenant_id).await?;
+    tell("encryption_keys", gone);
+    rows.insert("encryption_keys", gone);
     delete_from!("installations", "delete from installations where tenant_id = $1");
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
     delete_from!("turns", "delete from turns where tenant_id = $1");

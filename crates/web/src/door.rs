@@ -16,7 +16,7 @@ pub(crate) fn open(db: &Db) -> Door {
 }
 
 async fn find(db: Db, digests: Vec<Vec<u8>>) -> Result<HashMap<Vec<u8>, Found>, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_all().await?;
     let found = db::sessions::find_all(&mut tx, &digests).await?;
     tx.commit().await?;
     Ok(found)

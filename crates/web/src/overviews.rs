@@ -92,7 +92,7 @@ async fn look(db: Db, keys: Vec<Key>) -> Result<HashMap<Key, Arc<Told>>, DbError
     }
     let mut told = HashMap::new();
     for ((tenant_id, span), people) in asked {
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(&tenant_id).await?;
         let db_span = db::overview::Span { seconds: span.seconds.into(), step: span.step.into() };
         let overviews = db::overview::list(&mut tx, &tenant_id, &people, db_span, REASONS).await?;
         for (user_id, overview) in overviews {

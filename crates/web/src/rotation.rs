@@ -80,7 +80,7 @@ pub(crate) async fn rotate(
     pace: Pace,
     mut told: impl FnMut(u64, u64),
 ) -> Result<Rotated, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(tenant_id).await?;
     rotation::check_catalogue(&mut tx).await?;
     rotation::retire(&mut tx, tenant_id, made_before).await?;
     tx.commit().await?;
@@ -107,9 +107,9 @@ pub(crate) async fn rotate(
 
 /// Waits for all transactions that are under way now; false where one goes on for too long.
 async fn others_ended(db: &Db) -> Result<bool, DbError> {
-    let under_way = rotation::list_under_way(&mut db.begin().await?).await?;
+    let under_way = rotation::list_under_way(&mut db.begin_for_all().await?).await?;
     let begun = Instant::now();
-    while rotation::are_under_way(&mut db.begin().await?, &under_way).await? {
+    while rotation::are_under_way(&mut db.begin_for_all().await?, &under_way).await? {
         if begun.elapsed() > PATIENCE {
             return Ok(false);
         }
@@ -120,9 +120,9 @@ async fn others_ended(db: &Db) -> Result<bool, DbError> {
 
 /// Waits until all that is delivered by now is sorted into `events`. Where no `api` runs it is done here.
 async fn sort_deliveries(db: &Db) -> Result<(), DbError> {
-    let Some(last) = db::deliveries::find_last(&mut db.begin().await?).await? else { return Ok(()) };
+    let Some(last) = db::deliveries::find_last(&mut db.begin_for_all().await?).await? else { return Ok(()) };
     let begun = Instant::now();
-    while db::deliveries::are_waiting(&mut db.begin().await?, last).await? {
+    while db::deliveries::are_waiting(&mut db.begin_for_all().await?, last).await? {
         sleep(LOOK).await;
         if begun.elapsed() > SORTING {
             db::deliveries::sort(&mut Session::new(db)).await?;
@@ -132,7 +132,7 @@ async fn sort_deliveries(db: &Db) -> Result<(), DbError> {
 }
 
 async fn count_left(db: &Db, tenant_id: &TenantId) -> Result<u64, DbError> {
-    let left = rotation::count_left(&mut db.begin().await?, tenant_id).await?;
+    let left = rotation::count_left(&mut db.begin(tenant_id).await?, tenant_id).await?;
     Ok(left.iter().map(|left| left.values.unsigned_abs()).sum())
 }
 
@@ -148,7 +148,7 @@ async fn walk_over(
         let mut after = None;
         loop {
             let begun = Instant::now();
-            let mut tx = db.begin().await?;
+            let mut tx = db.begin(tenant_id).await?;
             let page = rotation::reseal(&mut tx, tenant_id, place, after.as_ref(), pace.page).await?;
             tx.commit().await?;
             resealed += page.resealed;
@@ -174,7 +174,7 @@ async fn drop_emptied(
     pace: Pace,
     resealed: u64,
 ) -> Result<Option<Kept>, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(tenant_id).await?;
     let dropped = rotation::drop_emptied(&mut tx, tenant_id).await?;
     let is_left = !rotation::count_left(&mut tx, tenant_id).await?.is_empty();
     if dropped > 0 {
@@ -205,14 +205,14 @@ pub(crate) async fn keep(db: Db, older_than: TimeDelta, end: CancellationToken) 
 
 async fn rotate_due(db: &Db, older_than: TimeDelta) -> Result<(), DbError> {
     let everybody = Scope::default();
-    let list = async || rotation::list_due(&mut db.begin().await?, &everybody, older_than).await;
+    let list = async || rotation::list_due(&mut db.begin_for_all().await?, &everybody, older_than).await;
     if list().await?.is_empty() {
         return Ok(());
     }
     let Some(lock) = Lock::try_take(db).await? else { return Ok(()) };
     // Somebody else may have done it meanwhile.
     for tenant_id in list().await? {
-        let made_before = rotation::now(&mut db.begin().await?).await? - older_than;
+        let made_before = rotation::now(&mut db.begin_for_all().await?).await? - older_than;
         tracing::info!(tenant_id = %tenant_id, "a data key is due: it is replaced with all that it encrypts");
         let rotated = rotate(db, &tenant_id, made_before, GENTLE, |_, _| ()).await?;
         let resealed = rotated.resealed;

@@ -123,14 +123,14 @@ async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
         // While Slack does not answer its last word counts.
         match ask_standing(app, &session.tenant_id, &session.user_id).await {
             Ok(Standing::Gone) => {
-                let mut tx = app.db.begin().await?;
+                let mut tx = app.db.begin(&session.tenant_id).await?;
                 db::sessions::delete_of(&mut tx, &session.tenant_id, &session.user_id).await?;
                 tx.commit().await?;
                 return Ok(None);
             }
             Ok(standing) => {
                 session.is_admin = standing == Standing::Admin;
-                let mut tx = app.db.begin().await?;
+                let mut tx = app.db.begin(&session.tenant_id).await?;
                 db::sessions::set_admin(&mut tx, &session.tenant_id, &session.user_id, session.is_admin)
                     .await?;
                 tx.commit().await?;
@@ -159,7 +159,7 @@ pub(crate) async fn ask_standing(
     tenant_id: &TenantId,
     user_id: &UserId,
 ) -> Result<Standing, SlackError> {
-    let installed = async { db::installations::find(&mut app.db.begin().await?, tenant_id).await };
+    let installed = async { db::installations::find(&mut app.db.begin(tenant_id).await?, tenant_id).await };
     let Ok::<_, DbError>(Some(installed)) = installed.await else { return Ok(Standing::Member) };
     let bot = Bot { tenant_id: tenant_id.clone(), token: installed.bot_token, team_id: None, hold: None };
     let user = app.slack.find_user(&bot, user_id).await?;
@@ -171,7 +171,7 @@ pub(crate) async fn ask_standing(
 }
 
 pub(crate) async fn close(app: &App, signed_in: &SignedIn) -> Result<(), DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
     db::sessions::delete(&mut tx, &signed_in.digest).await?;
     tx.commit().await
 }

@@ -20,6 +20,9 @@ pub use pooler::Pooler;
 /// The role that owns the databases; like Supabase's `postgres` it is no superuser.
 pub const ROLE: &str = "enablebot";
 
+/// Where the services have their tables; what psql is told here finds them by their names.
+pub const SCHEMA: &str = "enablebot";
+
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -145,6 +148,7 @@ impl Cluster {
     fn client_as(&self, program: &str, role: &str) -> Command {
         let mut command = Command::new(self.programs.path(program));
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", role);
+        command.env("PGOPTIONS", format!("-c search_path={SCHEMA},public"));
         command
     }
 

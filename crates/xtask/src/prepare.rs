@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, SCHEMA};
 use crate::progress::step;
 use crate::workspace;
 
@@ -56,16 +56,15 @@ fn describe_queries() -> Result<PathBuf> {
     })?;
     touch_roots()?;
     let mut check = workspace::cargo(&["check", "--package", "db", "--all-targets"]);
-    check
-        .env("SQLX_OFFLINE", "false")
-        .env("SQLX_OFFLINE_DIR", &answers)
-        .env("DATABASE_URL", cluster.url(DATABASE));
+    let url = format!("{}?options[search_path]={SCHEMA}", cluster.url(DATABASE));
+    check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &answers).env("DATABASE_URL", url);
     workspace::run(&mut check)?;
     Ok(answers)
 }
 
 /// Applies `migrations/` with psql, in sqlx's order, so that it works while `web` does not compile.
 pub fn migrate(cluster: &Cluster, database: &str) -> Result<()> {
+    cluster.ask(database, &format!("create schema if not exists {SCHEMA}"))?;
     let folder = workspace::root().join("migrations");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files: Vec<(i64, PathBuf)> = Vec::new();

@@ -40,7 +40,7 @@ impl Asker {
         }
         let (tenant_id, user_id) = (&caller.tenant_id, UserId::from(named));
         Span::current().record("user_id", named);
-        let known = db::people::find(&mut app.db.begin().await?, tenant_id, &user_id).await?;
+        let known = db::people::find(&mut app.db.begin(tenant_id).await?, tenant_id, &user_id).await?;
         let person = match known {
             Some(person) => person,
             None => learn(app, tenant_id, &user_id).await?,
@@ -58,7 +58,7 @@ impl Asker {
 async fn learn(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<Person, Problem> {
     let failure = match timeout(LEARNING, ask_slack(app, tenant_id, user_id)).await {
         Ok(Ok((person, false))) => {
-            let mut tx = app.db.begin().await?;
+            let mut tx = app.db.begin(tenant_id).await?;
             db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
             // With what was set here.
             let known = db::people::find(&mut tx, tenant_id, user_id).await?;

@@ -51,7 +51,7 @@ impl FromRequestParts<Arc<Desk>> for Caller {
             return Err(guesses.count(address, NO_KEY).await);
         };
         guesses.admit(address, key)?;
-        let mut tx = desk.app.db.begin().await?;
+        let mut tx = desk.app.db.begin_for_all().await?;
         let holder = db::api_keys::find_holder(&mut tx, key).await?;
         tx.commit().await?;
         let Some(holder) = holder else { return Err(guesses.count(address, UNKNOWN).await) };

@@ -72,7 +72,7 @@ impl<'a> Conversation<'a> {
         };
         let thread = ThreadKey { channel_id: CHANNEL.into(), thread_ts: conversation_id.as_str().into() };
         let tenant_id = &caller.tenant_id;
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         if named.is_some() && !db::turns::is_known(&mut tx, tenant_id, &thread, &asker.user_id).await? {
             return Err(none());
         }
@@ -99,7 +99,7 @@ impl<'a> Conversation<'a> {
         if !self.stored.settings.has_budget() {
             return Ok((Purse::open(tenant_id, &self.stored), None));
         }
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(tenant_id).await?;
         let seq = db::events::next_seq(&mut tx).await?;
         let (stored, expires_after) = (&self.stored, Some(HELD_FOR));
         let bill = Bill { tenant_id, seq, user_id, stored, messages, expires_after };
@@ -123,8 +123,8 @@ impl<'a> Conversation<'a> {
         loop {
             sleep(RENEWAL).await;
             let renewed = async {
-                let mut tx = self.app.db.begin().await?;
                 let (tenant_id, id) = (&self.caller.tenant_id, self.id());
+                let mut tx = self.app.db.begin(tenant_id).await?;
                 let held = db::chat_leases::renew(&mut tx, tenant_id, id, self.lease).await?;
                 tx.commit().await?;
                 Ok::<_, db::DbError>(held)
@@ -143,7 +143,7 @@ impl<'a> Conversation<'a> {
     pub(super) async fn keep(&self, message: &str, answer: &str, deed: &Deed<'_>) -> Result<bool, Problem> {
         let turns = [self.turn(Role::User, message), self.turn(Role::Assistant, answer)];
         let tenant_id = &self.caller.tenant_id;
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(tenant_id).await?;
         if !db::chat_leases::release(&mut tx, tenant_id, self.id(), self.lease).await? {
             return Err(lost());
         }
@@ -157,7 +157,7 @@ impl<'a> Conversation<'a> {
     /// The cost of an answer that broke off. What was said is not remembered: whoever asked does not have it, and asks
     /// again.
     pub(super) async fn book(&self, deed: &Deed<'_>) -> Result<bool, Problem> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
         let seq = number(&mut tx, deed).await?;
         let is_ending = self.book_in(&mut tx, seq, deed).await?;
         tx.commit().await?;
@@ -167,7 +167,7 @@ impl<'a> Conversation<'a> {
     /// Gives back what was held for an answer of which the model has not said a word.
     pub(super) async fn give_back(&self, seq: i64) {
         let given = async {
-            let mut tx = self.app.db.begin().await?;
+            let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
             db::reservations::release(&mut tx, &self.caller.tenant_id, seq).await?;
             tx.commit().await
         };
@@ -195,7 +195,7 @@ impl<'a> Conversation<'a> {
     /// Lets the conversation go as it was.
     pub(super) async fn let_go(&self) {
         let released = async {
-            let mut tx = self.app.db.begin().await?;
+            let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
             db::chat_leases::release(&mut tx, &self.caller.tenant_id, self.id(), self.lease).await?;
             tx.commit().await
         };

@@ -28,7 +28,7 @@ impl Work<'_> {
     /// Where nothing hints at another organisation, somebody new is answered while Slack is asked about them.
     pub(super) async fn find_asker(&self, question: &Question) -> Result<Asker, Failure> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let known = db::people::find(&mut self.app.db.begin().await?, tenant_id, user_id).await?;
+        let known = db::people::find(&mut self.app.db.begin(tenant_id).await?, tenant_id, user_id).await?;
         let person = match known {
             Some(person) => person,
             None if self.may_be_external(question) => self.find_stranger().await?,
@@ -83,7 +83,7 @@ impl Work<'_> {
     /// They are told once a thread, and only they see it.
     async fn admit_external(&self, person: Person) -> Result<Asker, Failure> {
         let thread = &self.job.thread;
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         if db::channels::is_external_allowed(&mut tx, &self.job.tenant_id, &thread.channel_id).await? {
             return Ok(Asker::Welcome(person));
         }
@@ -116,7 +116,7 @@ impl Work<'_> {
     }
 
     async fn admit_bot(&self, person: Person) -> Result<Asker, Failure> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         let limit = i64::try_from(2 * BOT_TURNS).unwrap_or(i64::MAX);
         let turns = db::turns::list(&mut tx, &self.job.tenant_id, &self.job.thread, limit).await?;
         let asked = turns.iter().rev().filter(|turn| turn.role == Role::User);

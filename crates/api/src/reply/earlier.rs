@@ -38,8 +38,8 @@ impl Work<'_> {
             .filter(|message| message.metadata.is_none())
             .map(|message| message.ts.to_string())
             .collect();
-        let mut tx = self.app.db.begin().await?;
         let (tenant_id, channel_id) = (&self.job.tenant_id, &self.job.thread.channel_id);
+        let mut tx = self.app.db.begin(tenant_id).await?;
         let known = db::replies::list_known(&mut tx, tenant_id, channel_id, &unmarked).await?;
         Ok(unmarked.into_iter().find(|ts| !known.contains(ts)).map(MessageTs::from))
     }

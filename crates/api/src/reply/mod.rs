@@ -151,7 +151,7 @@ impl Work<'_> {
     }
 
     async fn progress(&self) -> Result<Progress, Failure> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         Ok(db::replies::find(&mut tx, &self.job.tenant_id, self.job.seq).await?)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Prompt {
 impl Work<'_> {
     pub(super) async fn prompt(&self, question: &Question, person: &Person) -> Result<Prompt, Failure> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(tenant_id).await?;
         let turns = db::turns::list(&mut tx, tenant_id, &self.job.thread, MAX_TURNS).await?;
         let looking_at = db::people::find_looking_at(&mut tx, tenant_id, user_id).await?;
         drop(tx);

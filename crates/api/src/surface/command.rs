@@ -35,7 +35,7 @@ impl Work<'_> {
 
     /// The workspace's state at a glance, the same in the Home tab.
     pub(crate) async fn status(&self) -> Result<String, Failure> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         let waiting = db::events::count_waiting(&mut tx, &self.job.tenant_id).await?;
         let open_channels = db::channels::list_external_allowed(&mut tx, &self.job.tenant_id).await?;
         drop(tx);
@@ -87,7 +87,7 @@ impl Work<'_> {
 
     async fn export_person(&self) -> Result<String, Failure> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(tenant_id).await?;
         let export = db::profiles::export(&mut tx, tenant_id, user_id).await?;
         drop(tx);
         let slack = &self.app.slack;

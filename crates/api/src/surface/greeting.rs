@@ -30,7 +30,7 @@ impl Work<'_> {
 
     /// Greets a person in their DM, unless that was done before.
     pub(crate) async fn greet(&self, channel_id: Option<&ChannelId>) -> Result<Outcome, Failure> {
-        let mut tx = self.app.db.begin().await?;
+        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         let greeted = db::people::is_onboarded(&mut tx, &self.job.tenant_id, &self.job.user_id).await?;
         drop(tx);
         if !greeted {

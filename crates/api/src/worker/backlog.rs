@@ -43,7 +43,7 @@ pub(super) async fn run(app: Arc<App>) {
 /// Noted before they are told: better not told than told twice.
 async fn take_delayed(app: &App) -> Result<Vec<Delayed>, DbError> {
     db::in_time(async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin_for_all().await?;
         let delayed = db::delays::take_delayed(&mut tx, AT_ONCE).await?;
         tx.commit().await?;
         Ok(delayed)

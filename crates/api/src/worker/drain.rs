@@ -52,7 +52,7 @@ fn log_left(lease: &Lease, error: &DbError) {
 }
 
 async fn next_event(app: &App, lease: &Lease) -> Result<Option<Job>, DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&lease.tenant_id).await?;
     let job = db::threads::next_event(&mut tx, lease).await?;
     tx.commit().await?;
     Ok(job)
@@ -128,7 +128,7 @@ fn pause(attempt: i32) -> Duration {
 }
 
 async fn put_off(app: &App, lease: &Lease, job: &Job, put_off: PutOff<'_>) -> Result<(), DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&lease.tenant_id).await?;
     db::threads::hold(&mut tx, lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, put_off.reason).await?;
     db::delays::put_off(&mut tx, &job.tenant_id, job.seq, put_off).await?;
@@ -147,7 +147,7 @@ async fn set_aside(
     if let Err(failure) = work::apologise(app, held, job, sentence).await {
         tracing::warn!(error = ?failure, "the person could not be told");
     }
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&held.lease.tenant_id).await?;
     db::threads::hold(&mut tx, &held.lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, reason).await?;
     if job.message_ts.is_some() {

@@ -36,7 +36,7 @@ pub(super) async fn run(app: Arc<App>) {
 
 /// Tokens rotate also where nobody asks anything for half a day.
 async fn refresh_tokens(app: &App) -> Result<(), Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let expiring = db::tokens::list_expiring(&mut tx, tokens::AHEAD).await?;
     drop(tx);
     for tenant_id in expiring {
@@ -49,13 +49,13 @@ async fn refresh_tokens(app: &App) -> Result<(), Failure> {
 
 /// What a dead process held for programs' questions.
 async fn book_expired(app: &App) -> Result<(), Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     db::reservations::book_expired(&mut tx).await?;
     Ok(tx.commit().await?)
 }
 
 async fn purge_ignored(app: &App) -> Result<u64, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let purged = db::ignored_events::purge(&mut tx).await?;
     tx.commit().await?;
     Ok(purged)
@@ -63,7 +63,7 @@ async fn purge_ignored(app: &App) -> Result<u64, Failure> {
 
 /// What workspaces want remembered for so many days only.
 async fn forget_old_turns(app: &App) -> Result<u64, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let forgotten = db::settings::forget_old_turns(&mut tx).await?;
     tx.commit().await?;
     Ok(forgotten)
@@ -73,7 +73,7 @@ async fn forget_old_turns(app: &App) -> Result<u64, Failure> {
 async fn purge_finished(app: &App) -> Result<(), Failure> {
     let mut after = None;
     loop {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin_for_all().await?;
         let page = db::retention::purge_finished(&mut tx, app.event_retention_days, after).await?;
         tx.commit().await?;
         if page.is_last {
@@ -85,7 +85,7 @@ async fn purge_finished(app: &App) -> Result<(), Failure> {
 
 /// One page of the table each time: nobody waits for these, and no index has to be kept for them.
 async fn purge_idle_threads(app: &App, walk: &Walk) -> Result<Walk, Failure> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let next = db::retention::purge_idle_threads(&mut tx, app.event_retention_days, walk).await?;
     tx.commit().await?;
     Ok(next)

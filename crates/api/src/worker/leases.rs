@@ -178,7 +178,7 @@ impl Leases {
         if seqs.is_empty() {
             return;
         }
-        let stopped = async { db::events::list_stopped(&mut db.begin().await?, &seqs).await };
+        let stopped = async { db::events::list_stopped(&mut db.begin_for_all().await?, &seqs).await };
         match stopped.await {
             Ok(stopped) => stopped.into_iter().for_each(|seq| self.stop(seq)),
             Err(error) => tracing::warn!(error = %error, "whether anything was stopped cannot be seen"),
@@ -218,14 +218,14 @@ async fn renew(db: &Db, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
     if tokens.is_empty() {
         return Ok(Vec::new());
     }
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_all().await?;
     let still_held = db::threads::renew(&mut tx, tokens).await?;
     tx.commit().await?;
     Ok(still_held)
 }
 
 async fn release(db: &Db, lease: &Lease) -> Result<(), DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(&lease.tenant_id).await?;
     db::threads::release(&mut tx, lease).await?;
     tx.commit().await
 }

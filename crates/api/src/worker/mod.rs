@@ -98,7 +98,7 @@ async fn claim(
     let limit = i64::try_from(permits.len()).unwrap_or(i64::MAX);
     let asked_at = Instant::now();
     let claimed = db::in_time(async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin_for_all().await?;
         let claimed = db::threads::claim(&mut tx, limit, full).await?;
         tx.commit().await?;
         Ok(claimed)
@@ -122,7 +122,7 @@ async fn wake(app: Arc<App>) {
     loop {
         ticks.tick().await;
         let woken = db::in_time(async {
-            let mut tx = app.db.begin().await?;
+            let mut tx = app.db.begin_for_all().await?;
             let woken = db::threads::wake(&mut tx).await?;
             tx.commit().await?;
             Ok(woken)

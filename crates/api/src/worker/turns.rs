@@ -11,7 +11,7 @@ use crate::app::App;
 
 /// Puts the event off until its turn.
 pub(super) async fn wait(app: &App, lease: &Lease, job: &Job, pause: Duration) -> Result<(), DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(&lease.tenant_id).await?;
     db::threads::hold(&mut tx, lease).await?;
     db::delays::await_turn(&mut tx, &job.tenant_id, job.seq, pause).await?;
     // Noted before they are told: better not told than told twice.

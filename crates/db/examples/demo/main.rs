@@ -52,6 +52,7 @@ const BATCH: usize = 250;
 async fn main() -> Result<(), Failed> {
     let (url, keys) = (std::env::var("DATABASE_URL")?, std::env::var("ENCRYPTION_KEYS")?);
     let mut connection = PgConnection::connect(&url).await?;
+    sqlx::raw_sql("set search_path = enablebot").execute(&mut connection).await?;
     let url: secrecy::SecretString = url.into();
     let settings = Settings {
         urls: vec![url.clone()],
@@ -112,7 +113,7 @@ async fn open_sessions(db: &Db, count: usize) -> Result<(), Failed> {
             email: None,
             checked_at: Utc::now(),
         };
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(&session.tenant_id).await?;
         sessions::insert(&mut tx, &Sha256::digest(secret.as_bytes()), &session).await?;
         tx.commit().await?;
         println!("{secret}");

@@ -53,7 +53,7 @@ impl<'a> Filling<'a> {
     ) -> Result<Self, Failed> {
         let tenant_id = TenantId::from(workspace.tenant_id.to_owned());
         let (_, admin) = person(workspace, 0);
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(&tenant_id).await?;
         if installations::find(&mut tx, &tenant_id).await?.is_none() {
             let bot_user_id = format!("U0BOT{}", &workspace.tenant_id[1..]);
             let installation = Installation {
@@ -94,7 +94,7 @@ impl<'a> Filling<'a> {
         self.write_events(&seqs, questions).await?;
         self.write_usage(&seqs, questions).await?;
         self.write_judgements(&seqs, questions).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin(&self.tenant_id).await?;
         for (seq, question) in seqs.iter().zip(questions) {
             if question.outcome != Outcome::Answered {
                 continue;
@@ -272,7 +272,7 @@ impl<'a> Filling<'a> {
         .execute(&mut *connection)
         .await?;
         let (_, admin) = person(workspace, 0);
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(&tenant_id).await?;
         let detail = json!({ "budget_micros": 20_000_000 });
         audit_log::insert(&mut tx, &tenant_id, &admin, audit_log::Action::SettingsChanged, detail).await?;
         tx.commit().await?;

@@ -102,7 +102,7 @@ pub async fn check_catalogue(tx: &mut Tx) -> Result<(), DbError> {
     let columns = sqlx::query_scalar!(
         r#"select c.relname || '.' || a.attname as "name!"
            from pg_attribute a join pg_class c on c.oid = a.attrelid
-           where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+           where c.relnamespace = current_schema::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
              and a.atttypid in ('bytea'::regtype, 'bytea[]'::regtype) and not a.attisdropped
              and c.relname <> '_sqlx_migrations'
            order by 1"#

@@ -12,7 +12,7 @@ use super::{table, time};
 const SHOWN: i64 = 50;
 
 pub(super) async fn print(db: &Db, older_than: TimeDelta) -> Result<ExitCode, DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_all().await?;
     let masters = db::operators::keys(&mut tx).await?.masters;
     let counts = db::operators::count_data_keys(&mut tx, older_than).await?;
     let retired = db::operators::list_retired_keys(&mut tx, SHOWN).await?;
@@ -51,7 +51,7 @@ fn judge(place: usize, master: &MasterKeyState) -> String {
 }
 
 async fn describe(db: &Db, key: RetiredKey) -> Result<Vec<Option<String>>, DbError> {
-    let left = db::rotation::count_left(&mut db.begin().await?, &key.tenant_id).await?;
+    let left = db::rotation::count_left(&mut db.begin(&key.tenant_id).await?, &key.tenant_id).await?;
     let places = left.iter().filter(|left| left.key_id == key.key_id);
     let places: Vec<String> = places.map(|left| format!("{} of {}", left.values, left.place)).collect();
     let still = if places.is_empty() { "nothing".to_owned() } else { places.join(", ") };

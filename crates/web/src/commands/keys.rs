@@ -68,10 +68,10 @@ fn settings() -> Result<(DatabaseSettings, MasterKeys, TimeDelta), SettingsError
 
 async fn rotate_all(db: &Db, scope: &Scope, older_than: TimeDelta) -> Result<ExitCode, DbError> {
     let lock = take_lock(db).await?;
-    rotation::check_catalogue(&mut db.begin().await?).await?;
+    rotation::check_catalogue(&mut db.begin_for_all().await?).await?;
     let wrapped = rewrap(db, scope).await?;
     println!("{wrapped} data key(s) wrapped under the first of ENCRYPTION_KEYS.");
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_all().await?;
     let made_before = rotation::now(&mut tx).await? - older_than;
     let due = rotation::list_due(&mut tx, scope, older_than).await?;
     drop(tx);
@@ -111,7 +111,7 @@ async fn take_lock(db: &Db) -> Result<Lock, DbError> {
 async fn rewrap(db: &Db, scope: &Scope) -> Result<u64, DbError> {
     let mut all = 0;
     loop {
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin_for_all().await?;
         let wrapped = rotation::rewrap(&mut tx, scope).await?;
         tx.commit().await?;
         if wrapped == 0 {

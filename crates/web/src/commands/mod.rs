@@ -75,7 +75,7 @@ fn judge<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), Db
     let asked = block_on(async {
         let db = open(&database, master_keys)?;
         db.check_schema().await?;
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin_for_all().await?;
         let said = work(&mut tx).await?;
         tx.commit().await?;
         Ok::<_, DbError>(said)

@@ -135,7 +135,7 @@ async fn make(app: &App, Manager(by): &Manager, wanted: &Wanted) -> Result<Made,
     let (tenant_id, key) = (&session.tenant_id, secret::api_key());
     let detail = json!({ "key_id": wanted.key_id, "scopes": scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>() });
     let new = NewApiKey { key_id: wanted.key_id, name, scopes, created_by: session.user_id.clone() };
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     if db::api_keys::count_in_use(&mut tx, tenant_id).await? >= MAX_KEYS {
         return Ok(Made::Refused(TOO_MANY));
     }
@@ -156,7 +156,7 @@ pub(crate) async fn revoke(
     let Ok(key_id) = key_id.parse::<Uuid>() else { return landing::not_found().await };
     let (tenant_id, actor) = (&by.session.tenant_id, by.session.user_id.as_str());
     let revoked = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         let revoked = db::api_keys::revoke(&mut tx, tenant_id, key_id).await?;
         if revoked == Revoked::Now {
             let detail = json!({ "key_id": key_id });
@@ -180,7 +180,13 @@ async fn show(
     made: Option<SecretString>,
     problem: Option<&'static str>,
 ) -> Response {
-    let found = async { db::api_keys::list(&mut app.db.begin().await?, &signed_in.session.tenant_id).await };
+    let found = async {
+        db::api_keys::list(
+            &mut app.db.begin(&signed_in.session.tenant_id).await?,
+            &signed_in.session.tenant_id,
+        )
+        .await
+    };
     match found.await {
         Ok(keys) => {
             let origin = app.origin();

@@ -101,7 +101,7 @@ pub(crate) async fn show(
 
 async fn look<'a>(db: &Db, signed_in: &'a SignedIn, asked: Asked) -> Result<Audit<'a>, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(tenant_id).await?;
     let names = db::profiles::list_names(&mut tx, tenant_id).await?;
     let entries = db::audit_log::list(&mut tx, tenant_id, &asked.filter(), LIMIT).await?;
     let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
@@ -147,7 +147,7 @@ fn pieces(
 }
 
 async fn read(db: &Db, tenant_id: &TenantId, filter: &Filter, limit: i64) -> Result<Vec<Entry>, DbError> {
-    db::audit_log::list(&mut db.begin().await?, tenant_id, filter, limit).await
+    db::audit_log::list(&mut db.begin(tenant_id).await?, tenant_id, filter, limit).await
 }
 
 fn line(entry: &Entry) -> String {

@@ -71,7 +71,7 @@ pub(crate) async fn list(
 
 async fn look<'a>(app: &App, signed_in: &'a SignedIn, asked: Asked) -> Result<List<'a>, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     let is_allowed = is_allowed(&mut tx, signed_in).await?;
     let mut list = List {
         signed_in,
@@ -123,7 +123,7 @@ async fn read(
     thread: &ThreadKey,
 ) -> Result<(Vec<Said>, HashMap<UserId, String>), DbError> {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     if !is_allowed(&mut tx, signed_in).await? {
         return Ok(<_>::default());
     }

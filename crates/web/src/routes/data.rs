@@ -92,13 +92,15 @@ struct Exports {
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
-    let Ok(mut tx) = app.db.begin().await else { return trouble(&DbError::Silent) };
+    let Ok(mut tx) = app.db.begin(&signed_in.session.tenant_id).await else {
+        return trouble(&DbError::Silent);
+    };
     render(&mut tx, &signed_in, None).await
 }
 
 pub(crate) async fn exports(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
     let listed = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
         db::exports::list(&mut tx, &signed_in.session.tenant_id, DOWNLOADS).await
     };
     match listed.await {

@@ -67,7 +67,9 @@ pub(crate) async fn delete(
     match ask_name(&app.db, &signed_in).await {
         Ok(Some(name)) if name == typed.trim() => begin(app, signed_in, &name),
         Ok(_) => {
-            let Ok(mut tx) = app.db.begin().await else { return trouble(&DbError::Silent) };
+            let Ok(mut tx) = app.db.begin(&signed_in.session.tenant_id).await else {
+                return trouble(&DbError::Silent);
+            };
             data::render(&mut tx, &signed_in, Some(typed)).await
         }
         Err(error) => trouble(&error),
@@ -75,7 +77,8 @@ pub(crate) async fn delete(
 }
 
 async fn ask_name(db: &Db, signed_in: &SignedIn) -> Result<Option<String>, DbError> {
-    db::tenants::find_name(&mut db.begin().await?, &signed_in.session.tenant_id).await
+    db::tenants::find_name(&mut db.begin(&signed_in.session.tenant_id).await?, &signed_in.session.tenant_id)
+        .await
 }
 
 /// Whoever closes the page does not end it: what was begun is done.
@@ -129,7 +132,7 @@ async fn delete_in_time(
         }
     }
     tracing::info!(tenant_id = %tenant_id, user_id = %user_id, "everything of the workspace was deleted");
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(tenant_id).await?;
     // What came while it went.
     db::tenants::delete_orphans(&mut tx, tenant_id).await?;
     let receipt = db::tenants::list_receipts(&mut tx, tenant_id).await?.pop();
@@ -143,7 +146,7 @@ async fn try_to_delete(
     user_id: &UserId,
     pieces: &UnboundedSender<String>,
 ) -> Result<(), DbError> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin(tenant_id).await?;
     db::tenants::lock_threads(&mut tx, tenant_id).await?;
     if db::tenants::lock(&mut tx, tenant_id).await? {
         let reason = format!("asked for by {user_id} on the dashboard");

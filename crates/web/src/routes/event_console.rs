@@ -93,8 +93,8 @@ pub(crate) async fn list(
         last_seconds: asked.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
     };
     let found = async {
-        let mut tx = app.db.begin().await?;
         let tenant_id = &signed_in.session.tenant_id;
+        let mut tx = app.db.begin(tenant_id).await?;
         let fates = db::ignored_events::list_fates(&mut tx, tenant_id, &filter, LIMIT).await?;
         Ok((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
     };
@@ -115,7 +115,7 @@ pub(crate) async fn show(
 ) -> Response {
     let event_id = EventId::new(event_id);
     let found = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
         db::stories::find(&mut tx, &signed_in.session.tenant_id, &event_id).await
     };
     match found.await {
@@ -147,7 +147,7 @@ pub(crate) async fn discard(
 async fn act(app: &App, Manager(by): &Manager, event_id: EventId, action: Action) -> Response {
     let (tenant_id, actor) = (&by.session.tenant_id, by.session.user_id.as_str());
     let done = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         if db::stories::find(&mut tx, tenant_id, &event_id).await?.is_none() {
             return Ok(false);
         }

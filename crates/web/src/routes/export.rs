@@ -60,7 +60,7 @@ struct Walk {
 impl Walk {
     /// Notes who takes it before anything is read.
     async fn begin(db: &Db, tenant_id: &TenantId, user_id: &UserId) -> Result<Self, DbError> {
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(tenant_id).await?;
         let tables: Vec<&'static str> = db::stored::exported().collect();
         let counts = db::stored::count(&mut tx, tenant_id).await?;
         let rows = counts.iter().filter(|(table, _)| tables.contains(table)).map(|(_, rows)| rows).sum();
@@ -104,7 +104,7 @@ impl Walk {
 
     async fn read(&mut self, table: &str) -> Result<Vec<u8>, DbError> {
         let Running { db, tenant_id, export_id, .. } = &self.running;
-        let mut tx = db.begin().await?;
+        let mut tx = db.begin(tenant_id).await?;
         let page = db::stored::list(&mut tx, tenant_id, table, self.after.as_deref(), PART).await?;
         self.rows_done += i64::try_from(page.rows.len()).unwrap_or(PART);
         db::exports::advance(&mut tx, tenant_id, *export_id, self.rows_done).await?;
@@ -167,7 +167,7 @@ impl Running {
     }
 
     async fn finish(&mut self) -> Result<(), DbError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin(&self.tenant_id).await?;
         db::exports::finish(&mut tx, &self.tenant_id, self.export_id, None).await?;
         tx.commit().await?;
         self.failed = None;
@@ -180,7 +180,7 @@ impl Drop for Running {
         let Some(failed) = self.failed.take() else { return };
         let (db, tenant_id, export_id) = (self.db.clone(), self.tenant_id.clone(), self.export_id);
         let note = async move {
-            let mut tx = db.begin().await?;
+            let mut tx = db.begin(&tenant_id).await?;
             db::exports::finish(&mut tx, &tenant_id, export_id, Some(&failed)).await?;
             tx.commit().await
         };

@@ -31,7 +31,7 @@ struct Health<'a> {
 pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
     let tenant_id = &signed_in.session.tenant_id;
     let looked = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         let installed = db::installations::find(&mut tx, tenant_id).await?;
         Ok::<_, DbError>((installed, db::overview::traffic(&mut tx, tenant_id).await?))
     };

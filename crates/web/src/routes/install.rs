@@ -40,7 +40,7 @@ pub(crate) async fn begin(State(app): State<Arc<App>>, cookies: CookieJar) -> Re
 }
 
 async fn remember(app: &App, state: &str, browser: &str) -> Result<(), db::DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     db::oauth_states::insert(&mut tx, &digest(state), &digest(browser)).await?;
     tx.commit().await
 }

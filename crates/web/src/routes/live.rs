@@ -75,6 +75,7 @@ impl Listener {
     async fn look(&self) -> Result<String, DbError> {
         let session = &self.signed_in.session;
         let user_id = (!self.signed_in.manages).then_some(&session.user_id);
-        db::overview::mark(&mut self.app.db.begin().await?, &session.tenant_id, user_id).await
+        db::overview::mark(&mut self.app.db.begin(&session.tenant_id).await?, &session.tenant_id, user_id)
+            .await
     }
 }

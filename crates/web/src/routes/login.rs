@@ -133,14 +133,14 @@ async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<
 
 async fn find_tenant(app: &App, identity: &Identity) -> Result<TenantId, Refusal> {
     let team_id = identity.team_id.as_str();
-    let found = db::sessions::find_tenant(&mut app.db.begin().await?, team_id).await?;
+    let found = db::sessions::find_tenant(&mut app.db.begin_for_all().await?, team_id).await?;
     found.ok_or_else(|| Refusal::NotInstalled(team_id.to_owned()))
 }
 
 async fn open(app: &App, session: &Session) -> Result<String, DbError> {
     let secret = random();
     let (tenant_id, actor) = (&session.tenant_id, session.user_id.as_str());
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     db::sessions::insert(&mut tx, &digest(&secret), session).await?;
     let detail = json!({ "is_admin": session.is_admin });
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SignedIn, detail).await?;

@@ -104,7 +104,7 @@ async fn install(app: &App, cookies: &CookieJar, callback: Callback) -> Result<G
 
 async fn consume_state(app: &App, cookies: &CookieJar, state: Option<&str>) -> Result<(), Refusal> {
     let state = state.ok_or(Refusal::BadState)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let browser_digest = db::oauth_states::take(&mut tx, &digest(state)).await?;
     tx.commit().await?;
     let browser = cookies.get(COOKIE).map(|cookie| digest(cookie.value()));
@@ -126,7 +126,7 @@ async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     });
     let detail = json!({ "app_id": installation.app_id, "scopes": installation.scopes });
     let (tenant_id, actor) = (&installation.tenant_id, installation.installed_by.as_str());
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     db::installations::upsert(&mut tx, installation, &grant.bot_token, rotation.as_ref()).await?;
     // An organisation's install may write to nobody until it is let into a workspace.
     if installation.team_id.is_some() {

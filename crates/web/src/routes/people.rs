@@ -66,7 +66,13 @@ pub(crate) async fn list(
 ) -> Response {
     let q = asked.map(|Query(asked)| asked.q).unwrap_or_default();
     let found = async {
-        db::profiles::list(&mut app.db.begin().await?, &signed_in.session.tenant_id, None, LIMIT).await
+        db::profiles::list(
+            &mut app.db.begin(&signed_in.session.tenant_id).await?,
+            &signed_in.session.tenant_id,
+            None,
+            LIMIT,
+        )
+        .await
     };
     match found.await {
         Ok(mut people) => {
@@ -99,7 +105,7 @@ async fn draw(
     wrong: Option<String>,
 ) -> Response {
     let found = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
         db::profiles::list(&mut tx, &signed_in.session.tenant_id, Some(&user_id), 1).await
     };
     let is_own = user_id == signed_in.session.user_id;
@@ -130,7 +136,7 @@ pub(crate) async fn set_profile(
     }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let kept = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         if !db::profiles::set_profile(&mut tx, tenant_id, &user_id, &trimmed(&profile)).await? {
             return Ok(false);
         }
@@ -151,7 +157,7 @@ pub(crate) async fn export(
     let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let made = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         if db::profiles::list(&mut tx, tenant_id, Some(&user_id), 1).await?.is_empty() {
             return Ok(None);
         }
@@ -184,7 +190,7 @@ pub(crate) async fn forget(
     let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let forgotten = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         if db::profiles::list(&mut tx, tenant_id, Some(&user_id), 1).await?.is_empty() {
             return Ok(false);
         }

@@ -77,14 +77,9 @@ impl Pooler {
     fn wait_until_it_accepts(&mut self, cluster: &Cluster) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         let port = self.port.to_string();
-        while workspace::output(cluster.psql(ROLE, "postgres").args([
-            "--port",
-            &port,
-            "--command",
-            "select 1",
-        ]))
-        .is_err()
-        {
+        // Start-up options it refuses.
+        let asked = ["--port", &port, "--command", "select 1"];
+        while workspace::output(cluster.psql(ROLE, "postgres").env_remove("PGOPTIONS").args(asked)).is_err() {
             if self.process.try_wait()?.is_some() || Instant::now() > until {
                 bail!("pgbouncer does not start; its log is beside {}", cluster.data.display());
             }

@@ -81,7 +81,7 @@ async fn the_archive_has_all_of_the_workspace_no_secret_and_nothing_of_another()
     let stored = app.database.ask(
         "select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid
          where a.attname = 'tenant_id' and c.relkind in ('r', 'p') and not c.relispartition
-           and c.relnamespace = 'public'::regnamespace",
+           and c.relnamespace = 'enablebot'::regnamespace",
     );
     assert!(stored.lines().count() > 12 && page.contains("Conversations"), "{stored}");
     for table in stored.lines().filter(|table| !["sessions", "encryption_keys"].contains(table)) {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use xtask::binaries::Binaries;
-use xtask::cluster::{Cluster, Options};
+use xtask::cluster::{Cluster, Options, SCHEMA};
 use xtask::postgres::Programs;
 use xtask::workspace;
 
@@ -93,6 +93,7 @@ pub(crate) fn psql(url: &str, sql: &str) -> String {
     let programs = Programs::find_or_install().expect("Postgres' programs");
     let mut psql = Command::new(programs.path("psql"));
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
+    psql.env("PGOPTIONS", format!("-c search_path={SCHEMA},public"));
     workspace::output(psql.args(["--dbname", url, "--command", sql]))
         .expect("the SQL runs")
         .trim_end()

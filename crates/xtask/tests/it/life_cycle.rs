@@ -40,7 +40,7 @@ impl TestApp {
     pub(crate) fn tables_with_rows(&self) -> Vec<String> {
         let tables = self.database.ask(
             "select table_name from information_schema.columns
-             where table_schema = 'public' and column_name = 'tenant_id' and table_name not in ('audit_log', 'audit_chains')",
+             where table_schema = 'enablebot' and column_name = 'tenant_id' and table_name not in ('audit_log', 'audit_chains')",
         );
         assert!(tables.lines().count() > 8, "{tables}");
         let has_rows = |table: &&str| {

@@ -117,7 +117,7 @@ async fn act(
     detail: Value,
     work: impl AsyncFnOnce(&mut Tx) -> Result<bool, DbError>,
 ) -> Result<bool, DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     if !db::tenants::lock(&mut tx, tenant_id).await? {
         return Ok(false);
     }

@@ -52,7 +52,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Opera
 }
 
 async fn look(app: &App) -> Result<Look, DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     Ok(Look {
         state: db::events::queue_state(&mut tx).await?,
         line: db::operators::line(&mut tx).await?,

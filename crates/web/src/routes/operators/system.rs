@@ -32,7 +32,7 @@ struct System<'a> {
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Operator) -> Response {
     let looked = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin_for_all().await?;
         let keys = db::operators::keys(&mut tx).await?;
         let api = db::replicas::find_api_facts(&mut tx).await?;
         Ok::<_, DbError>((keys, api, db::replicas::list(&mut tx).await?))

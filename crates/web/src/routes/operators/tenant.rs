@@ -42,7 +42,7 @@ pub(crate) async fn show(
 ) -> Response {
     let tenant_id = TenantId::new(tenant_id);
     let found = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(&tenant_id).await?;
         let Some(facts) = db::operators::find_tenant(&mut tx, &tenant_id).await? else { return Ok(None) };
         let traffic = db::overview::traffic(&mut tx, &tenant_id).await?;
         let set_aside = db::operators::list_set_aside(&mut tx, Some(&tenant_id), LIMIT).await?;

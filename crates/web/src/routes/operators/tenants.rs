@@ -60,7 +60,7 @@ pub(crate) async fn list(
 }
 
 async fn look(app: &App, asked: &Asked) -> Result<(Census, Picture, Vec<TenantLine>), DbError> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_for_all().await?;
     let census = db::operators::census(&mut tx).await?;
     let growth = db::operators::growth(&mut tx, growth::DAYS, growth::STEP).await?;
     let (search, skip) = (filled(&asked.search), i64::from(asked.page) * LIMIT);

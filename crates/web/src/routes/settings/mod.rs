@@ -87,8 +87,8 @@ pub(crate) async fn show(
 ) -> Response {
     let is_saved = told.is_ok_and(|Query(told)| !told.saved.is_empty());
     let found = async {
-        let mut tx = app.db.begin().await?;
         let tenant_id = &signed_in.session.tenant_id;
+        let mut tx = app.db.begin(tenant_id).await?;
         Ok::<_, DbError>((find(&mut tx, tenant_id).await?, look_around(&mut tx, tenant_id).await?))
     };
     match found.await {
@@ -128,7 +128,7 @@ pub(crate) async fn save(
 
 async fn look(app: &App, signed_in: &SignedIn, form: Form, is_overtaken: bool) -> Result<Response, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     let (stored, standing) = find(&mut tx, tenant_id).await?;
     let around = look_around(&mut tx, tenant_id).await?;
     let wanted = match form.read(allowed(&stored, &around.offered)) {
@@ -151,7 +151,7 @@ async fn look(app: &App, signed_in: &SignedIn, form: Form, is_overtaken: bool) -
 /// False where the settings are not those any more that the change was made to, or something is wrong with it.
 async fn keep(app: &App, signed_in: &SignedIn, form: &Form, seen: &str) -> Result<bool, DbError> {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin(tenant_id).await?;
     // Two who save at once: the second sees what the first has saved.
     db::tenants::lock(&mut tx, tenant_id).await?;
     let (stored, standing) = find(&mut tx, tenant_id).await?;
@@ -187,7 +187,7 @@ async fn offered(tx: &mut Tx) -> Result<Option<Vec<String>>, DbError> {
 
 /// The address of the model's server.
 async fn find_base_url(app: &App) -> Result<Option<String>, DbError> {
-    let facts = db::replicas::find_api_facts(&mut app.db.begin().await?).await?;
+    let facts = db::replicas::find_api_facts(&mut app.db.begin_for_all().await?).await?;
     Ok(facts.map(|facts| facts.base_url))
 }
 

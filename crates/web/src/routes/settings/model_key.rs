@@ -69,7 +69,7 @@ pub(crate) async fn remove(State(app): State<Arc<App>>, Manager(signed_in): Mana
 async fn keep(app: &App, signed_in: &SignedIn, key: Option<&SecretString>) -> Response {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let kept = async {
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.db.begin(tenant_id).await?;
         // The settings beside it are written anew: whoever saves those at once comes before or after.
         db::tenants::lock(&mut tx, tenant_id).await?;
         db::settings::set_model_key(&mut tx, tenant_id, key, actor).await?;
@@ -87,8 +87,8 @@ async fn keep(app: &App, signed_in: &SignedIn, key: Option<&SecretString>) -> Re
 /// The page once more, with what is wrong beside the key.
 async fn refuse(app: &App, signed_in: &SignedIn, problem: String) -> Response {
     let found = async {
-        let mut tx = app.db.begin().await?;
         let tenant_id = &signed_in.session.tenant_id;
+        let mut tx = app.db.begin(tenant_id).await?;
         Ok::<_, DbError>((find(&mut tx, tenant_id).await?, look_around(&mut tx, tenant_id).await?))
     };
     match found.await {
