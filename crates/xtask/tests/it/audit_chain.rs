@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::chromium::Chromium;
-use crate::ground::binaries;
+use crate::ground::{Database, binaries};
 use crate::test_app::{ADA, TEAM, TestApp};
 
 /// What somebody may do to the log of a workspace, as the role of the services, and how that is told.
@@ -138,17 +138,17 @@ async fn replicas_that_write_at_once_make_one_chain() {
 /// What an older release has written is chained by the migration, in its order.
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_from_before_the_chain_are_chained() {
-    let app = TestApp::installed().await;
-    app.database.ask(
-        "drop table audit_chains;
-         alter table audit_log drop column place, drop column hash;
-         drop trigger chain_audit_entry on audit_log;
-         drop function chain_audit_entry, audit_entry_hash;
-         delete from _sqlx_migrations where version = 23;
-         insert into audit_log (tenant_id, actor, action) select id, 'U1', 'answered'
+    // As it was before there was a chain, and before the tables were in a schema of their own.
+    let database = Database::as_of(22);
+    database.ask_in(
+        "public",
+        "insert into audit_log (tenant_id, actor, action) select id, 'U1', 'answered'
          from generate_series(1, 50) as n, unnest(array['T1', 'T0ACME', 'E1']) as id order by n",
     );
-    assert!(app.operate(&["migrate"]).contains("1 migration was applied"));
+    let app = TestApp::start_on(database, |_| {}, |_| {}, &[]).await;
+    let left = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(app.database.ask(left), "0", "all of it was moved");
+    app.install().await;
     let (well, told) = app.verify_audit(None);
     assert!(well, "{told}");
     for line in ["T1: unbroken, 50 entries", "E1: unbroken, 50 entries", "T0ACME: unbroken, 51 entries"] {

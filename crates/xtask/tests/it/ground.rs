@@ -1,8 +1,10 @@
 //! What tests stand on: the built programs and a Postgres, each test with a database of its own.
 
+use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use sha2::{Digest, Sha384};
 use xtask::binaries::Binaries;
 use xtask::cluster::{Cluster, Options, SCHEMA};
 use xtask::postgres::Programs;
@@ -62,6 +64,42 @@ impl Database {
         Self { url: format!("{server}/{name}"), server, name }
     }
 
+    /// As a release left it that carried the migrations up to this one, and had its tables in `public`.
+    pub(crate) fn as_of(version: i64) -> Self {
+        let database = Self::create();
+        database.ask_in(
+            "public",
+            "create table _sqlx_migrations (version bigint primary key, description text not null,
+                 installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null,
+                 execution_time bigint not null)",
+        );
+        let folder = workspace::root().join("migrations");
+        let files = fs::read_dir(folder).expect("the migrations").map(|entry| entry.expect("an entry").path());
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        for file in files {
+            let sql = fs::read_to_string(&file).expect("SQL");
+            let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+            let (number, description) = name.split_once('_').expect("a number and a name");
+            let number: i64 = number.parse().expect("a number");
+            if number <= version {
+                let checksum = hex::encode(Sha384::digest(sql.as_bytes()));
+                let noted = format!(
+                    "insert into _sqlx_migrations values
+                         ({number}, '{}', now(), true, decode('{checksum}', 'hex'), 0)",
+                    description.replace('_', " ")
+                );
+                database.ask_in("public", &format!("{sql};\n{noted}"));
+            }
+        }
+        database
+    }
+
+    /// Runs SQL in another schema than that of today.
+    pub(crate) fn ask_in(&self, schema: &str, sql: &str) -> String {
+        psql_in(&self.url, schema, sql)
+    }
+
     /// The database's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -90,10 +128,14 @@ impl Drop for Database {
 }
 
 pub(crate) fn psql(url: &str, sql: &str) -> String {
+    psql_in(url, &format!("{SCHEMA},public"), sql)
+}
+
+fn psql_in(url: &str, search_path: &str, sql: &str) -> String {
     let programs = Programs::find_or_install().expect("Postgres' programs");
     let mut psql = Command::new(programs.path("psql"));
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
-    psql.env("PGOPTIONS", format!("-c search_path={SCHEMA},public"));
+    psql.env("PGOPTIONS", format!("-c search_path={search_path}"));
     workspace::output(psql.args(["--dbname", url, "--command", sql]))
         .expect("the SQL runs")
         .trim_end()

@@ -5,6 +5,7 @@
 mod accessibility;
 mod api_chat;
 mod api_keys;
+mod attempts;
 mod audit_chain;
 mod browser;
 mod buttons;
@@ -19,6 +20,7 @@ mod files;
 mod ground;
 mod injection;
 mod install;
+mod isolation;
 mod keys;
 mod life_cycle;
 mod limits;
