@@ -2,10 +2,13 @@
 -- transaction (db/connection.rs), which neither own the tables nor may bypass their policies: enablebot_tenant sees the one
 -- tenant that the transaction was begun for, enablebot_service is for what is asked over all of them.
 
--- Roles belong to the whole cluster: another database of it may make them at this very moment.
+-- Roles belong to the whole cluster: another database of it may make them at this very moment. Whoever may not make roles
+-- finds them made by somebody who may, and is a member.
 do $$
 declare
     _role text;
+    -- From Postgres 16 on a member may not act as the role by that alone.
+    _right constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
 begin
     foreach _role in array array['enablebot_tenant', 'enablebot_service'] loop
         for _try in 1..10 loop
@@ -13,7 +16,9 @@ begin
                 if not exists (select from pg_roles where rolname = _role) then
                     execute format('create role %I nologin nosuperuser nobypassrls', _role);
                 end if;
-                execute format('grant %I to current_user', _role);
+                if not pg_has_role(current_user, _role, _right) then
+                    execute format('grant %I to current_user', _role);
+                end if;
                 exit;
             exception when duplicate_object or unique_violation or internal_error then
                 perform pg_sleep(0.1);

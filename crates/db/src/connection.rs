@@ -21,13 +21,15 @@ use crate::{DbError, literal};
 const BEGIN: &str = "begin; set local statement_timeout = '10s';
     set local idle_in_transaction_session_timeout = '5s'; ";
 
-/// Where the tables are, and as whom all tenants' rows are seen; see `migrations/0028_row_security.sql`.
+/// Where the tables are.
+const SCHEMA: &str = "set local search_path = enablebot, pg_temp; ";
+
+/// And as whom all tenants' rows are seen; see `migrations/0028_row_security.sql`.
 pub(crate) const FOR_ALL: &str =
     "set local search_path = enablebot, pg_temp; set local role enablebot_service; ";
 
-/// The same, and as whom only those of the tenant are whose id comes behind it.
-const FOR_TENANT: &str = "set local search_path = enablebot, pg_temp; set local role enablebot_tenant;
-    set local enablebot.tenant_id = ";
+/// And as whom only those of the tenant are whose id comes behind it.
+const FOR_TENANT: &str = "set local role enablebot_tenant; set local enablebot.tenant_id = ";
 
 /// A statement has ten seconds; what takes longer than this waits for a connection that is dead and does not say so.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -115,7 +117,7 @@ impl Db {
     /// Begins a transaction that sees and changes this tenant's rows, and no other's; dropped without [`Tx::commit`], it is
     /// rolled back.
     pub async fn begin(&self, tenant_id: &TenantId) -> Result<Tx, DbError> {
-        let mut sql = format!("{BEGIN}{FOR_TENANT}");
+        let mut sql = format!("{BEGIN}{SCHEMA}{FOR_TENANT}");
         literal::push_text(&mut sql, tenant_id.as_str());
         self.begin_with(sql).await
     }
@@ -123,6 +125,11 @@ impl Db {
     /// Begins a transaction over all tenants: for what is asked before the tenant is known, and for what serves them all.
     pub async fn begin_for_all(&self) -> Result<Tx, DbError> {
         self.begin_with(format!("{BEGIN}{FOR_ALL}")).await
+    }
+
+    /// Begins a transaction as the role of `DATABASE_URL`: what it finds may be from before there were others.
+    pub(crate) async fn begin_as_itself(&self) -> Result<Tx, DbError> {
+        self.begin_with(format!("{BEGIN}{SCHEMA}")).await
     }
 
     async fn begin_with(&self, sql: String) -> Result<Tx, DbError> {

@@ -53,7 +53,7 @@ impl Db {
     /// # Errors
     /// [`DbError::SchemaBehind`], or Postgres does not answer.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let mut tx = self.begin_for_all().await?;
+        let mut tx = self.begin_as_itself().await?;
         let known = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
             .fetch_one(&mut tx)
             .await?;

@@ -45,7 +45,7 @@ pub struct Rotation {
 #[derive(Deserialize)]
 struct Access {
     app_id: String,
-    access_token: SecretText,
+    access_token: SecretString,
     #[serde(default)]
     scope: String,
     bot_user_id: String,
@@ -61,20 +61,16 @@ struct Access {
 /// Both are there, or the token lives until it is revoked.
 #[derive(Deserialize)]
 struct Renewal {
-    refresh_token: Option<SecretText>,
+    refresh_token: Option<SecretString>,
     expires_in: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Renewed {
-    access_token: SecretText,
+    access_token: SecretString,
     #[serde(flatten)]
     renewal: Renewal,
 }
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct SecretText(String);
 
 #[derive(Deserialize)]
 struct Place {
@@ -105,12 +101,12 @@ impl App {
 
 impl Client {
     /// `oauth.v2.access`: what a code is worth. A code is good once, for ten minutes.
-    pub async fn exchange(&self, app: &App, code: &str) -> Result<Grant, SlackError> {
+    pub async fn exchange(&self, app: &App, code: &SecretString) -> Result<Grant, SlackError> {
         const METHOD: &str = "oauth.v2.access";
         let request = self
             .post(METHOD)
             .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
-            .form(&[("code", code), ("redirect_uri", &app.redirect_uri)]);
+            .form(&[("code", code.expose_secret()), ("redirect_uri", &app.redirect_uri)]);
         let answer = self.send(METHOD, None, request).await?;
         Access::deserialize(answer).ok().and_then(Access::into_grant).ok_or_else(|| incomplete(METHOD))
     }
@@ -131,7 +127,7 @@ impl Client {
         let answer = self.send(METHOD, None, request).await?;
         let renewed = Renewed::deserialize(answer).map_err(|_| incomplete(METHOD))?;
         let rotation = renewed.renewal.into_rotation().ok_or_else(|| incomplete(METHOD))?;
-        Ok((renewed.access_token.0.into(), rotation))
+        Ok((renewed.access_token, rotation))
     }
 
     /// `auth.revoke`: the token is worth nothing from now on. Of an app whose tokens do not rotate this usually ends
@@ -143,7 +139,7 @@ impl Client {
 
 impl Renewal {
     fn into_rotation(self) -> Option<Rotation> {
-        let refresh_token = self.refresh_token?.0.into();
+        let refresh_token = self.refresh_token?;
         Some(Rotation { refresh_token, expires_in: Duration::from_secs(self.expires_in?) })
     }
 }
@@ -164,7 +160,7 @@ impl Access {
             installed_by: self.authed_user.id.into(),
         };
         let rotation = self.renewal.into_rotation();
-        Some(Grant { installation, bot_token: self.access_token.0.into(), rotation })
+        Some(Grant { installation, bot_token: self.access_token, rotation })
     }
 }
 

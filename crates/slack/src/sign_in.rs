@@ -12,8 +12,8 @@ use openidconnect::core::{
 use openidconnect::{
     AdditionalClaims, ClientId, ClientSecret, IdToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
 };
-use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::client::{deliver, unanswered};
@@ -28,14 +28,15 @@ const SCOPES: &str = "openid profile email";
 const TOKEN: &str = "openid.connect.token";
 
 /// What the browser has to bring back, and what it must not be able to make up.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignIn {
     /// Comes back in the address.
     pub state: String,
     /// Comes back in the signed token.
     pub nonce: String,
     /// Shows Slack that whoever ends the sign-in has begun it.
-    pub verifier: String,
+    #[serde(serialize_with = "expose")]
+    pub verifier: SecretString,
 }
 
 /// Who has signed in.
@@ -80,12 +81,17 @@ struct Tokens {
     id_token: String,
 }
 
+/// For the browser to keep: whoever stores it seals it.
+fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
 impl SignIn {
     /// A new one, of the system's randomness.
     pub fn begin() -> Self {
         let random = || Nonce::new_random_len(32).secret().to_owned();
         let (_, verifier) = PkceCodeChallenge::new_random_sha256();
-        Self { state: random(), nonce: random(), verifier: verifier.into_secret() }
+        Self { state: random(), nonce: random(), verifier: verifier.into_secret().into() }
     }
 
     /// Where the browser goes to sign in.
@@ -93,7 +99,7 @@ impl SignIn {
     /// # Errors
     /// The base address is none.
     pub fn url(&self, app: &App, base_url: &str, redirect_uri: &str) -> Result<Url, url::ParseError> {
-        let verifier = PkceCodeVerifier::new(self.verifier.clone());
+        let verifier = PkceCodeVerifier::new(self.verifier.expose_secret().to_owned());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
         let parameters = [
             ("response_type", "code"),
@@ -121,12 +127,16 @@ impl Client {
         app: &App,
         redirect_uri: &str,
         sign_in: &SignIn,
-        code: &str,
+        code: &SecretString,
     ) -> Result<Identity, SignInError> {
         let request = self
             .post(TOKEN)
             .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
-            .form(&[("code", code), ("redirect_uri", redirect_uri), ("code_verifier", &sign_in.verifier)]);
+            .form(&[
+                ("code", code.expose_secret()),
+                ("redirect_uri", redirect_uri),
+                ("code_verifier", sign_in.verifier.expose_secret()),
+            ]);
         let answer = self.send(TOKEN, None, request).await?;
         let tokens = Tokens::deserialize(answer).map_err(|_| incomplete(TOKEN))?;
         let keys = self.openid_keys().await?;

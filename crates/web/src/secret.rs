@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// A new one: 32 random bytes in hex.
-pub(crate) fn random() -> String {
-    hex::encode(rand::rng().random::<[u8; 32]>())
+pub(crate) fn random() -> SecretString {
+    hex::encode(rand::rng().random::<[u8; 32]>()).into()
 }
 
 /// A new key for `POST /api/chat`: as many random bits, in characters that a double click selects. `db::api_keys` knows what is

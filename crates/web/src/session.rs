@@ -13,6 +13,7 @@ use chrono::{TimeDelta, Utc};
 use db::DbError;
 use db::sessions::Session;
 use models::{TenantId, UserId};
+use secrecy::{ExposeSecret, SecretString};
 use slack::{Bot, SlackError};
 
 use crate::app::App;
@@ -81,9 +82,8 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     /// Without a session the way leads to the sign-in, and back here.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let cookies = CookieJar::from_headers(&parts.headers);
-        let secret = cookies.get(cookie_name(app)).map(|cookie| cookie.value().to_owned());
-        let found = match secret {
-            Some(secret) => find(app, digest(&secret)).await.map_err(|error| trouble(&error))?,
+        let found = match cookies.get(cookie_name(app)).map(|cookie| digest(cookie.value())) {
+            Some(digest) => find(app, digest).await.map_err(|error| trouble(&error))?,
             None => None,
         };
         found.ok_or_else(|| {
@@ -177,19 +177,19 @@ pub(crate) async fn close(app: &App, signed_in: &SignedIn) -> Result<(), DbError
 }
 
 /// The cookie that holds a session's secret.
-pub(crate) fn set_cookie(app: &App, secret: &str) -> (HeaderName, String) {
-    (SET_COOKIE, cookie(app, secret.to_owned()).to_string())
+pub(crate) fn set_cookie(app: &App, secret: &SecretString) -> (HeaderName, String) {
+    (SET_COOKIE, cookie(app, secret.expose_secret()).to_string())
 }
 
 /// The cookie that makes the browser forget it.
 pub(crate) fn drop_cookie(app: &App) -> (HeaderName, String) {
-    let mut gone = cookie(app, String::new());
+    let mut gone = cookie(app, "");
     gone.set_max_age(time::Duration::ZERO);
     (SET_COOKIE, gone.to_string())
 }
 
-fn cookie(app: &App, secret: String) -> Cookie<'static> {
-    Cookie::build((cookie_name(app), secret))
+fn cookie(app: &App, secret: &str) -> Cookie<'static> {
+    Cookie::build((cookie_name(app), secret.to_owned()))
         .path("/")
         .http_only(true)
         // Whoever follows a link to the dashboard is to be signed in there; what changes anything is a POST.

@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::oauth_callback::refuse;
 use crate::app::App;
@@ -19,16 +20,16 @@ pub(super) const COOKIE: &str = "enablebot_install";
 pub(crate) async fn begin(State(app): State<Arc<App>>, cookies: CookieJar) -> Response {
     let browser = cookies
         .get(COOKIE)
-        .map(|cookie| cookie.value().to_owned())
+        .map(Cookie::value)
         .filter(|value| value.len() == 64)
-        .unwrap_or_else(random);
+        .map_or_else(random, SecretString::from);
     let state = random();
-    let url = match remember(&app, &state, &browser).await {
-        Ok(()) => app.slack_app.authorize_url(&app.slack_base_url, &state),
+    let url = match remember(&app, state.expose_secret(), browser.expose_secret()).await {
+        Ok(()) => app.slack_app.authorize_url(&app.slack_base_url, state.expose_secret()),
         Err(error) => return refuse(error.into()),
     };
     let Ok(url) = url else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let cookie = Cookie::build((COOKIE, browser))
+    let cookie = Cookie::build((COOKIE, browser.expose_secret().to_owned()))
         .path("/slack")
         .http_only(true)
         // Strict would not come back with the redirect from Slack.

@@ -12,6 +12,7 @@ use db::DbError;
 use db::audit_log::Action as AuditAction;
 use db::sessions::Session;
 use models::TenantId;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use slack::{Identity, SignIn, SignInError};
@@ -108,7 +109,7 @@ pub(crate) async fn end(State(app): State<Arc<App>>, signed_in: SignedIn) -> Res
 }
 
 /// The secret of the new session, and where to go with it.
-async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<(String, String), Refusal> {
+async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<(SecretString, String), Refusal> {
     let begun = begun.ok_or(Refusal::BadState)?;
     if callback.state.as_deref() != Some(&begun.sign_in.state) {
         return Err(Refusal::BadState);
@@ -137,11 +138,11 @@ async fn find_tenant(app: &App, identity: &Identity) -> Result<TenantId, Refusal
     found.ok_or_else(|| Refusal::NotInstalled(team_id.to_owned()))
 }
 
-async fn open(app: &App, session: &Session) -> Result<String, DbError> {
+async fn open(app: &App, session: &Session) -> Result<SecretString, DbError> {
     let secret = random();
     let (tenant_id, actor) = (&session.tenant_id, session.user_id.as_str());
     let mut tx = app.db.begin(tenant_id).await?;
-    db::sessions::insert(&mut tx, &digest(&secret), session).await?;
+    db::sessions::insert(&mut tx, &digest(secret.expose_secret()), session).await?;
     let detail = json!({ "is_admin": session.is_admin });
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SignedIn, detail).await?;
     tx.commit().await?;

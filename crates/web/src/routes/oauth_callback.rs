@@ -11,6 +11,7 @@ use db::DbError;
 use db::audit_log::Action as AuditAction;
 use db::tokens::Rotation;
 use models::{EventBody, EventId, InboundEvent, Installation};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 use slack::{Grant, SlackError};
@@ -27,7 +28,7 @@ pub(crate) const INSTALL_RESULTS: [&str; 6] =
 /// What Slack sends the browser back with, from an install and from a sign-in.
 #[derive(Default, Deserialize)]
 pub(crate) struct Callback {
-    pub(super) code: Option<String>,
+    pub(super) code: Option<SecretString>,
     pub(super) state: Option<String>,
     pub(super) error: Option<String>,
 }

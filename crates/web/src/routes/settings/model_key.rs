@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use db::DbError;
 use db::audit_log::Action;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ const LONGEST: usize = 500;
 
 #[derive(Deserialize)]
 pub(crate) struct Entered {
-    model_key: String,
+    model_key: SecretString,
 }
 
 pub(crate) async fn set(
@@ -33,7 +33,7 @@ pub(crate) async fn set(
     entered: Result<Posted<Entered>, FormRejection>,
 ) -> Response {
     let Ok(Posted(Entered { model_key })) = entered else { return malformed() };
-    let key = model_key.trim();
+    let key = model_key.expose_secret().trim();
     if key.is_empty() || key.len() > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return refuse(
             &app,
