@@ -129,10 +129,8 @@ impl Client {
         sign_in: &SignIn,
         code: &SecretString,
     ) -> Result<Identity, SignInError> {
-        let request = self
-            .post(TOKEN)
-            .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
-            .form(&[
+        let request =
+            self.post(TOKEN).basic_auth(&app.client_id, Some(app.client_secret.expose_secret())).form(&[
                 ("code", code.expose_secret()),
                 ("redirect_uri", redirect_uri),
                 ("code_verifier", sign_in.verifier.expose_secret()),

@@ -109,7 +109,11 @@ pub(crate) async fn end(State(app): State<Arc<App>>, signed_in: SignedIn) -> Res
 }
 
 /// The secret of the new session, and where to go with it.
-async fn sign_in(app: &App, begun: Option<Begun>, callback: Callback) -> Result<(SecretString, String), Refusal> {
+async fn sign_in(
+    app: &App,
+    begun: Option<Begun>,
+    callback: Callback,
+) -> Result<(SecretString, String), Refusal> {
     let begun = begun.ok_or(Refusal::BadState)?;
     if callback.state.as_deref() != Some(&begun.sign_in.state) {
         return Err(Refusal::BadState);

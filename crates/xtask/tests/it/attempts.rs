@@ -39,7 +39,11 @@ impl Attempt {
         let values = self.types.iter().zip(&self.columns);
         let values: Vec<String> =
             values.map(|(name, column)| params.value(name, column.as_deref())).collect();
-        if values.is_empty() { format!("execute {name}") } else { format!("execute {name}({})", values.join(", ")) }
+        if values.is_empty() {
+            format!("execute {name}")
+        } else {
+            format!("execute {name}({})", values.join(", "))
+        }
     }
 }
 
@@ -51,7 +55,9 @@ impl Params {
     /// A line without them.
     pub(crate) fn hide(&self, line: &str) -> String {
         let digest = hex::encode(format!("digest {}", self.tenant));
-        line.replace(&digest, "a digest").replace(&self.tenant, "a tenant").replace(&self.number.to_string(), "a number")
+        line.replace(&digest, "a digest")
+            .replace(&self.tenant, "a tenant")
+            .replace(&self.number.to_string(), "a number")
     }
 
     fn value(&self, kind: &str, column: Option<&str>) -> String {
@@ -59,7 +65,9 @@ impl Params {
         let element = kind.strip_suffix("Array");
         let one = match (element.unwrap_or(kind), column.unwrap_or_default()) {
             ("Text", "tenant_id" | "") => format!("'{tenant}'"),
-            ("Text", "user_id" | "person" | "actor" | "installed_by" | "changed_by") => format!("'U{tenant}'"),
+            ("Text", "user_id" | "person" | "actor" | "installed_by" | "changed_by") => {
+                format!("'U{tenant}'")
+            }
             ("Text", "channel_id") => format!("'C{tenant}'"),
             ("Text", "thread_ts" | "conversation_id") => format!("'{number}.000001'"),
             ("Text", "message_ts") => format!("'{number}.000002'"),
@@ -96,11 +104,13 @@ fn postgres_type(name: &str) -> String {
 
 /// The column that a parameter is compared with, or stored in.
 fn column_of(query: &str, number: usize) -> Option<String> {
-    let compared = format!(r"(\w+)\s*(?:=|<>|is not distinct from|>|<|<=|>=)\s*(?:any\s*|all\s*)?\(?\${number}\b");
+    let compared =
+        format!(r"(\w+)\s*(?:=|<>|is not distinct from|>|<|<=|>=)\s*(?:any\s*|all\s*)?\(?\${number}\b");
     if let Some(found) = Regex::new(&compared).expect("a pattern").captures(query) {
         return Some(found[1].to_owned());
     }
-    let stored = Regex::new(r"(?s)insert into \w+\s*\(([^)]*)\)\s*(?:values\s*\(|select\s)(.*)").expect("a pattern");
+    let stored =
+        Regex::new(r"(?s)insert into \w+\s*\(([^)]*)\)\s*(?:values\s*\(|select\s)(.*)").expect("a pattern");
     let found = stored.captures(query)?;
     let columns: Vec<&str> = found[1].split(',').map(str::trim).collect();
     let values: Vec<&str> = found[2].split(',').map(str::trim).collect();

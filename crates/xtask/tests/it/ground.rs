@@ -74,7 +74,8 @@ impl Database {
                  execution_time bigint not null)",
         );
         let folder = workspace::root().join("migrations");
-        let files = fs::read_dir(folder).expect("the migrations").map(|entry| entry.expect("an entry").path());
+        let files =
+            fs::read_dir(folder).expect("the migrations").map(|entry| entry.expect("an entry").path());
         let mut files: Vec<_> = files.collect();
         files.sort();
         for file in files {

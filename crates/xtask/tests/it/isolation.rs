@@ -38,8 +38,7 @@ const UNGUARDED: &str = "
 fn migrated() -> Database {
     let database = Database::create();
     let ports = Ports::free().expect("free ports");
-    let settings =
-        Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
+    let settings = Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
     service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
     database
 }
@@ -84,12 +83,15 @@ fn by_no_query_of_db_a_tenant_reads_or_changes_what_is_anothers() {
     for (tenant, number) in [(OWN, "1000000000"), (THEIRS, "2000000000")] {
         database.ask(&filling.replace("{T}", tenant).replace("{N}", number));
     }
-    let empty = "select string_agg(relname, ' ') from pg_class where relnamespace = 'enablebot'::regnamespace
-                 and relname in (select relname from pg_class c join pg_attribute a on a.attrelid = c.oid
-                                 where attname = 'tenant_id' and relkind in ('r', 'p') and not relispartition)
-                 and (xpath('/row/c/text()', query_to_xml(format('select count(*) as c from %I where tenant_id = %L',
-                                                                 relname, 'T0BETA'), false, true, '')))[1]::text = '0'";
-    assert_eq!(database.ask(empty), "", "two_tenants.sql leaves no table out");
+    let tables = database.ask(
+        "select relname from pg_class c join pg_attribute a on a.attrelid = c.oid
+         where attname = 'tenant_id' and relkind in ('r', 'p') and not relispartition
+           and relnamespace = 'enablebot'::regnamespace",
+    );
+    for table in tables.lines() {
+        let theirs = database.ask(&format!("select count(*) from {table} where tenant_id = '{THEIRS}'"));
+        assert_ne!(theirs, "0", "two_tenants.sql leaves {table} out");
+    }
 
     let attempts = attempts();
     assert!(attempts.len() > 200, "{}", attempts.len());
@@ -103,9 +105,18 @@ fn by_no_query_of_db_a_tenant_reads_or_changes_what_is_anothers() {
     };
     // Begun for the tenant itself the same attempts succeed, but where another row would be needed.
     let own = reached(THEIRS);
+    eprintln!("{} of {} attempts succeed for the tenant itself", own.len(), attempts.len());
     assert!(own.len() > 120, "only {} of {} attempts would show anything", own.len(), attempts.len());
     let others: Vec<&str> = reached(OWN).iter().map(|attempt| attempt.query.as_str()).collect();
-    assert!(others.is_empty(), "{} queries reach another tenant's rows:\n{}", others.len(), others.join("\n\n"));
+    assert!(
+        others.is_empty(),
+        "{} queries reach another tenant's rows:\n{}",
+        others.len(),
+        others.join("\n\n")
+    );
+    // Nor is that because nothing would be noticed.
+    database.ask("alter table usage disable row level security");
+    assert!(reached(OWN).len() > 5, "they would be reached without a policy");
 }
 
 /// Each query that sqlx knows, with what it would need to reach the other tenant's rows.
@@ -118,6 +129,8 @@ fn attempts() -> Vec<Attempt> {
                 serde_json::from_str(&fs::read_to_string(file).expect("text")).expect("JSON");
             Attempt::new(&described)
         })
+        // The next number of a sequence is nobody's.
+        .filter(|attempt: &Attempt| !attempt.query.starts_with("select nextval("))
         .collect();
     attempts.sort_by(|a, b| a.hash.cmp(&b.hash));
     attempts
