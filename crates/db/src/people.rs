@@ -53,6 +53,17 @@ pub async fn upsert(
     Ok(())
 }
 
+/// Whether a person is known by name.
+pub async fn is_known(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from people where tenant_id = $1 and user_id = $2 and name is not null) as "known!""#,
+        tenant_id.as_str(),
+        user_id.as_str(),
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
 /// Whether a person has had their first message.
 pub async fn is_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
     let onboarded = sqlx::query_scalar!(

@@ -158,7 +158,7 @@ pub(crate) async fn export(
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let made = async {
         let mut tx = app.db.begin(tenant_id).await?;
-        if db::profiles::list(&mut tx, tenant_id, Some(&user_id), 1).await?.is_empty() {
+        if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(None);
         }
         let export = db::profiles::export(&mut tx, tenant_id, &user_id).await?;
@@ -191,7 +191,7 @@ pub(crate) async fn forget(
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let forgotten = async {
         let mut tx = app.db.begin(tenant_id).await?;
-        if db::profiles::list(&mut tx, tenant_id, Some(&user_id), 1).await?.is_empty() {
+        if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(false);
         }
         let turns = db::people::forget(&mut tx, tenant_id, &user_id).await?;
