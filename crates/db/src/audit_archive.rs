@@ -7,7 +7,7 @@ use models::TenantId;
 use crate::{DbError, Tx};
 
 /// Entries that are removed in one transaction, while nobody can write an entry of that tenant.
-pub const BATCH: i32 = 500;
+const BATCH: i32 = 500;
 
 /// A tenant with entries that are not archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +130,12 @@ pub async fn list_due(tx: &mut Tx, days: i32) -> Result<Vec<TenantId>, DbError> 
 pub struct Retired {
     /// How many are gone.
     pub removed: i64,
-    /// All that may go have gone, since the next one is not archived yet.
+    /// All that is archived is gone, and the rest has to wait for that.
     pub waits_for_archive: bool,
 }
 
-/// Removes a tenant's oldest entries, as far as they are older than so many days and as they were written, at most
-/// [`BATCH`] of them. With `archived_only` none goes that is not archived.
+/// Removes a tenant's oldest entries, as far as they are older than so many days and as they were written, some
+/// hundreds of them. With `archived_only` none goes that is not archived.
 pub async fn retire(
     tx: &mut Tx,
     tenant_id: &TenantId,
