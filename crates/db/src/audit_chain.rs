@@ -1,5 +1,5 @@
 //! The table `audit_chains`, and whether the entries of `audit_log` are still those that were chained; see
-//! `migrations/0023_audit_chain.sql`.
+//! `migrations/0023_audit_chain.sql`, and 0029 for the anchor behind which they begin once older ones are gone.
 
 use models::TenantId;
 
@@ -10,6 +10,8 @@ use crate::{DbError, Tx};
 pub struct Chain {
     /// Entries that are there.
     pub entries: i64,
+    /// Older ones, which are gone as they should be.
+    pub retired: i64,
     /// The first one that is not as it was written.
     pub broken: Option<Broken>,
 }
@@ -64,10 +66,12 @@ pub async fn list_chained(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     Ok(ids.into_iter().map(TenantId::from).collect())
 }
 
-/// How many entries the head of a tenant's chain tells of.
+/// How many entries behind its anchor a tenant's chain tells of.
 pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
-    let count =
-        sqlx::query_scalar!("select entry_count from audit_chains where tenant_id = $1", tenant_id.as_str());
+    let count = sqlx::query_scalar!(
+        r#"select entry_count - retired_place as "count!" from audit_chains where tenant_id = $1"#,
+        tenant_id.as_str()
+    );
     Ok(count.fetch_optional(tx).await?.unwrap_or_default())
 }
 
@@ -75,11 +79,17 @@ pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
 pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError> {
     tx.unhurried().await?;
     let row = sqlx::query!(
-        r#"with chain as materialized (
-               select entry_id, place, hash, lag(place, 1, 0::bigint) over before as place_before,
-                      hash = audit_entry_hash(lag(hash, 1, ''::bytea) over before, tenant_id, place, actor, action,
-                                              detail, created_at) as is_whole
-               from audit_log where tenant_id = $1 window before as (order by place, entry_id)
+        r#"with head as (
+               select entry_count, hash, retired_place, retired_hash from audit_chains where tenant_id = $1
+           ), anchor as (
+               select coalesce((select retired_place from head), 0) as place,
+                      coalesce((select retired_hash from head), '') as hash
+           ), chain as materialized (
+               select l.entry_id, l.place, l.hash, lag(l.place, 1, a.place) over before as place_before,
+                      l.hash = audit_entry_hash(lag(l.hash, 1, a.hash) over before, l.tenant_id, l.place, l.actor,
+                                                l.action, l.detail, l.created_at) as is_whole
+               from audit_log l cross join anchor a
+               where l.tenant_id = $1 window before as (order by l.place, l.entry_id)
            ), last as (
                select place, hash from chain order by place desc, entry_id desc limit 1
            ), bad as (
@@ -87,20 +97,23 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
                where place <> place_before + 1 or is_whole is not true
                order by place, entry_id limit 1
            )
-           select (select count(*) from chain) as "entries!", (select place from last) as last_place,
-                  (select hash from last) is not distinct from head.hash as "ends_well!",
+           select (select count(*) from chain) as "entries!", anchor.place as "retired!",
+                  (select min(place) from chain) as first_place,
+                  coalesce((select place from last), anchor.place) as "last_place!",
+                  coalesce((select hash from last), anchor.hash) is not distinct from head.hash as "ends_well!",
                   head.entry_count as "entry_count?",
                   bad.entry_id as "entry_id?", bad.place as "place?", bad.place_before as "place_before?"
-           from (select) as one
-           left join audit_chains head on head.tenant_id = $1
-           left join bad on true"#,
+           from anchor left join head on true left join bad on true"#,
         tenant_id.as_str(),
     )
     .fetch_one(&mut *tx)
     .await?;
-    let last = row.last_place.unwrap_or_default();
-    let told = row.entry_count.unwrap_or_default();
+    let (last, told) = (row.last_place, row.entry_count.unwrap_or_default());
     let broken = match (row.entry_id, row.place, row.place_before) {
+        // Nothing tells where it begins either.
+        _ if let (Some(place), None) = (row.first_place, row.entry_count) => {
+            Some(Broken { place, fault: Fault::Headless })
+        }
         (Some(entry_id), Some(place), Some(before)) => {
             let (place, fault) = match place {
                 _ if place > before + 1 => (before + 1, Fault::Missing),
@@ -110,13 +123,12 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
             };
             Some(Broken { place, fault })
         }
-        _ if last > 0 && row.entry_count.is_none() => Some(Broken { place: 1, fault: Fault::Headless }),
         _ if told > last => Some(Broken { place: last + 1, fault: Fault::CutOff }),
         _ if told < last => Some(Broken { place: told + 1, fault: Fault::Added }),
         _ if last > 0 && !row.ends_well => Some(Broken { place: last, fault: Fault::Changed }),
         _ => None,
     };
-    Ok(Chain { entries: row.entries, broken })
+    Ok(Chain { entries: row.entries, retired: row.retired, broken })
 }
 
 /// Whether what an entry says was written, word for word, at another place: where another's digest fits it, or its own
@@ -124,7 +136,9 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
 async fn was_elsewhere(tx: &mut Tx, tenant_id: &TenantId, entry_id: i64) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
         r#"with chain as (
-               select place, hash, lag(hash, 1, ''::bytea) over (order by place, entry_id) as hash_before
+               select place, hash, lag(hash, 1, coalesce(
+                          (select retired_hash from audit_chains where tenant_id = $1), ''
+                      )) over (order by place, entry_id) as hash_before
                from audit_log where tenant_id = $1
            )
            select exists (

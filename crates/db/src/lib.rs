@@ -7,6 +7,7 @@
 
 mod addresses;
 pub mod api_keys;
+pub mod audit_archive;
 mod audit_chain;
 pub mod audit_log;
 pub mod channels;

@@ -127,7 +127,7 @@ pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Ten
                   (select count(*) from people p where p.tenant_id = t.tenant_id) as "people!",
                   (select coalesce(sum(prompt_tokens + completion_tokens), 0)::bigint from usage u
                    where u.tenant_id = t.tenant_id and u.created_at > now() - interval '30 days') as "tokens_month!",
-                  coalesce((select entry_count from audit_chains c where c.tenant_id = t.tenant_id), 0)
+                  coalesce((select entry_count - retired_place from audit_chains c where c.tenant_id = t.tenant_id), 0)
                       as "audit_entries!"
            from tenants t left join installations i on i.tenant_id = t.tenant_id where t.tenant_id = $1"#,
         tenant_id.as_str(),

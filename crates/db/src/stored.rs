@@ -54,7 +54,8 @@ const OPENED: [Column; 8] = [
 ];
 
 /// What is told as it is, digit by digit: digests, by which the audit log is checked.
-const DIGESTS: [(&str, &str); 2] = [("audit_log", "hash"), ("audit_chains", "hash")];
+const DIGESTS: [(&str, &str); 3] =
+    [("audit_log", "hash"), ("audit_chains", "hash"), ("audit_chains", "retired_hash")];
 
 /// Before every other.
 const NO_ID: &str = "00000000-0000-0000-0000-000000000000";

@@ -11,6 +11,7 @@ use db::Db;
 use db::replicas::Replica;
 use secrecy::ExposeSecret;
 use service::{Check, Metrics, Probes, Serving, TrustedProxies};
+use storage::Bucket;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ use crate::headers;
 use crate::operators::Operators;
 use crate::overviews::Overviews;
 use crate::settings::{LOGIN_PATH, Settings};
-use crate::{rotation, routes};
+use crate::{audit, rotation, routes};
 
 /// What a page needs.
 pub(crate) struct App {
@@ -108,6 +109,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let host = service::host(settings.port);
     let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
     let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
+    let bucket = settings.audit.archive.map(|archive| Bucket::new(archive, settings.timeout)).transpose()?;
+    let archiving = audit::keep(db.clone(), settings.audit.retention_days, bucket, shutdown.clone());
     let rotating = rotation::keep(db.clone(), settings.key_rotation_interval, shutdown.clone());
     let serving = async {
         // However serving ends, the replica is taken out with it.
@@ -116,7 +119,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         let serving = Serving { listener, service: "web", routes, known, headers, probes, metrics };
         serving.run(shutdown.clone()).await;
     };
-    tokio::join!(serving, keeping, rotating);
+    tokio::join!(serving, keeping, rotating, archiving);
     db.close().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The landing page and the install; later the dashboard. Also the operator's commands.
 
 mod app;
+mod audit;
 mod chart;
 pub mod commands;
 mod door;

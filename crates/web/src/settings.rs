@@ -10,6 +10,7 @@ use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, Tru
 use slack::App;
 use url::Url;
 
+use crate::audit::AuditSettings;
 use crate::operators::Operators;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
@@ -42,6 +43,8 @@ pub struct Settings {
     pub operators: Operators,
     /// `KEY_ROTATION_INTERVAL`: when a data key is due to be replaced.
     pub key_rotation_interval: TimeDelta,
+    /// How long the audit log is kept, and where it is archived.
+    pub(crate) audit: AuditSettings,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
     /// `TIMEOUT`: how long Slack may stay silent.
@@ -76,6 +79,7 @@ impl Settings {
             .ok();
         let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
         let key_rotation_interval = read_key_rotation_interval(&mut env);
+        let audit = AuditSettings::read(&mut env);
         let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
@@ -98,6 +102,7 @@ impl Settings {
                 rate_limit_per_address: limit?,
                 operators: operators.unwrap_or_default(),
                 key_rotation_interval,
+                audit,
                 slack_base_url,
                 timeout,
             };

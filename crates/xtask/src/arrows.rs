@@ -16,8 +16,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("db", &["models", "crypto"]),
     ("cache", &["models"]),
     ("llm", &["models"]),
+    ("storage", &[]),
     ("simulator", &["models", "slack"]),
-    ("web", &["models", "crypto", "service", "slack", "db", "cache", "llm"]),
+    ("web", &["models", "crypto", "service", "slack", "db", "cache", "llm", "storage"]),
     ("api", &["models", "crypto", "service", "slack", "db", "cache", "llm"]),
     ("xtask", &["simulator"]),
 ];
@@ -26,7 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const RESERVED: &[(&str, &[&str])] = &[
     ("axum", &["service", "web", "api", "simulator"]),
     ("sqlx", &["db"]),
-    ("reqwest", &["slack", "llm", "simulator"]),
+    ("reqwest", &["slack", "llm", "storage", "simulator"]),
 ];
 
 /// Fails unless every import of the workspace is allowed. What only tests import does not count.

@@ -64,9 +64,10 @@ pub(super) const TABLES: [Table; 7] = [
 
 /// Columns of bytes that no data key seals. What is in `deliveries` is sealed, for `events`, and is sorted into them before
 /// a key goes.
-const NOT_SEALED: [&str; 9] = [
+const NOT_SEALED: [&str; 10] = [
     "api_keys.digest",
     "audit_chains.hash",
+    "audit_chains.retired_hash",
     "audit_log.hash",
     "deliveries.bodies",
     "deliveries.joined_bodies",

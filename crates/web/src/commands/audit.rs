@@ -1,12 +1,13 @@
-//! `web audit …`: whether the audit log is as it was written.
+//! `web audit …`: whether the audit log is as it was written, and its archive.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use db::audit_log::Chain;
 use models::TenantId;
 
-use super::judge;
+use super::{archive, judge};
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -14,14 +15,23 @@ pub enum Command {
     /// Look at each entry's digest; ends with 1 where an entry was changed, moved, slipped in or taken out
     Verify {
         /// One tenant, T… or E…; without it all of them
+        #[arg(conflicts_with = "archive")]
         tenant: Option<String>,
+        /// Look at files of the archive instead, each by itself and how they join one another, and the database if one is set
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        archive: Vec<PathBuf>,
     },
+    /// Archive what is not archived yet, however new (AUDIT_ARCHIVE_BUCKET, SUPABASE_URL, SUPABASE_SERVICE_KEY). `web` does the
+    /// same each day; what was killed goes on with the next run
+    Archive,
 }
 
 /// Runs the command.
 pub fn run(command: Command) -> ExitCode {
     match command {
-        Command::Verify { tenant } => verify(tenant.map(TenantId::new)),
+        Command::Verify { archive, .. } if !archive.is_empty() => archive::verify(&archive),
+        Command::Verify { tenant, .. } => verify(tenant.map(TenantId::new)),
+        Command::Archive => archive::run(),
     }
 }
 
@@ -47,9 +57,13 @@ fn verify(tenant_id: Option<TenantId>) -> ExitCode {
 }
 
 fn tell(chain: &Chain) -> String {
-    match (chain.broken, chain.entries) {
+    let told = match (chain.broken, chain.entries) {
         (Some(broken), _) => format!("BROKEN: entry {} {}", broken.place, broken.fault.in_words()),
         (None, 0) => "no entries".to_owned(),
         (None, entries) => format!("unbroken, {entries} entries"),
+    };
+    match chain.retired {
+        0 => told,
+        retired => format!("{told}, behind {retired} that were removed when they were old enough"),
     }
 }

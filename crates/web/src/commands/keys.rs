@@ -122,17 +122,17 @@ async fn rewrap(db: &Db, scope: &Scope) -> Result<u64, DbError> {
 }
 
 /// How far it is: on a terminal one line that changes, else a line now and then.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     line: &'a str,
     told: Instant,
 }
 
 impl<'a> Progress<'a> {
-    fn new(line: &'a str) -> Self {
+    pub(super) fn new(line: &'a str) -> Self {
         Self { line, told: Instant::now() }
     }
 
-    fn tell(&mut self, done: u64, all: u64) {
+    pub(super) fn tell(&mut self, done: u64, all: u64) {
         if self.told.elapsed() < LOOK {
             return;
         }
@@ -144,7 +144,7 @@ impl<'a> Progress<'a> {
         let _ = stdout().flush();
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if stdout().is_terminal() {
             print!("\r\x1b[K");
         }

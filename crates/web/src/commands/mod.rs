@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person at a terminal reads this")]
 
+mod archive;
 pub mod audit;
 pub mod events;
 mod key_status;

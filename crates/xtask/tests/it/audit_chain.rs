@@ -52,7 +52,7 @@ const DEEDS: [(&str, &str, &str); 9] = [
 
 impl TestApp {
     /// `web audit verify`: whether it ended well, and what it printed.
-    fn verify_audit(&self, tenant: Option<&str>) -> (bool, String) {
+    pub(crate) fn verify_audit(&self, tenant: Option<&str>) -> (bool, String) {
         let mut command = Command::new(binaries().path("web").expect("it is built"));
         command.args(["audit", "verify"]).args(tenant);
         let output = command.env_clear().envs(self.settings.web()).output().expect("it runs");

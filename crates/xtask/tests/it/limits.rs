@@ -1,8 +1,13 @@
 //! `RATE_LIMIT_*`, across replicas and without the Redis that they share.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use xtask::cluster::free_port;
 use xtask::launch::{self, Signal};
 use xtask::redis::Redis;
@@ -72,6 +77,85 @@ async fn replicas_share_a_limit_and_what_is_above_it_waits_for_its_turn() {
     let failed = app.database.ask("select count(*) from events where attempts_log <> '[]' or attempts > 1");
     assert_eq!(failed, "0", "waiting is no failed try");
     app.drop_backlog();
+}
+
+/// When each script began to run from now on, in microseconds of Redis' own clock.
+async fn watch(redis: &Redis) -> Arc<Mutex<Vec<u64>>> {
+    let stream = TcpStream::connect(("127.0.0.1", redis.port())).await.expect("a connection");
+    let mut lines = BufReader::new(stream);
+    lines.write_all(b"MONITOR\r\n").await.expect("it is sent");
+    let mut line = String::new();
+    lines.read_line(&mut line).await.expect("an answer");
+    assert_eq!(line, "+OK\r\n");
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&times);
+    tokio::spawn(async move {
+        let mut lines = lines.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains("lua] \"TIME\"") {
+                let time = line.trim_start_matches('+').split(' ').next().expect("a time").replace('.', "");
+                seen.lock().expect("nobody panicked").push(time.parse().expect("a number"));
+            }
+        }
+    });
+    times
+}
+
+/// The limit is 100 at once, and then one each 0.6 seconds: of 150 calls of one moment 100 pass, and one more for each 0.6
+/// seconds that a slow machine takes for them. Redis tells when each came, so that these are counted and not guessed.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_150_calls_over_three_replicas_100_pass_and_what_comes_free_meanwhile() {
+    const LIMIT: [(&str, &str); 1] = [("RATE_LIMIT_PER_TENANT", "100/minute")];
+    const INTERVAL: u64 = 600_000;
+    // More than a busy machine can do takes each replica too long for it to hear Redis, and then it counts alone.
+    const AT_ONCE: usize = 12;
+    let redis = Redis::start().expect("Redis starts");
+    let mut app = TestApp::with_redis(&redis, &LIMIT).await;
+    for _ in 0..2 {
+        app.add_api(free_port().expect("a port"), &LIMIT);
+    }
+    let key = app.make_key(ADA, &["chat"]).await;
+    let times = watch(&redis).await;
+    let mut asked = JoinSet::new();
+    let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    for number in 0..150 {
+        let url = format!("{}/api/chat", app.apis[number % 3].url());
+        let question = json!({ "message": format!("say: {number}") });
+        let (call, at_once) = (app.http.post(url).bearer_auth(&key).json(&question), Arc::clone(&at_once));
+        asked.spawn(async move {
+            let _one = at_once.acquire().await;
+            call.send().await
+        });
+    }
+    let (mut passed, mut refused) = (0, 0);
+    for answer in asked.join_all().await {
+        let answer = answer.expect("api answers");
+        match answer.status().as_u16() {
+            200 => passed += 1,
+            429 => {
+                let seconds = answer.headers()["retry-after"].to_str().expect("text").parse::<u64>();
+                assert!(matches!(seconds, Ok(1)), "the next one is free within 0.6 seconds: {seconds:?}");
+                refused += 1;
+            }
+            status => panic!("{status}\n{}", app.logs()),
+        }
+    }
+    assert_eq!(passed + refused, 150);
+    let times = times.lock().expect("nobody panicked").clone();
+    assert_eq!(times.len(), 150, "Redis was asked for each\n{}", app.logs());
+    let (mut free_at, mut expected) = (times[0], 0);
+    for time in &times {
+        // The hundred of the beginning, and those that came free since.
+        if free_at <= time + 99 * INTERVAL {
+            expected += 1;
+            free_at += INTERVAL;
+        }
+    }
+    let took = times[149] - times[0];
+    assert_eq!(passed, expected, "over {took} µs");
+    assert!((100..=100 + took / INTERVAL).contains(&passed), "{passed} over {took} µs");
+    assert_eq!(app.database.ask("select count(*) from usage where outcome = 'answered'"), passed.to_string());
+    eprintln!("{passed} of 150 passed; the calls came over {} ms", took / 1_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

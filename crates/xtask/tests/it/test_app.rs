@@ -95,7 +95,13 @@ impl TestApp {
 
     /// Starts one more replica of `web`, which is reached on this port.
     pub(crate) fn add_web(&self, port: u16) -> Service {
+        self.add_web_with(port, &[])
+    }
+
+    /// The same, with the variables of `own` besides.
+    pub(crate) fn add_web_with(&self, port: u16, own: &[(&str, &str)]) -> Service {
         let mut variables = self.settings.web();
+        variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables.insert("WEB_PORT".into(), port.to_string());
         start("web", variables, port)
     }

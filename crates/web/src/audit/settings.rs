@@ -1,0 +1,69 @@
+//! How long the audit log is kept, and where it is archived.
+
+use service::Environment;
+use storage::Settings as ArchiveSettings;
+use url::Url;
+
+/// Says nothing: the audit log is kept for ever, and nowhere else.
+#[derive(Debug, Default)]
+pub(crate) struct AuditSettings {
+    /// `AUDIT_RETENTION_DAYS`: older entries are removed.
+    pub(crate) retention_days: Option<i32>,
+    /// `AUDIT_ARCHIVE_BUCKET`, with `SUPABASE_URL` and `SUPABASE_SERVICE_KEY`: none is removed before it is there.
+    pub(crate) archive: Option<ArchiveSettings>,
+}
+
+impl AuditSettings {
+    /// Reads the variables; what is wrong is noted in `env`.
+    pub(crate) fn read(env: &mut Environment) -> Self {
+        let retention_days = env.optional("AUDIT_RETENTION_DAYS", "365", |text| {
+            let days = text.trim().parse().ok().filter(|days| (1..=36_500).contains(days));
+            days.ok_or_else(|| "is not a whole number from 1 to 36500".to_owned())
+        });
+        Self { retention_days, archive: read_archive(env) }
+    }
+}
+
+pub(crate) fn read_archive(env: &mut Environment) -> Option<ArchiveSettings> {
+    let bucket = env.optional("AUDIT_ARCHIVE_BUCKET", "audit", bucket)?;
+    let url = env.required("SUPABASE_URL", "https://abcdefgh.supabase.co", address);
+    let service_key = env.required("SUPABASE_SERVICE_KEY", "sb_secret_…", service::secret);
+    Some(ArchiveSettings { url: url?, service_key: service_key?, bucket })
+}
+
+fn bucket(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    match text.bytes().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("is not a name of letters, digits, - and _".into()),
+    }
+}
+
+/// The key goes there, so it must be https, except on loopback.
+fn address(text: &str) -> Result<String, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
+    let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match url.scheme() == "https" || (url.scheme() == "http" && is_loopback) {
+        true => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        false => Err("does not begin with https://".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_goes_nowhere_in_plain_and_a_bucket_is_one_part_of_an_address() {
+        assert_eq!(address(" https://abc.supabase.co/ "), Ok("https://abc.supabase.co".to_owned()));
+        assert_eq!(address("http://127.0.0.1:54321"), Ok("http://127.0.0.1:54321".to_owned()));
+        for wrong in ["http://abc.supabase.co", "ftp://localhost", "abc"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(bucket("audit-log_1"), Ok("audit-log_1".to_owned()));
+        for wrong in ["..", "a/b", "a b", "a?b"] {
+            assert!(bucket(wrong).is_err(), "{wrong}");
+        }
+    }
+}
