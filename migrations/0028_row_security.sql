@@ -72,8 +72,9 @@ create policy own_events on deliveries for insert to enablebot_tenant
     with check (tenant_ids <@ array[current_setting('enablebot.tenant_id', true)]);
 create policy all_rows on deliveries to enablebot_service using (true);
 
--- The audit log is appended to, and nothing else: what writes its chain acts as its owner, and nobody else may.
-revoke update, delete on audit_log from enablebot_tenant, enablebot_service;
+-- The audit log is appended to, in the order and at the time of the deeds, and nothing else: what writes its chain acts as its owner, and nobody else may.
+revoke insert, update, delete on audit_log from enablebot_tenant, enablebot_service;
+grant insert (tenant_id, actor, action, detail) on audit_log to enablebot_tenant, enablebot_service;
 revoke insert, update, delete on audit_chains from enablebot_tenant, enablebot_service;
 create policy owner on audit_log to current_user using (true);
 create policy owner on audit_chains to current_user using (true);

@@ -65,8 +65,9 @@ fn every_table_with_a_tenant_is_behind_a_policy_that_nobody_bypasses() {
     let rights = "select rolname, rolsuper, rolbypassrls, rolcanlogin, (select count(*) from pg_class where relowner = r.oid)
                   from pg_roles r where rolname like 'enablebot\\_%' order by 1";
     assert_eq!(database.ask(rights), "enablebot_service|f|f|f|0\nenablebot_tenant|f|f|f|0");
-    let append_only = "select role, has_table_privilege(role, 'audit_log', 'insert'),
-                              has_table_privilege(role, 'audit_log', 'update, delete, truncate'),
+    let append_only = "select role, has_column_privilege(role, 'audit_log', 'action', 'insert'),
+                              has_column_privilege(role, 'audit_log', 'created_at', 'insert')
+                              or has_table_privilege(role, 'audit_log', 'update, delete, truncate'),
                               has_table_privilege(role, 'audit_chains', 'insert, update, delete, truncate')
                        from unnest(array['enablebot_service', 'enablebot_tenant']) as roles (role)";
     assert_eq!(database.ask(append_only), "enablebot_service|t|f|f\nenablebot_tenant|t|f|f");
