@@ -9,6 +9,7 @@ mod addresses;
 pub mod api_keys;
 mod audit_chain;
 pub mod audit_log;
+pub mod changes;
 pub mod channels;
 pub mod chat_leases;
 mod connection;
@@ -48,6 +49,7 @@ pub mod threads;
 pub mod tokens;
 pub mod turns;
 pub mod usage;
+pub mod workspaces;
 
 pub use connection::{ConnectionCounts, Db, Settings, Tx, in_time};
 pub use error::DbError;
