@@ -61,7 +61,9 @@ impl Shared {
     /// The address is malformed. A Redis that is away is no error.
     pub fn open(url: Option<&SecretString>) -> Result<Option<Self>, CacheError> {
         let Some(url) = url else {
-            tracing::info!("REDIS_URL is not set: limits are counted in this process alone, and it keeps its own cache");
+            tracing::info!(
+                "REDIS_URL is not set: limits are counted in this process alone, and it keeps its own cache"
+            );
             return Ok(None);
         };
         let shared = Self::at(url)?;
