@@ -21,14 +21,14 @@ const TELL: &str = "alter table settings enable trigger tell_change";
 
 impl TestApp {
     /// Three replicas that keep what they read, a key for programs, and an admin's cookie.
-    async fn keeping(redis_url: Option<String>, own: &[(&str, &str)]) -> (Self, String, String) {
+    async fn keeping(redis_url: Option<String>) -> (Self, String, String) {
         let reached = |settings: &mut xtask::settings::Settings| settings.redis_url = redis_url;
         let unlimited = |settings: &mut simulator::Settings| settings.rate_limits = false;
-        let mut app = Self::start_on(Database::create(), reached, unlimited, own).await;
+        let mut app = Self::start_on(Database::create(), reached, unlimited, &[]).await;
         app.install().await;
         app.simulator.set_model_behaviour("ttft=0&gap=0");
         for _ in 0..2 {
-            app.add_api(free_port().expect("a port"), own);
+            app.add_api(free_port().expect("a port"), &[]);
         }
         let key = app.make_key(ADA, &["chat"]).await;
         let admin = app.sign_in(ADA).await;
@@ -81,7 +81,7 @@ pub(crate) async fn contents(redis: &Redis) -> Vec<(String, String)> {
 }
 
 async fn every_replica_knows_a_change_within_a_second(redis: Option<&Redis>) {
-    let (app, key, admin) = TestApp::keeping(redis.map(Redis::url), &[]).await;
+    let (app, key, admin) = TestApp::keeping(redis.map(Redis::url)).await;
     app.set_fact(&admin, "We sell tea.").await;
     assert_eq!(app.replicas_that_say(&key, "We sell tea.").await, 3);
     // What nobody tells of is not known: so it is kept, and by all of them.
@@ -128,8 +128,7 @@ async fn a_redis_that_was_cut_off_while_something_changed_gives_nothing_old_back
     let redis = Redis::start().expect("Redis starts");
     let port = free_port().expect("a port");
     let forwarding = forward(port, redis.port()).await;
-    let (mut app, key, admin) =
-        TestApp::keeping(Some(format!("redis://127.0.0.1:{port}")), &[("CACHE_TTL", "7")]).await;
+    let (mut app, key, admin) = TestApp::keeping(Some(format!("redis://127.0.0.1:{port}"))).await;
     app.set_fact(&admin, "We sell tea.").await;
     assert_eq!(app.replicas_that_say(&key, "We sell tea.").await, 3);
     let kept = async || contents(&redis).await.iter().filter(|(name, _)| name.contains("kept:of:")).count();
@@ -182,7 +181,7 @@ async fn behind_a_pooler_that_keeps_no_sessions_nothing_is_kept_and_all_is_known
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_that_left_is_in_no_cache_and_was_never_there_in_plain() {
     let redis = Redis::start().expect("Redis starts");
-    let (app, key, admin) = TestApp::keeping(Some(redis.url()), &[]).await;
+    let (app, key, admin) = TestApp::keeping(Some(redis.url())).await;
     app.set_fact(&admin, "We sell tea in Lisbon.").await;
     assert_eq!(app.replicas_that_say(&key, "We sell tea in Lisbon.").await, 3);
     let token = app.simulator.installation(TEAM).expect("an installation").token;
