@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};
-use cache::{Knocks, Limits, Shared};
+use cache::{Cached, Knocks, Limits, Shared};
 use db::Db;
 use db::replicas::{ApiFacts, Replica};
 use llm::Model;
@@ -21,7 +21,7 @@ use crate::chat::{Desk, Guesses};
 use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::settings::{Settings, SlackApp};
-use crate::{routes, worker};
+use crate::{routes, worker, workspaces};
 
 /// Beyond so many, Slack's own hour has to do.
 const MAX_SETTLING: usize = 1024;
@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub(crate) slack: slack::Client,
     pub(crate) model: Model,
     pub(crate) limits: Limits,
+    /// What each workspace is and how it wants its bot, sealed: [`workspaces::find`].
+    pub(crate) workspaces: Cached,
     /// Who the app is to Slack; needed only to refresh tokens.
     pub(crate) slack_app: Option<SlackApp>,
     /// How long a stream is appended to, before the answer goes on in the next message.
@@ -76,6 +78,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         model: Model::new(&settings.model, settings.timeout)?,
         limits: Limits::new(shared.clone(), settings.rate_limit_per_tenant, settings.rate_limit_global),
+        workspaces: Cached::new(shared.clone(), settings.cache_ttl),
         slack_app: settings.slack_app,
         max_stream_age: settings.max_stream_age,
         uninstall_grace_days: settings.uninstall_grace_days,
@@ -85,6 +88,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         stored: Notify::new(),
         bell: Notify::new(),
     });
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(workspaces::hear(Arc::clone(&app))));
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
         .await
         .with_context(|| format!("port {} cannot be used; API_PORT names another", settings.port))?;

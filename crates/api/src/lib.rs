@@ -16,6 +16,7 @@ mod surface;
 mod tokens;
 mod work;
 mod worker;
+mod workspaces;
 
 pub use app::serve;
 pub use settings::{Settings, SlackApp};

@@ -21,6 +21,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `REDIS_URL`: what replicas share; without it each counts its limits alone.
     pub redis_url: Option<SecretString>,
+    /// `CACHE_TTL`: how long is kept what a workspace is and how it wants its bot; zero: not at all.
+    pub cache_ttl: Duration,
     /// `RATE_LIMIT_PER_TENANT`: answers begun for one tenant, by all replicas together.
     pub rate_limit_per_tenant: Rate,
     /// `RATE_LIMIT_GLOBAL`: answers begun for all of them.
@@ -74,6 +76,7 @@ impl Settings {
         let port = env.port("API_PORT", 8001);
         let database = DatabaseSettings::read(&mut env);
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
+        let cache_ttl = Duration::from_secs(env.number("CACHE_TTL", 3600, 0..=604_800).into());
         let rate_limit_per_tenant = rate(&mut env, "RATE_LIMIT_PER_TENANT", "100/minute");
         let rate_limit_global = rate(&mut env, "RATE_LIMIT_GLOBAL", "10000/minute");
         let rate_limit_per_address = rate(&mut env, "RATE_LIMIT_PER_ADDRESS", "30/minute");
@@ -99,6 +102,7 @@ impl Settings {
                 port,
                 database: database?,
                 redis_url,
+                cache_ttl,
                 rate_limit_per_tenant: rate_limit_per_tenant?,
                 rate_limit_global: rate_limit_global?,
                 rate_limit_per_address: rate_limit_per_address?,

@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
+use db::Tx;
 use db::audit_log::Action;
 use db::installations::Installed;
 use db::tokens::{RefreshLease, Rotation};
+use db::workspaces::Workspace;
 use models::TenantId;
 use secrecy::SecretString;
 use serde_json::json;
@@ -14,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::workspaces;
 
 /// How long before its end a token is replaced; Slack's tokens live for twelve hours.
 pub(crate) const AHEAD: Duration = Duration::from_secs(2 * 60 * 60);
@@ -30,21 +33,27 @@ const CALL: Duration = Duration::from_secs(20);
 /// Tries to store a new pair: the old one is void by then.
 const STORE_TRIES: u32 = 5;
 
-/// The installation with a token that can be called with.
-pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
+/// The workspace, with a token that can be called with. Only what is plainly good is believed without reading it anew.
+pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Workspace, Failure> {
+    if let Some(kept) = workspaces::find(app, tenant_id).await?
+        && kept.installed.disabled_reason.is_none()
+        && lives_long(&kept)
+    {
+        return Ok(kept);
+    }
     let begun = Instant::now();
     loop {
-        let installed = find(app, tenant_id).await?;
-        let Some(ends) = installed.token_expires_at else { return Ok(installed) };
-        if ends - Utc::now() > TimeDelta::from_std(AHEAD).unwrap_or(TimeDelta::MAX) {
-            return Ok(installed);
+        let workspace = find(app, tenant_id).await?;
+        let Some(ends) = workspace.installed.token_expires_at else { return Ok(workspace) };
+        if lives_long(&workspace) {
+            return Ok(workspace);
         }
         let usable = ends - Utc::now() > MARGIN;
         match refresh(app, tenant_id).await {
             // However short its life: it is new.
             Ok(true) => return find(app, tenant_id).await,
             Ok(false) | Err(Failure::Retry { .. } | Failure::Throttled { .. }) if usable => {
-                return Ok(installed);
+                return Ok(workspace);
             }
             Ok(false) if begun.elapsed() > PATIENCE => {
                 return Err(Failure::retry("another replica has not refreshed the token yet"));
@@ -55,16 +64,23 @@ pub(crate) async fn find_fresh(app: &App, tenant_id: &TenantId) -> Result<Instal
     }
 }
 
-async fn find(app: &App, tenant_id: &TenantId) -> Result<Installed, Failure> {
+/// Whether the token does not end soon.
+fn lives_long(workspace: &Workspace) -> bool {
+    let ends = workspace.installed.token_expires_at;
+    ends.is_none_or(|ends| ends - Utc::now() > TimeDelta::from_std(AHEAD).unwrap_or(TimeDelta::MAX))
+}
+
+/// What is stored.
+async fn find(app: &App, tenant_id: &TenantId) -> Result<Workspace, Failure> {
     let mut tx = app.db.begin(tenant_id).await?;
-    let installed = db::installations::find(&mut tx, tenant_id)
+    let workspace = db::workspaces::find(&mut tx, tenant_id)
         .await?
         .ok_or_else(|| Failure::give_up_silently("the workspace has no installation (any more)"))?;
-    match &installed.disabled_reason {
+    match &workspace.installed.disabled_reason {
         Some(reason) => {
             Err(Failure::give_up_silently(format!("the token is dead ({reason}): install the bot again")))
         }
-        None => Ok(installed),
+        None => Ok(workspace),
     }
 }
 
@@ -139,10 +155,27 @@ async fn release(app: &App, tenant_id: &TenantId, lease: &RefreshLease) -> Resul
 /// Notes that the token is dead: nothing more is tried until the bot is installed again.
 pub(crate) async fn disable(app: &App, tenant_id: &TenantId, reason: &str) -> Result<(), Failure> {
     let mut tx = app.db.begin(tenant_id).await?;
-    if db::installations::disable(&mut tx, tenant_id, reason).await? {
+    disable_in(&mut tx, tenant_id, reason).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The same for the token that was read; false where the workspace has another one by now, or none.
+pub(crate) async fn disable_as_read(app: &App, read: &Installed, reason: &str) -> Result<bool, Failure> {
+    let tenant_id = &read.installation.tenant_id;
+    let mut tx = app.db.begin(tenant_id).await?;
+    if !db::installations::is_as_read(&mut tx, tenant_id, read).await? {
+        return Ok(false);
+    }
+    disable_in(&mut tx, tenant_id, reason).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn disable_in(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<(), Failure> {
+    if db::installations::disable(tx, tenant_id, reason).await? {
         tracing::error!(tenant_id = %tenant_id, error = reason, "the token is dead; only a new install helps");
         let detail = json!({ "reason": reason });
-        db::audit_log::insert(&mut tx, tenant_id, "enablebot", Action::Disabled, detail).await?;
+        db::audit_log::insert(tx, tenant_id, "enablebot", Action::Disabled, detail).await?;
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }

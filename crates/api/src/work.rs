@@ -5,6 +5,7 @@ use db::audit_log::Action;
 use db::installations::Installed;
 use db::settings::Stored;
 use db::threads::{Job, Lease};
+use db::workspaces::Workspace;
 use models::{EventBody, Installation, Outcome};
 use serde_json::json;
 use slack::{Bot, MessageMetadata, SlackError};
@@ -99,8 +100,7 @@ impl<'a> Work<'a> {
         stop: &'a CancellationToken,
         body: &EventBody,
     ) -> Result<Self, Failure> {
-        let installed = tokens::find_fresh(app, &job.tenant_id).await?;
-        let settings = db::settings::find(&mut app.db.begin(&job.tenant_id).await?, &job.tenant_id).await?;
+        let Workspace { installed, settings } = tokens::find_fresh(app, &job.tenant_id).await?;
         let bot = Bot {
             tenant_id: job.tenant_id.clone(),
             token: installed.bot_token.clone(),
@@ -165,9 +165,7 @@ impl<'a> Work<'a> {
             }
             slack::Failure::PlaceGone => return Failure::give_up_silently(error),
             slack::Failure::Expired => self.note_expired(&error).await,
-            slack::Failure::DeadToken => {
-                tokens::disable(self.app, &self.job.tenant_id, &error.to_string()).await
-            }
+            slack::Failure::DeadToken => self.note_dead(&error).await,
             slack::Failure::Setup => self.note_problem(&error).await,
         };
         match (noted, error.failure()) {
@@ -182,11 +180,23 @@ impl<'a> Work<'a> {
     /// A token that rotates is refreshed before the next try; another one is dead.
     async fn note_expired(&self, error: &SlackError) -> Result<(), Failure> {
         let Some(read_with) = self.installed.token_expires_at else {
-            return tokens::disable(self.app, &self.job.tenant_id, &error.to_string()).await;
+            return self.note_dead(error).await;
         };
         let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
         db::tokens::expire(&mut tx, &self.job.tenant_id, Some(read_with)).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        // The next try may come before the news of it.
+        self.app.workspaces.forget(&self.job.tenant_id).await;
+        Ok(())
+    }
+
+    /// Only the token that was called with is dead: by now there may be another one.
+    async fn note_dead(&self, error: &SlackError) -> Result<(), Failure> {
+        if tokens::disable_as_read(self.app, &self.installed, &error.to_string()).await? {
+            return Ok(());
+        }
+        self.app.workspaces.forget(&self.job.tenant_id).await;
+        Err(Failure::retry("the token that Slack refused is another one by now"))
     }
 
     async fn note_problem(&self, error: &SlackError) -> Result<(), Failure> {

@@ -1,12 +1,15 @@
 //! What replicas share beside Postgres: Redis where there is one, each process by itself where there is none.
-//! Nothing here is needed for correctness: a Redis that is lost makes limits looser, and nothing else.
+//! Nothing here is needed for correctness: a Redis that is lost makes limits looser and reading slower, and nothing else.
 
+mod cached;
 mod knocks;
 mod limits;
 mod own;
 mod rate;
 mod shared;
+mod stock;
 
+pub use cached::{Cached, Sealed};
 pub use knocks::Knocks;
 pub use limits::{Limits, Turn};
 pub use rate::Rate;

@@ -1,7 +1,7 @@
 //! The Redis of all replicas, which may be lost and come back at any moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_redis::{Config, Connection, Pool, Runtime};
@@ -40,6 +40,7 @@ pub enum CacheError {
 pub struct Shared {
     pool: Pool,
     is_there: Arc<AtomicBool>,
+    losses: Arc<AtomicU64>,
 }
 
 /// Checks the form of `REDIS_URL`.
@@ -60,7 +61,9 @@ impl Shared {
     /// The address is malformed. A Redis that is away is no error.
     pub fn open(url: Option<&SecretString>) -> Result<Option<Self>, CacheError> {
         let Some(url) = url else {
-            tracing::info!("REDIS_URL is not set: limits are counted in this process alone");
+            tracing::info!(
+                "REDIS_URL is not set: limits are counted in this process alone, and it keeps its own cache"
+            );
             return Ok(None);
         };
         let shared = Self::at(url)?;
@@ -77,7 +80,7 @@ impl Shared {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| address(&error))?;
-        Ok(Self { pool, is_there: Arc::new(AtomicBool::new(true)) })
+        Ok(Self { pool, is_there: Arc::new(AtomicBool::new(true)), losses: Arc::default() })
     }
 
     /// Says so when it is lost, and when it is back.
@@ -106,7 +109,7 @@ impl Shared {
         &self,
         question: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
     ) -> Option<T> {
-        if !self.is_there.load(Ordering::Relaxed) {
+        if !self.is_there.load(Ordering::SeqCst) {
             return None;
         }
         let answer = self.asked(question).await;
@@ -133,8 +136,16 @@ impl Shared {
         timeout(PATIENCE, asked).await.unwrap_or(Err(CacheError::Silent))
     }
 
+    /// How often it was lost. What it has from before may lack what it should have been told meanwhile.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
+
     fn note(&self, seen: Result<&(), &CacheError>) {
-        let was_there = self.is_there.swap(seen.is_ok(), Ordering::Relaxed);
+        if seen.is_err() {
+            self.losses.fetch_add(1, Ordering::SeqCst);
+        }
+        let was_there = self.is_there.swap(seen.is_ok(), Ordering::SeqCst);
         match seen {
             Err(error) if was_there => {
                 tracing::error!(error = %error, "Redis is lost: until it is back each replica counts its limits alone");

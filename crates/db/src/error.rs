@@ -37,6 +37,9 @@ pub enum DbError {
         "the column {0} is unknown to this release, and what it holds might be lost with its key: use the release of the schema"
     )]
     UnknownColumn(String),
+    /// Whoever asked for the same at the same time met this.
+    #[error(transparent)]
+    Shared(#[from] std::sync::Arc<DbError>),
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

@@ -134,6 +134,20 @@ pub async fn disable(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<
     Ok(disabled.rows_affected() == 1)
 }
 
+/// Whether the installation is still the one that was read, with the same token. It stays so in this transaction.
+pub async fn is_as_read(tx: &mut Tx, tenant_id: &TenantId, read: &Installed) -> Result<bool, DbError> {
+    let found = sqlx::query!(
+        "select true as found from installations
+         where tenant_id = $1 and installed_at = $2 and token_expires_at is not distinct from $3 for update",
+        tenant_id.as_str(),
+        read.installed_at,
+        read.token_expires_at,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Notes what Slack refused for how the app is set up, for an admin to see.
 pub async fn set_problem(tx: &mut Tx, tenant_id: &TenantId, problem: &str) -> Result<(), DbError> {
     sqlx::query!(

@@ -196,6 +196,17 @@ pub(crate) async fn open(
     Ok(key.open(place.of(tenant_id), sealed)?)
 }
 
+/// The same by the keys that were unwrapped of late, without asking Postgres; `None` where this one was not.
+pub(crate) fn open_with_known(
+    keys: &Keys,
+    tenant_id: &TenantId,
+    place: Column,
+    sealed: &[u8],
+) -> Result<Option<SecretString>, DbError> {
+    let key = keys.unwrapped.get(&crypto::key_id(sealed)?);
+    Ok(key.map(|key| key.open(place.of(tenant_id), sealed)).transpose()?)
+}
+
 struct Row {
     tenant_id: String,
     key_id: Uuid,

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod audit_archive;
 mod audit_chain;
 pub mod audit_log;
+pub mod changes;
 pub mod channels;
 pub mod chat_leases;
 mod connection;
@@ -49,6 +50,7 @@ pub mod threads;
 pub mod tokens;
 pub mod turns;
 pub mod usage;
+pub mod workspaces;
 
 pub use connection::{ConnectionCounts, Db, Settings, Tx, in_time};
 pub use error::DbError;

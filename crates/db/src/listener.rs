@@ -40,13 +40,7 @@ impl Listener {
     /// # Errors
     /// Postgres cannot be reached past the pooler.
     pub async fn connect(db: &Db) -> Result<Self, DbError> {
-        let (address, connection) = db.direct().connect().await?;
-        connection.close().await?;
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-        let pool = pool.connect_with(address.clone()).await?;
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen_all([EVENTS, DELIVERIES, STOPS]).await?;
-        Ok(Self(listener))
+        Ok(Self(open(db, [EVENTS, DELIVERIES, STOPS]).await?))
     }
 
     /// Waits for what happens next.
@@ -61,4 +55,15 @@ impl Listener {
             _ => Notice::Events,
         })
     }
+}
+
+/// Opens a session past the pooler that listens on these channels.
+pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result<PgListener, DbError> {
+    let (address, connection) = db.direct().connect().await?;
+    connection.close().await?;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let pool = pool.connect_with(address.clone()).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen_all(channels).await?;
+    Ok(listener)
 }

@@ -1,9 +1,11 @@
 //! The bot in a workspace.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AppId, EnterpriseId, TeamId, TenantId, UserId};
 
 /// What an install leaves behind, without its token: that leaves `db` only as a secret of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Installation {
     /// The enterprise of an org-wide install, else the team.
     pub tenant_id: TenantId,

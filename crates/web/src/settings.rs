@@ -62,6 +62,8 @@ impl Settings {
         let port = env.port("WEB_PORT", 8000);
         let database = DatabaseSettings::read(&mut env);
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
+        // The same as api's, and checked as there; pages always read what is stored.
+        env.number("CACHE_TTL", 3600, 0..=604_800);
         let master_keys = read_master_keys(&mut env);
         let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
         let client_secret: Option<SecretString> =

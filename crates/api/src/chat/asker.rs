@@ -82,7 +82,7 @@ async fn learn(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<Pers
 
 /// Who they are, and whether their account is closed.
 async fn ask_slack(app: &App, tenant_id: &TenantId, user_id: &UserId) -> Result<(Person, bool), Failure> {
-    let installed = tokens::find_fresh(app, tenant_id).await?;
+    let installed = tokens::find_fresh(app, tenant_id).await?.installed;
     let bot = Bot { tenant_id: tenant_id.clone(), token: installed.bot_token, team_id: None, hold: None };
     let user: SlackUser = app.slack.find_user(&bot, user_id).await?;
     let is_closed = user.is_deleted;

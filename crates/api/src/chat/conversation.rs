@@ -8,6 +8,7 @@ use db::Tx;
 use db::audit_log::Action;
 use db::settings::Stored;
 use db::usage::{Asked, End};
+use db::workspaces::Workspace;
 use models::{Outcome, Role, ThreadKey, Turn};
 use serde_json::{Value, json};
 use slack::{Bot, MessageMetadata};
@@ -21,7 +22,7 @@ use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::money::{self, Bill, Purse, Refusal, Taken};
 use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
-use crate::tokens;
+use crate::{tokens, workspaces};
 
 const CHANNEL: &str = "api";
 
@@ -72,6 +73,8 @@ impl<'a> Conversation<'a> {
         };
         let thread = ThreadKey { channel_id: CHANNEL.into(), thread_ts: conversation_id.as_str().into() };
         let tenant_id = &caller.tenant_id;
+        let found = workspaces::find(app, tenant_id).await?.ok_or(db::DbError::NotInstalled)?;
+        let (workspace, stored) = (found.installed.installation.name, found.settings);
         let mut tx = app.db.begin(tenant_id).await?;
         if named.is_some() && !db::turns::is_known(&mut tx, tenant_id, &thread, &asker.user_id).await? {
             return Err(none());
@@ -82,9 +85,6 @@ impl<'a> Conversation<'a> {
         };
         // Read behind the lease: what another answer has just added is there.
         let turns = db::turns::list(&mut tx, tenant_id, &thread, MAX_TURNS).await?;
-        let installed = db::installations::find(&mut tx, tenant_id).await?;
-        let workspace = installed.ok_or(db::DbError::NotInstalled)?.installation.name;
-        let stored = db::settings::find(&mut tx, tenant_id).await?;
         tx.commit().await?;
         Ok(Self { app, caller, asker, thread, lease, workspace, stored, turns })
     }
@@ -183,7 +183,7 @@ impl<'a> Conversation<'a> {
         let metadata = MessageMetadata { event_id: self.id().into(), part_start: 0 };
         desk.tasks.spawn(async move {
             match tokens::find_fresh(&app, &tenant_id).await {
-                Ok(installed) => {
+                Ok(Workspace { installed, .. }) => {
                     let bot = Bot { tenant_id, token: installed.bot_token, team_id: None, hold: None };
                     money::tell(&app, &bot, &installed.installation, &settings, &metadata).await;
                 }

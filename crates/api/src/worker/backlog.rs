@@ -53,7 +53,7 @@ async fn take_delayed(app: &App) -> Result<Vec<Delayed>, DbError> {
 
 /// Only they see it.
 pub(super) async fn tell(app: &App, delayed: &Delayed, sentence: &str) -> Result<(), Failure> {
-    let installed = tokens::find_fresh(app, &delayed.tenant_id).await?;
+    let installed = tokens::find_fresh(app, &delayed.tenant_id).await?.installed;
     let bot = Bot {
         tenant_id: delayed.tenant_id.clone(),
         token: installed.bot_token.clone(),

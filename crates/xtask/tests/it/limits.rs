@@ -20,7 +20,7 @@ use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 const LIMIT: [(&str, &str); 1] = [("RATE_LIMIT_PER_TENANT", "12/hour")];
 
 impl TestApp {
-    async fn with_redis(redis: &Redis, own: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with_redis(redis: &Redis, own: &[(&str, &str)]) -> Self {
         let url = redis.url();
         let with_redis = |settings: &mut xtask::settings::Settings| settings.redis_url = Some(url);
         let unlimited = |settings: &mut simulator::Settings| settings.rate_limits = false;
@@ -43,7 +43,7 @@ impl TestApp {
     }
 
     /// Waits until `api` has logged this.
-    async fn logs_say(&self, words: &str) {
+    pub(crate) async fn logs_say(&self, words: &str) {
         let begun = Instant::now();
         while !self.logs().contains(words) {
             assert!(begun.elapsed() < PATIENCE, "never logged: {words}\n{}", self.logs());

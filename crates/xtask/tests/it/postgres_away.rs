@@ -12,14 +12,14 @@ use xtask::settings::SIGNING_SECRET;
 
 use crate::test_app::{ADA, PATIENCE, TEAM, TestApp};
 
-/// What is between `api` and Postgres; aborted, it takes every connection with it.
-async fn forward(port: u16, postgres: u16) -> JoinHandle<()> {
+/// What is between `api` and Postgres, or another server; aborted, it takes every connection with it.
+pub(crate) async fn forward(port: u16, server: u16) -> JoinHandle<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
     tokio::spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((mut near, _)) = listener.accept().await {
             connections.spawn(async move {
-                let mut far = TcpStream::connect(("127.0.0.1", postgres)).await?;
+                let mut far = TcpStream::connect(("127.0.0.1", server)).await?;
                 copy_bidirectional(&mut near, &mut far).await
             });
         }
@@ -37,7 +37,7 @@ async fn stay_silent(port: u16) -> JoinHandle<()> {
     })
 }
 
-async fn end(task: JoinHandle<()>) {
+pub(crate) async fn end(task: JoinHandle<()>) {
     task.abort();
     let _ = task.await;
 }

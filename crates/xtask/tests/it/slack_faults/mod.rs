@@ -52,7 +52,7 @@ impl TestApp {
     }
 
     /// An event of the installed workspace, in Slack's envelope.
-    fn envelope(&self, event_id: &str, event_time: i64, event: Value) -> Value {
+    pub(crate) fn envelope(&self, event_id: &str, event_time: i64, event: Value) -> Value {
         json!({
             "type": "event_callback", "event_id": event_id, "event_time": event_time, "team_id": TEAM,
             "authorizations": [{

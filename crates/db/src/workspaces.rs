@@ -1,0 +1,106 @@
+//! What an answer needs to know of its workspace; also as a whole and sealed, so that it can be kept outside of Postgres. As
+//! everything that is sealed it opens only while its tenant has the key.
+
+use chrono::{DateTime, Utc};
+use models::{Installation, Settings, TenantId};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::installations::{self, Installed};
+use crate::keys::{self, Column};
+use crate::settings::{self, Stored};
+use crate::{Db, DbError, Tx};
+
+/// No column of a table: what was sealed for it opens nowhere else.
+const KEPT: Column = Column { table: "workspaces", column: "kept" };
+
+/// The installation, and how the workspace wants its bot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Workspace {
+    /// The installation as it stands.
+    #[serde(with = "InstalledForm")]
+    pub installed: Installed,
+    /// The settings as they stand.
+    #[serde(with = "StoredForm")]
+    pub settings: Stored,
+}
+
+/// What is stored of a workspace; `None` where the bot is not installed.
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Workspace>, DbError> {
+    let Some(installed) = installations::find(tx, tenant_id).await? else { return Ok(None) };
+    let settings = settings::find(tx, tenant_id).await?;
+    Ok(Some(Workspace { installed, settings }))
+}
+
+/// The same, sealed as a whole.
+pub async fn find_sealed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Vec<u8>>, DbError> {
+    let Some(workspace) = find(tx, tenant_id).await? else { return Ok(None) };
+    let plain = SecretString::from(serde_json::to_string(&workspace)?);
+    let key = keys::current(tx, tenant_id).await?;
+    Ok(Some(key.seal(KEPT.of(tenant_id), plain.expose_secret())?))
+}
+
+/// Opens what [`find_sealed`] has sealed.
+///
+/// # Errors
+/// It is of another tenant or release, its key is gone, or Postgres had to be asked for the key and does not answer.
+pub async fn open(db: &Db, tenant_id: &TenantId, sealed: &[u8]) -> Result<Workspace, DbError> {
+    let plain = match keys::open_with_known(db.keys(), tenant_id, KEPT, sealed)? {
+        Some(plain) => plain,
+        None => keys::open(&mut db.begin(tenant_id).await?, tenant_id, KEPT, sealed).await?,
+    };
+    Ok(serde_json::from_str(plain.expose_secret())?)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Installed")]
+struct InstalledForm {
+    installation: Installation,
+    #[serde(with = "secret")]
+    bot_token: SecretString,
+    token_expires_at: Option<DateTime<Utc>>,
+    disabled_reason: Option<String>,
+    problem: Option<String>,
+    problem_at: Option<DateTime<Utc>>,
+    suspended_reason: Option<String>,
+    installed_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Stored")]
+struct StoredForm {
+    settings: Settings,
+    #[serde(with = "optional_secret")]
+    model_key: Option<SecretString>,
+    model_key_hint: Option<String>,
+    changed: Option<(String, DateTime<Utc>)>,
+}
+
+mod secret {
+    use super::*;
+
+    pub(super) fn serialize<S: serde::Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+        secret.expose_secret().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+        String::deserialize(from).map(SecretString::from)
+    }
+}
+
+mod optional_secret {
+    use super::*;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        secret: &Option<SecretString>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(|secret| secret.expose_secret()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SecretString>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
+    }
+}
