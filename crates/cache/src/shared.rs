@@ -1,22 +1,24 @@
 //! The Redis of all replicas, which may be lost and come back at any moment.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_redis::{Config, Connection, Pool, Runtime};
-use redis::{IntoConnectionInfo, RedisError};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
 use tokio::time::{interval, timeout};
 
 /// A Redis that has not answered by then counts as lost: nobody who waits for an answer waits for it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// In so many pieces: a process that is short of time itself comes late to each, and may find the answer there.
+const PIECES: u32 = 5;
+
 /// Between two looks at whether it is there.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Connections of one process; each is used for less than a millisecond.
-const CONNECTIONS: usize = 8;
 
 /// Why there is no Redis to talk to.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +26,8 @@ pub enum CacheError {
     /// `REDIS_URL` is no address of a Redis.
     #[error("REDIS_URL is no address of a Redis: {0}")]
     Address(String),
-    /// No connection could be made.
-    #[error("Redis cannot be reached: {0}")]
-    Unreachable(String),
-    /// It refused what it was asked.
-    #[error("Redis refused: {0}")]
+    /// It cannot be reached, or refused what it was asked.
+    #[error("Redis does not do it: {0}")]
     Refused(#[from] RedisError),
     /// It said nothing.
     #[error("Redis did not answer within {PATIENCE:?}")]
@@ -38,7 +37,9 @@ pub enum CacheError {
 /// The Redis of all replicas. Cheap to clone.
 #[derive(Clone)]
 pub struct Shared {
-    pool: Pool,
+    client: Client,
+    /// One for all who ask: nobody waits for another's answer. None until somebody asks, and after a failure.
+    connection: Arc<Mutex<Option<MultiplexedConnection>>>,
     is_there: Arc<AtomicBool>,
     losses: Arc<AtomicU64>,
 }
@@ -72,15 +73,10 @@ impl Shared {
     }
 
     fn at(url: &SecretString) -> Result<Self, CacheError> {
-        let address = |error: &dyn std::fmt::Display| CacheError::Address(error.to_string());
-        let pool = Config::from_url(url.expose_secret())
-            .builder()
-            .map_err(|error| address(&error))?
-            .max_size(CONNECTIONS)
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| address(&error))?;
-        Ok(Self { pool, is_there: Arc::new(AtomicBool::new(true)), losses: Arc::default() })
+        let client = Client::open(url.expose_secret());
+        let client = client.map_err(|error| CacheError::Address(error.to_string()))?;
+        let is_there = Arc::new(AtomicBool::new(true));
+        Ok(Self { client, connection: Arc::default(), is_there, losses: Arc::default() })
     }
 
     /// Says so when it is lost, and when it is back.
@@ -107,7 +103,7 @@ impl Shared {
     /// Asks it something; `None` at once while it is lost, so that nobody waits for it.
     pub(crate) async fn ask<T>(
         &self,
-        question: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Option<T> {
         if !self.is_there.load(Ordering::SeqCst) {
             return None;
@@ -121,19 +117,29 @@ impl Shared {
 
     async fn asked<T>(
         &self,
-        question: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, CacheError> {
-        let asked = async {
-            let connection = self.pool.get().await;
-            let mut connection = connection.map_err(|error| CacheError::Unreachable(error.to_string()))?;
-            let answer = question(&mut connection).await;
-            if answer.is_err() {
-                // The next one begins with a connection of its own.
-                drop(Connection::take(connection));
+        let asked = async { Ok(question(&mut self.connect().await?).await?) };
+        let answer = in_time(asked).await;
+        if answer.is_err() {
+            // Whoever comes next begins with another one: this one may be dead and not say so. Where somebody makes one just
+            // now, there is none.
+            if let Ok(mut connection) = self.connection.try_lock() {
+                *connection = None;
             }
-            Ok(answer?)
-        };
-        timeout(PATIENCE, asked).await.unwrap_or(Err(CacheError::Silent))
+        }
+        answer
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut connection = self.connection.lock().await;
+        if let Some(there) = &*connection {
+            return Ok(there.clone());
+        }
+        // How long anything may take is said here, once.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let made = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(connection.insert(made).clone())
     }
 
     /// How often it was lost. What it has from before may lack what it should have been told meanwhile.
@@ -154,4 +160,14 @@ impl Shared {
             _ => {}
         }
     }
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
+    let mut asked = pin!(asked);
+    for _ in 0..PIECES {
+        if let Ok(answer) = timeout(PATIENCE / PIECES, &mut asked).await {
+            return answer;
+        }
+    }
+    Err(CacheError::Silent)
 }
