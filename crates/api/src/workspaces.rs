@@ -31,7 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A workspace in which the bot is installed: as it is kept, else as it is stored. Asked outside of a transaction.
 pub(crate) async fn find(app: &App, tenant_id: &TenantId) -> Result<Option<Workspace>, DbError> {
     if app.workspaces.is_trusted() {
-        let load = async { db::workspaces::find_sealed(&mut app.db.begin(tenant_id).await?, tenant_id).await };
+        let load =
+            async { db::workspaces::find_sealed(&mut app.db.begin(tenant_id).await?, tenant_id).await };
         let Some(sealed) = app.workspaces.find(tenant_id, load).await? else { return Ok(None) };
         match db::workspaces::open(&app.db, tenant_id, &sealed).await {
             Ok(workspace) => return Ok(Some(workspace)),
