@@ -44,17 +44,22 @@ pub(crate) async fn find(app: &App, tenant_id: &TenantId) -> Result<Option<Works
     db::workspaces::find(&mut app.db.begin(tenant_id).await?, tenant_id).await
 }
 
-/// Forgets what changes, on every replica as it is committed. Never returns.
+/// Forgets what changes, on every replica as it is committed; returns only where that can never be heard.
 pub(crate) async fn hear(app: Arc<App>) {
     let echo = Echo::default();
-    tokio::join!(look(&app.db, &echo), async {
-        loop {
-            if let Err(error) = listen(&app, &echo).await {
-                tracing::warn!(error = %error, "no session hears of changes: workspaces are read for each answer");
+    let listening = async {
+        while let Err(error) = listen(&app, &echo).await {
+            tracing::warn!(error = %error, "no session hears of changes: workspaces are read for each answer");
+            if matches!(error, DbError::NoSession) {
+                return;
             }
             sleep(PAUSE).await;
         }
-    });
+    };
+    tokio::select! {
+        () = look(&app.db, &echo) => {}
+        () = listening => {}
+    }
 }
 
 async fn listen(app: &App, echo: &Echo) -> Result<(), DbError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crypto::KeyProvider;
 use models::TenantId;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
@@ -65,6 +65,8 @@ pub struct Settings {
 pub struct Db {
     pool: PgPool,
     direct: Addresses,
+    /// Whether those are others than the pool's.
+    is_direct_named: bool,
     keys: Keys,
 }
 
@@ -111,7 +113,11 @@ impl Db {
             })
             .connect_lazy_with(addresses.first().clone());
         tokio::spawn(addresses.lead(pool.clone(), moved));
-        Ok(Self { pool, direct: Addresses::read(&settings.direct_urls)?, keys: Keys::new(Arc::new(keys)) })
+        let texts =
+            |urls: &[SecretString]| urls.iter().map(|url| url.expose_secret().to_owned()).collect::<Vec<_>>();
+        let is_direct_named = texts(&settings.urls) != texts(&settings.direct_urls);
+        let direct = Addresses::read(&settings.direct_urls)?;
+        Ok(Self { pool, direct, is_direct_named, keys: Keys::new(Arc::new(keys)) })
     }
 
     /// Begins a transaction that sees and changes this tenant's rows, and no other's; dropped without [`Tx::commit`], it is
@@ -157,6 +163,10 @@ impl Db {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    pub(crate) fn is_direct_named(&self) -> bool {
+        self.is_direct_named
     }
 
     pub(crate) fn direct(&self) -> &Addresses {

@@ -40,6 +40,11 @@ pub enum DbError {
     /// Whoever asked for the same at the same time met this.
     #[error(transparent)]
     Shared(#[from] std::sync::Arc<DbError>),
+    /// Nothing can be listened to: what others send would be told to whoever has the session next.
+    #[error(
+        "DATABASE_URL leads to a pooler, whose sessions are not one's own: name the way past it in DATABASE_DIRECT_URL"
+    )]
+    NoSession,
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

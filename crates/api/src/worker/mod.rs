@@ -150,6 +150,9 @@ async fn listen(app: Arc<App>, leases: Leases) {
             }
             Err(error) => {
                 tracing::warn!(error = %error, "no session hears of new events; they are found by polling");
+                if matches!(error, DbError::NoSession) {
+                    return;
+                }
             }
         }
         sleep(Duration::from_secs(5)).await;

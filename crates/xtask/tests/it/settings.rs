@@ -1,9 +1,11 @@
 //! How a workspace wants its bot: set on the dashboard, and noticed in Slack.
 
+use std::time::{Duration, Instant};
+
 use xtask::cluster::free_port;
 
 use crate::chromium::Chromium;
-use crate::test_app::{ADA, GRACE, TEAM, TestApp};
+use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
 
 impl TestApp {
     /// Changes settings from their defaults, as the page does it: reviewed, then saved.
@@ -16,7 +18,8 @@ impl TestApp {
         let page = review.text().await.expect("text");
         let seen = page.split_once("name=\"seen\" value=\"").expect("a mark").1;
         fields.push(("seen", seen.split('"').next().expect("a value")));
-        assert_eq!(self.send_form("/dashboard/settings", Some(cookie), &fields).await.status(), 303);
+        let saved = self.send_form("/dashboard/settings", Some(cookie), &fields).await;
+        assert_eq!(saved.status(), 303, "{:?}", self.web.lines());
     }
 }
 
@@ -120,9 +123,15 @@ async fn a_budget_is_told_of_before_it_is_used_up_and_then_ends_the_answers() {
     app.database.ask("update usage set cost_micros = 8500");
     let asked = app.say(ADA, None, "say: Near the end.");
     app.reply(&app.dm(ADA), &asked).await;
-    let told =
-        app.simulator.calls().iter().filter(|call| call.args.to_string().contains("More than 80 %")).count();
-    assert_eq!(told, 1);
+    let told = || {
+        app.simulator.calls().iter().filter(|call| call.args.to_string().contains("More than 80 %")).count()
+    };
+    // Whoever is told of it hears it after the answer.
+    let answered = Instant::now();
+    while told() == 0 && answered.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(told(), 1);
     app.database.ask("update usage set cost_micros = 5000");
     let asked = app.say(ADA, None, "say: Too much.");
     let refusal = app.reply(&app.dm(ADA), &asked).await;

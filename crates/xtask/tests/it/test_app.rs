@@ -117,7 +117,7 @@ impl TestApp {
         let authorize_url = format!("{}&team={team}", begun.authorize_url);
         let back = self.simulator.allow(&authorize_url).expect("Slack allows it");
         let page = self.come_back(&back, Some(&begun.cookie)).await;
-        assert_eq!(page.status(), 200);
+        assert_eq!(page.status(), 200, "{:?}", self.web.lines());
         self.idle().await;
     }
 
