@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod launch;
 pub mod layout;
 pub mod log_line;
+pub mod nginx;
 pub mod packages;
 pub mod postgres;
 pub mod prepare;

@@ -18,6 +18,8 @@ pub enum Need {
     PgBouncer,
     /// Redis.
     Redis,
+    /// nginx.
+    Nginx,
     /// Node.js with npm.
     Node,
     /// Python, with which a virtual environment can be made.
@@ -126,6 +128,7 @@ impl Need {
         let program = match self {
             Need::PgBouncer => "pgbouncer",
             Need::Redis => "redis-server",
+            Need::Nginx => "nginx",
             Need::Node => "npm",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
@@ -139,6 +142,7 @@ impl Need {
             Need::Browser => "a Chromium with its driver",
             Need::PgBouncer => "pgBouncer",
             Need::Redis => "Redis",
+            Need::Nginx => "nginx",
             Need::Node => "Node.js with npm",
             Need::Python => "Python with its venv",
         }
@@ -153,6 +157,7 @@ impl Source {
             // It has one name everywhere.
             Need::PgBouncer => &["pgbouncer"],
             Need::Redis => self.redis,
+            Need::Nginx => &["nginx"],
             Need::Node => self.node,
             // Debian has its venv apart.
             Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],

@@ -76,6 +76,8 @@ pub struct Settings {
     pub is_unlimited: bool,
     /// `OPERATORS`: who looks at all workspaces.
     pub operators: Option<String>,
+    /// `TRUSTED_PROXIES`: whose word on where a request comes from is believed.
+    pub trusted_proxies: Option<String>,
     /// The keys to what they store.
     pub secrets: Secrets,
     /// Whether Slack is the simulator.
@@ -94,6 +96,7 @@ impl Settings {
             redis_url: None,
             is_unlimited: true,
             operators: None,
+            trusted_proxies: None,
             secrets,
             slack_is_simulated: true,
             model_is_simulated: true,
@@ -108,6 +111,7 @@ impl Settings {
         all.insert("SESSION_SECRET".into(), self.secrets.session_secret.clone());
         all.insert("SLACK_REDIRECT_URI".into(), format!("{origin}/slack/oauth/callback"));
         all.extend(self.operators.clone().map(|list| ("OPERATORS".into(), list)));
+        all.extend(self.trusted_proxies.clone().map(|list| ("TRUSTED_PROXIES".into(), list)));
         all
     }
 

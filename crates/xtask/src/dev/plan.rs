@@ -87,6 +87,7 @@ impl Own {
             is_unlimited: false,
             // The admin of the simulated workspace, so that there is somebody to look at all of it.
             operators: (!self.has_slack()).then(|| "U0ADA".to_owned()),
+            trusted_proxies: None,
             secrets,
             slack_is_simulated: !self.has_slack(),
             model_is_simulated: !self.has_model(),

@@ -37,6 +37,7 @@ mod organisations;
 mod pages;
 mod people;
 mod postgres_away;
+mod proxy;
 mod queue;
 mod receive;
 mod reply;

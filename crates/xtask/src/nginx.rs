@@ -1,0 +1,133 @@
+//! An nginx with the files of `deploy/nginx`, on ports and a certificate of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::free_port;
+use crate::launch::Signal;
+use crate::packages::{self, Need};
+use crate::{launch, workspace};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// As the files name them.
+pub const HOST: &str = "bot.example.com";
+
+/// A running nginx. Dropping it ends it.
+#[derive(Debug)]
+pub struct Nginx {
+    folder: PathBuf,
+    /// Where https is spoken.
+    pub tls_port: u16,
+    /// Where http leads to https.
+    pub redirect_port: u16,
+    /// Where the same as by https is had without: the simulated Slack knows nothing of the certificate.
+    pub plain_port: u16,
+    process: Option<Child>,
+}
+
+impl Nginx {
+    /// Lays the files out around `file`, for replicas at these ports, and lets nginx check them.
+    pub fn lay_out(file: &str, api: &[u16], web: &[u16]) -> Result<Self> {
+        let program = packages::find_or_install(Need::Nginx)?;
+        let name = format!("test/nginx-{}-{}", std::process::id(), free_port()?);
+        let folder = workspace::target().join(name);
+        let files = folder.join("enablebot");
+        fs::create_dir_all(&files)?;
+        let nginx = Self {
+            folder,
+            tls_port: free_port()?,
+            redirect_port: free_port()?,
+            plain_port: free_port()?,
+            process: None,
+        };
+        for entry in fs::read_dir(workspace::root().join("deploy/nginx"))? {
+            let entry = entry?;
+            let text = nginx.adapt(fs::read_to_string(entry.path())?, api, web);
+            fs::write(files.join(entry.file_name()), text)?;
+        }
+        nginx.make_certificate()?;
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String = temporary.map(|kind| format!("{kind}_temp_path tmp_{kind};\n")).concat();
+        let main = format!(
+            "daemon off;\npid nginx.pid;\nerror_log error.log warn;\nevents {{ worker_connections 1024; }}\n\
+             http {{\naccess_log off;\n{temporary}include enablebot/{file};\n}}\n"
+        );
+        fs::write(nginx.folder.join("nginx.conf"), main)?;
+        workspace::output(nginx.placed(Command::new(&program)).arg("-t"))?;
+        Ok(nginx)
+    }
+
+    /// Starts it, once it can be connected to.
+    pub fn start(mut self) -> Result<Self> {
+        let program = packages::find_or_install(Need::Nginx)?;
+        let mut command = self.placed(launch::tied(&program, "TERM"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(launch::spawn(command).context("cannot start nginx")?);
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.tls_port)).is_err() {
+            if Instant::now() > until {
+                let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
+                bail!("nginx does not start:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(self)
+    }
+
+    /// The certificate that it shows, as PEM.
+    pub fn certificate(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(self.folder.join("enablebot/fullchain.pem"))?)
+    }
+
+    /// What it says went wrong.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
+    }
+
+    fn placed(&self, mut command: Command) -> Command {
+        command.arg("-p").arg(&self.folder).args(["-c", "nginx.conf", "-e", "error.log"]);
+        command
+    }
+
+    /// Ports, replicas and the certificate's place; all else stays as it is.
+    fn adapt(&self, mut text: String, api: &[u16], web: &[u16]) -> String {
+        for (name, port, ports) in [("api", 8001, api), ("web", 8000, web)] {
+            for (number, own) in (1..).zip(ports) {
+                text = text.replace(&format!("{name}{number}:{port}"), &format!("127.0.0.1:{own}"));
+            }
+        }
+        let place = self.folder.join("enablebot");
+        text.replace("/etc/nginx/enablebot", &place.to_string_lossy())
+            .replace("listen 80;", &format!("listen 127.0.0.1:{};", self.redirect_port))
+            .replace(
+                "listen 443 ssl;",
+                &format!("listen 127.0.0.1:{} ssl; listen 127.0.0.1:{};", self.tls_port, self.plain_port),
+            )
+    }
+
+    fn make_certificate(&self) -> Result<()> {
+        let files = self.folder.join("enablebot");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]);
+        openssl.arg(format!("/CN={HOST}")).args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext"]);
+        openssl.arg(format!("subjectAltName=DNS:{HOST},DNS:api.{HOST}"));
+        openssl.arg("-keyout").arg(files.join("privkey.pem")).arg("-out").arg(files.join("fullchain.pem"));
+        workspace::output(&mut openssl).map(drop)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // Killed, it would leave its workers.
+            let _ = launch::stop(process, Signal::TERM, PATIENCE);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
