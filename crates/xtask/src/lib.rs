@@ -19,6 +19,7 @@ pub mod nginx;
 pub mod packages;
 pub mod postgres;
 pub mod prepare;
+pub mod previous;
 pub mod progress;
 pub mod redis;
 pub mod schemathesis;

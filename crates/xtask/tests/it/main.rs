@@ -42,6 +42,7 @@ mod queue;
 mod receive;
 mod reply;
 mod retention;
+mod rolling;
 mod sealed;
 mod security;
 mod set_aside;
