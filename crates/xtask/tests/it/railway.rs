@@ -1,0 +1,41 @@
+//! The files of `deploy/railway`: what Railway's types allow, and what the services do on that.
+
+use serde_json::Value;
+use xtask::{railway, workspace};
+
+fn file(service: &str) -> String {
+    let path = workspace::root().join(format!("deploy/railway/{service}.json"));
+    std::fs::read_to_string(path).expect("the file")
+}
+
+#[test]
+fn railways_types_allow_each_field_and_notice_a_wrong_one() {
+    for service in ["api", "web"] {
+        assert_eq!(railway::faults(&file(service)).expect("it is looked at"), [""; 0]);
+    }
+    let api = file("api");
+    // Railway's own documentation has a text there, which Railway refuses.
+    let wrong =
+        [("\"drainingSeconds\": 40", "\"drainingSeconds\": \"40\""), ("healthcheckPath", "healthCheckPath")];
+    for (right, wrong) in wrong {
+        assert!(api.contains(right));
+        let faults = railway::faults(&api.replace(right, wrong)).expect("it is looked at");
+        assert!(!faults.is_empty(), "{wrong}");
+    }
+}
+
+#[test]
+fn railway_waits_for_readiness_and_for_the_drain() {
+    for (service, replicas) in [("api", 3), ("web", 2)] {
+        let file: Value = serde_json::from_str(&file(service)).expect("JSON");
+        let (build, deploy) = (&file["build"], &file["deploy"]);
+        assert_eq!(build["dockerfilePath"], format!("docker/Dockerfile.{service}"));
+        assert_eq!(deploy["healthcheckPath"], "/health/ready");
+        assert!(deploy["drainingSeconds"].as_u64().expect("a number") > 30);
+        let regions = deploy["multiRegionConfig"].as_object().expect("regions");
+        let counts: Vec<_> = regions.values().map(|region| &region["numReplicas"]).collect();
+        assert_eq!(counts, [&Value::from(replicas)]);
+        // Once a release, by the one that has the command.
+        assert_eq!(deploy["preDeployCommand"].is_array(), service == "web");
+    }
+}
