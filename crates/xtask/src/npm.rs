@@ -16,6 +16,7 @@ pub fn install(name: &str) -> Result<PathBuf> {
     let wanted = workspace::root().join("crates/xtask/tests").join(name);
     let folder = workspace::target().join(name);
     let modules = folder.join("node_modules");
+    let _alone = workspace::alone(name)?;
     // Written at the end, so that what broke off is begun again.
     let is_installed =
         modules.join(LOCK).is_file() && fs::read(wanted.join(LOCK))? == fs::read(modules.join(LOCK))?;

@@ -6,14 +6,7 @@ use anyhow::Result;
 
 use crate::venv;
 
-const PACKAGE: &str = "schemathesis==4.32.0";
-
-/// Its program, which [`install`] has put there.
-pub fn program() -> PathBuf {
-    venv::programs(PACKAGE).join("schemathesis")
-}
-
-/// Installs it if it is not there in this version.
-pub fn install() -> Result<()> {
-    venv::install(PACKAGE)
+/// Its program, installed if it is missing.
+pub fn program() -> Result<PathBuf> {
+    Ok(venv::install("schemathesis==4.32.0")?.join("schemathesis"))
 }

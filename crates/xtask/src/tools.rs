@@ -30,7 +30,7 @@ pub fn install() -> Result<()> {
         packages::install(Need::Browser)?;
     }
     axe()?;
-    schemathesis::install()?;
+    schemathesis::program()?;
     kubernetes::install()?;
     railway::install()?;
     systemd::install()

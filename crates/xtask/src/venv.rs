@@ -8,17 +8,14 @@ use anyhow::Result;
 use crate::packages::{self, Need};
 use crate::workspace::{self, run};
 
-/// The programs of a package (`name==version`), which [`install`] has put there.
-pub fn programs(package: &str) -> PathBuf {
-    folder(package).join("bin")
-}
-
-/// Installs it if it is not there in this version.
-pub fn install(package: &str) -> Result<()> {
-    let folder = folder(package);
+/// The folder with the programs of a package (`name==version`), installed if it is not there in this version.
+pub fn install(package: &str) -> Result<PathBuf> {
+    let folder = workspace::target().join(name(package));
+    let programs = folder.join("bin");
     let mark = folder.join(package);
+    let _alone = workspace::alone(name(package))?;
     if mark.exists() {
-        return Ok(());
+        return Ok(programs);
     }
     println!("{package} is missing: installing it.");
     let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
@@ -26,11 +23,11 @@ pub fn install(package: &str) -> Result<()> {
         packages::install(Need::Python)?;
         make()?;
     }
-    run(Command::new(programs(package).join("pip")).args(["install", "--quiet", package]))?;
-    Ok(std::fs::write(mark, "")?)
+    run(Command::new(programs.join("pip")).args(["install", "--quiet", package]))?;
+    std::fs::write(mark, "")?;
+    Ok(programs)
 }
 
-fn folder(package: &str) -> PathBuf {
-    let name = package.split("==").next().unwrap_or(package);
-    workspace::target().join(name)
+fn name(package: &str) -> &str {
+    package.split("==").next().unwrap_or(package)
 }

@@ -31,7 +31,7 @@ fn a_wrong_line_and_an_open_service_are_noticed() {
     let change = |from: &'static str, to: &'static str| move |_: &str, text: String| text.replace(from, to);
     for (from, to, word) in [
         ("ProtectSystem=", "ProtectSytem=", "ProtectSytem"),
-        ("Restart=", "Restart=some", "Restart"),
+        ("Restart=", "Restart=some", "restart specifier"),
         ("/opt/enablebot/", "/opt/enablebots/", "is not executable"),
     ] {
         let told =
@@ -39,7 +39,7 @@ fn a_wrong_line_and_an_open_service_are_noticed() {
         assert!(told.contains(word), "{from}: {told}");
     }
     for option in
-        ["NoNewPrivileges=yes\nCapabilityBoundingSet=", "RestrictNamespaces=yes", "SystemCallFilter=~"]
+        ["NoNewPrivileges=yes\nCapabilityBoundingSet=", "RestrictNamespaces=yes", "SystemCallFilter="]
     {
         let root = Root::lay_out(change(option, "# ")).expect("the units");
         for unit in &UNITS[1..] {
