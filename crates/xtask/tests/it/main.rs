@@ -38,6 +38,7 @@ mod operators;
 mod organisations;
 mod pages;
 mod people;
+mod pods;
 mod postgres_away;
 mod proxy;
 mod queue;
