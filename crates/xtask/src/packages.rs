@@ -24,6 +24,8 @@ pub enum Need {
     Node,
     /// Python, with which a virtual environment can be made.
     Python,
+    /// systemd's own look at its units.
+    Systemd,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -130,6 +132,7 @@ impl Need {
             Need::Redis => "redis-server",
             Need::Nginx => "nginx",
             Need::Node => "npm",
+            Need::Systemd => "systemd-analyze",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -145,6 +148,7 @@ impl Need {
             Need::Nginx => "nginx",
             Need::Node => "Node.js with npm",
             Need::Python => "Python with its venv",
+            Need::Systemd => "systemd",
         }
     }
 }
@@ -163,6 +167,7 @@ impl Source {
             Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
             Need::Python if self.program == "pacman" => &["python"],
             Need::Python => &["python3"],
+            Need::Systemd => &["systemd"],
         }
     }
 
