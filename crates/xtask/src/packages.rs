@@ -26,6 +26,10 @@ pub enum Need {
     Python,
     /// systemd's own look at its units.
     Systemd,
+    /// What backups are put into S3 with.
+    Rclone,
+    /// A look at scripts.
+    Shellcheck,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -133,6 +137,8 @@ impl Need {
             Need::Nginx => "nginx",
             Need::Node => "npm",
             Need::Systemd => "systemd-analyze",
+            Need::Rclone => "rclone",
+            Need::Shellcheck => "shellcheck",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -149,6 +155,8 @@ impl Need {
             Need::Node => "Node.js with npm",
             Need::Python => "Python with its venv",
             Need::Systemd => "systemd",
+            Need::Rclone => "rclone",
+            Need::Shellcheck => "shellcheck",
         }
     }
 }
@@ -168,6 +176,8 @@ impl Source {
             Need::Python if self.program == "pacman" => &["python"],
             Need::Python => &["python3"],
             Need::Systemd => &["systemd"],
+            Need::Rclone => &["rclone"],
+            Need::Shellcheck => &["shellcheck"],
         }
     }
 

@@ -8,6 +8,7 @@ mod api_keys;
 mod archive;
 mod attempts;
 mod audit_chain;
+mod backup;
 mod browser;
 mod buttons;
 mod cache;
