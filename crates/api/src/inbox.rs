@@ -13,10 +13,8 @@ use models::{IgnoredEvent, InboundEvent, Outcome};
 use slack::StopRequest;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use tracing::Instrument;
 
 use crate::app::App;
-use crate::spans;
 
 /// Slack waits three seconds; what is not committed by then comes again.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -85,18 +83,7 @@ impl Inbox {
     }
 
     /// Returns once the event is committed, and within two seconds in any case.
-    pub(crate) async fn commit(&self, mut event: Box<InboundEvent>) -> Result<(), NotStored> {
-        let span = spans::store(&event);
-        // Whoever answers goes on from here.
-        event.traceparent = span.in_scope(service::traceparent);
-        let stored = self.commit_in_time(event).instrument(span.clone()).await;
-        if stored.is_err() {
-            spans::note_error(&span);
-        }
-        stored
-    }
-
-    async fn commit_in_time(&self, event: Box<InboundEvent>) -> Result<(), NotStored> {
+    pub(crate) async fn commit(&self, event: Box<InboundEvent>) -> Result<(), NotStored> {
         let (committed, answer) = oneshot::channel();
         self.pending.try_send(Pending { event, committed }).map_err(|_| NotStored::Full)?;
         match timeout(DEADLINE, answer).await {

@@ -176,3 +176,24 @@ pub async fn next_seq(tx: &mut Tx) -> Result<i64, DbError> {
         .fetch_one(tx)
         .await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_and_without_a_trace_a_body_is_read_by_releases_that_know_of_traces_and_by_those_that_do_not() {
+        let revoked = EventBody::TokensRevoked { event_time: 7, bot_user_ids: vec!["U1".into()] };
+        for body in [EventBody::Welcome, revoked] {
+            let mut event = InboundEvent::without_message("T1".into(), "Ev1".into(), None, body.clone());
+            event.traceparent = Some("00-4bf9-00f0-01".into());
+            let traced = serde_json::to_string(&TracedBody::of(&event)).unwrap();
+            assert_eq!(serde_json::from_str::<EventBody>(&traced).unwrap(), body);
+            let read: TracedBody<'_> = serde_json::from_str(&traced).unwrap();
+            assert_eq!((&*read.body, read.traceparent.as_deref()), (&body, event.traceparent.as_deref()));
+            let plain = serde_json::to_string(&body).unwrap();
+            let read: TracedBody<'_> = serde_json::from_str(&plain).unwrap();
+            assert_eq!((&*read.body, read.traceparent), (&body, None));
+        }
+    }
+}

@@ -23,15 +23,8 @@ const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "reque
 
 /// Lines go to stdout, and spans with the target `otel` to the tracer, if there is one.
 pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTracerProvider>) {
-    // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
-    let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
-    let filter = Targets::new()
-        .with_default(level.min(Level::WARN))
-        // It logs what the model's server sent, in which people's words may stand.
-        .with_target("async_openai", LevelFilter::OFF)
-        .with_targets(own);
-    let lines = JsonLines { service, is_traced: tracer.is_some() };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let lines = lines(service, level, tracer.is_some());
+    let subscriber = tracing_subscriber::registry().with(lines);
     // A second start in one process (tests) keeps the first log.
     let _ = match tracer {
         Some(tracer) => {
@@ -46,6 +39,21 @@ pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTrace
         }
         None => subscriber.try_init(),
     };
+}
+
+/// The log alone.
+fn lines<S>(service: &'static str, level: Level, is_traced: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
+    let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
+    let filter = Targets::new()
+        .with_default(level.min(Level::WARN))
+        // It logs what the model's server sent, in which people's words may stand.
+        .with_target("async_openai", LevelFilter::OFF)
+        .with_targets(own);
+    JsonLines { service, is_traced }.with_filter(filter)
 }
 
 struct JsonLines {
@@ -136,5 +144,19 @@ impl JsonLines {
         }
         line.extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
         Value::Object(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_tracer_spans_for_it_are_off_however_much_is_logged() {
+        let log_alone = tracing_subscriber::registry().with(lines("api", Level::TRACE, false));
+        tracing::subscriber::with_default(log_alone, || {
+            assert!(tracing::info_span!(target: EXPORTED, "store").is_disabled());
+            assert!(!tracing::info_span!("request").is_disabled());
+        });
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
@@ -19,7 +19,7 @@ use tracing::Span;
 use tracing::instrument::{Instrument, Instrumented};
 use uuid::Uuid;
 
-use crate::trace_context::{EXPORTED, go_on};
+use crate::trace_context::request_span;
 
 /// Routes of both services that are asked all the time; they are logged at DEBUG.
 const BASE_ROUTES: [(&str, &str); 3] = [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
@@ -57,28 +57,6 @@ impl Route {
         let counter = metrics::counter!("enablebot_http_requests_total", &labels);
         counter.increment(by);
         self.requests.write().unwrap_or_else(PoisonError::into_inner).push((method, status, counter));
-    }
-
-    /// The request's span for a collector, in the trace that a proxy may have begun. Who only looks whether the service lives
-    /// is left out.
-    fn exported(&self, method: &'static str, headers: &HeaderMap) -> Span {
-        if self.is_base {
-            return Span::none();
-        }
-        let span = tracing::info_span!(
-            target: EXPORTED,
-            "request",
-            otel.name = %format_args!("{method} {}", self.pattern),
-            otel.kind = "server",
-            otel.status_code = tracing::field::Empty,
-            http.request.method = method,
-            http.route = self.pattern,
-            http.response.status_code = tracing::field::Empty,
-        );
-        if !span.is_disabled() {
-            go_on(&span, headers.get("traceparent").and_then(|traceparent| traceparent.to_str().ok()));
-        }
-        span
     }
 
     fn log(&self, method: &str, status: StatusCode, elapsed: Duration) {
@@ -187,7 +165,12 @@ where
             user_id = tracing::field::Empty,
             event_id = tracing::field::Empty
         );
-        let exported = self.around.routes.all[seen.route].exported(seen.method, request.headers());
+        let route = &self.around.routes.all[seen.route];
+        // Who only looks whether the service lives is in no trace.
+        let exported = match route.is_base {
+            true => Span::none(),
+            false => request_span(seen.method, route.pattern, request.headers()),
+        };
         let inner =
             AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span).instrument(exported);
         Observed { inner, around: Arc::clone(&self.around), seen }

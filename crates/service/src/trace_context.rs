@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 
+use axum::http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
+use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The target of spans that are exported.
@@ -33,6 +35,24 @@ pub fn go_on(span: &Span, traceparent: Option<&str>) {
     let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     // Only what was entered before cannot have another parent.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+}
+
+/// A request, in the trace that a proxy may have begun.
+pub(crate) fn request_span(method: &'static str, route: &'static str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        target: EXPORTED,
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        go_on(&span, headers.get(TRACEPARENT).and_then(|traceparent| traceparent.to_str().ok()));
+    }
+    span
 }
 
 /// The trace that is being worked on.

@@ -94,6 +94,9 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
     match &worked {
         Ok(ended) => {
             exported.record("outcome", ended.map_or("put_off", Outcome::as_str));
+            if *ended == Some(Outcome::SetAside) {
+                spans::note_error(&exported);
+            }
         }
         Err(_) => spans::note_error(&exported),
     }

@@ -108,6 +108,8 @@ pub(crate) fn variables(url: &str, instance: &str) -> Variables {
         ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={}", KEY.replace(' ', "%20"))),
         ("OTEL_RESOURCE_ATTRIBUTES", format!("service.instance.id={instance}")),
         ("OTEL_BSP_SCHEDULE_DELAY", "100".to_owned()),
+        // Milliseconds too, and only waited for where nobody is there.
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000".to_owned()),
     ];
     variables.map(|(name, value)| (name.to_owned(), value)).into()
 }
@@ -120,7 +122,8 @@ async fn take(State(taken): State<Arc<Mutex<Taken>>>, headers: HeaderMap, body: 
     let mut taken = taken.lock().expect("nobody panicked");
     taken.bytes.extend_from_slice(&body);
     for of_resource in request.resource_spans {
-        let resource = attributes(of_resource.resource.map(|resource| resource.attributes).unwrap_or_default());
+        let resource =
+            attributes(of_resource.resource.map(|resource| resource.attributes).unwrap_or_default());
         let spans = of_resource.scope_spans.into_iter().flat_map(|of_scope| of_scope.spans);
         taken.spans.extend(spans.map(|span| Span {
             trace_id: hex::encode(&span.trace_id),

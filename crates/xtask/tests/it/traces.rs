@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use xtask::cluster::free_port;
 use xtask::service::{Service, Variables};
@@ -56,6 +56,8 @@ async fn an_event_is_one_trace_from_its_request_to_the_reply_of_another_replica(
     let stored = find_stored(&collector, &event_id).await;
     let is_work = |span: &Span| span.name == "work" && span.trace_id == stored.trace_id;
     let work = collector.find("work", is_work).await;
+    // The other replica sends when it likes.
+    collector.find("request", |span| span.span_id == stored.parent_id).await;
     let trace = collector.trace(&stored.trace_id);
 
     let paths: Vec<String> = trace.iter().map(|span| path(&trace, span)).collect();
@@ -84,7 +86,8 @@ async fn an_event_is_one_trace_from_its_request_to_the_reply_of_another_replica(
     has("commit", "db.system.name", "postgresql");
     has("chat.startStream", "slack.result", "ok");
     has("chat offline", "gen_ai.request.model", "offline");
-    let answered = app.database.ask("select prompt_tokens, completion_tokens from usage order by seq desc limit 1");
+    let answered =
+        app.database.ask("select prompt_tokens, completion_tokens from usage order by seq desc limit 1");
     let (asked, said) = answered.split_once('|').expect("two numbers");
     has("chat offline", "gen_ai.usage.input_tokens", asked);
     has("chat offline", "gen_ai.usage.output_tokens", said);
@@ -142,12 +145,13 @@ async fn a_try_that_was_killed_and_the_next_one_stand_in_the_same_trace() {
     assert_eq!(second.parent_id, stored.span_id);
     let claims: Vec<Span> =
         collector.trace(&stored.trace_id).into_iter().filter(|span| span.name == "claim").collect();
-    let claims: Vec<_> = claims.iter().map(|span| (span.get("attempt"), span.get("service.instance.id"))).collect();
+    let claims: Vec<_> =
+        claims.iter().map(|span| (span.get("attempt"), span.get("service.instance.id"))).collect();
     assert_eq!(claims, [("1", "answering"), ("2", "taking over")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_that_a_proxy_began_is_gone_on_with_and_an_install_reaches_its_welcome() {
+async fn installs_and_programs_have_their_traces_and_one_that_a_proxy_began_is_gone_on_with() {
     let collector = Collector::start().await;
     let mut app = TestApp::start_with(|_| {}, &borrowed(&collector.variables("api"))).await;
     app.web.kill().expect("it is killed");
@@ -160,6 +164,18 @@ async fn a_trace_that_a_proxy_began_is_gone_on_with_and_an_install_reaches_its_w
     assert_eq!(request.name, "GET /slack/oauth/callback");
     assert_eq!(request.get("service.name"), "enablebot-web");
     assert!(trace.iter().any(|span| span.name == "oauth.v2.access"), "{trace:#?}");
+
+    let key = app.make_key(ADA, &["chat"]).await;
+    app.answer(&key, json!({ "message": "say: By a program." })).await;
+    let answered = collector.find("answer", |span| span.name == "answer").await;
+    let is_request = |span: &Span| span.span_id == answered.parent_id;
+    assert_eq!(collector.find("its request", is_request).await.name, "POST /api/chat");
+    assert!(
+        collector
+            .spans()
+            .iter()
+            .any(|span| span.parent_id == answered.span_id && span.name == "chat offline")
+    );
 
     let (trace_id, span_id) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let url = format!("{}/slack/events", app.apis[0].url());
@@ -209,7 +225,11 @@ async fn a_collector_that_is_away_or_never_answers_holds_up_nothing() {
     for api in &mut app.apis {
         let begun = Instant::now();
         let status = api.stop().expect("it ends");
-        assert!(status.success() && begun.elapsed() < Duration::from_secs(30), "{status} {:?}", begun.elapsed());
+        assert!(
+            status.success() && begun.elapsed() < Duration::from_secs(30),
+            "{status} {:?}",
+            begun.elapsed()
+        );
     }
     let minutes = began.elapsed().as_secs() as usize / 60;
     assert!(told(&app) <= 1 + minutes, "once a minute, and not for each batch: {}", app.logs());
