@@ -54,9 +54,9 @@ pub(crate) fn database(name: &'static str) -> Span {
     )
 }
 
-/// The answer to a program, which goes on when its request has ended.
-pub(crate) fn answer() -> Span {
-    tracing::info_span!(target: EXPORTED, "answer")
+/// What goes on in a task of its own, maybe when its request or event has ended.
+pub(crate) fn task(name: &'static str) -> Span {
+    tracing::info_span!(target: EXPORTED, "task", otel.name = name)
 }
 
 pub(crate) fn note_error(span: &Span) {

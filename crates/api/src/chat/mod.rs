@@ -83,7 +83,7 @@ impl Desk {
     pub(crate) fn ask(self: &Arc<Self>, caller: Caller, request: ChatRequest) -> UnboundedReceiver<Said> {
         let (say, said) = mpsc::unbounded_channel();
         let inquiry = Inquiry { desk: Arc::clone(self), caller, request, say };
-        self.tasks.spawn(inquiry.run().instrument(Span::current()).instrument(spans::answer()));
+        self.tasks.spawn(inquiry.run().instrument(Span::current()).instrument(spans::task("answer")));
         said
     }
 
