@@ -67,6 +67,7 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
         user_id = %job.user_id,
         event_id = %job.event_id
     );
+    let stoppable = held.stoppable(job.seq);
     let (body, traceparent) = match work::open(app, job).await {
         Ok((body, traceparent)) => (Ok(body), traceparent),
         Err(error) => (Err(error), None),
@@ -75,7 +76,6 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
     service::go_on(&exported, traceparent.as_deref());
     let worked = async {
         spans::mark_claim(job);
-        let stoppable = held.stoppable(job.seq);
         let result = work::run(app, held, job, body, &stoppable.stop).await;
         let duration_ms = begun.elapsed().as_millis() as u64;
         match result {
