@@ -10,6 +10,9 @@ mod metrics;
 mod observe;
 mod process;
 mod settings;
+mod trace_context;
+mod tracer;
+mod traces;
 
 pub use client::TrustedProxies;
 pub use database::DatabaseSettings;
@@ -18,3 +21,5 @@ pub use http::Serving;
 pub use metrics::{Metrics, count_from_zero};
 pub use process::{ProcessSettings, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};
+pub use trace_context::{EXPORTED, go_on, traceparent};
+pub use traces::TraceSettings;
