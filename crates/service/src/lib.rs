@@ -10,6 +10,7 @@ mod metrics;
 mod observe;
 mod process;
 mod settings;
+mod share;
 
 pub use client::TrustedProxies;
 pub use database::DatabaseSettings;
