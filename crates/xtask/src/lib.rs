@@ -20,6 +20,7 @@ pub mod packages;
 pub mod postgres;
 pub mod prepare;
 pub mod progress;
+pub mod prometheus;
 pub mod redis;
 pub mod schemathesis;
 pub mod service;

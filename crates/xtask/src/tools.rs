@@ -24,7 +24,7 @@ pub fn install() -> Result<()> {
         }
     }
     Programs::find_or_install()?;
-    for need in [Need::PgBouncer, Need::Redis] {
+    for need in [Need::PgBouncer, Need::Redis, Need::Prometheus, Need::Blackbox] {
         packages::find_or_install(need)?;
     }
     if !has_browser() {

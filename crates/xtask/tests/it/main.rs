@@ -29,6 +29,8 @@ mod keys;
 mod life_cycle;
 mod limits;
 mod looking;
+mod metrics;
+mod metrics_live;
 mod money;
 mod openapi;
 mod operate;
