@@ -226,7 +226,7 @@ async fn every_rule_and_every_panel_has_data_from_running_services() {
         watched.becomes(query, |share| share > 0.0 && share < 1.0).await;
     }
     // CPU is counted in whole seconds, and these services may not have used one yet.
-    watched.becomes("instance:enablebot_cpu:ratio5m", |share| share >= 0.0 && share < 1.0).await;
+    watched.becomes("instance:enablebot_cpu:ratio5m", |share| (0.0..1.0).contains(&share)).await;
     // The certificate is made for two days.
     watched
         .becomes("instance:enablebot_certificate_left:seconds", |left| left > 86_400.0 && left < 172_801.0)
