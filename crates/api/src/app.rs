@@ -21,7 +21,7 @@ use crate::chat::{Desk, Guesses};
 use crate::fail_point;
 use crate::inbox::Inbox;
 use crate::settings::{Settings, SlackApp};
-use crate::{routes, worker, workspaces};
+use crate::{measure, routes, worker, workspaces};
 
 /// Beyond so many, Slack's own hour has to do.
 const MAX_SETTLING: usize = 1024;
@@ -89,6 +89,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         bell: Notify::new(),
     });
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(workspaces::hear(Arc::clone(&app))));
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(measure::keep(Arc::clone(&app))));
     let listener = TcpListener::bind(("0.0.0.0", settings.port))
         .await
         .with_context(|| format!("port {} cannot be used; API_PORT names another", settings.port))?;
@@ -145,8 +146,12 @@ fn without_password(address: &str) -> String {
 
 fn count_from_zero() {
     service::count_from_zero("enablebot_events_total", "outcome", Outcome::ALL.map(Outcome::as_str));
+    service::count_from_zero("enablebot_put_off_total", "limit", measure::LIMITS);
     for method in slack::METHODS {
-        metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => "ok").absolute(0);
+        for result in slack::CALL_RESULTS {
+            metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result)
+                .absolute(0);
+        }
     }
 }
 
@@ -169,6 +174,10 @@ impl Probes for Probing {
         let counts = self.db.connection_counts();
         metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
         metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
+        metrics::gauge!("enablebot_db_connections_limit").set(counts.most);
+        if let Some(shared) = &self.shared {
+            metrics::gauge!("enablebot_redis_available").set(u8::from(shared.is_there()));
+        }
         let state = async { db::events::queue_state(&mut self.db.begin_for_all().await?).await };
         match state.await {
             Ok(state) => {

@@ -8,6 +8,7 @@ mod fail_point;
 mod failure;
 mod inbox;
 mod life_cycle;
+mod measure;
 mod money;
 mod reply;
 mod routes;

@@ -96,6 +96,11 @@ impl Shared {
         }
     }
 
+    /// Whether it answered when it was last asked or looked for, within a second or so.
+    pub fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::SeqCst)
+    }
+
     async fn check(&self) -> Result<(), CacheError> {
         self.asked(async |connection| redis::cmd("PING").query_async(connection).await).await
     }
@@ -105,7 +110,7 @@ impl Shared {
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Option<T> {
-        if !self.is_there.load(Ordering::SeqCst) {
+        if !self.is_there() {
             return None;
         }
         let answer = self.asked(question).await;

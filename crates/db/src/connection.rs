@@ -83,6 +83,8 @@ pub struct ConnectionCounts {
     pub busy: u32,
     /// Waiting for one.
     pub idle: u32,
+    /// How many there may be.
+    pub most: u32,
 }
 
 impl Db {
@@ -149,7 +151,8 @@ impl Db {
     /// How the connections are used now.
     pub fn connection_counts(&self) -> ConnectionCounts {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        ConnectionCounts { busy: self.pool.size().saturating_sub(idle), idle }
+        let most = self.pool.options().get_max_connections();
+        ConnectionCounts { busy: self.pool.size().saturating_sub(idle), idle, most }
     }
 
     /// Closes every connection and waits for that.

@@ -1,12 +1,14 @@
 //! What operators look at over all tenants: who uses the bot, what waits, what went wrong. Nobody else may ask this; what
 //! is done to a tenant is asked by its id, in the files of the tables.
 
+mod gauges;
 mod keys;
 mod queue;
 
 use chrono::{DateTime, Utc};
 use models::TenantId;
 
+pub use self::gauges::{Gauges, gauges};
 pub use self::keys::{
     DataKeyCounts, KeyState, MasterKeyState, RetiredKey, count_data_keys, keys, list_retired_keys,
 };

@@ -1,6 +1,6 @@
 //! The table `threads`: who answers in which thread, and whose turn is next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use models::{EventId, MessageTs, TenantId, ThreadKey, UserId};
 use uuid::Uuid;
@@ -38,6 +38,8 @@ pub struct Job {
     pub message_ts: Option<MessageTs>,
     /// Who wrote it.
     pub user_id: UserId,
+    /// When Slack delivered it, by this process's clock.
+    pub received: Instant,
     /// What is to be done, sealed; [`crate::events::open_body`] opens it.
     pub sealed_body: Vec<u8>,
     /// Which try this is, from 1.
@@ -156,7 +158,8 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
                   coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
                   stop_requested_at is not null as "stop_requested!",
                   (attempts > 0 or throttled_since is not null) as "is_begun!", turn_at is not null as "has_turn!",
-                  coalesce(extract(epoch from now() - throttled_since), 0)::float8 as "throttled_seconds!"
+                  coalesce(extract(epoch from now() - throttled_since), 0)::float8 as "throttled_seconds!",
+                  extract(epoch from now() - received_at)::float8 as "received_seconds!"
            from events
            where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and outcome is null
            order by message_ts, seq limit 1"#,
@@ -184,6 +187,7 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         thread: lease.thread.clone(),
         message_ts: row.message_ts.map(MessageTs::from),
         user_id: row.user_id.into(),
+        received: ago(row.received_seconds),
         sealed_body: row.body,
         attempt: row.attempts + 1,
         throttled_for: Duration::try_from_secs_f64(row.throttled_seconds).unwrap_or_default(),
@@ -191,6 +195,12 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         has_turn: row.has_turn,
         stop_requested: row.stop_requested,
     }))
+}
+
+/// So many seconds ago.
+fn ago(seconds: f64) -> Instant {
+    let (now, ago) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    now.checked_sub(ago).unwrap_or(now)
 }
 
 /// Lets a thread go: asleep until its next try, ready for any worker, or idle when nothing waits.

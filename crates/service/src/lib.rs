@@ -10,6 +10,7 @@ mod metrics;
 mod observe;
 mod process;
 mod settings;
+mod share;
 mod trace_context;
 mod tracer;
 mod traces;

@@ -7,9 +7,11 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use metrics_process::Collector;
 use tokio::time::interval;
 
-/// From a millisecond to two minutes, in seconds.
-const BUCKETS: [f64; 16] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+use crate::share::Share;
+
+/// From a millisecond to two minutes, in seconds; two of them are what an acknowledgement is promised within.
+const BUCKETS: [f64; 17] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -18,6 +20,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub struct Metrics {
     handle: PrometheusHandle,
     process: Arc<Collector>,
+    share: Share,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -27,11 +30,11 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Makes this process's recorder; the second call of a process gets the first one.
+    /// Makes the recorder of this process with so many runtime threads; the second call of a process gets the first one.
     ///
     /// # Errors
     /// Another recorder is installed already.
-    pub fn install() -> Result<Self, BuildError> {
+    pub fn install(threads: u32) -> Result<Self, BuildError> {
         static INSTALLED: OnceLock<Metrics> = OnceLock::new();
         if let Some(metrics) = INSTALLED.get() {
             return Ok(metrics.clone());
@@ -41,7 +44,8 @@ impl Metrics {
             .install_recorder()?;
         let process = Arc::new(Collector::default());
         process.describe();
-        Ok(INSTALLED.get_or_init(|| Self { handle, process }).clone())
+        let share = Share::new(threads);
+        Ok(INSTALLED.get_or_init(|| Self { handle, process, share }).clone())
     }
 
     /// Never returns. What was timed is kept one by one until it is put into its buckets: by this, also where nobody
@@ -57,6 +61,8 @@ impl Metrics {
     /// The text of `/metrics`.
     pub(crate) fn render(&self) -> String {
         self.process.collect();
+        metrics::gauge!("enablebot_memory_limit_bytes").set(self.share.memory_bytes());
+        metrics::gauge!("enablebot_cpu_limit_cores").set(self.share.cpu_cores());
         self.handle.run_upkeep();
         self.handle.render()
     }

@@ -77,6 +77,10 @@ struct Routes {
     all: Vec<Route>,
 }
 
+/// Counted from zero for each route: an error that is the first of its kind is seen as an increase.
+const FROM_ZERO: [StatusCode; 3] =
+    [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+
 /// The place of what is no route.
 const NONE: usize = 0;
 
@@ -89,7 +93,9 @@ impl Routes {
             if new.by_path.insert(*pattern, new.all.len()).is_ok() {
                 new.all.push(Route::new(pattern));
             }
-            new.all[new.find(pattern)].count(method, StatusCode::OK, 0);
+            for status in FROM_ZERO {
+                new.all[new.find(pattern)].count(method, status, 0);
+            }
         }
         new
     }

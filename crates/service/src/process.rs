@@ -64,7 +64,7 @@ where
         let ended = runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
-            let metrics = Metrics::install()?;
+            let metrics = Metrics::install(process.worker_threads)?;
             tokio::spawn(metrics.clone().keep_up());
             serve(settings, shutdown, metrics).await
         });

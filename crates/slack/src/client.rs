@@ -49,6 +49,9 @@ pub const METHODS: [&str; 26] = [
     "openid_keys",
 ];
 
+/// The values of the label `result` of `enablebot_slack_calls_total`.
+pub const CALL_RESULTS: [&str; 5] = ["ok", "rate_limited", "refused", "unanswered", "not_sent"];
+
 /// What Slack says when it does not tell how long to wait.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -29,7 +29,7 @@ mod users;
 
 pub use bot::Bot;
 pub use buttons::{ACTION_FEEDBACK, ACTION_STOP, ACTION_TRY_AGAIN, Buttons};
-pub use client::{Client, METHODS};
+pub use client::{CALL_RESULTS, Client, METHODS};
 pub use envelope::{Delivery, NotJson, StopRequest, read_delivery};
 pub use error::{Failure, SlackError};
 pub use hold::Hold;

@@ -143,5 +143,9 @@ impl Probes for Probing {
         let counts = self.db.connection_counts();
         metrics::gauge!("enablebot_db_connections", "state" => "busy").set(counts.busy);
         metrics::gauge!("enablebot_db_connections", "state" => "idle").set(counts.idle);
+        metrics::gauge!("enablebot_db_connections_limit").set(counts.most);
+        if let Some(shared) = &self.shared {
+            metrics::gauge!("enablebot_redis_available").set(u8::from(shared.is_there()));
+        }
     }
 }

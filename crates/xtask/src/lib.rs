@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod prepare;
 pub mod previous;
 pub mod progress;
+pub mod prometheus;
 pub mod railway;
 pub mod redis;
 pub mod schemathesis;

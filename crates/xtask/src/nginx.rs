@@ -85,6 +85,11 @@ impl Nginx {
         Ok(fs::read(self.folder.join("enablebot/fullchain.pem"))?)
     }
 
+    /// Where one of the files lies.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join("enablebot").join(name)
+    }
+
     /// What it says went wrong.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()

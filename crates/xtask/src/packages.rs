@@ -22,6 +22,10 @@ pub enum Need {
     Nginx,
     /// Node.js with npm.
     Node,
+    /// Prometheus with promtool.
+    Prometheus,
+    /// Prometheus' blackbox exporter, which asks addresses from outside.
+    Blackbox,
     /// Python, with which a virtual environment can be made.
     Python,
     /// systemd's own look at its units.
@@ -116,6 +120,9 @@ pub fn install(need: Need) -> Result<()> {
     run(source.command(source.install).args(source.packages(need)))
 }
 
+/// Debian's name of it, and its own.
+const BLACKBOX: [&str; 2] = ["prometheus-blackbox-exporter", "blackbox_exporter"];
+
 const KNOWN: &str = "please install it yourself and put its programs on PATH";
 
 /// The program of what needs no more than one, which is installed where it is missing.
@@ -132,6 +139,8 @@ impl Need {
     /// Distributions put some where only root looks.
     fn find(self) -> Option<PathBuf> {
         let program = match self {
+            Need::Prometheus => "prometheus",
+            Need::Blackbox => return BLACKBOX.into_iter().find_map(find_program),
             Need::PgBouncer => "pgbouncer",
             Need::Redis => "redis-server",
             Need::Nginx => "nginx",
@@ -153,6 +162,8 @@ impl Need {
             Need::Redis => "Redis",
             Need::Nginx => "nginx",
             Need::Node => "Node.js with npm",
+            Need::Prometheus => "Prometheus",
+            Need::Blackbox => "Prometheus' blackbox exporter",
             Need::Python => "Python with its venv",
             Need::Systemd => "systemd",
             Need::Rclone => "rclone",
@@ -171,6 +182,10 @@ impl Source {
             Need::Redis => self.redis,
             Need::Nginx => &["nginx"],
             Need::Node => self.node,
+            Need::Prometheus if self.program == "dnf" => &["golang-github-prometheus"],
+            Need::Prometheus => &["prometheus"],
+            Need::Blackbox if self.program == "brew" => &["blackbox_exporter"],
+            Need::Blackbox => &["prometheus-blackbox-exporter"],
             // Debian has its venv apart.
             Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
             Need::Python if self.program == "pacman" => &["python"],

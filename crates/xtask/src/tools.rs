@@ -23,7 +23,9 @@ pub fn install() -> Result<()> {
         }
     }
     Programs::find_or_install()?;
-    for need in [Need::PgBouncer, Need::Redis, Need::Rclone, Need::Shellcheck] {
+    let needs =
+        [Need::PgBouncer, Need::Redis, Need::Rclone, Need::Shellcheck, Need::Prometheus, Need::Blackbox];
+    for need in needs {
         packages::find_or_install(need)?;
     }
     if !has_browser() {

@@ -16,6 +16,7 @@ use super::conversation::{Conversation, Deed, new_id};
 use super::problem::{Kind, Problem, seconds};
 use super::wire::{ChatEnd, ChatRequest, ChatUsage};
 use super::{Desk, Said};
+use crate::measure::count_put_off;
 use crate::money::{Purse, Taken};
 use crate::reply::asking::MAX_ANSWER_BYTES;
 
@@ -130,16 +131,19 @@ impl Inquiry {
         }
         if let Some(at) = spoken.first_word_at {
             metrics::histogram!("enablebot_reply_first_token_seconds").record((at - begun).as_secs_f64());
+            metrics::histogram!("enablebot_first_word_seconds").record((at - begun).as_secs_f64());
         }
     }
 
     /// Above a limit nothing is done, and no turn is kept.
     async fn take_turn(&self) -> Result<(), Problem> {
-        let (pause, whose) = match self.desk.app.limits.take_turn_now(&self.caller.tenant_id).await {
+        let turn = self.desk.app.limits.take_turn_now(&self.caller.tenant_id).await;
+        let (pause, whose) = match turn {
             Turn::Now => return Ok(()),
             Turn::At(after) => (after, "The workspace's limit"),
             Turn::Later(after) => (after, "The limit of this server"),
         };
+        count_put_off(turn);
         let detail = format!("{whose} is used up. Ask again in {} seconds.", seconds(pause));
         Err(Problem::new(Kind::OverLimit, detail).after(pause))
     }

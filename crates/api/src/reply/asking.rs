@@ -53,6 +53,8 @@ impl Work<'_> {
         let read = self.read(&mut answer, &mut first_word_at, &mut text, draft).await;
         if let Some(at) = first_word_at {
             metrics::histogram!("enablebot_reply_first_token_seconds").record((at - asked_at).as_secs_f64());
+            metrics::histogram!("enablebot_first_word_seconds")
+                .record((at - self.job.received).as_secs_f64());
         }
         let taken = purse.taken(answer.usage(), &prompt.messages, &text[said_before..]);
         self.app.model.count(&taken.usage);

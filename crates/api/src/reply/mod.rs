@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::failure::Failure;
+use crate::measure::count_put_off;
 use crate::spans;
 use crate::work::{Ending, Work};
 use asker::Asker;
@@ -89,7 +90,9 @@ impl Work<'_> {
         if self.job.is_begun {
             return Ok(());
         }
-        match self.app.limits.take_turn(&self.job.tenant_id, self.job.has_turn).await {
+        let turn = self.app.limits.take_turn(&self.job.tenant_id, self.job.has_turn).await;
+        count_put_off(turn);
+        match turn {
             Turn::Now => Ok(()),
             Turn::At(after) => Err(Failure::NotItsTurn { after }),
             // Not all at once.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::fail_point;
+use crate::{fail_point, measure};
 pub(crate) use leases::HeldLease;
 use leases::Leases;
 
@@ -74,6 +74,9 @@ async fn claim_threads(app: &Arc<App>, slots: &Slots, leases: &Leases, tasks: &T
             0 => Ok(0),
             _ => claim(app, permits, &room.full, leases, tasks).await,
         };
+        if claimed.is_ok() {
+            measure::note_claim(slots.free.available_permits(), slots.all);
+        }
         match claimed {
             Ok(count) if count > 0 && count == wanted => continue,
             Ok(_) => {}

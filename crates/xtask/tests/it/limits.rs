@@ -167,6 +167,8 @@ async fn a_program_that_asks_again_and_again_moves_nobody_back() {
     let minutes =
         "select round(extract(epoch from turn_at - received_at) / 60) from events where turn_at is not null";
     assert_eq!(app.database.ask(minutes), "5", "hers is the next turn");
+    let put_off = app.metric("enablebot_put_off_total{limit=\"tenant\"}").await;
+    assert!(put_off >= 2.0, "both are counted: {put_off}");
     app.drop_backlog();
 }
 

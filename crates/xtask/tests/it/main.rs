@@ -33,6 +33,8 @@ mod kubernetes;
 mod life_cycle;
 mod limits;
 mod looking;
+mod metrics;
+mod metrics_live;
 mod money;
 mod openapi;
 mod operate;

@@ -1,0 +1,56 @@
+//! What is measured over all tenants and stands in no single process. Each part is read from an index or from a table as
+//! short as there are workspaces.
+
+use std::time::Duration;
+
+use crate::{DbError, Tx};
+
+/// How things stand for all tenants together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Events that were given up, and neither redriven nor discarded.
+    pub set_aside: i64,
+    /// Installations whose token works.
+    pub tokens_good: i64,
+    /// Whose token should have been replaced, and was not.
+    pub tokens_unrefreshed: i64,
+    /// Whose token is dead.
+    pub tokens_dead: i64,
+    /// Workspaces that were told this month that their budget goes to its end.
+    pub budgets_near: i64,
+    /// In which a question was refused within the last hour because it was at its end.
+    pub budgets_over: i64,
+    /// People whose session was used within five minutes.
+    pub dashboard_users: i64,
+}
+
+/// Looks at all tenants. A token with less than `unrefreshed` left should have been replaced; `over_budget` is the reason
+/// that stands beside a question which the month's budget refused.
+pub async fn gauges(tx: &mut Tx, unrefreshed: Duration, over_budget: &str) -> Result<Gauges, DbError> {
+    Ok(sqlx::query_as!(
+        Gauges,
+        r#"with month as (select date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' as begins_at),
+           tokens as (
+               select count(*) as installed, count(disabled_at) as dead,
+                      count(*) filter (where disabled_at is null and refresh_token is not null
+                          and token_expires_at < now() + make_interval(secs => $1)) as unrefreshed
+               from installations
+           ), budgets as (
+               select count(*) filter (where budget_told_at >= begins_at) as near,
+                      count(*) filter (where exists (
+                          select from usage where usage.tenant_id = settings.tenant_id and outcome = 'refused'
+                            and reason = $2 and created_at >= greatest(begins_at, now() - interval '1 hour'))) as over
+               from settings, month
+           )
+           select (select count(*) from events where outcome = 'set_aside') as "set_aside!",
+                  installed - dead - unrefreshed as "tokens_good!", unrefreshed as "tokens_unrefreshed!",
+                  dead as "tokens_dead!", near as "budgets_near!", over as "budgets_over!",
+                  (select count(distinct (tenant_id, user_id)) from sessions
+                   where seen_at > now() - interval '5 minutes') as "dashboard_users!"
+           from tokens, budgets"#,
+        unrefreshed.as_secs_f64(),
+        over_budget,
+    )
+    .fetch_one(tx)
+    .await?)
+}

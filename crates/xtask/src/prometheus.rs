@@ -1,0 +1,157 @@
+//! A Prometheus with the files of `deploy/prometheus`, that looks each second at whatever a test runs, and the blackbox
+//! exporter beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+use crate::cluster::free_port;
+use crate::launch::Signal;
+use crate::packages::{self, Need};
+use crate::{http, launch, workspace};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What Prometheus looks at.
+#[derive(Debug)]
+pub struct Targets<'a> {
+    /// Ports of replicas of `api`.
+    pub api: &'a [u16],
+    /// Of `web`.
+    pub web: &'a [u16],
+    /// The public address, and the PEM file of who is believed to speak for it as this host.
+    pub public: (&'a str, &'a Path, &'a str),
+}
+
+/// A running Prometheus and its exporter. Dropping it ends both.
+#[derive(Debug)]
+pub struct Prometheus {
+    folder: PathBuf,
+    port: u16,
+    processes: Vec<Child>,
+}
+
+/// A program of Prometheus' package: `promtool` stands beside `prometheus`.
+pub fn promtool() -> Result<PathBuf> {
+    Ok(packages::find_or_install(Need::Prometheus)?.with_file_name("promtool"))
+}
+
+impl Prometheus {
+    /// Starts both, once Prometheus is ready.
+    pub fn start(targets: &Targets<'_>) -> Result<Self> {
+        let (program, exporter) =
+            (packages::find_or_install(Need::Prometheus)?, packages::find_or_install(Need::Blackbox)?);
+        let (port, exporter_port) = (free_port()?, free_port()?);
+        let folder = workspace::target().join(format!("test/prometheus-{}-{port}", std::process::id()));
+        lay_out(&folder, targets, exporter_port)?;
+        let mut prometheus = Self { folder, port, processes: Vec::new() };
+        prometheus.launch(
+            &exporter,
+            &["--config.file=blackbox.yml", &format!("--web.listen-address=127.0.0.1:{exporter_port}")],
+        )?;
+        prometheus.launch(
+            &program,
+            &[
+                "--config.file=prometheus.yml",
+                "--storage.tsdb.path=data",
+                &format!("--web.listen-address=127.0.0.1:{port}"),
+            ],
+        )?;
+        let until = Instant::now() + PATIENCE;
+        while !http::is_ok(port, "/-/ready") {
+            if Instant::now() > until {
+                bail!("Prometheus does not start:\n{}", prometheus.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(prometheus)
+    }
+
+    /// The `data` of an answer of its API, at a path behind `/api/v1/`.
+    pub fn ask(&self, path: &str) -> Result<Value> {
+        let answer = http::ask(self.port, "GET", &format!("/api/v1/{path}"), &[], "")?;
+        let mut body: Value = serde_json::from_str(&answer.body).context("no JSON")?;
+        if body["status"] != "success" {
+            bail!("{path}: {}", body["error"]);
+        }
+        Ok(body["data"].take())
+    }
+
+    /// The values of an expression now.
+    ///
+    /// # Errors
+    /// It is none, or there is no number to it: a name in it is one that nobody exports.
+    pub fn values(&self, expression: &str) -> Result<Vec<f64>> {
+        let encoded: String = byte_serialize(expression.as_bytes()).collect();
+        let data = self.ask(&format!("query?query={encoded}"))?;
+        let samples = data["result"].as_array().context("no vector")?;
+        let values = samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok());
+        let values: Vec<f64> = values.filter(|value: &f64| !value.is_nan()).collect();
+        if values.is_empty() {
+            bail!("no data: {expression}");
+        }
+        Ok(values)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn launch(&mut self, program: &Path, arguments: &[&str]) -> Result<()> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
+        let mut command = launch::tied(program, "TERM");
+        command.args(arguments).current_dir(&self.folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let process =
+            launch::spawn(command).with_context(|| format!("cannot start {}", program.display()))?;
+        self.processes.push(process);
+        Ok(())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = launch::stop(process, Signal::TERM, PATIENCE);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The files as they are, but for the targets, how often they are looked at, and whom the exporter believes.
+fn lay_out(folder: &Path, targets: &Targets<'_>, exporter_port: u16) -> Result<()> {
+    let from = workspace::root().join("deploy/prometheus");
+    fs::create_dir_all(folder.join("targets"))?;
+    workspace::output(Command::new("cp").arg("-r").arg(from.join("rules")).arg(folder))?;
+    let list = |ports: &[u16]| {
+        ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let replace = |file: &str, pairs: &[(&str, String)]| -> Result<()> {
+        let mut text = fs::read_to_string(from.join(file))?;
+        for (known, own) in pairs {
+            if !text.contains(known) {
+                bail!("{file} has no {known}");
+            }
+            text = text.replace(known, own);
+        }
+        Ok(fs::write(folder.join(file), text)?)
+    };
+    replace(
+        "prometheus.yml",
+        &[
+            ("\"api1:8001\", \"api2:8001\", \"api3:8001\"", list(targets.api)),
+            ("\"web1:8000\", \"web2:8000\"", list(targets.web)),
+            ("blackbox:9115", format!("127.0.0.1:{exporter_port}")),
+            ("interval: 15s", "interval: 1s".to_owned()),
+        ],
+    )?;
+    let (address, authority, host) = targets.public;
+    let believed = format!("ca_file: {}\n        server_name: {host}", authority.display());
+    replace("blackbox.yml", &[("insecure_skip_verify: false", believed)])?;
+    Ok(fs::write(folder.join("targets/public.yml"), format!("- targets: [\"{address}\"]\n"))?)
+}
