@@ -48,6 +48,7 @@ mod set_aside;
 mod settings;
 mod sign_in;
 mod slack_faults;
+mod standby;
 mod stop;
 mod storage;
 mod strangers;
