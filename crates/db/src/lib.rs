@@ -18,6 +18,7 @@ pub mod conversations;
 pub mod delays;
 pub mod deliveries;
 mod error;
+pub mod event_history;
 pub mod events;
 mod executor;
 pub mod exports;

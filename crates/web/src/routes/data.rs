@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 21] = [
+const WORDS: [Words; 22] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -47,6 +47,11 @@ const WORDS: [Words; 21] = [
         "events",
         "Events",
         "What Slack sent and what became of it. The words in it are kept until it is answered.",
+    ),
+    (
+        "event_history",
+        "Past events",
+        "What became of what Slack sent more than two days ago; without the words.",
     ),
     (
         "ignored_events",
