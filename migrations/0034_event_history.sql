@@ -23,7 +23,11 @@ create table event_history (
 ) partition by range (received_at);
 
 create index event_history_tenant on event_history (tenant_id, received_at);
+create index event_history_person on event_history (tenant_id, user_id, received_at);
 create index event_history_event on event_history (tenant_id, event_id);
+-- When somebody last opened the bot, which a workspace's health tells.
+create index event_history_opened on event_history (tenant_id, finished_at)
+    where kind in ('conversation_opened', 'home_opened');
 
 -- What no part is made for yet, so that nothing is lost.
 create table event_history_rest partition of event_history default;
