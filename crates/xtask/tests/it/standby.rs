@@ -16,8 +16,9 @@ const NOTICE: &str = "data-testid=\"age\"";
 
 /// EnableBot on a primary, and a `web` that reads from its standby.
 struct Ground {
-    app: TestApp,
+    // Ends before the database does, to which it would connect again.
     web: Service,
+    app: TestApp,
     standby: Cluster,
     _primary: Cluster,
     /// Of a session that changed nothing yet.
@@ -37,7 +38,7 @@ impl Ground {
         let port = free_port().expect("a port");
         let web = app.add_web_with(port, &[("DATABASE_READ_URL", &read_url)]);
         let cookie = app.sign_in(ADA).await;
-        let ground = Self { app, web, standby, _primary: primary, cookie };
+        let ground = Self { web, app, standby, _primary: primary, cookie };
         ground.replica_becomes(|state| state == "ok").await;
         ground
     }
