@@ -65,6 +65,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         &db::Settings {
             urls: database.urls.clone(),
             direct_urls: database.direct_urls.clone(),
+            read_url: None,
             pool_size: database.pool_size,
             max_overflow: database.max_overflow,
             pool_timeout: database.pool_timeout,

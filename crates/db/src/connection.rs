@@ -8,17 +8,22 @@ use crypto::KeyProvider;
 use models::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
 use crate::addresses::{Addresses, Moved};
 use crate::keys::Keys;
+use crate::standby::{self, Seen, Standby, StandbyState};
 use crate::{DbError, literal};
 
 /// Begins a transaction with its limits, in one message; a pooler keeps nothing that is set for a session. A statement
 /// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
 const BEGIN: &str = "begin; set local statement_timeout = '10s';
+    set local idle_in_transaction_session_timeout = '5s'; ";
+
+/// The same, for what a standby may answer too.
+const BEGIN_READING: &str = "begin read only; set local statement_timeout = '10s';
     set local idle_in_transaction_session_timeout = '5s'; ";
 
 /// Where the tables are.
@@ -52,6 +57,8 @@ pub struct Settings {
     pub urls: Vec<SecretString>,
     /// Those of `DATABASE_DIRECT_URL`: a session of one's own, for migrations and LISTEN.
     pub direct_urls: Vec<SecretString>,
+    /// `DATABASE_READ_URL`: a standby, with a pool of the same size.
+    pub read_url: Option<SecretString>,
     /// Connections kept.
     pub pool_size: u32,
     /// Connections beyond those, under load.
@@ -67,6 +74,7 @@ pub struct Db {
     direct: Addresses,
     /// Whether those are others than the pool's.
     is_direct_named: bool,
+    standby: Option<Standby>,
     keys: Keys,
 }
 
@@ -95,39 +103,75 @@ impl Db {
     pub fn open(settings: &Settings, keys: impl KeyProvider + 'static) -> Result<Self, DbError> {
         let addresses = Addresses::read(&settings.urls)?;
         let moved = Moved::default();
-        let pool = PgPoolOptions::new()
-            .min_connections(settings.pool_size)
-            .max_connections(settings.pool_size + settings.max_overflow)
-            .acquire_timeout(settings.pool_timeout)
-            // Else each transaction would ask first whether its connection is alive.
-            .test_before_acquire(false)
-            .before_acquire({
-                let moved = moved.clone();
-                move |connection, metadata| {
-                    let is_current = moved.is_before(metadata.age);
-                    Box::pin(async move {
-                        if is_current && metadata.idle_for > TRUSTED_FOR {
-                            connection.ping().await?;
-                        }
-                        Ok(is_current)
-                    })
-                }
-            })
-            .connect_lazy_with(addresses.first().clone());
+        let pool = open_pool(settings, addresses.first(), moved.clone(), settings.pool_timeout);
         tokio::spawn(addresses.lead(pool.clone(), moved));
         let texts =
             |urls: &[SecretString]| urls.iter().map(|url| url.expose_secret().to_owned()).collect::<Vec<_>>();
         let is_direct_named = texts(&settings.urls) != texts(&settings.direct_urls);
         let direct = Addresses::read(&settings.direct_urls)?;
-        Ok(Self { pool, direct, is_direct_named, keys: Keys::new(Arc::new(keys)) })
+        let keys = Keys::new(Arc::new(keys));
+        let mut db = Self { pool, direct, is_direct_named, standby: None, keys };
+        if let Some(url) = &settings.read_url {
+            let address = Addresses::read(std::slice::from_ref(url))?.first().clone();
+            let pool = open_pool(settings, &address, Moved::default(), standby::PATIENCE);
+            db.standby = Some(Standby::follow(pool, address, db.clone()));
+        }
+        Ok(db)
     }
 
     /// Begins a transaction that sees and changes this tenant's rows, and no other's; dropped without [`Tx::commit`], it is
     /// rolled back.
     pub async fn begin(&self, tenant_id: &TenantId) -> Result<Tx, DbError> {
-        let mut sql = format!("{BEGIN}{SCHEMA}{FOR_TENANT}");
-        literal::push_text(&mut sql, tenant_id.as_str());
-        self.begin_with(sql).await
+        self.begin_with(format!("{BEGIN}{}", for_tenant(tenant_id))).await
+    }
+
+    /// Answers a question about this tenant's rows from the standby, or from the primary where there is none or it has no
+    /// answer; so it may be asked twice. The transaction is for reading only.
+    pub async fn read<T, F: Future<Output = Result<T, DbError>>>(
+        &self,
+        tenant_id: &TenantId,
+        ask: impl Fn(Tx) -> F,
+    ) -> Result<Seen<T>, DbError> {
+        self.read_with(format!("{BEGIN_READING}{}", for_tenant(tenant_id)), ask).await
+    }
+
+    /// The same over all tenants.
+    pub async fn read_for_all<T, F: Future<Output = Result<T, DbError>>>(
+        &self,
+        ask: impl Fn(Tx) -> F,
+    ) -> Result<Seen<T>, DbError> {
+        self.read_with(format!("{BEGIN_READING}{FOR_ALL}"), ask).await
+    }
+
+    /// The same database, of which only the primary is asked: for whoever must see what was committed a moment ago.
+    #[must_use]
+    pub fn without_standby(&self) -> Self {
+        Self { standby: None, ..self.clone() }
+    }
+
+    /// How the standby is; `None` where none is named.
+    pub fn standby(&self) -> Option<StandbyState> {
+        self.standby.as_ref().map(Standby::state)
+    }
+
+    async fn read_with<T, F: Future<Output = Result<T, DbError>>>(
+        &self,
+        sql: String,
+        ask: impl Fn(Tx) -> F,
+    ) -> Result<Seen<T>, DbError> {
+        if let Some(standby) = &self.standby
+            && let Some(age) = standby.age()
+        {
+            let asked = async { ask(self.begin_in(standby.pool(), sql.clone()).await?).await };
+            match standby.unless_lost(asked).await {
+                Ok(value) => return Ok(Seen { value, age }),
+                Err(error) => {
+                    tracing::warn!(error = %error, "the standby has no answer: the primary is asked")
+                }
+            }
+        }
+        let value = ask(self.begin_with(sql).await?).await?;
+        Ok(Seen { value, age: Duration::ZERO })
     }
 
     /// Begins a transaction over all tenants: for what is asked before the tenant is known, and for what serves them all.
@@ -141,9 +185,13 @@ impl Db {
     }
 
     async fn begin_with(&self, sql: String) -> Result<Tx, DbError> {
+        self.begin_in(&self.pool, sql).await
+    }
+
+    async fn begin_in(&self, pool: &PgPool, sql: String) -> Result<Tx, DbError> {
         // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
         // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
-        let pool = self.pool.clone();
+        let pool = pool.clone();
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
         Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone() })
     }
@@ -157,6 +205,9 @@ impl Db {
 
     /// Closes every connection and waits for that.
     pub async fn close(&self) {
+        if let Some(standby) = &self.standby {
+            standby.pool().close().await;
+        }
         self.pool.close().await;
     }
 
@@ -175,6 +226,31 @@ impl Db {
     pub(crate) fn direct(&self) -> &Addresses {
         &self.direct
     }
+}
+
+fn open_pool(settings: &Settings, address: &PgConnectOptions, moved: Moved, timeout: Duration) -> PgPool {
+    PgPoolOptions::new()
+        .min_connections(settings.pool_size)
+        .max_connections(settings.pool_size + settings.max_overflow)
+        .acquire_timeout(timeout)
+        // Else each transaction would ask first whether its connection is alive.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, metadata| {
+            let is_current = moved.is_before(metadata.age);
+            Box::pin(async move {
+                if is_current && metadata.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(is_current)
+            })
+        })
+        .connect_lazy_with(address.clone())
+}
+
+fn for_tenant(tenant_id: &TenantId) -> String {
+    let mut sql = format!("{SCHEMA}{FOR_TENANT}");
+    literal::push_text(&mut sql, tenant_id.as_str());
+    sql
 }
 
 /// A transaction. It runs every query unnamed and holds the keys to what is sealed.

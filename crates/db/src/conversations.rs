@@ -131,7 +131,7 @@ pub async fn show(
 ) -> Result<Vec<Said>, DbError> {
     let rows = sqlx::query!(
         r#"select t.role, t.user_id, t.text, t.created_at, u.event_id as "event_id?", u.outcome as "outcome?",
-                  coalesce(jsonb_array_length(e.attempts_log), 0) as "failed_tries!",
+                  coalesce(jsonb_array_length(coalesce(e.attempts_log, h.attempts_log)), 0) as "failed_tries!",
                   u.first_word_ms as "first_word_ms?", u.answer_ms as "answer_ms?",
                   coalesce(u.model, '') as "model!", coalesce(u.prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(u.completion_tokens, 0) as "completion_tokens!",
@@ -143,6 +143,7 @@ pub async fn show(
            from turns t
            left join usage u on u.tenant_id = t.tenant_id and u.seq = t.seq
            left join events e on e.tenant_id = t.tenant_id and e.seq = t.seq
+           left join event_history h on h.tenant_id = t.tenant_id and h.received_at = u.asked_at and h.seq = t.seq
            where t.tenant_id = $1 and t.channel_id = $2 and t.thread_ts = $3 and ($4::text is null or t.user_id = $4)
            order by t.turn_id limit $5"#,
         tenant_id.as_str(),

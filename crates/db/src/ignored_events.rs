@@ -1,4 +1,4 @@
-//! The table `ignored_events`, and the question "why no reply?" over it and over `events`.
+//! The table `ignored_events`, and the question "why no reply?" over it, `events` and `event_history`.
 
 use chrono::{DateTime, Utc};
 use models::{IgnoredEvent, TenantId};
@@ -77,7 +77,7 @@ pub struct EventFate {
 }
 
 /// The newest events of a tenant that the filter meets, answered or not: of those that ended, those that ended last. Each
-/// kind is read along its own index.
+/// kind is read along its own index; what was set aside is in `events` only.
 pub async fn list_fates(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -101,8 +101,15 @@ pub async fn list_fates(
                   and ($6::text is null or user_id = $6)
                 order by finished_at desc limit $7)
                union all
+               (select received_at, event_id, channel_id, user_id, outcome, reason from event_history
+                where tenant_id = $1 and ($5::text is null or outcome = $5) and $5 is distinct from 'set_aside'
+                  and ($2::text is null or event_id = $2) and ($3::text is null or channel_id = $3)
+                  and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
+                  and ($6::text is null or user_id = $6)
+                order by received_at desc limit $7)
+               union all
                (select received_at, event_id, channel_id, user_id, outcome, reason from ignored_events
-                where tenant_id = $1 and ($5::text is null or outcome = $5)
+                where tenant_id = $1 and ($5::text is null or outcome = $5) and $5 is distinct from 'set_aside'
                   and ($2::text is null or event_id = $2) and ($3::text is null or channel_id = $3)
                   and ($4::float8 is null or received_at > now() - make_interval(secs => $4))
                   and ($6::text is null or user_id = $6)

@@ -65,8 +65,13 @@ pub async fn list_tenants(
            from page left join installations on installations.tenant_id = page.tenant_id
            cross join lateral (
                select count(*) filter (where finished_at > now() - interval '1 day') as day, count(*) as week
-               from events where tenant_id = page.tenant_id and outcome is not null and kind = 'message'
-                 and finished_at > now() - interval '7 days') as asked
+               from (select finished_at from events
+                     where tenant_id = page.tenant_id and outcome is not null and kind = 'message'
+                     union all
+                     select finished_at from event_history
+                     where tenant_id = page.tenant_id and kind = 'message'
+                       and received_at > now() - interval '8 days') as ended
+               where finished_at > now() - interval '7 days') as asked
            cross join lateral (
                select count(*) from events where tenant_id = page.tenant_id and outcome = 'set_aside') as failed
            order by lower(name), page.tenant_id"#,

@@ -149,14 +149,17 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
         r#"select greatest(
                       (select max(finished_at) from events where tenant_id = $1 and outcome is not null),
                       (select max(received_at) from events where tenant_id = $1 and outcome is null),
+                      (select max(received_at) from event_history where tenant_id = $1),
                       (select max(received_at) from ignored_events where tenant_id = $1)) as newest_at,
                   (select min(received_at) from events where tenant_id = $1 and outcome is null)
                       as oldest_waiting_at,
                   (select count(*) from events where tenant_id = $1 and outcome = 'set_aside') as "set_aside!",
                   (select reason from events where tenant_id = $1 and outcome = 'set_aside'
                    order by finished_at desc limit 1) as last_error,
-                  (select max(finished_at) from events where tenant_id = $1 and outcome is not null
-                   and kind in ('conversation_opened', 'home_opened')) as opened_at"#,
+                  greatest((select max(finished_at) from events where tenant_id = $1 and outcome is not null
+                            and kind in ('conversation_opened', 'home_opened')),
+                           (select max(finished_at) from event_history where tenant_id = $1
+                            and kind in ('conversation_opened', 'home_opened'))) as opened_at"#,
         tenant_id.as_str(),
     )
     .fetch_one(tx)

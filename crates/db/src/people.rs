@@ -157,6 +157,13 @@ pub async fn forget(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resu
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
+        "update event_history set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
         "update ignored_events set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
         tenant,
         user

@@ -58,9 +58,13 @@ pub struct ApiFacts {
     pub event_retention_days: i32,
 }
 
+/// By this a process says that it knows of `event_history`; while one does not, nothing moves there.
+const READS_HISTORY: &str = "reads_event_history";
+
 impl Replica {
     /// This process, from now on.
-    pub fn new(service: &str, version: &str, host: String, facts: Value) -> Self {
+    pub fn new(service: &str, version: &str, host: String, mut facts: Value) -> Self {
+        facts[READS_HISTORY] = true.into();
         let (service, version) = (service.to_owned(), version.to_owned());
         let started_at = Utc::now();
         Self { replica_id: Uuid::new_v4(), service, version, host, started_at, seen_at: started_at, facts }

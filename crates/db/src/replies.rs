@@ -227,7 +227,10 @@ pub async fn list_known(
 ) -> Result<Vec<String>, DbError> {
     let known = sqlx::query_scalar!(
         r#"select replies.message_ts as "message_ts!" from replies join events using (tenant_id, seq)
-           where tenant_id = $1 and channel_id = $2 and replies.message_ts = any($3)"#,
+           where tenant_id = $1 and channel_id = $2 and replies.message_ts = any($3)
+           union all
+           select reply_ts from event_history
+           where tenant_id = $1 and channel_id = $2 and reply_ts = any($3)"#,
         tenant_id.as_str(),
         channel_id.as_str(),
         message_tss,

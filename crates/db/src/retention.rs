@@ -1,44 +1,10 @@
-//! What is old and of no more use: finished events, with how far their answers came, and threads in which nothing was
-//! said. Neither needs an index of its own: tables are walked in the order of their keys.
+//! Threads that are of no more use: those in which nothing was said. No index is needed for that: the table is walked in the
+//! order of its key.
 
 use crate::{DbError, Tx};
 
-/// Rows looked at in one transaction.
+/// Threads looked at in one transaction.
 const PAGE: i64 = 1000;
-
-/// What came of a page of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PurgedPage {
-    /// How many are gone.
-    pub purged: i64,
-    /// The page's last event; the next page begins behind it.
-    pub last_seq: Option<i64>,
-    /// No event behind this page is too old.
-    pub is_last: bool,
-}
-
-/// Deletes the finished ones of the oldest events behind `after`, as far as they came more than so many days ago. What
-/// is still to be done stays, however old.
-pub async fn purge_finished(tx: &mut Tx, days: i32, after: Option<i64>) -> Result<PurgedPage, DbError> {
-    Ok(sqlx::query_as!(
-        PurgedPage,
-        r#"with page as (
-               select seq, received_at < now() - make_interval(days => $1) as is_old from events
-               where seq > coalesce($2::bigint, 0) order by seq limit $3
-           ), gone as (
-               delete from events e using page p where e.seq = p.seq and p.is_old and e.outcome is not null
-               returning e.seq
-           )
-           select (select count(*) from gone) as "purged!", max(seq) as last_seq,
-                  (count(*) < $3 or not bool_and(is_old)) as "is_last!"
-           from page"#,
-        days,
-        after,
-        PAGE,
-    )
-    .fetch_one(tx)
-    .await?)
-}
 
 /// How far the walk over the threads has come; from the end it begins anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

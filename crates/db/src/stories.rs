@@ -1,4 +1,4 @@
-//! The whole story of one event, over `events`, `threads` and `replies`: everything but the words.
+//! The whole story of one event, over `events` or `event_history`, `threads` and `replies`: everything but the words.
 
 use chrono::{DateTime, Utc};
 use models::{EventId, TenantId};
@@ -63,14 +63,24 @@ pub async fn find(
 ) -> Result<Option<EventStory>, DbError> {
     Ok(sqlx::query_as!(
         EventStory,
-        r#"select e.kind, e.channel_id, e.thread_ts, e.message_ts, e.user_id, e.received_at, e.stop_requested_at,
-                  e.not_before, e.attempts, e.attempts_log as "failures: Json<Vec<FailedTry>>", e.outcome, e.reason,
-                  e.finished_at, t.state as "thread_state?", r.message_ts as "reply_ts?",
-                  r.posting_since as "posting_since?"
-           from events e
-           left join threads t using (tenant_id, channel_id, thread_ts)
-           left join replies r on r.tenant_id = e.tenant_id and r.seq = e.seq
-           where e.tenant_id = $1 and e.event_id = $2"#,
+        r#"with told as (
+               select e.seq, e.kind, e.channel_id, e.thread_ts, e.message_ts, e.user_id, e.received_at,
+                      e.stop_requested_at, e.not_before, e.attempts, e.attempts_log, e.outcome, e.reason, e.finished_at,
+                      r.message_ts as reply_ts, r.posting_since
+               from events e left join replies r on r.tenant_id = e.tenant_id and r.seq = e.seq
+               where e.tenant_id = $1 and e.event_id = $2
+               union all
+               select seq, kind, channel_id, thread_ts, message_ts, user_id, received_at, stop_requested_at, null,
+                      attempts, attempts_log, outcome, reason, finished_at, reply_ts, null
+               from event_history where tenant_id = $1 and event_id = $2
+           )
+           select kind as "kind!", told.channel_id as "channel_id!", told.thread_ts as "thread_ts!", message_ts,
+                  user_id as "user_id!", received_at as "received_at!", stop_requested_at, not_before,
+                  attempts as "attempts!", attempts_log as "failures!: Json<Vec<FailedTry>>", outcome, reason,
+                  finished_at, t.state as "thread_state?", reply_ts, posting_since
+           from told left join threads t
+               on t.tenant_id = $1 and t.channel_id = told.channel_id and t.thread_ts = told.thread_ts
+           order by seq limit 1"#,
         tenant_id.as_str(),
         event_id.as_str(),
     )

@@ -149,6 +149,8 @@ pub async fn delete_and_tell(
     delete_from!("channels", "delete from channels where tenant_id = $1");
     delete_from!("replies", "delete from replies where tenant_id = $1");
     delete_from!("events", "delete from events where tenant_id = $1");
+    // Behind the events, which move there.
+    delete_from!("event_history", "delete from event_history where tenant_id = $1");
     delete_from!("ignored_events", "delete from ignored_events where tenant_id = $1");
     delete_from!("threads", "delete from threads where tenant_id = $1");
     delete_from!("exports", "delete from exports where tenant_id = $1");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::Environment;
 
@@ -39,6 +39,20 @@ impl DatabaseSettings {
         let max_overflow = env.number("DATABASE_MAX_OVERFLOW", 30, 0..=1000);
         let pool_timeout = Duration::from_secs(env.number("DATABASE_POOL_TIMEOUT", 30, 1..=600).into());
         Some(Self { urls: urls?, direct_urls: direct_urls?, pool_size, max_overflow, pool_timeout })
+    }
+
+    /// Reads `DATABASE_READ_URL`: a standby for what is only read. `None` where it is not set, or leads where
+    /// `DATABASE_URL` does.
+    pub fn read_standby(&self, env: &mut Environment) -> Option<SecretString> {
+        let url = env.optional("DATABASE_READ_URL", EXAMPLE, |text| {
+            let mut addresses = postgres_addresses(text)?;
+            match (addresses.pop(), addresses.is_empty()) {
+                (Some(only), true) => Ok(only),
+                _ => Err("names several hosts; name one, or what balances between them".into()),
+            }
+        })?;
+        let is_primary = self.urls.iter().any(|primary| primary.expose_secret() == url.expose_secret());
+        (!is_primary).then_some(url)
     }
 }
 
@@ -96,8 +110,6 @@ fn supabase_address(env: &mut Environment) -> Option<SecretString> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
@@ -113,6 +125,23 @@ mod tests {
 
     fn exposed(urls: &[SecretString]) -> Vec<&str> {
         urls.iter().map(ExposeSecret::expose_secret).collect()
+    }
+
+    #[test]
+    fn a_standby_is_one_host_that_is_not_the_primary() {
+        let standby = |read_url: &str| {
+            let process = [("DATABASE_URL", "postgres://one,two/db"), ("DATABASE_READ_URL", read_url)];
+            let process = process.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            let mut env = Environment::from_sources(Default::default(), process).unwrap();
+            let url = DatabaseSettings::read(&mut env).unwrap().read_standby(&mut env);
+            env.finish(|| Some(url.map(|url| url.expose_secret().to_owned())))
+        };
+        assert_eq!(standby("postgres://three/db"), Ok(Some("postgres://three/db".into())));
+        assert_eq!(standby("postgres://two/db"), Ok(None));
+        assert_eq!(standby(""), Ok(None));
+        for wrong in ["postgres://two,three/db", "three"] {
+            assert_eq!(standby(wrong).unwrap_err().0[0].name, "DATABASE_READ_URL");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
         &db::Settings {
             urls: database.urls.clone(),
             direct_urls: database.direct_urls.clone(),
+            read_url: settings.read_url,
             pool_size: database.pool_size,
             max_overflow: database.max_overflow,
             pool_timeout: database.pool_timeout,
@@ -132,11 +133,13 @@ struct Probing {
 impl Probes for Probing {
     async fn checks(&self) -> Vec<Check> {
         let (health, redis) = tokio::join!(self.db.health(), Shared::state(self.shared.as_ref()));
-        vec![
+        let mut checks = vec![
             Check::vital("database", health.database),
             Check::vital("schema", health.schema),
             Check::told("redis", redis),
-        ]
+        ];
+        checks.extend(self.db.standby().map(|standby| Check::told("replica", standby.to_string())));
+        checks
     }
 
     async fn measure(&self) {
@@ -146,6 +149,9 @@ impl Probes for Probing {
         metrics::gauge!("enablebot_db_connections_limit").set(counts.most);
         if let Some(shared) = &self.shared {
             metrics::gauge!("enablebot_redis_available").set(u8::from(shared.is_there()));
+        }
+        if let Some(standby) = self.db.standby() {
+            metrics::gauge!("enablebot_db_replica_lag_seconds").set(standby.lag.as_secs_f64());
         }
     }
 }

@@ -10,6 +10,7 @@ mod intake;
 mod operators;
 mod overviews;
 mod page;
+mod reading;
 mod rotation;
 mod routes;
 mod secret;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::overview::Overview;
-use db::{Db, DbError, Tx};
+use db::{Db, DbError, Seen, Tx};
 use models::{TenantId, UserId};
 use moka::future::Cache;
 
@@ -42,6 +42,8 @@ struct Key {
     tenant_id: TenantId,
     user_id: Option<UserId>,
     span: Span,
+    /// Whether the primary is asked.
+    is_current: bool,
 }
 
 /// A time that can be looked back on, and how much of it makes a bar; both in seconds.
@@ -53,8 +55,8 @@ pub(crate) struct Span {
 
 /// What was told of late, as it was drawn, and where the rest is asked.
 pub(crate) struct Overviews {
-    drawn: Cache<Key, Arc<str>>,
-    told: Together<Key, Arc<Told>>,
+    drawn: Cache<Key, Seen<Arc<str>>>,
+    told: Together<Key, Seen<Arc<Told>>>,
 }
 
 impl Overviews {
@@ -72,38 +74,55 @@ impl Overviews {
         signed_in: &SignedIn,
         span: Span,
         draw: impl FnOnce(&Told) -> String,
-    ) -> Result<Arc<str>, Arc<DbError>> {
+    ) -> Result<Seen<Arc<str>>, Arc<DbError>> {
         let session = &signed_in.session;
         let user_id = (!signed_in.manages).then(|| session.user_id.clone());
-        let key = Key { tenant_id: session.tenant_id.clone(), user_id, span };
+        let is_current = signed_in.has_just_changed();
+        let key = Key { tenant_id: session.tenant_id.clone(), user_id, span, is_current };
         let drawn = async {
             let told = self.told.ask(key.clone()).await?.ok_or(DbError::Silent)?;
-            Ok(Arc::from(draw(&told)))
+            Ok(Seen { value: Arc::from(draw(&told.value)), age: told.age })
         };
         self.drawn.try_get_with_by_ref(&key, drawn).await
     }
 }
 
 /// A workspace at a time, for all of its people who ask.
-async fn look(db: Db, keys: Vec<Key>) -> Result<HashMap<Key, Arc<Told>>, DbError> {
-    let mut asked: HashMap<(TenantId, Span), Vec<Option<UserId>>> = HashMap::new();
+async fn look(db: Db, keys: Vec<Key>) -> Result<HashMap<Key, Seen<Arc<Told>>>, DbError> {
+    let mut asked: HashMap<(TenantId, Span, bool), Vec<Option<UserId>>> = HashMap::new();
     for key in keys {
-        asked.entry((key.tenant_id, key.span)).or_default().push(key.user_id);
+        asked.entry((key.tenant_id, key.span, key.is_current)).or_default().push(key.user_id);
     }
     let mut told = HashMap::new();
-    for ((tenant_id, span), people) in asked {
-        let mut tx = db.begin(&tenant_id).await?;
-        let db_span = db::overview::Span { seconds: span.seconds.into(), step: span.step.into() };
-        let overviews = db::overview::list(&mut tx, &tenant_id, &people, db_span, REASONS).await?;
-        for (user_id, overview) in overviews {
-            // A person's own page does not tell of the budget.
-            let budget = match user_id {
-                Some(_) => None,
-                None => find_budget(&mut tx, &tenant_id).await?,
-            };
-            let key = Key { tenant_id: tenant_id.clone(), user_id, span };
-            told.insert(key, Arc::new(Told { overview, budget }));
+    for ((tenant_id, span, is_current), people) in asked {
+        let db = if is_current { db.without_standby() } else { db.clone() };
+        let (of, people) = (&tenant_id, &people);
+        let ask = |mut tx: Tx| async move { tell(&mut tx, of, people, span).await };
+        let seen = db.read(of, ask).await?;
+        for (user_id, one) in seen.value {
+            let key = Key { tenant_id: tenant_id.clone(), user_id, span, is_current };
+            told.insert(key, Seen { value: one, age: seen.age });
         }
+    }
+    Ok(told)
+}
+
+/// What each of these people is told, or nobody in particular.
+async fn tell(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    people: &[Option<UserId>],
+    span: Span,
+) -> Result<Vec<(Option<UserId>, Arc<Told>)>, DbError> {
+    let db_span = db::overview::Span { seconds: span.seconds.into(), step: span.step.into() };
+    let mut told = Vec::with_capacity(people.len());
+    for (user_id, overview) in db::overview::list(tx, tenant_id, people, db_span, REASONS).await? {
+        // A person's own page does not tell of the budget.
+        let budget = match user_id {
+            Some(_) => None,
+            None => find_budget(tx, tenant_id).await?,
+        };
+        told.push((user_id, Arc::new(Told { overview, budget })));
     }
     Ok(told)
 }

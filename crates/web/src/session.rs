@@ -1,6 +1,7 @@
 //! Whoever is signed in: trust in a cookie starts here.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::SET_COOKIE;
@@ -18,6 +19,7 @@ use slack::{Bot, SlackError};
 
 use crate::app::App;
 use crate::page::{Action, Problem, page};
+use crate::reading;
 use crate::routes::{not_found, trouble};
 use crate::secret::digest;
 
@@ -35,6 +37,10 @@ pub(crate) struct SignedIn {
     /// Why the workspace's questions are not answered, if an operator suspended it.
     pub(crate) suspended_reason: Option<String>,
     digest: Vec<u8>,
+    /// Until when the primary is asked for them.
+    pub(crate) changed_until: Option<Instant>,
+    /// How old what they see is, in seconds, once something was read.
+    pub(crate) age: OnceLock<u64>,
 }
 
 /// Somebody who manages the workspace.
@@ -86,7 +92,8 @@ impl FromRequestParts<Arc<App>> for SignedIn {
             Some(digest) => find(app, digest).await.map_err(|error| trouble(&error))?,
             None => None,
         };
-        found.ok_or_else(|| {
+        let changed_until = reading::changed_until(&cookies);
+        found.map(|found| Self { changed_until, ..found }).ok_or_else(|| {
             let wanted = parts.uri.path_and_query().map_or("/dashboard", |wanted| wanted.as_str());
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             Redirect::to(&format!("/login?{}", query.append_pair("next", wanted).finish())).into_response()
@@ -141,7 +148,15 @@ async fn find(app: &App, digest: Vec<u8>) -> Result<Option<SignedIn>, DbError> {
     let manages = found.session.is_admin || found.is_installer;
     let is_operator = app.operators.include(&found.session);
     let (session, suspended_reason) = (found.session, found.suspended_reason);
-    Ok(Some(SignedIn { session, manages, is_operator, suspended_reason, digest }))
+    Ok(Some(SignedIn {
+        session,
+        manages,
+        is_operator,
+        suspended_reason,
+        digest,
+        changed_until: None,
+        age: OnceLock::new(),
+    }))
 }
 
 /// What somebody is in the workspace.

@@ -25,6 +25,8 @@ pub struct Settings {
     pub port: u16,
     /// How to reach Postgres.
     pub database: DatabaseSettings,
+    /// `DATABASE_READ_URL`: a standby that answers for the dashboard, where it is another than the primary.
+    pub read_url: Option<SecretString>,
     /// `REDIS_URL`: what replicas share.
     pub redis_url: Option<SecretString>,
     /// `ENCRYPTION_KEYS`.
@@ -61,6 +63,7 @@ impl Settings {
         let process = ProcessSettings::read(&mut env);
         let port = env.port("WEB_PORT", 8000);
         let database = DatabaseSettings::read(&mut env);
+        let read_url = database.as_ref().and_then(|database| database.read_standby(&mut env));
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
         // The same as api's, and checked as there; pages always read what is stored.
         env.number("CACHE_TTL", 3600, 0..=604_800);
@@ -95,6 +98,7 @@ impl Settings {
             let own = Self {
                 port,
                 database: database?,
+                read_url,
                 redis_url,
                 master_keys: master_keys?,
                 slack_app,

@@ -2,6 +2,7 @@
 
 mod pooler;
 mod server;
+mod standby;
 
 use std::fs;
 use std::net::TcpListener;

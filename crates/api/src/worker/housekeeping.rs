@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use db::DbError;
 use db::retention::Walk;
 use tokio::time::interval;
 
@@ -24,7 +25,8 @@ pub(super) async fn run(app: Arc<App>) {
             book_expired(&app).await?;
             while purge_ignored(&app).await? > 0 {}
             while forget_old_turns(&app).await? > 0 {}
-            purge_finished(&app).await?;
+            keep_history(&app).await?;
+            move_finished(&app).await?;
             walk = purge_idle_threads(&app, &walk).await?;
             Ok::<_, Failure>(())
         };
@@ -69,12 +71,29 @@ async fn forget_old_turns(app: &App) -> Result<u64, Failure> {
     Ok(forgotten)
 }
 
+/// The parts of the history, of which one a day is new and one too old. Whoever reads in one just now is not waited for: the next
+/// round comes in a minute.
+async fn keep_history(app: &App) -> Result<(), Failure> {
+    let kept = async {
+        let mut tx = app.db.begin_for_all().await?;
+        let dropped = db::event_history::keep_parts(&mut tx, app.event_retention_days).await?;
+        tx.commit().await?;
+        Ok::<_, DbError>(dropped)
+    };
+    match kept.await {
+        Ok(0) => {}
+        Ok(dropped) => tracing::info!(dropped, "days of the history were dropped"),
+        Err(error) => tracing::warn!(error = %error, "the history's parts stay as they are for now"),
+    }
+    Ok(())
+}
+
 /// From the oldest on, a batch at a time, as far as what is too old reaches.
-async fn purge_finished(app: &App) -> Result<(), Failure> {
+async fn move_finished(app: &App) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let mut tx = app.db.begin_for_all().await?;
-        let page = db::retention::purge_finished(&mut tx, app.event_retention_days, after).await?;
+        let page = db::event_history::move_finished(&mut tx, app.event_retention_days, after).await?;
         tx.commit().await?;
         if page.is_last {
             return Ok(());

@@ -57,6 +57,7 @@ async fn main() -> Result<(), Failed> {
     let settings = Settings {
         urls: vec![url.clone()],
         direct_urls: vec![url],
+        read_url: None,
         pool_size: 1,
         max_overflow: 1,
         pool_timeout: Duration::from_secs(30),

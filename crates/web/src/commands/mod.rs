@@ -96,6 +96,7 @@ fn open(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbEr
     let settings = db::Settings {
         urls: database.urls.clone(),
         direct_urls: database.direct_urls.clone(),
+        read_url: None,
         pool_size: 1,
         max_overflow: 0,
         pool_timeout: Duration::from_secs(10),

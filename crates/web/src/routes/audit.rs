@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use db::audit_log::{Action, Chain, Entry, Filter};
-use db::{Db, DbError};
+use db::{Db, DbError, Tx};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use models::{TenantId, UserId};
 use serde::Deserialize;
@@ -93,22 +93,26 @@ pub(crate) async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match look(&app.db, &signed_in, asked).await {
+    match look(&app, &signed_in, asked).await {
         Ok(audit) => page(StatusCode::OK, &audit),
         Err(error) => trouble(&error),
     }
 }
 
-async fn look<'a>(db: &Db, signed_in: &'a SignedIn, asked: Asked) -> Result<Audit<'a>, DbError> {
-    let tenant_id = &signed_in.session.tenant_id;
-    let mut tx = db.begin(tenant_id).await?;
-    let names = db::profiles::list_names(&mut tx, tenant_id).await?;
-    let entries = db::audit_log::list(&mut tx, tenant_id, &asked.filter(), LIMIT).await?;
-    let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
-    let chain = match asked.verify.is_empty() {
-        true => None,
-        false => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
+async fn look<'a>(app: &App, signed_in: &'a SignedIn, asked: Asked) -> Result<Audit<'a>, DbError> {
+    let (tenant_id, filter) = (&signed_in.session.tenant_id, &asked.filter());
+    let wants_chain = !asked.verify.is_empty();
+    let read = |mut tx: Tx| async move {
+        let names = db::profiles::list_names(&mut tx, tenant_id).await?;
+        let entries = db::audit_log::list(&mut tx, tenant_id, filter, LIMIT).await?;
+        let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
+        let chain = match wants_chain {
+            false => None,
+            true => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
+        };
+        Ok::<_, DbError>((names, entries, chained, chain))
     };
+    let (names, entries, chained, chain) = signed_in.read(app, read).await?;
     Ok(Audit { signed_in, here: "audit", asked, entries, names, chained, chain })
 }
 
@@ -120,7 +124,7 @@ pub(crate) async fn export(
 ) -> Response {
     let filter = asked.map(|Query(asked)| asked).unwrap_or_default().filter();
     let head = stream::once(async { Ok(Bytes::from_static(b"when,who,what,detail\r\n")) });
-    let rows = pieces(app.db.clone(), signed_in.session.tenant_id, filter)
+    let rows = pieces(signed_in.reads(&app), signed_in.session.tenant_id, filter)
         .map_ok(|entries| Bytes::from(entries.iter().map(line).collect::<String>()));
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8"),
@@ -147,7 +151,8 @@ fn pieces(
 }
 
 async fn read(db: &Db, tenant_id: &TenantId, filter: &Filter, limit: i64) -> Result<Vec<Entry>, DbError> {
-    db::audit_log::list(&mut db.begin(tenant_id).await?, tenant_id, filter, limit).await
+    let ask = |mut tx: Tx| async move { db::audit_log::list(&mut tx, tenant_id, filter, limit).await };
+    Ok(db.read(tenant_id, ask).await?.value)
 }
 
 fn line(entry: &Entry) -> String {

@@ -71,34 +71,28 @@ pub(crate) async fn list(
 
 async fn look<'a>(app: &App, signed_in: &'a SignedIn, asked: Asked) -> Result<List<'a>, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
-    let mut tx = app.db.begin(tenant_id).await?;
-    let is_allowed = is_allowed(&mut tx, signed_in).await?;
-    let mut list = List {
-        signed_in,
-        here: "conversations",
-        is_allowed,
-        asked,
-        conversations: Vec::new(),
-        search: Search::default(),
-        names: HashMap::new(),
+    let (of, from, wanted) = (of(signed_in, &asked.person), place(&asked.from), filled(&asked.q));
+    let (of, wanted) = (of.as_ref(), wanted.as_ref());
+    let read = |mut tx: Tx| async move {
+        let (mut conversations, mut search, mut names) = <(Vec<_>, Search, HashMap<_, _>)>::default();
+        let is_allowed = is_allowed(&mut tx, signed_in).await?;
+        if is_allowed {
+            match wanted {
+                Some(q) => {
+                    search = db::conversations::search(&mut tx, tenant_id, of, q, from, LIMIT).await?;
+                }
+                None => {
+                    let before = from.map(|place| place.said_at);
+                    conversations =
+                        db::conversations::list(&mut tx, tenant_id, of, before, LIMIT as i64).await?;
+                }
+            }
+            names = db::profiles::list_names(&mut tx, tenant_id).await?;
+        }
+        Ok::<_, DbError>((is_allowed, conversations, search, names))
     };
-    if !is_allowed {
-        return Ok(list);
-    }
-    let of = of(signed_in, &list.asked.person);
-    let from = place(&list.asked.from);
-    match filled(&list.asked.q) {
-        Some(q) => {
-            list.search = db::conversations::search(&mut tx, tenant_id, of.as_ref(), &q, from, LIMIT).await?;
-        }
-        None => {
-            let before = from.map(|place| place.said_at);
-            list.conversations =
-                db::conversations::list(&mut tx, tenant_id, of.as_ref(), before, LIMIT as i64).await?;
-        }
-    }
-    list.names = db::profiles::list_names(&mut tx, tenant_id).await?;
-    Ok(list)
+    let (is_allowed, conversations, search, names) = signed_in.read(app, read).await?;
+    Ok(List { signed_in, here: "conversations", is_allowed, asked, conversations, search, names })
 }
 
 /// What was said in a thread. That an admin read it is written down with the reading.

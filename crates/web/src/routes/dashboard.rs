@@ -73,7 +73,8 @@ pub(crate) async fn show(
     let manages = signed_in.manages;
     let draw = |told: &Told| Overview::new(manages, range, told).render().unwrap_or_default();
     match app.told.find(&signed_in, span, draw).await {
-        Ok(content) => {
+        Ok(drawn) => {
+            let content = signed_in.note(drawn);
             page(StatusCode::OK, &Page { signed_in: &signed_in, here: "overview", content: &content })
         }
         Err(error) => trouble(&error),

@@ -22,7 +22,7 @@ const DOWNLOADS: i64 = 5;
 /// A table, as people call what it holds, and what that is.
 type Words = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 21] = [
+const WORDS: [Words; 22] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -47,6 +47,11 @@ const WORDS: [Words; 21] = [
         "events",
         "Events",
         "What Slack sent and what became of it. The words in it are kept until it is answered.",
+    ),
+    (
+        "event_history",
+        "Past events",
+        "What became of what Slack sent more than two days ago; without the words.",
     ),
     (
         "ignored_events",
@@ -92,10 +97,7 @@ struct Exports {
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
-    let Ok(mut tx) = app.db.begin(&signed_in.session.tenant_id).await else {
-        return trouble(&DbError::Silent);
-    };
-    render(&mut tx, &signed_in, None).await
+    render(&app, &signed_in, None).await
 }
 
 pub(crate) async fn exports(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
@@ -110,9 +112,10 @@ pub(crate) async fn exports(State(app): State<Arc<App>>, Manager(signed_in): Man
 }
 
 /// The page, also where the name was not typed as it is.
-pub(super) async fn render(tx: &mut Tx, signed_in: &SignedIn, mistyped: Option<String>) -> Response {
+pub(super) async fn render(app: &App, signed_in: &SignedIn, mistyped: Option<String>) -> Response {
+    let looked = |mut tx: Tx| async move { look(&mut tx, &signed_in.session.tenant_id).await };
     let status = if mistyped.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match look(tx, &signed_in.session.tenant_id).await {
+    match signed_in.read(app, looked).await {
         Ok((Some(name), counts, exports)) => {
             page(status, &Data { signed_in, here: "data", name, counts, exports, mistyped })
         }

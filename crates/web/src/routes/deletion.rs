@@ -66,12 +66,7 @@ pub(crate) async fn delete(
     let typed = typed.map(|Form(typed)| typed.workspace).unwrap_or_default();
     match ask_name(&app.db, &signed_in).await {
         Ok(Some(name)) if name == typed.trim() => begin(app, signed_in, &name),
-        Ok(_) => {
-            let Ok(mut tx) = app.db.begin(&signed_in.session.tenant_id).await else {
-                return trouble(&DbError::Silent);
-            };
-            data::render(&mut tx, &signed_in, Some(typed)).await
-        }
+        Ok(_) => data::render(&app, &signed_in, Some(typed)).await,
         Err(error) => trouble(&error),
     }
 }

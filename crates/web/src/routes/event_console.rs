@@ -9,10 +9,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use db::DbError;
 use db::audit_log::Action;
 use db::ignored_events::{EventFate, Filter};
 use db::stories::EventStory;
+use db::{DbError, Tx};
 use models::{EventId, Outcome, UserId};
 use serde::Deserialize;
 use serde_json::json;
@@ -92,13 +92,12 @@ pub(crate) async fn list(
         user_id: own.or_else(|| filled(&asked.person)),
         last_seconds: asked.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
     };
-    let found = async {
-        let tenant_id = &signed_in.session.tenant_id;
-        let mut tx = app.db.begin(tenant_id).await?;
-        let fates = db::ignored_events::list_fates(&mut tx, tenant_id, &filter, LIMIT).await?;
-        Ok((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
+    let (tenant_id, filter) = (&signed_in.session.tenant_id, &filter);
+    let found = |mut tx: Tx| async move {
+        let fates = db::ignored_events::list_fates(&mut tx, tenant_id, filter, LIMIT).await?;
+        Ok::<_, DbError>((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
     };
-    match found.await {
+    match signed_in.read(&app, found).await {
         Ok((fates, names)) => {
             let events = Events { signed_in: &signed_in, here: "events", asked, fates, names };
             page(StatusCode::OK, &events)
@@ -114,11 +113,9 @@ pub(crate) async fn show(
     Path(event_id): Path<String>,
 ) -> Response {
     let event_id = EventId::new(event_id);
-    let found = async {
-        let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
-        db::stories::find(&mut tx, &signed_in.session.tenant_id, &event_id).await
-    };
-    match found.await {
+    let asked = (&signed_in.session.tenant_id, &event_id);
+    let found = |mut tx: Tx| async move { db::stories::find(&mut tx, asked.0, asked.1).await };
+    match signed_in.read(&app, found).await {
         Ok(Some(story)) if signed_in.manages || story.user_id == signed_in.session.user_id.as_str() => {
             page(StatusCode::OK, &Event { signed_in: &signed_in, here: "events", event_id, story })
         }

@@ -9,9 +9,10 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use db::audit_log::Action;
-use db::{Db, DbError};
+use db::sessions::Session;
+use db::{Db, DbError, Tx};
 use futures_util::stream;
-use models::{TenantId, UserId};
+use models::TenantId;
 use serde_json::json;
 use tar::Header;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ const BLOCK: usize = 512;
 
 pub(crate) async fn begin(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
     let session = &signed_in.session;
-    let walk = match Walk::begin(&app.db, &session.tenant_id, &session.user_id).await {
+    let walk = match Walk::begin(&app.db, signed_in.reads(&app), session).await {
         Ok(walk) => walk,
         Err(error) => return trouble(&error),
     };
@@ -48,6 +49,8 @@ pub(crate) async fn begin(State(app): State<Arc<App>>, Manager(signed_in): Manag
 /// The way through all tables.
 struct Walk {
     running: Running,
+    /// Where the rows come from.
+    reads: Db,
     folder: String,
     tables: Vec<&'static str>,
     table: usize,
@@ -59,7 +62,8 @@ struct Walk {
 
 impl Walk {
     /// Notes who takes it before anything is read.
-    async fn begin(db: &Db, tenant_id: &TenantId, user_id: &UserId) -> Result<Self, DbError> {
+    async fn begin(db: &Db, reads: Db, session: &Session) -> Result<Self, DbError> {
+        let (tenant_id, user_id) = (&session.tenant_id, &session.user_id);
         let mut tx = db.begin(tenant_id).await?;
         let tables: Vec<&'static str> = db::stored::exported().collect();
         let counts = db::stored::count(&mut tx, tenant_id).await?;
@@ -75,7 +79,17 @@ impl Walk {
             failed: Some("the download was broken off".to_owned()),
         };
         let folder = format!("enablebot-{tenant_id}-{}", Utc::now().format("%Y-%m-%d"));
-        Ok(Self { running, folder, tables, table: 0, part: 0, after: None, rows_done: 0, has_begun: false })
+        Ok(Self {
+            running,
+            reads,
+            folder,
+            tables,
+            table: 0,
+            part: 0,
+            after: None,
+            rows_done: 0,
+            has_begun: false,
+        })
     }
 
     /// The next piece of the archive; `None` behind its end.
@@ -104,8 +118,10 @@ impl Walk {
 
     async fn read(&mut self, table: &str) -> Result<Vec<u8>, DbError> {
         let Running { db, tenant_id, export_id, .. } = &self.running;
+        let after = self.after.as_deref();
+        let ask = |mut tx: Tx| async move { db::stored::list(&mut tx, tenant_id, table, after, PART).await };
+        let page = self.reads.read(tenant_id, ask).await?.value;
         let mut tx = db.begin(tenant_id).await?;
-        let page = db::stored::list(&mut tx, tenant_id, table, self.after.as_deref(), PART).await?;
         self.rows_done += i64::try_from(page.rows.len()).unwrap_or(PART);
         db::exports::advance(&mut tx, tenant_id, *export_id, self.rows_done).await?;
         tx.commit().await?;

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
-use db::DbError;
 use db::installations::Installed;
 use db::overview::Traffic;
+use db::{DbError, Tx};
 use slack::Scope;
 
 use super::{landing, trouble};
@@ -30,12 +30,11 @@ struct Health<'a> {
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
     let tenant_id = &signed_in.session.tenant_id;
-    let looked = async {
-        let mut tx = app.db.begin(tenant_id).await?;
+    let looked = |mut tx: Tx| async move {
         let installed = db::installations::find(&mut tx, tenant_id).await?;
         Ok::<_, DbError>((installed, db::overview::traffic(&mut tx, tenant_id).await?))
     };
-    match looked.await {
+    match signed_in.read(&app, looked).await {
         Ok((Some(installed), traffic)) => {
             let missing = slack::missing_scopes(&installed.installation.scopes);
             page(

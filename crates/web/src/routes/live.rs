@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use db::DbError;
+use db::{DbError, Tx};
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
@@ -75,7 +75,7 @@ impl Listener {
     async fn look(&self) -> Result<String, DbError> {
         let session = &self.signed_in.session;
         let user_id = (!self.signed_in.manages).then_some(&session.user_id);
-        db::overview::mark(&mut self.app.db.begin(&session.tenant_id).await?, &session.tenant_id, user_id)
-            .await
+        let ask = |mut tx: Tx| async move { db::overview::mark(&mut tx, &session.tenant_id, user_id).await };
+        self.signed_in.read(&self.app, ask).await
     }
 }

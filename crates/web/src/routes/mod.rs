@@ -33,6 +33,7 @@ use tower_http::csrf::CsrfLayer;
 use crate::app::App;
 use crate::intake;
 use crate::page::{Problem, page};
+use crate::reading;
 
 pub(crate) use landing::not_found;
 pub(crate) use oauth_callback::INSTALL_RESULTS;
@@ -124,6 +125,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), reading::mark))
         .layer(from_fn_with_state(Arc::clone(&app), intake::bound))
         .with_state(app)
 }

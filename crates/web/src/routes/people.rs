@@ -9,9 +9,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use db::DbError;
 use db::audit_log::Action;
 use db::profiles::Known;
+use db::{DbError, Tx};
 use models::{Profile, UserId};
 use serde::Deserialize;
 use serde_json::json;
@@ -65,16 +65,9 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let q = asked.map(|Query(asked)| asked.q).unwrap_or_default();
-    let found = async {
-        db::profiles::list(
-            &mut app.db.begin(&signed_in.session.tenant_id).await?,
-            &signed_in.session.tenant_id,
-            None,
-            LIMIT,
-        )
-        .await
-    };
-    match found.await {
+    let tenant_id = &signed_in.session.tenant_id;
+    let found = |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, None, LIMIT).await };
+    match signed_in.read(&app, found).await {
         Ok(mut people) => {
             if let Some(wanted) = filled(&q).map(|wanted| wanted.to_lowercase()) {
                 people.retain(|known| known.is_found_by(&wanted));
@@ -104,13 +97,11 @@ async fn draw(
     done: String,
     wrong: Option<String>,
 ) -> Response {
-    let found = async {
-        let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
-        db::profiles::list(&mut tx, &signed_in.session.tenant_id, Some(&user_id), 1).await
-    };
+    let (tenant_id, wanted) = (&signed_in.session.tenant_id, Some(&user_id));
+    let found = |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, wanted, 1).await };
     let is_own = user_id == signed_in.session.user_id;
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match found.await.map(|mut found| found.pop()) {
+    match signed_in.read(app, found).await.map(|mut found| found.pop()) {
         Ok(None) if !is_own => landing::not_found().await,
         Ok(known) => {
             let here = if is_own { ME } else { "people" };

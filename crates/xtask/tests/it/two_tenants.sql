@@ -39,6 +39,10 @@ insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tok
 insert into reservations (seq, tenant_id, user_id, cost_micros, model, expires_at)
     values ({N}, '{T}', 'U{T}', {N}, 'model {T}', now() - interval '1 second');
 insert into feedback (tenant_id, event_id, user_id, positive) values ('{T}', 'EvAside{T}', 'U{T}', true);
+insert into event_history (seq, tenant_id, event_id, kind, channel_id, thread_ts, message_ts, user_id, attempts, attempts_log,
+                           outcome, reason, received_at, finished_at, reply_ts)
+    values ({N} + 3, '{T}', 'EvPast{T}', 'message', 'C{T}', '{N}.000001', '{N}.000007', 'U{T}', 1, '[]', 'answered',
+            'why {T}', now() - interval '1 year', now() - interval '1 year', '{N}.000009');
 insert into ignored_events (tenant_id, event_id, channel_id, message_ts, user_id, outcome, reason, received_at)
     values ('{T}', 'EvIgnored{T}', 'C{T}', '{N}.000008', 'U{T}', 'duplicate', 'why {T}', now() - interval '1 year');
 insert into api_keys (key_id, tenant_id, name, digest, hint, scopes, created_by)

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use db::DbError;
 use db::events::QueueState;
 use db::operators::{Line, SetAside, Waiting};
+use db::{DbError, Tx};
 
 use crate::app::App;
 use crate::page::page;
@@ -42,7 +42,7 @@ struct Look {
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Operator) -> Response {
-    match look(&app).await {
+    match look(&app, &signed_in).await {
         Ok(look) => {
             let (here, tab, back) = ("operators", "queue", "queue");
             page(StatusCode::OK, &Queue { signed_in: &signed_in, here, tab, back, look })
@@ -51,14 +51,16 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Opera
     }
 }
 
-async fn look(app: &App) -> Result<Look, DbError> {
-    let mut tx = app.db.begin_for_all().await?;
-    Ok(Look {
-        state: db::events::queue_state(&mut tx).await?,
-        line: db::operators::line(&mut tx).await?,
-        waiting: db::operators::list_waiting(&mut tx, TENANTS).await?,
-        set_aside: db::operators::list_set_aside(&mut tx, None, LIMIT).await?,
-    })
+async fn look(app: &App, signed_in: &SignedIn) -> Result<Look, DbError> {
+    let read = |mut tx: Tx| async move {
+        Ok::<_, DbError>(Look {
+            state: db::events::queue_state(&mut tx).await?,
+            line: db::operators::line(&mut tx).await?,
+            waiting: db::operators::list_waiting(&mut tx, TENANTS).await?,
+            set_aside: db::operators::list_set_aside(&mut tx, None, LIMIT).await?,
+        })
+    };
+    signed_in.read_for_all(app, read).await
 }
 
 impl Queue<'_> {

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
-use db::DbError;
 use db::operators::KeyState;
 use db::replicas::{ApiFacts, Replica};
+use db::{DbError, Tx};
 
 use crate::app::App;
 use crate::page::page;
@@ -31,13 +31,12 @@ struct System<'a> {
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Operator) -> Response {
-    let looked = async {
-        let mut tx = app.db.begin_for_all().await?;
+    let looked = |mut tx: Tx| async move {
         let keys = db::operators::keys(&mut tx).await?;
         let api = db::replicas::find_api_facts(&mut tx).await?;
         Ok::<_, DbError>((keys, api, db::replicas::list(&mut tx).await?))
     };
-    match looked.await {
+    match signed_in.read_for_all(&app, looked).await {
         Ok((keys, api, replicas)) => {
             let (here, tab, rotation_interval) = ("operators", "system", app.key_rotation_interval);
             let shown = System { signed_in: &signed_in, here, tab, keys, rotation_interval, api, replicas };

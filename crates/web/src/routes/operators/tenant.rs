@@ -7,9 +7,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use db::DbError;
 use db::operators::{SetAside, TenantFacts};
 use db::overview::Traffic;
+use db::{DbError, Tx};
 use models::TenantId;
 use slack::Scope;
 
@@ -40,15 +40,14 @@ pub(crate) async fn show(
     Operator(signed_in): Operator,
     Path(tenant_id): Path<String>,
 ) -> Response {
-    let tenant_id = TenantId::new(tenant_id);
-    let found = async {
-        let mut tx = app.db.begin(&tenant_id).await?;
-        let Some(facts) = db::operators::find_tenant(&mut tx, &tenant_id).await? else { return Ok(None) };
-        let traffic = db::overview::traffic(&mut tx, &tenant_id).await?;
-        let set_aside = db::operators::list_set_aside(&mut tx, Some(&tenant_id), LIMIT).await?;
+    let tenant_id = &TenantId::new(tenant_id);
+    let found = |mut tx: Tx| async move {
+        let Some(facts) = db::operators::find_tenant(&mut tx, tenant_id).await? else { return Ok(None) };
+        let traffic = db::overview::traffic(&mut tx, tenant_id).await?;
+        let set_aside = db::operators::list_set_aside(&mut tx, Some(tenant_id), LIMIT).await?;
         Ok::<_, DbError>(Some((facts, traffic, set_aside)))
     };
-    match found.await {
+    match signed_in.read_of(&app, tenant_id, found).await {
         Ok(Some((facts, traffic, set_aside))) => {
             let (here, back) = ("operators", "tenant");
             let shown = Tenant { signed_in: &signed_in, here, back, facts, traffic, set_aside };

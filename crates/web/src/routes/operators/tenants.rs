@@ -7,8 +7,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use db::DbError;
 use db::operators::{Census, TenantLine};
+use db::{DbError, Tx};
 use serde::Deserialize;
 
 use super::growth::{self, Picture};
@@ -49,7 +49,7 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match look(&app, &asked).await {
+    match look(&app, &signed_in, &asked).await {
         Ok((census, picture, tenants)) => {
             let (here, tab) = ("operators", "tenants");
             let shown = Tenants { signed_in: &signed_in, here, tab, asked, census, picture, tenants };
@@ -59,13 +59,20 @@ pub(crate) async fn list(
     }
 }
 
-async fn look(app: &App, asked: &Asked) -> Result<(Census, Picture, Vec<TenantLine>), DbError> {
-    let mut tx = app.db.begin_for_all().await?;
-    let census = db::operators::census(&mut tx).await?;
-    let growth = db::operators::growth(&mut tx, growth::DAYS, growth::STEP).await?;
+async fn look(
+    app: &App,
+    signed_in: &SignedIn,
+    asked: &Asked,
+) -> Result<(Census, Picture, Vec<TenantLine>), DbError> {
     let (search, skip) = (filled(&asked.search), i64::from(asked.page) * LIMIT);
-    let tenants = db::operators::list_tenants(&mut tx, search.as_deref(), skip, LIMIT).await?;
-    Ok((census, Picture::draw(&growth), tenants))
+    let search = search.as_deref();
+    let read = |mut tx: Tx| async move {
+        let census = db::operators::census(&mut tx).await?;
+        let growth = db::operators::growth(&mut tx, growth::DAYS, growth::STEP).await?;
+        let tenants = db::operators::list_tenants(&mut tx, search, skip, LIMIT).await?;
+        Ok::<_, DbError>((census, Picture::draw(&growth), tenants))
+    };
+    signed_in.read_for_all(app, read).await
 }
 
 impl Tenants<'_> {

@@ -1,0 +1,66 @@
+//! A standby of a cluster: it follows by streaming, and answers whoever only reads.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::{Cluster, free_port, server};
+use crate::postgres::ServerUser;
+use crate::workspace;
+
+/// How long replaying may take to stand still.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A statement that reads what is removed meanwhile is ended at once, where Postgres' own would wait for half a minute.
+const SETTINGS: &str = "max_standby_streaming_delay = 0\n";
+
+impl Cluster {
+    /// Starts a standby of this cluster in another folder, where it leaves nothing when it is dropped.
+    pub fn start_standby(&self, folder: &Path) -> Result<Self> {
+        let user = ServerUser::needed();
+        let data = server::home(folder, user)?;
+        if data.exists() {
+            fs::remove_dir_all(&data)?;
+        }
+        // Postgres refuses a folder that others may look into.
+        DirBuilder::new().mode(0o700).create(&data)?;
+        if let Some(user) = user {
+            chown(&data, Some(user.uid), Some(user.gid))?;
+        }
+        let mut copy = Command::new(self.programs.path("pg_basebackup"));
+        copy.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", "postgres"]);
+        copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
+        workspace::output(server::as_user(copy.arg("--pgdata").arg(&data), user))?;
+        let mut file = OpenOptions::new().append(true).open(data.join("postgresql.auto.conf"))?;
+        file.write_all(SETTINGS.as_bytes())?;
+        let (log, port) = (data.with_extension("log"), free_port()?);
+        let programs = self.programs.clone();
+        let server = server::serve(&programs, user, &data, &log, port, self.fsync)?;
+        let mut standby = Self { programs, data, log, fsync: self.fsync, fresh: true, port, server };
+        standby.wait_until_it_accepts()?;
+        Ok(standby)
+    }
+
+    /// Lets a standby receive, but replay nothing; returns once it stands still.
+    pub fn pause_replay(&self) -> Result<()> {
+        self.ask_as("postgres", "postgres", "select pg_wal_replay_pause()")?;
+        let until = Instant::now() + PAUSE_PATIENCE;
+        while self.ask_as("postgres", "postgres", "select pg_get_wal_replay_pause_state()")? != "paused" {
+            if Instant::now() > until {
+                bail!("the standby goes on replaying after {PAUSE_PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub fn resume_replay(&self) -> Result<()> {
+        self.ask_as("postgres", "postgres", "select pg_wal_replay_resume()").map(drop)
+    }
+}
