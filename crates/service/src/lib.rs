@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod metrics;
 mod observe;
+mod probe;
 mod process;
 mod settings;
 
@@ -16,5 +17,6 @@ pub use database::DatabaseSettings;
 pub use health::{Check, Probes};
 pub use http::Serving;
 pub use metrics::{Metrics, count_from_zero};
+pub use probe::health;
 pub use process::{ProcessSettings, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};

@@ -24,6 +24,14 @@ pub enum Need {
     Node,
     /// Python, with which a virtual environment can be made.
     Python,
+    /// What makes a Debian in a folder.
+    Debootstrap,
+    /// What builds images without a daemon.
+    Buildah,
+    /// What runs containers without a daemon.
+    Podman,
+    /// What podman runs them by.
+    Runc,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -130,6 +138,10 @@ impl Need {
             Need::Redis => "redis-server",
             Need::Nginx => "nginx",
             Need::Node => "npm",
+            Need::Debootstrap => "debootstrap",
+            Need::Buildah => "buildah",
+            Need::Podman => "podman",
+            Need::Runc => "runc",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -145,6 +157,10 @@ impl Need {
             Need::Nginx => "nginx",
             Need::Node => "Node.js with npm",
             Need::Python => "Python with its venv",
+            Need::Debootstrap => "debootstrap",
+            Need::Buildah => "buildah",
+            Need::Podman => "podman",
+            Need::Runc => "runc",
         }
     }
 }
@@ -163,6 +179,10 @@ impl Source {
             Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
             Need::Python if self.program == "pacman" => &["python"],
             Need::Python => &["python3"],
+            Need::Debootstrap => &["debootstrap"],
+            Need::Buildah => &["buildah"],
+            Need::Podman => &["podman"],
+            Need::Runc => &["runc"],
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where the checkout is, and how its cargo is called.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +15,14 @@ pub fn root() -> &'static Path {
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+/// What only one process of the checkout may do at a time: until this is dropped, others wait here.
+pub fn alone(work: &str) -> Result<File> {
+    let name = target().join(format!("{work}.lock"));
+    let file = File::create(&name).with_context(|| format!("cannot write {}", name.display()))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// A cargo command in the root.

@@ -21,6 +21,7 @@ mod drain;
 mod dump;
 mod files;
 mod ground;
+mod images;
 mod injection;
 mod install;
 mod isolation;

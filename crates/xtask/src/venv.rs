@@ -1,0 +1,33 @@
+//! Programs of Python's, each in a virtual environment of the checkout.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::packages::{self, Need};
+use crate::workspace::{self, run};
+
+/// The folder with the programs of a package (`name==version`), installed if it is not there in this version.
+pub fn install(package: &str) -> Result<PathBuf> {
+    let folder = workspace::target().join(name(package));
+    let programs = folder.join("bin");
+    let mark = folder.join(package);
+    let _alone = workspace::alone(name(package))?;
+    if mark.exists() {
+        return Ok(programs);
+    }
+    println!("{package} is missing: installing it.");
+    let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    if make().is_err() {
+        packages::install(Need::Python)?;
+        make()?;
+    }
+    run(Command::new(programs.join("pip")).args(["install", "--quiet", package]))?;
+    std::fs::write(mark, "")?;
+    Ok(programs)
+}
+
+fn name(package: &str) -> &str {
+    package.split("==").next().unwrap_or(package)
+}
