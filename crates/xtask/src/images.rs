@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::packages::{self, Need};
 use crate::progress::step;
 use crate::workspace;
 pub use store::Store;
@@ -25,6 +26,14 @@ const COMPILER: &str = "localhost/enablebot-compiler";
 
 /// A Debian, with the root certificates.
 const DEBIAN: &str = "localhost/enablebot-debian";
+
+/// Installs what is missing.
+pub fn install() -> Result<()> {
+    for need in [Need::Debootstrap, Need::Buildah, Need::Podman, Need::Runc] {
+        packages::find_or_install(need)?;
+    }
+    Ok(())
+}
 
 /// Builds both, runs them, and fails if one is too large.
 pub fn run() -> Result<()> {

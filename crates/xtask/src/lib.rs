@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod browser;
 pub mod chaos;
 pub mod cluster;
+pub mod compose;
 pub mod demo;
 pub mod dev;
 pub mod http;

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
-use crate::schemathesis;
 use crate::workspace::{self, find_program};
+use crate::{compose, images, schemathesis};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
@@ -31,7 +31,9 @@ pub fn install() -> Result<()> {
         packages::install(Need::Browser)?;
     }
     axe()?;
-    schemathesis::install()
+    schemathesis::install()?;
+    compose::install()?;
+    images::install()
 }
 
 /// The script that looks for what keeps people out of a page: as the lock file beside the tests has it, from npm. Nothing of

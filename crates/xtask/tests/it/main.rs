@@ -13,6 +13,7 @@ mod buttons;
 mod cache;
 mod chaos;
 mod chromium;
+mod compose;
 mod crash;
 mod dashboard;
 mod data;
