@@ -56,6 +56,16 @@ impl DbError {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
     }
 
+    /// Somebody else kept the lock that a statement needed.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+        let (Self::Postgres(error) | Self::Migrate(Execute(error) | ExecuteMigration(error, _))) = self
+        else {
+            return false;
+        };
+        matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("55P03"))
+    }
+
     /// Two transactions met in opposite order and Postgres ended this one: trying again is right.
     pub fn is_deadlock(&self) -> bool {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))

@@ -12,6 +12,7 @@ mod lock;
 mod reseal;
 mod sealed;
 mod under_way;
+mod verify;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crypto::{DataKey, WrappedKey};
@@ -22,6 +23,7 @@ pub use self::lock::Lock;
 pub use self::reseal::{Cursor, Page, reseal};
 pub use self::sealed::{Left, Place, check_catalogue, count_left, places};
 pub use self::under_way::{are_under_way, list_under_way};
+pub use self::verify::{Opened, list_tenants, verify};
 use crate::{DbError, Tx};
 
 /// Data keys that are wrapped anew in one transaction.

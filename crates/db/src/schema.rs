@@ -9,6 +9,9 @@ use sqlx::migrate::{Migrate, Migrator};
 use crate::addresses::Addresses;
 use crate::{Db, DbError};
 
+/// sqlx's own.
+const TABLE: &str = "_sqlx_migrations";
+
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// All of EnableBot's is in a schema of its own, which Supabase's REST interface does not show.
@@ -16,6 +19,25 @@ const ENTER: &str = "create schema if not exists enablebot; set search_path = en
 
 /// Until then it was in `public`: it is moved with all that is in it. Two at once wait for each other.
 const MOVE: &str = include_str!("move_from_public.sql");
+
+/// Two at once wait for each other, for as long as the other takes.
+const IN_TURN: &str = "select pg_advisory_lock(hashtext('enablebot migrate'))";
+
+/// For a table's lock nobody waits long: whatever comes after would stand behind it, and so would every reply.
+const HURRIED: &str = "set lock_timeout = '2s'";
+
+/// What is built concurrently holds nobody up, and waits for whoever is in a transaction.
+const UNHURRIED: &str = "set lock_timeout = 0";
+
+/// An index whose building broke off is none, and takes its name.
+const CLEAR: &str = "do $$ declare _index text; begin
+    for _index in select indexrelid::regclass from pg_index join pg_class on oid = indexrelid
+        where not indisvalid and relkind = 'i' and relnamespace = 'enablebot'::regnamespace
+    loop execute 'drop index ' || _index; end loop; end $$";
+
+/// So often a migration is tried that did not get its locks, with a pause in which others go on.
+const TRIES: usize = 30;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the database may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,21 +51,41 @@ pub struct DatabaseHealth {
     pub schema: Result<(), String>,
 }
 
-/// Applies what is missing, past the pooler, and returns how many migrations that were. Two at once wait for each
-/// other.
+/// Applies what is missing, past the pooler, and returns how many migrations that were. The release before may run meanwhile.
+/// Two at once wait for each other.
 ///
 /// # Errors
-/// Postgres does not answer, or an applied migration was changed afterwards.
+/// Postgres does not answer, somebody keeps a table locked for a minute and more, or an applied migration was changed
+/// afterwards.
 pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
     let addresses = Addresses::read(direct_urls)?;
+    let mut applied = 0;
+    for _ in 1..TRIES {
+        match migrate_now(&addresses, &mut applied).await {
+            Err(error) if error.is_lock_timeout() => tokio::time::sleep(PAUSE).await,
+            done => return done.map(|()| applied),
+        }
+    }
+    migrate_now(&addresses, &mut applied).await.map(|()| applied)
+}
+
+async fn migrate_now(addresses: &Addresses, applied: &mut usize) -> Result<(), DbError> {
     let (_, mut connection) = addresses.connect().await?;
-    sqlx::raw_sql(MOVE).execute(&mut connection).await?;
-    sqlx::raw_sql(ENTER).execute(&mut connection).await?;
-    connection.ensure_migrations_table("_sqlx_migrations").await?;
-    let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
+    for sql in [IN_TURN, HURRIED, MOVE, ENTER, CLEAR] {
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+    }
+    connection.ensure_migrations_table(TABLE).await?;
+    let known = connection.list_applied_migrations(TABLE).await?;
+    for migration in MIGRATOR.iter().filter(|one| known.iter().all(|known| known.version != one.version)) {
+        let patience = if migration.no_tx { UNHURRIED } else { HURRIED };
+        sqlx::raw_sql(patience).execute(&mut connection).await?;
+        MIGRATOR.run_to(migration.version, &mut connection).await?;
+        *applied += 1;
+    }
+    // Also where nothing is missing: whether what was applied is what this binary carries.
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
-    Ok(MIGRATOR.iter().count().saturating_sub(before))
+    Ok(())
 }
 
 impl Db {

@@ -3,11 +3,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use hyper::body::Incoming;
@@ -16,6 +19,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::client::Peer;
@@ -34,8 +39,15 @@ pub(crate) const HEAD: Duration = Duration::from_secs(65);
 /// How long what was sent may wait for its reader.
 const UNREAD_MILLIS: u32 = 60_000;
 
-/// Takes connections until `closing`, then lets those that are there end what is in work.
-pub(crate) async fn accept<S>(mut listener: TcpListener, app: S, head: Duration, closing: impl Future)
+/// How long connections are still taken after the signal, so that a balancer that has just looked loses none.
+pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
+
+/// How long connections that are there are still answered after that. Whoever asks meanwhile is told that it was the last time;
+/// to end those at once that wait would be to end some with a question on the way.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// Takes connections until a little after `shutdown`, then lets those that are there end what is in work.
+pub(crate) async fn accept<S>(mut listener: TcpListener, app: S, head: Duration, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -44,15 +56,29 @@ where
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head);
     server.max_header_size(MAX_HEAD_BYTES);
-    let mut closing = pin!(closing);
+    let is_last = Arc::new(AtomicBool::new(false));
+    let mut closing = pin!(async {
+        shutdown.cancelled().await;
+        is_last.store(true, Ordering::Relaxed);
+        sleep(LAME_DUCK).await;
+    });
     loop {
         let (stream, peer): (TcpStream, SocketAddr) = tokio::select! {
             accepted = Listener::accept(&mut listener) => accepted,
             _ = &mut closing => break,
         };
         limit_unread(&stream);
-        let (app, peer) = (app.clone(), Peer(peer.ip()));
-        let answer = service_fn(move |request| answer(app.clone(), peer, request));
+        let (app, peer, is_last) = (app.clone(), Peer(peer.ip()), Arc::clone(&is_last));
+        let answer = service_fn(move |request| {
+            let (answer, is_last) = (answer(app.clone(), peer, request), Arc::clone(&is_last));
+            async move {
+                let mut response = answer.await?;
+                if is_last.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         let connection = server.serve_connection(TokioIo::new(stream), answer);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -63,6 +89,10 @@ where
         });
     }
     drop(listener);
+    let begun = Instant::now();
+    while connections.count() > 0 && begun.elapsed() < LINGER {
+        sleep(Duration::from_millis(20)).await;
+    }
     connections.shutdown().await;
 }
 
@@ -105,7 +135,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new().route("/", get(async || "here"));
-        tokio::spawn(accept(listener, app, head, std::future::pending::<()>()));
+        tokio::spawn(accept(listener, app, head, CancellationToken::new()));
         address
     }
 
@@ -138,5 +168,26 @@ mod tests {
             let answer = send(address, &request).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_it_ends_is_answered_and_told_that_it_was_the_last_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let app = Router::new().route("/", get(async || "here"));
+        let accepting = tokio::spawn(accept(listener, app, PATIENCE, shutdown.clone()));
+        let mut waiting = TcpStream::connect(address).await.unwrap();
+        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut first = [0; 1024];
+        let length = waiting.read(&mut first).await.unwrap();
+        assert!(!String::from_utf8_lossy(&first[..length]).contains("close"));
+        shutdown.cancel();
+        sleep(LAME_DUCK + Duration::from_millis(200)).await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody new is taken");
+        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut last = String::new();
+        timeout(PATIENCE, waiting.read_to_string(&mut last)).await.expect("it is closed").unwrap();
+        assert!(last.contains("connection: close") && last.ends_with("here"), "{last}");
+        timeout(PATIENCE, accepting).await.expect("it ends").unwrap();
     }
 }

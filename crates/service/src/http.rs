@@ -14,9 +14,6 @@ use crate::health::{HealthState, Probes, live, ready, scrape};
 use crate::metrics::Metrics;
 use crate::observe::Observe;
 
-/// How long requests are still taken after the signal, so that a balancer that has just looked loses none.
-const LAME_DUCK: Duration = Duration::from_millis(500);
-
 /// How long requests in work may go on after that.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -50,14 +47,13 @@ impl<P: Probes> Serving<P> {
             .route("/metrics", get(scrape::<P>))
             .with_state(state);
         let app = Observe::new(routes.merge(base), &known, headers);
-        let drained = shutdown.clone();
-        let closing = async move {
+        let drained = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(LAME_DUCK).await;
+            tokio::time::sleep(connection::LAME_DUCK + DRAIN).await;
         };
         tokio::select! {
-            () = connection::accept(listener, app, connection::HEAD, closing) => {}
-            () = async { drained.cancelled().await; tokio::time::sleep(LAME_DUCK + DRAIN).await } => {}
+            () = connection::accept(listener, app, connection::HEAD, shutdown.clone()) => {}
+            () = drained => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast it is, as ratios within one run, since a number alone says more of the machine.
 
 mod ack;
+mod audit;
 mod bare;
 mod claim;
 mod crypto;
@@ -33,6 +34,8 @@ pub struct Options {
 enum Benchmark {
     /// Acknowledged, and so committed, events beside pgbench's inserts and a bare axum handler.
     Ack,
+    /// A change and its entry in the audit log's chain, beside the same without the chain.
+    Audit,
     /// Whether the queue's tables keep their size over a day.
     Day,
     /// A claim with ten to a million waiting events.
@@ -56,9 +59,10 @@ enum Benchmark {
 type Run = fn(&Binaries) -> Result<()>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 10] = [
+const ALL: [(Benchmark, Run); 11] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
+    (Benchmark::Audit, audit::run),
     (Benchmark::Claim, claim::run),
     (Benchmark::Crypto, crypto::run),
     (Benchmark::Reply, reply::run),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -18,13 +18,24 @@ pub struct Binaries {
 impl Binaries {
     /// Builds them; cargo shows its own progress.
     pub fn build(release: bool) -> Result<Self> {
-        Ok(Self { paths: build(&["--bins"], release)? })
+        let mut cargo = all(&["--bins"]);
+        if release {
+            cargo.arg("--release");
+        }
+        Ok(Self { paths: build(cargo)? })
+    }
+
+    /// Builds those of another checkout.
+    pub fn build_in(checkout: &Path, target: &Path) -> Result<Self> {
+        let mut cargo = all(&["--bins"]);
+        cargo.current_dir(checkout).env("CARGO_TARGET_DIR", target);
+        Ok(Self { paths: build(cargo)? })
     }
 
     /// Builds them, with an `api` that has fail points.
     pub fn build_with_fail_points() -> Result<Self> {
         let mut built = Self::build(false)?;
-        let mut special = build(&["--example", "fail_points", "--features", "api/fail-points"], false)?;
+        let mut special = build(all(&["--example", "fail_points", "--features", "api/fail-points"]))?;
         built.paths.extend(special.remove("fail_points").map(|path| ("api".to_owned(), path)));
         Ok(built)
     }
@@ -37,12 +48,13 @@ impl Binaries {
 }
 
 /// Not of xtask: it is what runs.
-fn build(what: &[&str], release: bool) -> Result<BTreeMap<String, PathBuf>> {
+fn all(what: &[&str]) -> Command {
     let mut cargo = workspace::cargo(&["build", "--workspace", "--exclude", "xtask"]);
     cargo.args(what).arg("--message-format=json-render-diagnostics");
-    if release {
-        cargo.arg("--release");
-    }
+    cargo
+}
+
+fn build(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
     let build = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     if !build.status.success() {
         bail!("cargo could not build the programs");

@@ -32,6 +32,8 @@ pub enum Need {
     Podman,
     /// What podman runs them by.
     Runc,
+    /// systemd's own look at its units.
+    Systemd,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -142,6 +144,7 @@ impl Need {
             Need::Buildah => "buildah",
             Need::Podman => "podman",
             Need::Runc => "runc",
+            Need::Systemd => "systemd-analyze",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -161,6 +164,7 @@ impl Need {
             Need::Buildah => "buildah",
             Need::Podman => "podman",
             Need::Runc => "runc",
+            Need::Systemd => "systemd",
         }
     }
 }
@@ -183,6 +187,7 @@ impl Source {
             Need::Buildah => &["buildah"],
             Need::Podman => &["podman"],
             Need::Runc => &["runc"],
+            Need::Systemd => &["systemd"],
         }
     }
 

@@ -10,7 +10,7 @@ use crate::binaries::Binaries;
 use crate::cluster::{self, Cluster};
 use crate::progress::step;
 use crate::workspace::{self, cargo};
-use crate::{arrows, layout, prepare, tools};
+use crate::{arrows, layout, prepare, previous, tools};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -78,6 +78,7 @@ fn offline_queries() -> Result<()> {
 /// The tests make databases of their own, and start the programs that are built here.
 fn tests() -> Result<()> {
     Binaries::build_with_fail_points()?;
+    previous::build()?;
     let folder = workspace::target().join("test/postgres");
     let options = cluster::Options { fsync: false, fresh: true };
     let cluster = step("starting Postgres", || Cluster::start(&folder, options))?;

@@ -1,6 +1,5 @@
 //! What the tests need besides cargo and Postgres.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,7 +8,7 @@ use anyhow::Result;
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
 use crate::workspace::{self, find_program};
-use crate::{compose, images, schemathesis};
+use crate::{compose, images, kubernetes, npm, railway, schemathesis, systemd};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
@@ -31,28 +30,17 @@ pub fn install() -> Result<()> {
         packages::install(Need::Browser)?;
     }
     axe()?;
-    schemathesis::install()?;
+    schemathesis::program()?;
+    kubernetes::install()?;
+    railway::install()?;
+    systemd::install()?;
     compose::install()?;
     images::install()
 }
 
-/// The script that looks for what keeps people out of a page: as the lock file beside the tests has it, from npm. Nothing of
-/// it is in the checkout.
+/// The script that looks for what keeps people out of a page.
 pub fn axe() -> Result<PathBuf> {
-    let wanted = workspace::root().join("crates/xtask/tests/axe");
-    let folder = workspace::target().join("axe");
-    let script = folder.join("node_modules/axe-core/axe.min.js");
-    let lock = "package-lock.json";
-    let is_installed = script.is_file() && fs::read(wanted.join(lock))? == fs::read(folder.join(lock))?;
-    if !is_installed {
-        let npm = packages::find_or_install(Need::Node)?;
-        fs::create_dir_all(&folder)?;
-        for file in ["package.json", lock] {
-            fs::copy(wanted.join(file), folder.join(file))?;
-        }
-        workspace::run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
-    }
-    Ok(script)
+    Ok(npm::install("axe")?.join("axe-core/axe.min.js"))
 }
 
 fn has_cargo_tool(name: &str) -> bool {

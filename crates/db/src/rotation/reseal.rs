@@ -16,6 +16,12 @@ use crate::{DbError, Tx, keys};
 #[derive(Clone, Debug)]
 pub struct Cursor(Vec<String>);
 
+impl Cursor {
+    pub(super) fn parts(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// What came of a page.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -66,7 +72,7 @@ pub async fn reseal(
 }
 
 /// Where the page ends that begins behind `after`: `None` where what is left is less than a page.
-async fn find_end(
+pub(super) async fn find_end(
     tx: &mut Tx,
     tenant_id: &TenantId,
     place: Place,
@@ -82,7 +88,7 @@ async fn find_end(
     let at: Option<(Vec<String>,)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
         .bind(size)
-        .bind(after.map(|cursor| &cursor.0))
+        .bind(after.map(Cursor::parts))
         .fetch_optional(tx)
         .await?;
     Ok(at.map(|(at,)| Cursor(at)))
@@ -109,27 +115,27 @@ async fn lock_page(
     Ok(sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
         .bind(bytes_of(&retired))
-        .bind(after.map(|cursor| &cursor.0))
-        .bind(end.map(|cursor| &cursor.0))
+        .bind(after.map(Cursor::parts))
+        .bind(end.map(Cursor::parts))
         .fetch_all(tx)
         .await?)
 }
 
 /// The parts of the statements over a place.
-struct Sql {
-    table: &'static str,
-    column: &'static str,
-    rows: &'static str,
+pub(super) struct Sql {
+    pub(super) table: &'static str,
+    pub(super) column: &'static str,
+    pub(super) rows: &'static str,
     /// What the rows are ordered by, as columns and as texts.
-    names: String,
-    texts: String,
+    pub(super) names: String,
+    pub(super) texts: String,
     /// Behind the cursor `$3`, and not behind `$4`.
-    behind: String,
+    pub(super) behind: String,
     up_to: String,
 }
 
 impl Sql {
-    fn of(place: Place) -> Self {
+    pub(super) fn of(place: Place) -> Self {
         let order = place.table.order;
         let join = |parts: Vec<String>| parts.join(", ");
         let names = join(order.iter().map(|(name, _)| (*name).to_owned()).collect());

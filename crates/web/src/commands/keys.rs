@@ -13,7 +13,7 @@ use models::TenantId;
 use service::{DatabaseSettings, SettingsError};
 use tokio::time::sleep;
 
-use super::{block_on, fail, key_status, open};
+use super::{block_on, fail, key_status, key_verify, open};
 use crate::rotation::{BRISK, rotate};
 use crate::settings::{read_environment, read_key_rotation_interval, read_master_keys};
 
@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub enum Command {
     /// The keys and what still needs each; ends with 1 where one is missing (ENCRYPTION_KEYS, KEY_ROTATION_INTERVAL)
     Status,
+    /// Open everything that is sealed, and tell what does not open; ends with 1 where something does not
+    Verify,
     /// Wrap every data key under the first of ENCRYPTION_KEYS, and replace those that are older than KEY_ROTATION_INTERVAL
     /// together with all that they encrypt. The services go on meanwhile; what was killed goes on with the next run
     Rotate {
@@ -48,6 +50,7 @@ pub fn run(command: Command) -> ExitCode {
         db.check_schema().await?;
         match command {
             Command::Status => key_status::print(&db, older_than).await,
+            Command::Verify => key_verify::print(&db).await,
             Command::Rotate { all, tenant } => {
                 let scope = Scope { tenant_ids: tenant.into_iter().map(TenantId::new).collect() };
                 rotate_all(&db, &scope, if all { TimeDelta::zero() } else { older_than }).await

@@ -6,6 +6,7 @@ mod archive;
 pub mod audit;
 pub mod events;
 mod key_status;
+mod key_verify;
 pub mod keys;
 mod story;
 pub mod tenants;

@@ -28,7 +28,7 @@ const TURNS: usize = 3;
 
 /// A rate, and how long one took.
 pub(super) struct Figures {
-    rate: f64,
+    pub(super) rate: f64,
     p50: Duration,
     p99: Duration,
     p999: Duration,

@@ -11,11 +11,10 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
-    schemathesis::install().expect("it is there");
     let app = TestApp::installed().await;
     app.simulator.set_model_behaviour("ttft=0&gap=0&words=3");
     let key = app.make_key(ADA, &["chat", "people"]).await;
-    let mut asking = Command::new(schemathesis::program());
+    let mut asking = Command::new(schemathesis::program().expect("it is installed"));
     asking.args([
         "run",
         "--workers",

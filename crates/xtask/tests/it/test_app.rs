@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use simulator::{Message, PostMessage, Simulator};
+use xtask::binaries::Binaries;
 use xtask::service::{self, Service, Start, Variables};
 use xtask::settings::{Ports, Secrets, Settings};
 
@@ -26,6 +27,8 @@ pub(crate) struct TestApp {
     pub(crate) settings: Settings,
     pub(crate) http: reqwest::Client,
     pub(crate) database: Database,
+    /// The release of which what is started next is.
+    pub(crate) release: Binaries,
 }
 
 impl TestApp {
@@ -56,6 +59,17 @@ impl TestApp {
         simulated: impl FnOnce(&mut simulator::Settings),
         own: &[(&str, &str)],
     ) -> Self {
+        Self::start_release(binaries().clone(), database, reached, simulated, own).await
+    }
+
+    /// The programs of this release.
+    pub(crate) async fn start_release(
+        release: Binaries,
+        database: Database,
+        reached: impl FnOnce(&mut Settings),
+        simulated: impl FnOnce(&mut simulator::Settings),
+        own: &[(&str, &str)],
+    ) -> Self {
         let ports = Ports::free().expect("free ports");
         let secrets = Secrets::random().expect("random bytes");
         let mut settings = Settings::simulated(ports, database.url.clone(), secrets);
@@ -69,12 +83,11 @@ impl TestApp {
         };
         simulated(&mut simulated_settings);
         let simulator = Simulator::start(simulated_settings).await.expect("the simulator starts");
-        service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web())
-            .expect("it migrates");
-        let web = start("web", settings.web(), ports.web);
+        service::run(release.path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
+        let web = start(&release, "web", settings.web(), ports.web);
         let redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().redirect(redirects).build().expect("a client");
-        let mut app = Self { simulator, web, apis: Vec::new(), settings, http, database };
+        let mut app = Self { simulator, web, apis: Vec::new(), settings, http, database, release };
         app.add_api(ports.api, own);
         app
     }
@@ -84,7 +97,7 @@ impl TestApp {
         let mut variables = self.settings.api();
         variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables.insert("API_PORT".into(), port.to_string());
-        self.apis.push(start("api", variables, port));
+        self.apis.push(start(&self.release, "api", variables, port));
     }
 
     /// Lets the events go to all replicas in turn.
@@ -103,7 +116,7 @@ impl TestApp {
         let mut variables = self.settings.web();
         variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables.insert("WEB_PORT".into(), port.to_string());
-        start("web", variables, port)
+        start(&self.release, "web", variables, port)
     }
 
     /// Installs by OAuth, as a browser does, and waits for the welcome.
@@ -243,8 +256,8 @@ pub(crate) struct BegunInstall {
     pub(crate) cookie_attributes: String,
 }
 
-fn start(name: &str, variables: Variables, port: u16) -> Service {
-    let program = binaries().path(name).expect("it is built");
+fn start(release: &Binaries, name: &str, variables: Variables, port: u16) -> Service {
+    let program = release.path(name).expect("it is built");
     let show = Arc::new(|_: &str| ());
     let start = Start { name, program, arguments: Vec::new(), variables, port, show };
     let mut service = Service::start(start).expect("it starts");

@@ -1,0 +1,90 @@
+//! What the chain of the audit log costs: a row and its entry in one transaction, beside the same without the chain. Entries
+//! of one tenant commit one behind the other, so it counts how many tenants there are.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::pgbench;
+use crate::binaries::Binaries;
+use crate::cluster::Options;
+use crate::progress::step;
+use crate::settings::Ports;
+use crate::stack::Stack;
+use crate::{service, workspace};
+
+const CLIENTS: usize = 16;
+const TENANTS: [u32; 2] = [64, 1];
+const LIMIT: Duration = Duration::from_secs(4);
+const ROUNDS: usize = 3;
+/// What is verified afterwards.
+const ENTRIES: u32 = 100_000;
+
+/// In rounds, of which the middle ratio counts.
+pub(super) fn run(binaries: &Binaries) -> Result<()> {
+    let folder = workspace::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let options = Options { fsync: true, fresh: true };
+    let stack = step("starting Postgres", || {
+        Stack::start(binaries, &folder.join("postgres"), options, Ports::free()?)
+    })?;
+    stack.ask(
+        "insert into tenants (tenant_id, name)
+             select 'T' || number, 'Team ' || number from generate_series(0, 64) as number;
+         create table pgbench_rows (tenant_id text not null, body text not null);
+         create table pgbench_entries (like audit_log including defaults including identity including indexes);
+         alter table pgbench_entries alter column place drop not null, alter column hash drop not null",
+    )?;
+    let mut lines = String::new();
+    for tenants in TENANTS {
+        let mut rounds = Vec::new();
+        for round in 1..=ROUNDS {
+            let rate = |table: &str| {
+                let what =
+                    format!("{CLIENTS} clients, tenants: {tenants}, into {table}, round {round} of {ROUNDS}");
+                step(&what, || transactions(&stack, table, tenants, &folder))
+            };
+            rounds.push((rate("audit_log")?, rate("pgbench_entries")?));
+        }
+        rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
+        let (chained, plain) = rounds[ROUNDS / 2];
+        lines += &format!("{tenants:>7} {chained:>15.0} {plain:>18.0} {:>8.2}x\n", chained / plain);
+    }
+    println!(
+        "\ntenants   with the chain   without the chain    ratio   (transactions a second, {CLIENTS} clients)"
+    );
+    println!("{lines}");
+    verify(&stack, binaries)
+}
+
+fn transactions(stack: &Stack, table: &str, tenants: u32, folder: &Path) -> Result<f64> {
+    let script = format!(
+        "\\set tenant random(1, {tenants})\n\
+         begin;\n\
+         insert into pgbench_rows values ('T' || :tenant, 'what was changed');\n\
+         insert into {table} (tenant_id, actor, action, detail) \
+         values ('T' || :tenant, 'U0ADA', 'settings.changed', '{{\"tone\": \"formal\"}}');\n\
+         commit;\n"
+    );
+    fs::write(folder.join("insert.sql"), script)?;
+    Ok(pgbench::run(stack, CLIENTS, LIMIT, folder)?.rate)
+}
+
+/// A chain of its own, as a command of `web` reads it.
+fn verify(stack: &Stack, binaries: &Binaries) -> Result<()> {
+    stack.ask(&format!(
+        "insert into audit_log (tenant_id, actor, action, detail)
+             select 'T0', 'U0ADA', 'settings.changed', '{{}}' from generate_series(1, {ENTRIES})"
+    ))?;
+    let entries: f64 = stack.ask("select count(*) from audit_log")?.parse()?;
+    let begun = Instant::now();
+    service::run(binaries.path("web")?, &["audit", "verify"], &stack.settings.web())?;
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "{entries} entries verified by `web audit verify` in {took:.1} s, {:.0} a second",
+        entries / took
+    );
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The Ingress of `deploy/kubernetes` leads where `deploy/nginx` does, and streams what that streams.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use regex::Regex;
+use serde_json::Value;
+use xtask::{kubernetes, workspace};
+
+/// Where a request goes, and whether the answer is passed on as it comes.
+type Way = (&'static str, bool);
+
+/// A `location` of nginx.
+struct Location {
+    modifier: String,
+    path: String,
+    way: Way,
+}
+
+/// Those of the files that `one-host.conf` includes.
+fn locations() -> Vec<Location> {
+    let pattern = Regex::new(r"(?s)location ([=~] )?(\S+) \{(.*?)\}").expect("a pattern");
+    let mut all = Vec::new();
+    for file in ["api.conf", "web.conf"] {
+        let text = fs::read_to_string(workspace::root().join("deploy/nginx").join(file)).expect("the file");
+        for location in pattern.captures_iter(&text) {
+            let body = &location[3];
+            let service = match body {
+                _ if body.contains("http://enablebot_api;") => "enablebot-api",
+                _ if body.contains("http://enablebot_web;") => "enablebot-web",
+                _ if body.contains("return 404;") => "enablebot-nowhere",
+                _ => panic!("a location that leads nowhere: {body}"),
+            };
+            let modifier = location.get(1).map_or("", |modifier| modifier.as_str().trim()).to_owned();
+            let path = location[2].to_owned();
+            all.push(Location { modifier, path, way: (service, body.contains("proxy_buffering off;")) });
+        }
+    }
+    assert!(all.len() >= 9, "the locations are read");
+    all
+}
+
+/// As nginx chooses: the exact one, else the first pattern, else the longest beginning.
+fn by_nginx(locations: &[Location], path: &str) -> Way {
+    let of = |modifier: &'static str| locations.iter().filter(move |location| location.modifier == modifier);
+    let exact = of("=").find(|location| location.path == path);
+    let pattern = || of("~").find(|location| Regex::new(&location.path).expect("a pattern").is_match(path));
+    let beginning = || {
+        let fitting = of("").filter(|location| path.starts_with(&location.path));
+        fitting.max_by_key(|location| location.path.len())
+    };
+    exact.or_else(pattern).or_else(beginning).expect("a location").way
+}
+
+/// As the API defines it: the exact path, else the longest beginning, element by element.
+fn by_ingress(objects: &[Value], path: &str) -> Way {
+    let services = ["enablebot-api", "enablebot-web", "enablebot-nowhere"];
+    let mut found: Option<((bool, usize), Way)> = None;
+    for ingress in objects.iter().filter(|object| object["kind"] == "Ingress") {
+        let notes = &ingress["metadata"]["annotations"];
+        let streams = notes["nginx.org/proxy-buffering"] == "False";
+        assert_eq!(
+            streams,
+            notes["nginx.ingress.kubernetes.io/proxy-buffering"] == "off",
+            "as for both controllers"
+        );
+        for rule in ingress["spec"]["rules"][0]["http"]["paths"].as_array().into_iter().flatten() {
+            let wanted = rule["path"].as_str().expect("a path");
+            let is_exact = rule["pathType"] == "Exact";
+            let beginning = wanted.trim_end_matches('/');
+            let rest = path.strip_prefix(beginning);
+            let fits = if is_exact { path == wanted } else { rest.is_some_and(|rest| rest.starts_with('/')) };
+            let weight = (is_exact, wanted.len());
+            if fits && found.is_none_or(|(best, _)| weight > best) {
+                let name = &rule["backend"]["service"]["name"];
+                let service = services.into_iter().find(|service| name == service).expect("a service");
+                found = Some((weight, (service, streams)));
+            }
+        }
+    }
+    found.expect("a path").1
+}
+
+#[test]
+fn ingress_leads_where_nginx_does() {
+    let locations = locations();
+    let mut paths: BTreeSet<String> = [
+        "/",
+        "/slack/install",
+        "/slack/oauth/callback",
+        "/slack/events/x",
+        "/api/chat",
+        "/api/openapi.json",
+        "/login",
+        "/dashboard",
+        "/dashboard/live",
+        "/dashboard/data/export.tar",
+        "/dashboard/audit.csv",
+        "/dashboard/audit",
+        "/health",
+        "/health/ready",
+        "/metrics",
+        "/metricsx",
+    ]
+    .map(str::to_owned)
+    .into();
+    // One that is added there must be here too.
+    paths.extend(locations.iter().filter(|at| at.modifier == "=").map(|at| at.path.clone()));
+    paths.extend(locations.iter().filter(|at| at.modifier.is_empty()).map(|at| format!("{}x", at.path)));
+    let patterns: Vec<&str> =
+        locations.iter().filter(|at| at.modifier == "~").map(|at| at.path.as_str()).collect();
+    assert_eq!(patterns, [r"^/dashboard/(data/|audit\.csv)"], "a new pattern wants its paths above");
+
+    let mut objects = kubernetes::render("production").expect("it renders");
+    for path in &paths {
+        assert_eq!(by_ingress(&objects, path), by_nginx(&locations, path), "{path}");
+    }
+    objects.retain(|object| object["metadata"]["name"] != "enablebot-private");
+    assert_ne!(by_ingress(&objects, "/metrics"), by_nginx(&locations, "/metrics"), "a lost path is noticed");
+}
+
+#[test]
+fn every_ingress_is_of_the_one_host() {
+    for overlay in ["small", "production"] {
+        let objects = kubernetes::render(overlay).expect("it renders");
+        let ingresses: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Ingress").collect();
+        let hosts: BTreeSet<&str> =
+            ingresses.iter().filter_map(|ingress| ingress["spec"]["rules"][0]["host"].as_str()).collect();
+        assert_eq!(hosts, BTreeSet::from([xtask::nginx::HOST]));
+        let roles = ingresses
+            .iter()
+            .map(|ingress| &ingress["metadata"]["annotations"]["nginx.org/mergeable-ingress-type"]);
+        assert_eq!(roles.filter(|role| *role == "master").count(), 1);
+        let with_tls = ingresses.iter().filter(|ingress| ingress["spec"]["tls"].is_array());
+        let with_tls: Vec<_> = with_tls.map(|ingress| &ingress["metadata"]["name"]).collect();
+        assert_eq!(with_tls, ["enablebot"]);
+    }
+}

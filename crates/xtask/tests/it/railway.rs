@@ -1,0 +1,53 @@
+//! The files of `deploy/railway`: what Railway's types allow, and what the services do on that.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use xtask::{railway, workspace};
+
+fn file(service: &str) -> String {
+    let path = workspace::root().join(format!("deploy/railway/{service}.json"));
+    std::fs::read_to_string(path).expect("the file")
+}
+
+#[test]
+fn railways_types_allow_each_field_and_notice_a_wrong_one() {
+    let (api, web) = (file("api"), file("web"));
+    let change = |from: &str, to: &str| {
+        assert!(api.contains(from));
+        api.replace(from, to)
+    };
+    // Railway's own documentation has a text there, which Railway refuses.
+    let mistyped = change("\"drainingSeconds\": 40", "\"drainingSeconds\": \"40\"");
+    let misspelt = change("healthcheckPath", "healthCheckPath");
+    let faults = railway::faults(&[&api, &web, &mistyped, &misspelt]).expect("they are looked at");
+    assert!(
+        faults.len() == 2 && faults[0].starts_with("2.ts") && faults[1].starts_with("3.ts"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn railway_runs_one_release_waits_for_readiness_and_for_the_drain() {
+    let mut tags = BTreeSet::new();
+    for (service, replicas) in [("api", 3), ("web", 2)] {
+        let file: Value = serde_json::from_str(&file(service)).expect("JSON");
+        let (build, deploy) = (&file["build"], &file["deploy"]);
+        let image = build["dockerfilePath"].as_str().expect("a path");
+        let image = std::fs::read_to_string(workspace::root().join(image)).expect("it is there");
+        let image = image.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+        let [image] = image[..] else { panic!("nothing is built: {image:?}") };
+        let (repository, tag) = image.rsplit_once(':').expect("a tag");
+        assert!(repository.starts_with("FROM ") && repository.ends_with(&format!("/enablebot-{service}")));
+        tags.insert(tag.to_owned());
+        assert_eq!(deploy["healthcheckPath"], "/health/ready");
+        assert!(deploy["drainingSeconds"].as_u64().expect("a number") > 30);
+        let regions = deploy["multiRegionConfig"].as_object().expect("regions");
+        let counts: Vec<_> = regions.values().map(|region| &region["numReplicas"]).collect();
+        assert_eq!(counts, [&Value::from(replicas)]);
+        // Once a release, by the one that has the command.
+        let before = (service == "web").then(|| json!(["/web migrate"]));
+        assert_eq!(deploy.get("preDeployCommand"), before.as_ref());
+    }
+    assert!(tags.len() == 1 && !tags.contains("latest"), "one release: {tags:?}");
+}

@@ -1,0 +1,114 @@
+//! `deploy/supabase/check.sql`, on a database like Supabase's: it is content with what `web migrate` leaves, and notices what
+//! is not as it has to be.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use xtask::cluster::{Cluster, ROLE};
+use xtask::postgres::Programs;
+use xtask::settings::{Ports, Secrets, Settings};
+use xtask::{service, workspace};
+
+use crate::ground::{Database, binaries, own_cluster};
+
+/// The roles that a project has for its Data API, in which everything in `public` is shown to them.
+const PROJECT: &str = "
+    create role anon nologin noinherit;
+    create role authenticated nologin noinherit;
+    create role service_role nologin noinherit bypassrls;
+    create role authenticator login noinherit;
+    grant anon, authenticated, service_role to authenticator;
+    alter role authenticator set pgrst.db_schemas = 'public, graphql_public'";
+
+/// A check's name, with `ok` or what was found.
+type Checked = BTreeMap<String, String>;
+
+fn check(database: &Database) -> Checked {
+    let programs = Programs::find_or_install().expect("Postgres' programs");
+    let mut psql = Command::new(programs.path("psql"));
+    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
+    psql.args(["--dbname", &database.url, "--file"]).arg(workspace::root().join("deploy/supabase/check.sql"));
+    let told = workspace::output(&mut psql).expect("it runs");
+    let rows = told.lines().map(|line| line.split('|').collect::<Vec<_>>());
+    rows.map(|row| (row[0].to_owned(), if row[1] == "ok" { "ok" } else { row[2] }.to_owned())).collect()
+}
+
+/// What is not as it has to be.
+fn wrong(database: &Database) -> Vec<(String, String)> {
+    check(database).into_iter().filter(|(_, found)| found != "ok").collect()
+}
+
+/// What nobody but Supabase itself may do.
+fn as_superuser(cluster: &Cluster, database: &Database, sql: &str) {
+    let mut psql = cluster.client("psql");
+    psql.env("PGUSER", "postgres").args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]);
+    workspace::output(psql.args(["--dbname", database.name(), "--command", sql])).expect("it runs");
+}
+
+#[test]
+fn supabases_check_is_content_after_the_migrations_and_notices_each_fault() {
+    let cluster = own_cluster("supabase");
+    let database = Database::create_in(&cluster);
+    as_superuser(&cluster, &database, PROJECT);
+    let missing: Vec<String> = wrong(&database).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(missing, ["roles of transactions", "schema"], "before the migrations");
+
+    let ports = Ports::free().expect("free ports");
+    let settings = Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
+    service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
+    assert_eq!((check(&database).len(), wrong(&database)), (10, Vec::new()));
+
+    let owner = format!("alter role {ROLE}");
+    for (fault, repair, name, found) in [
+        (
+            "alter role authenticator set pgrst.db_schemas = 'public, enablebot'",
+            "alter role authenticator set pgrst.db_schemas = 'public'",
+            "Data API: exposed schemas",
+            "authenticator: public, enablebot",
+        ),
+        (
+            "grant usage on schema enablebot to anon",
+            "revoke usage on schema enablebot from anon",
+            "Data API: roles",
+            "may use the schema: anon",
+        ),
+        (
+            "alter table enablebot.turns no force row level security",
+            "alter table enablebot.turns force row level security",
+            "rows of a tenant",
+            "without forced row-level security: turns",
+        ),
+        (
+            "alter role enablebot_tenant bypassrls",
+            "alter role enablebot_tenant nobypassrls",
+            "roles of transactions",
+            "enablebot_service, enablebot_tenant may log in, make roles, or pass by the policies",
+        ),
+        (
+            "create publication supabase_realtime for table enablebot.tenants",
+            "drop publication supabase_realtime",
+            "Realtime",
+            "publishes tenants",
+        ),
+        (
+            "create extension pg_trgm schema enablebot",
+            "alter extension pg_trgm set schema public",
+            "extensions",
+            "in the schema: pg_trgm",
+        ),
+        (
+            &format!("{owner} superuser"),
+            &format!("{owner} nosuperuser"),
+            "role",
+            "enablebot: superuser t, createrole t, createdb t, bypassrls t",
+        ),
+    ] {
+        as_superuser(&cluster, &database, fault);
+        assert_eq!(wrong(&database), [(name.to_owned(), found.to_owned())], "{fault}");
+        as_superuser(&cluster, &database, repair);
+    }
+    as_superuser(&cluster, &database, &format!("{owner} connection limit 20"));
+    assert_eq!(wrong(&database)[0].0, "connections");
+    as_superuser(&cluster, &database, &format!("{owner} connection limit -1"));
+    assert_eq!(wrong(&database), Vec::new(), "all is repaired");
+}
