@@ -48,13 +48,18 @@ pub fn run() -> Result<()> {
     }
     let tried = step("running them", || try_out(&store, &images))?;
     workspace::output(store.podman("image").args(["prune", "--force"]))?;
-    for (image, Tried { size, version, .. }) in images.iter().zip(&tried) {
-        println!("{image}: {version}, {:.1} MB", *size as f64 / 1e6);
-    }
+    tell(&images, &tried);
     if let Some(large) = tried.iter().find(|tried| tried.size >= LIMIT) {
         bail!("{} has {} bytes; an image may have {LIMIT}", large.version, large.size);
     }
     Ok(())
+}
+
+/// Says how large they are.
+pub fn tell(images: &[String], tried: &[Tried]) {
+    for (image, Tried { size, version, .. }) in images.iter().zip(tried) {
+        println!("{image}: {version}, {:.1} MB", *size as f64 / 1e6);
+    }
 }
 
 /// Where [`build`] mounts this machine's Rust, and the crates that it has; there the build finds them.

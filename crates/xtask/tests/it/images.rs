@@ -22,12 +22,12 @@ fn images_run_with_no_rights_and_nothing_to_write_to() {
         images::build_of(&store, service, program).expect("it becomes an image")
     });
     let tried = images::try_out(&store, &images).expect("they run");
+    images::tell(&images, &tried);
     for ((service, image), tried) in SERVICES.iter().zip(&images).zip(&tried) {
         assert_eq!(tried.version, format!("{service} {}", env!("CARGO_PKG_VERSION")));
         assert!(tried.unhealthy.contains("nothing answers /health on port"), "{}", tried.unhealthy);
         let look = |root: &Path| Ok((root.join(service).metadata()?.len(), entries(root)));
         let (program, files) = store.look(image, look).expect("its files");
-        println!("{image}: {} bytes, {program} of them the program", tried.size);
         assert!(tried.size - program < AROUND, "{} bytes around {program}", tried.size - program);
         let shells: Vec<&String> = files.iter().filter(|file| file.contains("bin/")).collect();
         assert!(shells.is_empty() && files.len() < 30, "{files:?}");
