@@ -43,7 +43,7 @@ select 'manifest ' || jsonb_build_object(
             format('select count(*) as count from enablebot.%I', relname), false, false, '')))[1]::text::bigint)
         from pg_class
         where relnamespace = 'enablebot'::regnamespace and relkind in ('r', 'p') and not relispartition
-    ));
+    ))::text;
 commit;
 \quit
 SQL

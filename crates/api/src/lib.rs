@@ -12,6 +12,7 @@ mod money;
 mod reply;
 mod routes;
 mod settings;
+mod spans;
 mod surface;
 mod tokens;
 mod work;

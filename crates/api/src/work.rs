@@ -1,11 +1,11 @@
 //! One event in work: with whose bot, under which lease, and what is done for each kind of event.
 
-use db::Tx;
 use db::audit_log::Action;
 use db::installations::Installed;
 use db::settings::Stored;
 use db::threads::{Job, Lease};
 use db::workspaces::Workspace;
+use db::{DbError, Tx};
 use models::{EventBody, Installation, Outcome};
 use serde_json::json;
 use slack::{Bot, MessageMetadata, SlackError};
@@ -34,18 +34,21 @@ pub(crate) struct Work<'a> {
 /// How an event ended, and why, where that is not plain.
 pub(crate) type Ending = (Outcome, Option<&'static str>);
 
+/// What an event asks for, and where that stands in its trace.
+pub(crate) async fn open(app: &App, job: &Job) -> Result<(EventBody, Option<String>), DbError> {
+    let mut tx = app.db.begin(&job.tenant_id).await?;
+    db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await
+}
+
 /// Does what an event asks for, or goes on where an earlier try stopped.
 pub(crate) async fn run(
     app: &App,
     held: &HeldLease,
     job: &Job,
+    body: Result<EventBody, DbError>,
     stop: &CancellationToken,
 ) -> Result<Outcome, Failure> {
-    let body = async {
-        let mut tx = app.db.begin(&job.tenant_id).await?;
-        db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await
-    };
-    let body = match body.await {
+    let body = match body {
         Ok(body) => body,
         // With a tenant its key goes too, and nothing opens any more.
         Err(error) => return life_cycle::end_orphan(app, &held.lease, job, error).await,
@@ -78,9 +81,7 @@ pub(crate) async fn apologise(
     job: &Job,
     sentence: Option<&'static str>,
 ) -> Result<(), Failure> {
-    let mut tx = app.db.begin(&job.tenant_id).await?;
-    let body = db::events::open_body(&mut tx, &job.tenant_id, job.seq, &job.sealed_body).await?;
-    drop(tx);
+    let (body, _) = open(app, job).await?;
     let never = CancellationToken::new();
     let work = Work::begin(app, held, job, &never, &body).await?;
     match body {

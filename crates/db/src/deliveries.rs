@@ -8,7 +8,7 @@ use crypto::DataKey;
 use models::{InboundEvent, Relevance};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::events::BODY;
+use crate::events::{BODY, TracedBody};
 use crate::listener::DELIVERIES;
 use crate::{DbError, Session, Tx, keys, literal};
 
@@ -140,7 +140,10 @@ impl<'a> Rows<'a> {
         let mut rows = Self::default();
         for event in sorted {
             if let Some(key) = keys.get(event.tenant_id.as_str()) {
-                let body = serde_json::to_string(&event.body)?;
+                let body = match &event.traceparent {
+                    Some(_) => serde_json::to_string(&TracedBody::of(event))?,
+                    None => serde_json::to_string(&event.body)?,
+                };
                 rows.bodies.push(key.seal(BODY.of(&event.tenant_id), &body)?);
                 rows.events.push(event);
             }

@@ -1,8 +1,11 @@
 //! The table `events`: what Slack sent and what is to be done about it. An event that stands here is queued; it gets here
 //! through `deliveries`.
 
-use models::{EventBody, Outcome, TenantId, ThreadKey};
+use std::borrow::Cow;
+
+use models::{EventBody, InboundEvent, Outcome, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 
 use crate::keys::{self, Column};
 use crate::{DbError, Tx};
@@ -96,7 +99,24 @@ pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
     .await?)
 }
 
-/// Opens what is to be done about an event, as it was read or, where its key was replaced since, as it stands now.
+/// What is to be done, and in which trace. They are sealed together: so a trace needs no column, and is where the event is,
+/// whoever tries it and however late.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TracedBody<'a> {
+    #[serde(flatten)]
+    body: Cow<'a, EventBody>,
+    traceparent: Option<Cow<'a, str>>,
+}
+
+impl<'a> TracedBody<'a> {
+    pub(crate) fn of(event: &'a InboundEvent) -> Self {
+        let traceparent = event.traceparent.as_deref().map(Cow::Borrowed);
+        Self { body: Cow::Borrowed(&event.body), traceparent }
+    }
+}
+
+/// Opens what is to be done about an event, as it was read or, where its key was replaced since, as it stands now; and
+/// where that stands in its trace, if it is in one.
 ///
 /// # Errors
 /// The body was sealed for another place or under a key that is gone.
@@ -105,8 +125,8 @@ pub async fn open_body(
     tenant_id: &TenantId,
     seq: i64,
     sealed: &[u8],
-) -> Result<EventBody, DbError> {
-    let body = match keys::open(tx, tenant_id, BODY, sealed).await {
+) -> Result<(EventBody, Option<String>), DbError> {
+    let opened = match keys::open(tx, tenant_id, BODY, sealed).await {
         Err(DbError::Seal(_)) => {
             let anew = sqlx::query_scalar!(
                 "select body from events where tenant_id = $1 and seq = $2",
@@ -119,7 +139,8 @@ pub async fn open_body(
         }
         opened => opened?,
     };
-    Ok(serde_json::from_str(body.expose_secret())?)
+    let TracedBody { body, traceparent } = serde_json::from_str(opened.expose_secret())?;
+    Ok((body.into_owned(), traceparent.map(Cow::into_owned)))
 }
 
 /// Marks the message that is being answered in a thread as unwanted, and tells whoever answers it at once. One that
@@ -154,4 +175,25 @@ pub async fn next_seq(tx: &mut Tx) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('events', 'seq')) as "seq!""#)
         .fetch_one(tx)
         .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_and_without_a_trace_a_body_is_read_by_releases_that_know_of_traces_and_by_those_that_do_not() {
+        let revoked = EventBody::TokensRevoked { event_time: 7, bot_user_ids: vec!["U1".into()] };
+        for body in [EventBody::Welcome, revoked] {
+            let mut event = InboundEvent::without_message("T1".into(), "Ev1".into(), None, body.clone());
+            event.traceparent = Some("00-4bf9-00f0-01".into());
+            let traced = serde_json::to_string(&TracedBody::of(&event)).unwrap();
+            assert_eq!(serde_json::from_str::<EventBody>(&traced).unwrap(), body);
+            let read: TracedBody<'_> = serde_json::from_str(&traced).unwrap();
+            assert_eq!((&*read.body, read.traceparent.as_deref()), (&body, event.traceparent.as_deref()));
+            let plain = serde_json::to_string(&body).unwrap();
+            let read: TracedBody<'_> = serde_json::from_str(&plain).unwrap();
+            assert_eq!((&*read.body, read.traceparent), (&body, None));
+        }
+    }
 }

@@ -9,9 +9,11 @@ use models::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
+use tracing::Span;
 
 use crate::breaker::Breaker;
 use crate::error::{ModelError, classify};
+use crate::model::note_error;
 
 /// An answer as it comes.
 pub struct Answer {
@@ -21,6 +23,8 @@ pub struct Answer {
     usage: Usage,
     finish_reason: Option<String>,
     has_spoken: bool,
+    /// The call, which lasts as long as this.
+    span: Span,
 }
 
 /// Read tolerantly: compatible servers leave fields out, or send others.
@@ -57,9 +61,10 @@ impl Answer {
         model: &str,
         breaker: Arc<Breaker>,
         patience: Duration,
+        span: Span,
     ) -> Self {
         let usage = Usage { model: model.to_owned(), ..Usage::default() };
-        Self { chunks, breaker, patience, usage, finish_reason: None, has_spoken: false }
+        Self { chunks, breaker, patience, usage, finish_reason: None, has_spoken: false, span }
     }
 
     /// The next words; `None` when the model has ended.
@@ -67,7 +72,10 @@ impl Answer {
     /// # Errors
     /// The stream broke off, or nothing comes any more.
     pub async fn next(&mut self) -> Result<Option<String>, ModelError> {
-        let words = self.read().await.inspect_err(|failure| self.breaker.failed(failure))?;
+        let words = self.read().await.inspect_err(|failure| {
+            note_error(&self.span);
+            self.breaker.failed(failure);
+        })?;
         if !self.has_spoken {
             self.has_spoken = true;
             self.breaker.succeeded();
@@ -119,6 +127,17 @@ impl Answer {
         match self.finish_reason {
             Some(_) => Ok(None),
             None => Err(ModelError::retry("the model's answer was cut off")),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // A span ends when it was last entered.
+        let _entered = self.span.enter();
+        if self.usage.prompt_tokens > 0 {
+            self.span.record("gen_ai.usage.input_tokens", self.usage.prompt_tokens);
+            self.span.record("gen_ai.usage.output_tokens", self.usage.completion_tokens);
         }
     }
 }

@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::service_fn;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Chunk};
 use crate::breaker::Breaker;
@@ -164,12 +166,34 @@ impl Model {
         if let Some(limit) = limit {
             request[limit_name(&self.settings.base_url, model)] = limit.into();
         }
-        let chat = client.chat();
+        let (chat, span) = (client.chat(), call_span(model));
         let opened = chat.create_stream_byot::<Value, Chunk>(request);
-        let chunks =
-            timeout(self.patience, opened).await.map_err(|_| ModelError::Silent)?.map_err(classify)?;
-        Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience))
+        let opened = timeout(self.patience, opened).instrument(span.clone()).await;
+        let chunks = opened.map_err(|_| ModelError::Silent).and_then(|opened| opened.map_err(classify));
+        let chunks = chunks.inspect_err(|_| note_error(&span))?;
+        Ok(Answer::new(chunks, model, Arc::clone(breaker), self.patience, span))
     }
+}
+
+/// A call of the model, from the question to the last word; nothing of either is in it.
+/// Source: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
+fn call_span(model: &str) -> Span {
+    tracing::info_span!(
+        target: "otel",
+        "chat",
+        otel.name = %format_args!("chat {model}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        gen_ai.operation.name = "chat",
+        gen_ai.provider.name = "openai",
+        gen_ai.request.model = model,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+    )
+}
+
+pub(crate) fn note_error(span: &Span) {
+    span.record("otel.status_code", "ERROR");
 }
 
 /// What a server calls the limit of an answer. OpenAI's newer models refuse `max_tokens`, and many compatible servers know

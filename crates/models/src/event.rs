@@ -54,6 +54,8 @@ pub struct InboundEvent {
     pub relevance: Relevance,
     /// What is to be done.
     pub body: EventBody,
+    /// Where it stands in its trace, if there is one: W3C's `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 impl InboundEvent {
@@ -74,6 +76,7 @@ impl InboundEvent {
             user_id: user_id.unwrap_or_else(|| "".into()),
             relevance: Relevance::Addressed,
             body,
+            traceparent: None,
         }
     }
 }

@@ -11,6 +11,9 @@ mod observe;
 mod probe;
 mod process;
 mod settings;
+mod trace_context;
+mod tracer;
+mod traces;
 
 pub use client::TrustedProxies;
 pub use database::DatabaseSettings;
@@ -20,3 +23,5 @@ pub use metrics::{Metrics, count_from_zero};
 pub use probe::health;
 pub use process::{ProcessSettings, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};
+pub use trace_context::{EXPORTED, go_on, traceparent};
+pub use traces::TraceSettings;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Write;
 
 use chrono::{SecondsFormat, Utc};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -13,11 +15,37 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::trace_context::{EXPORTED, current_trace_id};
+
 /// Fields that stand on a line beside the message; what else a library logs does not get out, so that no body,
 /// header or token of a debug line ever does.
 const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
 
-pub(crate) fn init(service: &'static str, level: Level) {
+/// Lines go to stdout, and spans with the target `otel` to the tracer, if there is one.
+pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTracerProvider>) {
+    let lines = lines(service, level, tracer.is_some());
+    let subscriber = tracing_subscriber::registry().with(lines);
+    // A second start in one process (tests) keeps the first log.
+    let _ = match tracer {
+        Some(tracer) => {
+            let spans = tracing_opentelemetry::layer()
+                .with_location(false)
+                .with_target(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_tracer(tracer.tracer("enablebot"))
+                .with_filter(Targets::new().with_target(EXPORTED, LevelFilter::INFO));
+            subscriber.with(spans).try_init()
+        }
+        None => subscriber.try_init(),
+    };
+}
+
+/// The log alone.
+fn lines<S>(service: &'static str, level: Level, is_traced: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
     let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
     let filter = Targets::new()
@@ -25,12 +53,13 @@ pub(crate) fn init(service: &'static str, level: Level) {
         // It logs what the model's server sent, in which people's words may stand.
         .with_target("async_openai", LevelFilter::OFF)
         .with_targets(own);
-    // A second start in one process (tests) keeps the first log.
-    let _ = tracing_subscriber::registry().with(JsonLines { service }.with_filter(filter)).try_init();
+    JsonLines { service, is_traced }.with_filter(filter)
 }
 
 struct JsonLines {
     service: &'static str,
+    /// Whether there are traces in which a line may stand.
+    is_traced: bool,
 }
 
 /// The fields of a span, and of those around it by inheritance.
@@ -110,7 +139,24 @@ impl JsonLines {
             line.insert(key.into(), fields.remove(key).unwrap_or(fallback));
         }
         line.insert("status".into(), status);
+        if let Some(trace_id) = self.is_traced.then(current_trace_id).flatten() {
+            line.insert("trace_id".into(), trace_id.to_string().into());
+        }
         line.extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
         Value::Object(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_tracer_spans_for_it_are_off_however_much_is_logged() {
+        let log_alone = tracing_subscriber::registry().with(lines("api", Level::TRACE, false));
+        tracing::subscriber::with_default(log_alone, || {
+            assert!(tracing::info_span!(target: EXPORTED, "store").is_disabled());
+            assert!(!tracing::info_span!("request").is_disabled());
+        });
     }
 }

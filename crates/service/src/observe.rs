@@ -15,8 +15,11 @@ use futures_util::future::CatchUnwind;
 use metrics::{Counter, Histogram};
 use pin_project_lite::pin_project;
 use tower::Service;
+use tracing::Span;
 use tracing::instrument::{Instrument, Instrumented};
 use uuid::Uuid;
+
+use crate::trace_context::request_span;
 
 /// Routes of both services that are asked all the time; they are logged at DEBUG.
 const BASE_ROUTES: [(&str, &str); 3] = [("/health", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
@@ -26,6 +29,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A route by its pattern, and what is counted of it.
 struct Route {
     pattern: &'static str,
+    is_base: bool,
     duration: Histogram,
     /// By method and status; so few that looking through them is quickest.
     requests: RwLock<Vec<(&'static str, StatusCode, Counter)>>,
@@ -34,7 +38,8 @@ struct Route {
 impl Route {
     fn new(pattern: &'static str) -> Self {
         let duration = metrics::histogram!("enablebot_http_request_duration_seconds", "route" => pattern);
-        Self { pattern, duration, requests: RwLock::default() }
+        let is_base = BASE_ROUTES.iter().any(|(base, _)| *base == pattern);
+        Self { pattern, is_base, duration, requests: RwLock::default() }
     }
 
     fn count(&self, method: &'static str, status: StatusCode, by: u64) {
@@ -52,6 +57,16 @@ impl Route {
         let counter = metrics::counter!("enablebot_http_requests_total", &labels);
         counter.increment(by);
         self.requests.write().unwrap_or_else(PoisonError::into_inner).push((method, status, counter));
+    }
+
+    fn log(&self, method: &str, status: StatusCode, elapsed: Duration) {
+        let (route, duration_ms) = (self.pattern, elapsed.as_micros() as f64 / 1000.0);
+        let result = if status.is_client_error() || status.is_server_error() { "error" } else { "success" };
+        if self.is_base {
+            tracing::debug!(duration_ms, status = result, "{method} {route} {}", status.as_u16());
+        } else {
+            tracing::info!(duration_ms, status = result, "{method} {route} {}", status.as_u16());
+        }
     }
 }
 
@@ -150,7 +165,14 @@ where
             user_id = tracing::field::Empty,
             event_id = tracing::field::Empty
         );
-        let inner = AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span);
+        let route = &self.around.routes.all[seen.route];
+        // Who only looks whether the service lives is in no trace.
+        let exported = match route.is_base {
+            true => Span::none(),
+            false => request_span(seen.method, route.pattern, request.headers()),
+        };
+        let inner =
+            AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span).instrument(exported);
         Observed { inner, around: Arc::clone(&self.around), seen }
     }
 }
@@ -173,7 +195,7 @@ pin_project! {
     /// A request in work.
     pub(crate) struct Observed<F> {
         #[pin]
-        inner: Instrumented<CatchUnwind<AssertUnwindSafe<F>>>,
+        inner: Instrumented<Instrumented<CatchUnwind<AssertUnwindSafe<F>>>>,
         around: Arc<Around>,
         seen: Seen,
     }
@@ -188,11 +210,16 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let end = ready!(this.inner.as_mut().poll(context));
-        let _entered = this.inner.span().enter();
+        let exported = this.inner.span();
+        let _entered = (exported.enter(), this.inner.inner().span().enter());
         let mut response = end.unwrap_or_else(|_| Ok(panicked()))?;
         let (status, elapsed) = (response.status(), this.seen.begun.elapsed());
         let route = &this.around.routes.all[this.seen.route];
-        log(this.seen.method, route.pattern, status, elapsed);
+        exported.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            exported.record("otel.status_code", "ERROR");
+        }
+        route.log(this.seen.method, status, elapsed);
         route.count(this.seen.method, status, 1);
         route.duration.record(elapsed.as_secs_f64());
         if let Some(request_id) = this.seen.request_id.take() {
@@ -208,14 +235,4 @@ where
 fn panicked() -> Response {
     tracing::error!("a handler panicked");
     (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here. Please try again.").into_response()
-}
-
-fn log(method: &str, route: &str, status: StatusCode, elapsed: Duration) {
-    let duration_ms = elapsed.as_micros() as f64 / 1000.0;
-    let result = if status.is_client_error() || status.is_server_error() { "error" } else { "success" };
-    if BASE_ROUTES.iter().any(|(base, _)| *base == route) {
-        tracing::debug!(duration_ms, status = result, "{method} {route} {}", status.as_u16());
-    } else {
-        tracing::info!(duration_ms, status = result, "{method} {route} {}", status.as_u16());
-    }
 }

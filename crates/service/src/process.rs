@@ -7,7 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{Environment, SettingsError};
-use crate::{log, metrics::Metrics};
+use crate::traces::TraceSettings;
+use crate::{log, metrics::Metrics, tracer};
 
 /// What every process needs before it begins.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct ProcessSettings {
     pub log_level: tracing::Level,
     /// `MAX_WORKERS`: runtime threads.
     pub worker_threads: u32,
+    /// `OTEL_…`: where traces go; `None`: nowhere.
+    pub traces: Option<TraceSettings>,
 }
 
 impl ProcessSettings {
@@ -27,6 +30,7 @@ impl ProcessSettings {
         Self {
             log_level: log_level.unwrap_or(tracing::Level::INFO),
             worker_threads: env.number("MAX_WORKERS", 4, 1..=1024),
+            traces: TraceSettings::read(env),
         }
     }
 }
@@ -47,20 +51,25 @@ where
     };
     // Two TLS providers in one tree panic at the first connection; this names the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    log::init(service, process.log_level);
-    keep_memory_private();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(process.worker_threads as usize)
         .enable_all()
         .build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        runtime.block_on(async {
+        let tracer = process.traces.as_ref();
+        let tracer = tracer.map(|settings| tracer::open(service, settings, runtime.handle().clone()));
+        let tracer = tracer.transpose()?;
+        log::init(service, process.log_level, tracer.as_ref());
+        keep_memory_private();
+        let ended = runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
             let metrics = Metrics::install()?;
             tokio::spawn(metrics.clone().keep_up());
             serve(settings, shutdown, metrics).await
-        })
+        });
+        tracer.iter().for_each(tracer::close);
+        ended
     });
     match result {
         Ok(()) => {

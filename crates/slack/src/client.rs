@@ -9,6 +9,8 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::held::Held;
 use crate::hold::was_let_go;
@@ -138,7 +140,16 @@ impl Client {
         if let Some(tenant_id) = tenant_id {
             self.held.pass(tenant_id, method).await?;
         }
-        let answer = call.await;
+        let span = tracing::info_span!(
+            target: "otel",
+            "call",
+            otel.name = method,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            slack.method = method,
+            slack.result = Empty,
+        );
+        let answer = call.instrument(span.clone()).await;
         let result = match &answer {
             Ok(_) => "ok",
             Err(SlackError::RateLimited { .. }) => "rate_limited",
@@ -146,6 +157,10 @@ impl Client {
             Err(SlackError::Unanswered { .. }) => "unanswered",
             Err(SlackError::NotSent { .. }) => "not_sent",
         };
+        span.record("slack.result", result);
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result).increment(1);
         if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&answer, tenant_id) {
             self.held.hold(tenant_id, method, *retry_after);

@@ -193,6 +193,7 @@ impl Envelope {
                 text: event.text.unwrap_or_default(),
             }),
             client_msg_id: event.client_msg_id,
+            traceparent: None,
         })))
     }
 

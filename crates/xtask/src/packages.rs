@@ -34,6 +34,10 @@ pub enum Need {
     Runc,
     /// systemd's own look at its units.
     Systemd,
+    /// What backups are put into S3 with.
+    Rclone,
+    /// A look at scripts.
+    Shellcheck,
 }
 
 /// A package manager: its program, its commands, and what it calls the packages.
@@ -145,6 +149,8 @@ impl Need {
             Need::Podman => "podman",
             Need::Runc => "runc",
             Need::Systemd => "systemd-analyze",
+            Need::Rclone => "rclone",
+            Need::Shellcheck => "shellcheck",
             Need::Postgres | Need::Browser | Need::Python => return None,
         };
         let usual = Path::new("/usr/sbin").join(program);
@@ -165,6 +171,8 @@ impl Need {
             Need::Podman => "podman",
             Need::Runc => "runc",
             Need::Systemd => "systemd",
+            Need::Rclone => "rclone",
+            Need::Shellcheck => "shellcheck",
         }
     }
 }
@@ -188,6 +196,8 @@ impl Source {
             Need::Podman => &["podman"],
             Need::Runc => &["runc"],
             Need::Systemd => &["systemd"],
+            Need::Rclone => &["rclone"],
+            Need::Shellcheck => &["shellcheck"],
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
 use crate::workspace::{self, find_program};
-use crate::{compose, images, kubernetes, npm, railway, schemathesis, systemd};
+use crate::{compose, images, kubernetes, npm, railway, schemathesis, systemd, venv};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
@@ -23,7 +23,7 @@ pub fn install() -> Result<()> {
         }
     }
     Programs::find_or_install()?;
-    for need in [Need::PgBouncer, Need::Redis] {
+    for need in [Need::PgBouncer, Need::Redis, Need::Rclone, Need::Shellcheck] {
         packages::find_or_install(need)?;
     }
     if !has_browser() {
@@ -34,8 +34,15 @@ pub fn install() -> Result<()> {
     kubernetes::install()?;
     railway::install()?;
     systemd::install()?;
+    s3_program()?;
     compose::install()?;
     images::install()
+}
+
+/// An S3 to put backups into. All of moto is twice as much as its S3 needs.
+pub fn s3_program() -> Result<PathBuf> {
+    let others = ["flask==3.1.3", "flask-cors==6.0.5", "py-partiql-parser==0.6.3", "PyYAML==6.0.4"];
+    Ok(venv::install_with("moto==5.2.5", &others)?.join("moto_server"))
 }
 
 /// The script that looks for what keeps people out of a page.

@@ -10,6 +10,11 @@ use crate::workspace::{self, run};
 
 /// The folder with the programs of a package (`name==version`), installed if it is not there in this version.
 pub fn install(package: &str) -> Result<PathBuf> {
+    install_with(package, &[])
+}
+
+/// The same, with other packages that it needs for what it is used for here.
+pub fn install_with(package: &str, others: &[&str]) -> Result<PathBuf> {
     let folder = workspace::target().join(name(package));
     let programs = folder.join("bin");
     let mark = folder.join(package);
@@ -23,7 +28,7 @@ pub fn install(package: &str) -> Result<PathBuf> {
         packages::install(Need::Python)?;
         make()?;
     }
-    run(Command::new(programs.join("pip")).args(["install", "--quiet", package]))?;
+    run(Command::new(programs.join("pip")).args(["install", "--quiet", package]).args(others))?;
     std::fs::write(mark, "")?;
     Ok(programs)
 }

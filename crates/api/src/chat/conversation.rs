@@ -13,6 +13,7 @@ use models::{Outcome, Role, ThreadKey, Turn};
 use serde_json::{Value, json};
 use slack::{Bot, MessageMetadata};
 use tokio::time::sleep;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Desk;
@@ -22,7 +23,7 @@ use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::money::{self, Bill, Purse, Refusal, Taken};
 use crate::reply::prompt::{MAX_TURNS, begin, introduce, marked};
-use crate::{tokens, workspaces};
+use crate::{spans, tokens, workspaces};
 
 const CHANNEL: &str = "api";
 
@@ -181,7 +182,7 @@ impl<'a> Conversation<'a> {
         let (app, tenant_id) = (Arc::clone(&desk.app), self.caller.tenant_id.clone());
         let settings = self.stored.settings.clone();
         let metadata = MessageMetadata { event_id: self.id().into(), part_start: 0 };
-        desk.tasks.spawn(async move {
+        let told = async move {
             match tokens::find_fresh(&app, &tenant_id).await {
                 Ok(Workspace { installed, .. }) => {
                     let bot = Bot { tenant_id, token: installed.bot_token, team_id: None, hold: None };
@@ -189,7 +190,8 @@ impl<'a> Conversation<'a> {
                 }
                 Err(failure) => tracing::warn!(error = ?failure, "nobody could be told of the budget"),
             }
-        });
+        };
+        desk.tasks.spawn(told.instrument(spans::task("tell of budget")));
     }
 
     /// Lets the conversation go as it was.

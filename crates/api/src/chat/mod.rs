@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use crate::app::App;
+use crate::spans;
 pub(crate) use caller::Caller;
 pub(crate) use guesses::Guesses;
 use inquiry::Inquiry;
@@ -82,7 +83,7 @@ impl Desk {
     pub(crate) fn ask(self: &Arc<Self>, caller: Caller, request: ChatRequest) -> UnboundedReceiver<Said> {
         let (say, said) = mpsc::unbounded_channel();
         let inquiry = Inquiry { desk: Arc::clone(self), caller, request, say };
-        self.tasks.spawn(inquiry.run().instrument(Span::current()));
+        self.tasks.spawn(inquiry.run().instrument(Span::current()).instrument(spans::task("answer")));
         said
     }
 

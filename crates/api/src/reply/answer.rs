@@ -7,6 +7,7 @@ use models::{Origin, Outcome, Person, Role, Turn};
 use serde_json::json;
 use slack::{Buttons, Status};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::Question;
 use super::asker::unknown;
@@ -14,6 +15,7 @@ use super::draft::Draft;
 use crate::fail_point;
 use crate::failure::Failure;
 use crate::money::Taken;
+use crate::spans;
 use crate::work::Work;
 
 /// How long an answer's end waits for Slack to say who asked.
@@ -65,7 +67,7 @@ impl Work<'_> {
         self.set_status(Status::Active).await;
         let outcome = if shown.stopped { Outcome::Stopped } else { Outcome::Answered };
         let is_first = shown.is_first;
-        self.commit(question, origin, shown, outcome).await?;
+        self.commit(question, origin, shown, outcome).instrument(spans::database("commit")).await?;
         if question.is_dm && is_first {
             self.set_title(question).await;
         }

@@ -21,8 +21,10 @@ use db::usage::End;
 use models::{FileRef, Message, Outcome, TeamId};
 use slack::{Bot, Buttons, SlackError, Status};
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use crate::failure::Failure;
+use crate::spans;
 use crate::work::{Ending, Work};
 use asker::Asker;
 use draft::Draft;
@@ -174,7 +176,7 @@ impl Work<'_> {
         // By then the thread is let go, and that is no reason to leave it so.
         let bot = Bot { hold: None, ..self.bot.clone() };
         let (slack, thread) = (self.app.slack.clone(), self.job.thread.clone());
-        tokio::spawn(async move {
+        let settled = async move {
             let _permit = permit;
             for _ in 0..SETTLING_TRIES {
                 sleep(pause.mul_f64(1.0 + rand::random::<f64>())).await;
@@ -185,7 +187,8 @@ impl Work<'_> {
                     Ok(()) => return,
                 }
             }
-        });
+        };
+        tokio::spawn(settled.instrument(spans::task("settle status")));
     }
 
     fn readable(&self, text: &str) -> String {

@@ -3,11 +3,13 @@
 
 use models::{ChannelId, Origin, Person, Profile, Role, Settings, Turn};
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use super::Question;
 use super::fence::{OUTSIDE, fenced, named};
 use super::files::{self, Attachments};
 use crate::failure::Failure;
+use crate::spans;
 use crate::work::Work;
 
 /// Turns that are remembered, at most; a question and its answer are two.
@@ -32,10 +34,12 @@ pub(super) struct Prompt {
 impl Work<'_> {
     pub(super) async fn prompt(&self, question: &Question, person: &Person) -> Result<Prompt, Failure> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let mut tx = self.app.db.begin(tenant_id).await?;
-        let turns = db::turns::list(&mut tx, tenant_id, &self.job.thread, MAX_TURNS).await?;
-        let looking_at = db::people::find_looking_at(&mut tx, tenant_id, user_id).await?;
-        drop(tx);
+        let remembered = async {
+            let mut tx = self.app.db.begin(tenant_id).await?;
+            let turns = db::turns::list(&mut tx, tenant_id, &self.job.thread, MAX_TURNS).await?;
+            Ok::<_, db::DbError>((turns, db::people::find_looking_at(&mut tx, tenant_id, user_id).await?))
+        };
+        let (turns, looking_at) = remembered.instrument(spans::database("history")).await?;
         let attachments = files::read(self, &question.files).await?;
         let settings = &self.settings.settings;
         let instructions = self.instructions(question, person, looking_at.as_ref());

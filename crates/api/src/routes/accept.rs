@@ -6,10 +6,10 @@ use axum::response::{IntoResponse, Response};
 use models::InboundEvent;
 use serde::Serialize;
 use slack::Delivery;
-use tracing::Span;
+use tracing::{Instrument, Span};
 
-use crate::fail_point;
 use crate::inbox::{Inbox, NotStored, count};
+use crate::{fail_point, spans};
 
 pub(super) async fn accept(inbox: &Inbox, delivery: Delivery) -> Response {
     match delivery {
@@ -36,11 +36,18 @@ struct Echo {
     challenge: String,
 }
 
-async fn store(inbox: &Inbox, event: Box<InboundEvent>) -> StatusCode {
+async fn store(inbox: &Inbox, mut event: Box<InboundEvent>) -> StatusCode {
     Span::current().record("tenant_id", event.tenant_id.as_str());
     Span::current().record("user_id", event.user_id.as_str());
     Span::current().record("event_id", event.event_id.as_str());
-    status(inbox.commit(event).await)
+    let span = spans::store(&event);
+    // Whoever answers goes on from here.
+    event.traceparent = span.in_scope(service::traceparent);
+    let stored = inbox.commit(event).instrument(span.clone()).await;
+    if stored.is_err() {
+        spans::note_error(&span);
+    }
+    status(stored)
 }
 
 fn status(stored: Result<(), NotStored>) -> StatusCode {

@@ -14,7 +14,7 @@ use super::turns;
 use crate::app::App;
 use crate::failure::{Failure, OUT_OF_TRIES};
 use crate::inbox::count;
-use crate::work;
+use crate::{spans, work};
 
 /// Tries of one event. With the pauses between them they last for more than a minute.
 const MAX_ATTEMPTS: i32 = 8;
@@ -67,9 +67,16 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
         user_id = %job.user_id,
         event_id = %job.event_id
     );
-    async {
-        let stoppable = held.stoppable(job.seq);
-        let result = work::run(app, held, job, &stoppable.stop).await;
+    let stoppable = held.stoppable(job.seq);
+    let (body, traceparent) = match work::open(app, job).await {
+        Ok((body, traceparent)) => (Ok(body), traceparent),
+        Err(error) => (Err(error), None),
+    };
+    let exported = spans::work(job, body.as_ref().ok());
+    service::go_on(&exported, traceparent.as_deref());
+    let worked = async {
+        spans::mark_claim(job);
+        let result = work::run(app, held, job, body, &stoppable.stop).await;
         let duration_ms = begun.elapsed().as_millis() as u64;
         match result {
             Ok(outcome) => {
@@ -80,24 +87,34 @@ async fn work_on(app: &App, held: &HeldLease, job: &Job) -> Result<Option<Outcom
                 tracing::info!(duration_ms, "{} at try {}", outcome.as_str(), job.attempt);
                 Ok(Some(outcome))
             }
-            Err(failure) => follow(app, held, job, failure, duration_ms).await.map(|()| None),
+            Err(failure) => follow(app, held, job, failure, duration_ms).await,
         }
+    };
+    let worked = worked.instrument(span).instrument(exported.clone()).await;
+    match &worked {
+        Ok(ended) => {
+            exported.record("outcome", ended.map_or("put_off", Outcome::as_str));
+            if *ended == Some(Outcome::SetAside) {
+                spans::note_error(&exported);
+            }
+        }
+        Err(_) => spans::note_error(&exported),
     }
-    .instrument(span)
-    .await
+    worked
 }
 
+/// What a failure comes to: set aside, or `None` where there will be another try.
 async fn follow(
     app: &App,
     held: &HeldLease,
     job: &Job,
     failure: Failure,
     duration_ms: u64,
-) -> Result<(), DbError> {
+) -> Result<Option<Outcome>, DbError> {
     let lease = &held.lease;
     match failure {
         Failure::LeaseLost => Err(DbError::LeaseLost),
-        Failure::NotItsTurn { after } => turns::wait(app, lease, job, after).await,
+        Failure::NotItsTurn { after } => turns::wait(app, lease, job, after).await.map(|()| None),
         Failure::Throttled { reason, after } if job.throttled_for < THROTTLED => {
             let pause = after.max(pause(1));
             tracing::info!(duration_ms, error = reason, "held back, next try in {pause:?}");
@@ -127,12 +144,18 @@ fn pause(attempt: i32) -> Duration {
     doubled.min(MAX_PAUSE).mul_f64(1.0 + rand::random::<f64>() / 4.0)
 }
 
-async fn put_off(app: &App, lease: &Lease, job: &Job, put_off: PutOff<'_>) -> Result<(), DbError> {
+async fn put_off(
+    app: &App,
+    lease: &Lease,
+    job: &Job,
+    put_off: PutOff<'_>,
+) -> Result<Option<Outcome>, DbError> {
     let mut tx = app.db.begin(&lease.tenant_id).await?;
     db::threads::hold(&mut tx, lease).await?;
     db::events::note_failure(&mut tx, &job.tenant_id, job.seq, job.attempt, put_off.reason).await?;
     db::delays::put_off(&mut tx, &job.tenant_id, job.seq, put_off).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(None)
 }
 
 /// The person is told first: if that fails too, the event still ends, with its reason.
@@ -142,7 +165,7 @@ async fn set_aside(
     job: &Job,
     reason: &str,
     sentence: Option<&'static str>,
-) -> Result<(), DbError> {
+) -> Result<Option<Outcome>, DbError> {
     tracing::error!(error = reason, "set aside at try {}", job.attempt);
     if let Err(failure) = work::apologise(app, held, job, sentence).await {
         tracing::warn!(error = ?failure, "the person could not be told");
@@ -162,7 +185,7 @@ async fn set_aside(
         .await?;
     tx.commit().await?;
     count(Outcome::SetAside, 1);
-    Ok(())
+    Ok(Some(Outcome::SetAside))
 }
 
 #[cfg(test)]

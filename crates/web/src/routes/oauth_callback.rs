@@ -115,12 +115,13 @@ async fn consume_state(app: &App, cookies: &CookieJar, state: Option<&str>) -> R
 /// The installation, the audit entry and the first message to the installer, or none of them.
 async fn store(app: &App, grant: &Grant) -> Result<(), DbError> {
     let installation = &grant.installation;
-    let welcome = InboundEvent::without_message(
+    let mut welcome = InboundEvent::without_message(
         installation.tenant_id.clone(),
         EventId::new(format!("welcome-{}", uuid::Uuid::now_v7())),
         Some(installation.installed_by.clone()),
         EventBody::Welcome,
     );
+    welcome.traceparent = service::traceparent();
     let rotation = grant.rotation.as_ref().map(|rotation| Rotation {
         refresh_token: rotation.refresh_token.clone(),
         expires_in: rotation.expires_in,

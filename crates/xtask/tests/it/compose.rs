@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -65,7 +64,7 @@ fn compose_takes_the_file_and_notices_a_wrong_one() {
 #[test]
 fn every_service_has_bounds_few_rights_and_a_sign_of_life() {
     let services = services();
-    let others = ["migrate", "nginx", "postgres", "redis", "prometheus", "grafana"];
+    let others = ["migrate", "nginx", "postgres", "redis", "prometheus", "blackbox", "grafana"];
     let expected: BTreeSet<&str> = REPLICAS.into_iter().chain(others).collect();
     assert_eq!(services.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
     for (name, service) in &services {
@@ -100,7 +99,7 @@ fn files_names_ports_and_variables_fit_together() {
     for (name, service) in &services {
         let mounted = list(&service["volumes"]).into_iter().filter(|mount| mount.starts_with('.'));
         for mount in mounted {
-            let path = flat(&workspace::root().join("docker").join(mount.split(':').next().expect("a path")));
+            let path = workspace::root().join("docker").join(mount.split(':').next().expect("a path"));
             assert!(path.exists(), "{name} mounts {}", path.display());
             assert!(mount.ends_with(":ro"), "{name} may write to {mount}");
         }
@@ -205,15 +204,4 @@ fn port_of(service: &str) -> u16 {
     let file = root_file(&format!("docker/Dockerfile.{service}"));
     let port = file.lines().find_map(|line| line.strip_prefix("EXPOSE "));
     port.expect("a port").parse().expect("a number")
-}
-
-/// Without `..`.
-fn flat(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut flat, part| {
-        match part {
-            Component::ParentDir => drop(flat.pop()),
-            other => flat.push(other),
-        }
-        flat
-    })
 }

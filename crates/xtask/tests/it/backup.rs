@@ -1,0 +1,167 @@
+//! The scripts of `deploy/backup`: a backup that goes to S3, and the drill that restores it and finds what is wrong with one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use xtask::cluster::free_port;
+use xtask::packages::{self, Need};
+use xtask::postgres::Programs;
+use xtask::service::{Service, Start, Variables};
+use xtask::tools::s3_program;
+use xtask::workspace;
+
+use crate::ground::binaries;
+use crate::test_app::{ADA, PATIENCE, TestApp};
+
+const CHECKS: [&str; 7] = [
+    "the dump is whole",
+    "it restores",
+    "all rows are there",
+    "tenants are apart",
+    "the schema is known",
+    "what is sealed opens",
+    "the chains hold",
+];
+
+/// The scripts, and where they put backups.
+struct Backups<'a> {
+    app: &'a TestApp,
+    remote: String,
+    variables: Variables,
+}
+
+impl Backups<'_> {
+    fn run(&self, script: &str, own: &[(&str, &str)]) -> Output {
+        let programs = Programs::find_or_install().expect("Postgres' programs");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let initdb = programs.path("initdb");
+        let bin = initdb.parent().expect("a folder").display().to_string();
+        let mut command = Command::new(workspace::root().join("deploy/backup").join(script));
+        command.envs(&self.variables).env("PATH", format!("{bin}:{path}")).env("PGBIN", bin);
+        command.env("DATABASE_URL", &self.app.database.url).env("BACKUP_REMOTE", &self.remote);
+        command.env("WEB", binaries().path("web").expect("web"));
+        command.env("ENCRYPTION_KEYS", &self.app.settings.secrets.encryption_keys);
+        command.env("SCRATCH_PORT", free_port().expect("a port").to_string());
+        // rclone cannot speak to a store in plain while it names a certificate.
+        command.env_remove("AWS_CA_BUNDLE");
+        command.current_dir(workspace::target()).envs(own.iter().copied()).output().expect("it runs")
+    }
+
+    fn back_up(&self) {
+        let done = self.run("backup.sh", &[]);
+        assert!(done.status.success(), "{}", text(&done));
+    }
+
+    /// The checks that fail, and all that is said.
+    fn drill(&self, own: &[(&str, &str)]) -> (Vec<&'static str>, String) {
+        let done = self.run("drill.sh", own);
+        let said = text(&done);
+        let is_told =
+            |name: &str, end: &str| said.lines().any(|line| line.starts_with(&format!("{end:7} {name}")));
+        let failed: Vec<_> = CHECKS.into_iter().filter(|name| is_told(name, "FAILED")).collect();
+        assert!(CHECKS.iter().all(|name| is_told(name, "ok") || is_told(name, "FAILED")), "{said}");
+        assert_eq!(done.status.success(), failed.is_empty(), "{said}");
+        (failed, said)
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// An S3 on loopback, and how rclone reaches it.
+fn s3() -> (Service, Variables) {
+    let program = s3_program().expect("moto");
+    let port = free_port().expect("a port");
+    let arguments = vec!["--port".to_owned(), port.to_string()];
+    let variables = Variables::new();
+    let start = Start { name: "S3", program: &program, arguments, variables, port, show: Arc::new(|_| ()) };
+    let mut service = Service::start(start).expect("it starts");
+    service.wait_ready("/moto-api/", PATIENCE).expect("it gets ready");
+    let endpoint = service.url();
+    let settings = [
+        ("TYPE", "s3"),
+        ("PROVIDER", "Other"),
+        ("ENDPOINT", &endpoint),
+        ("REGION", "eu-central-1"),
+        ("ACCESS_KEY_ID", "backup"),
+        ("SECRET_ACCESS_KEY", "backup"),
+    ];
+    let named = settings.map(|(name, value)| (format!("RCLONE_CONFIG_STORE_{name}"), value.to_owned()));
+    (service, named.into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_in_s3_is_restored_by_the_drill_and_what_is_wrong_with_one_is_named() {
+    packages::find_or_install(Need::Rclone).expect("rclone");
+    let app = TestApp::installed().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let cookie = app.sign_in(ADA).await;
+    let ts = app.say(ADA, None, "say: The heron is kept.");
+    app.reply(&app.dm(ADA), &ts).await;
+    app.set(&cookie, &[("facts", "We sell oolong in Lisbon.")]).await;
+
+    let (_store, variables) = s3();
+    let backups = Backups { app: &app, remote: "store:backups/enablebot".into(), variables };
+    backups.back_up();
+    // A second one, so that it is the newest that is restored.
+    app.set(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
+    backups.back_up();
+    let (failed, said) = backups.drill(&[]);
+    assert!(failed.is_empty() && said.contains("It can be restored."), "{said}");
+    let rows = app.database.ask("select count(*) from events");
+    assert!(said.contains(&format!("{rows} of them events")) && said.contains("1 tenant(s) open"), "{said}");
+
+    // A folder is a store too, and one that can be spoiled.
+    let folder = workspace::target().join(format!("test/backups-{}", std::process::id()));
+    let remote = folder.display().to_string();
+    let backups = Backups { app: &app, remote, variables: Variables::new() };
+    backups.back_up();
+    let manifest = fs::read_to_string(folder.join("latest.json")).expect("what it holds");
+    let had = |count: usize| format!("\"turns\": {count}");
+    assert!(manifest.contains(&had(2)), "{manifest}");
+    fs::write(folder.join("latest.json"), manifest.replace(&had(2), &had(3))).expect("it is written");
+    let other_key = "dev:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let (failed, said) = backups.drill(&[("ENCRYPTION_KEYS", other_key)]);
+    assert_eq!(failed, ["all rows are there", "what is sealed opens"], "{said}");
+    assert!(
+        said.contains("turns has 2 rows, and had 3") && said.contains("turns.text do not open"),
+        "{said}"
+    );
+
+    fs::write(folder.join("latest.json"), manifest).expect("it is written");
+    let dump = newest_dump(&folder);
+    let bytes = fs::read(&dump).expect("the dump");
+    fs::write(&dump, &bytes[..bytes.len() / 2]).expect("it is written");
+    let (failed, said) = backups.drill(&[]);
+    assert_eq!(failed[..2], ["the dump is whole", "it restores"], "{said}");
+
+    app.database.ask(
+        "update turns set text = set_byte(text, 40, get_byte(text, 40) # 1) where turn_id = (select max(turn_id) from turns);
+         update audit_log set action = 'nothing' where entry_id = (select min(entry_id) from audit_log);
+         alter table turns no force row level security",
+    );
+    backups.back_up();
+    let (failed, said) = backups.drill(&[]);
+    assert_eq!(failed, ["tenants are apart", "what is sealed opens", "the chains hold"], "{said}");
+    assert!(
+        said.contains("1 value(s) of turns.text do not open") && said.contains("forced on turns"),
+        "{said}"
+    );
+    fs::remove_dir_all(folder).expect("it is removed");
+}
+
+fn newest_dump(folder: &std::path::Path) -> PathBuf {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|ending| ending == "dump")).max().expect("a dump")
+}
+
+#[test]
+fn the_scripts_are_plain_shell() {
+    let shellcheck = packages::find_or_install(Need::Shellcheck).expect("shellcheck");
+    let folder = workspace::root().join("deploy/backup");
+    let scripts = ["backup.sh", "drill.sh"].map(|script| folder.join(script));
+    workspace::output(Command::new(shellcheck).args(scripts)).expect("nothing is found");
+}
