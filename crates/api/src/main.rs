@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -12,9 +12,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// All settings are environment variables; a file .env.api in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask the `api` of this machine whether it lives (API_PORT, else PORT)
+    Health,
+}
 
 fn main() -> ExitCode {
-    Arguments::parse();
-    service::run("api", api::Settings::read(), api::serve)
+    match Arguments::parse().command {
+        None => service::run("api", api::Settings::read(), api::serve),
+        Some(Command::Health) => service::health(api::Settings::read_port()),
+    }
 }

@@ -71,9 +71,19 @@ impl Settings {
         Self::from_environment(Environment::read(".env.api")?)
     }
 
+    /// Reads the port alone: whoever looks at the service from outside need not know the rest.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn read_port() -> Result<u16, SettingsError> {
+        let mut env = Environment::read(".env.api")?;
+        let port = port(&mut env);
+        env.finish(|| Some(port))
+    }
+
     fn from_environment(mut env: Environment) -> Result<(ProcessSettings, Self), SettingsError> {
         let process = ProcessSettings::read(&mut env);
-        let port = env.port("API_PORT", 8001);
+        let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
         let cache_ttl = Duration::from_secs(env.number("CACHE_TTL", 3600, 0..=604_800).into());
@@ -121,6 +131,10 @@ impl Settings {
             Some((process, settings))
         })
     }
+}
+
+fn port(env: &mut Environment) -> u16 {
+    env.port("API_PORT", 8001)
 }
 
 fn rate(env: &mut Environment, name: &str, default: &str) -> Option<Rate> {

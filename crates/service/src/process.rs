@@ -115,7 +115,7 @@ pub fn host(port: u16) -> String {
 }
 
 #[expect(clippy::print_stderr, reason = "the log may not be up yet, and a person may be looking")]
-fn fail(message: &str) -> ExitCode {
+pub(crate) fn fail(message: &str) -> ExitCode {
     eprintln!("{message}");
     ExitCode::FAILURE
 }

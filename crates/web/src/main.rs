@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Bring the database's schema up to this binary (DATABASE_DIRECT_URL, else DATABASE_URL)
     Migrate,
+    /// Ask the `web` of this machine whether it lives (WEB_PORT, else PORT)
+    Health,
     /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
     Manifest,
     /// Who uses the bot, and what is set for them
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         None => service::run("web", Settings::read(), web::serve),
         Some(Command::Migrate) => commands::migrate(),
+        Some(Command::Health) => service::health(Settings::read_port()),
         Some(Command::Manifest) => commands::manifest(),
         Some(Command::Tenants(command)) => commands::tenants::run(command),
         Some(Command::Events(command)) => commands::events::run(command),

@@ -61,7 +61,7 @@ impl Settings {
     pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
         let mut env = read_environment()?;
         let process = ProcessSettings::read(&mut env);
-        let port = env.port("WEB_PORT", 8000);
+        let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);
         let read_url = database.as_ref().and_then(|database| database.read_standby(&mut env));
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
@@ -115,6 +115,20 @@ impl Settings {
             Some((process, own))
         })
     }
+
+    /// Reads the port alone: whoever looks at the service from outside need not know the rest.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn read_port() -> Result<u16, SettingsError> {
+        let mut env = read_environment()?;
+        let port = port(&mut env);
+        env.finish(|| Some(port))
+    }
+}
+
+fn port(env: &mut Environment) -> u16 {
+    env.port("WEB_PORT", 8000)
 }
 
 /// `90 days`, `12 weeks` or `36 hours`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, chaos, dev, prepare, test};
+use xtask::{bench, chaos, dev, images, prepare, test};
 
 /// The commands of this checkout.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill, stop and cut off parts of it at random under load, and look whether a reply was lost or doubled.
     Chaos(chaos::Options),
+    /// Build both images without a daemon, run them, and say how large they are.
+    Images,
     /// Renew `.sqlx`, against which the queries are checked.
     Prepare(prepare::Options),
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Images => images::run(),
         Command::Prepare(options) => prepare::run(&options),
     };
     if let Err(error) = end {

@@ -28,6 +28,14 @@ pub enum Need {
     Blackbox,
     /// Python, with which a virtual environment can be made.
     Python,
+    /// What makes a Debian in a folder.
+    Debootstrap,
+    /// What builds images without a daemon.
+    Buildah,
+    /// What runs containers without a daemon.
+    Podman,
+    /// What podman runs them by.
+    Runc,
     /// systemd's own look at its units.
     Systemd,
     /// What backups are put into S3 with.
@@ -145,6 +153,10 @@ impl Need {
             Need::Redis => "redis-server",
             Need::Nginx => "nginx",
             Need::Node => "npm",
+            Need::Debootstrap => "debootstrap",
+            Need::Buildah => "buildah",
+            Need::Podman => "podman",
+            Need::Runc => "runc",
             Need::Systemd => "systemd-analyze",
             Need::Rclone => "rclone",
             Need::Shellcheck => "shellcheck",
@@ -165,6 +177,10 @@ impl Need {
             Need::Prometheus => "Prometheus",
             Need::Blackbox => "Prometheus' blackbox exporter",
             Need::Python => "Python with its venv",
+            Need::Debootstrap => "debootstrap",
+            Need::Buildah => "buildah",
+            Need::Podman => "podman",
+            Need::Runc => "runc",
             Need::Systemd => "systemd",
             Need::Rclone => "rclone",
             Need::Shellcheck => "shellcheck",
@@ -190,6 +206,10 @@ impl Source {
             Need::Python if self.program == "apt-get" => &["python3", "python3-venv"],
             Need::Python if self.program == "pacman" => &["python"],
             Need::Python => &["python3"],
+            Need::Debootstrap => &["debootstrap"],
+            Need::Buildah => &["buildah"],
+            Need::Podman => &["podman"],
+            Need::Runc => &["runc"],
             Need::Systemd => &["systemd"],
             Need::Rclone => &["rclone"],
             Need::Shellcheck => &["shellcheck"],

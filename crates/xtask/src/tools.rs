@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::packages::{self, Need};
 use crate::postgres::Programs;
 use crate::workspace::{self, find_program};
-use crate::{kubernetes, npm, railway, schemathesis, systemd, venv};
+use crate::{compose, images, kubernetes, npm, railway, schemathesis, systemd, venv};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
@@ -36,7 +36,9 @@ pub fn install() -> Result<()> {
     kubernetes::install()?;
     railway::install()?;
     systemd::install()?;
-    s3_program().map(drop)
+    s3_program()?;
+    compose::install()?;
+    images::install()
 }
 
 /// An S3 to put backups into. All of moto is twice as much as its S3 needs.

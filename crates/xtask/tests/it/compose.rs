@@ -1,0 +1,215 @@
+//! `docker/compose.yaml`: what holds for each of its services, what fits together, and that what it tells them makes them run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use xtask::cluster::free_port;
+use xtask::redis::Redis;
+use xtask::service::{self, Service, Start, Variables};
+use xtask::settings::Secrets;
+use xtask::{compose, workspace};
+
+use crate::ground::{binaries, own_cluster};
+use crate::test_app::PATIENCE;
+
+const REPLICAS: [&str; 5] = ["api1", "api2", "api3", "web1", "web2"];
+
+/// Connections of a replica at the most, by the settings' own defaults: the pool, its overflow, and what listens.
+const CONNECTIONS: u64 = 20 + 30 + 2;
+
+fn services() -> BTreeMap<String, Value> {
+    let file = compose::read(&compose::file()).expect("it is read");
+    serde_json::from_value(file["services"].clone()).expect("services")
+}
+
+fn root_file(name: &str) -> String {
+    fs::read_to_string(workspace::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+}
+
+fn list(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
+
+fn names(value: &Value) -> BTreeSet<&str> {
+    value.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+}
+
+/// Variables of an example, by whether they are to be filled in.
+fn variables_of(example: &str) -> BTreeMap<String, bool> {
+    let example = root_file(example);
+    let lines = example.lines().filter_map(|line| line.split_once('='));
+    let variables = lines.map(|(name, _)| (name.trim_start_matches('#').to_owned(), !name.starts_with('#')));
+    let is_name = |name: &str| name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
+    variables.filter(|(name, _)| is_name(name)).collect()
+}
+
+#[test]
+fn compose_takes_the_file_and_notices_a_wrong_one() {
+    compose::check(&compose::file()).expect("it is as the specification says");
+    let wrong = workspace::target().join(format!("test/compose-{}.yaml", std::process::id()));
+    let misspelt =
+        fs::read_to_string(compose::file()).expect("it is read").replace("stop_grace_period", "grace");
+    fs::write(&wrong, misspelt).expect("it is written");
+    let refusal = compose::check(&wrong).expect_err("it is refused");
+    assert!(!refusal.to_string().is_empty());
+    fs::remove_file(wrong).expect("it is removed");
+}
+
+#[test]
+fn every_service_has_bounds_few_rights_and_a_sign_of_life() {
+    let services = services();
+    let others = ["migrate", "nginx", "postgres", "redis", "prometheus", "blackbox", "grafana"];
+    let expected: BTreeSet<&str> = REPLICAS.into_iter().chain(others).collect();
+    assert_eq!(services.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+    for (name, service) in &services {
+        assert_eq!((&service["read_only"], &service["cap_drop"]), (&json!(true), &json!(["ALL"])), "{name}");
+        assert_eq!(list(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
+        assert_eq!(
+            names(&service["deploy"]["resources"]["limits"]),
+            ["cpus", "memory", "pids"].into(),
+            "{name}"
+        );
+        assert!(service["logging"]["options"]["max-size"].is_string(), "{name}");
+        let restart = if name == "migrate" { "no" } else { "unless-stopped" };
+        assert_eq!(service["restart"], restart, "{name}");
+        // Those of ours bring a health check along.
+        let looked_at = service["healthcheck"]["test"].is_array();
+        assert_eq!(looked_at, !REPLICAS.contains(&name.as_str()) && name != "migrate", "{name}");
+        let may = if name == "nginx" { 5 } else { 0 };
+        assert_eq!(list(&service["cap_add"]).len(), may, "{name}");
+        let open: Vec<&str> = list(&service["ports"]);
+        let open: Vec<&&str> = open.iter().filter(|port| !port.starts_with("127.0.0.1:")).collect();
+        assert_eq!(open.is_empty(), name != "nginx", "{name} is open to the world: {open:?}");
+    }
+    for name in REPLICAS {
+        let grace = text(&services[name]["stop_grace_period"]).trim_end_matches('s').parse::<u64>();
+        assert!(grace.expect("seconds") > 30, "{name} is killed while it drains");
+    }
+}
+
+#[test]
+fn files_names_ports_and_variables_fit_together() {
+    let services = services();
+    for (name, service) in &services {
+        let mounted = list(&service["volumes"]).into_iter().filter(|mount| mount.starts_with('.'));
+        for mount in mounted {
+            let path = workspace::root().join("docker").join(mount.split(':').next().expect("a path"));
+            let area = path
+                .ancestors()
+                .find(|above| above.parent().is_some_and(|deploy| deploy.ends_with("deploy")));
+            let is_of_another_change = area.is_some_and(|area| !area.exists());
+            assert!(path.exists() || is_of_another_change, "{name} mounts {}", path.display());
+            assert!(mount.ends_with(":ro"), "{name} may write to {mount}");
+        }
+        for needed in names(&service["depends_on"]) {
+            assert!(services.contains_key(needed), "{name} waits for {needed}");
+        }
+    }
+    let upstreams = root_file("deploy/nginx/upstreams.conf");
+    let prometheus = fs::read_to_string(workspace::root().join("deploy/prometheus/prometheus.yml"));
+    for name in REPLICAS {
+        let port = port_of(&name[..3]);
+        assert!(upstreams.contains(&format!("server {name}:{port} ")), "nginx knows no {name}:{port}");
+        if let Ok(prometheus) = &prometheus {
+            assert!(prometheus.contains(&format!("\"{name}:{port}\"")), "Prometheus knows no {name}:{port}");
+        }
+        assert_eq!(services[name]["hostname"], name);
+        let waits = &services[name]["depends_on"]["migrate"]["condition"];
+        assert_eq!(waits, "service_completed_successfully");
+        let known = variables_of(&format!(".env.{}.example", &name[..3]));
+        let told = names(&services[name]["environment"]);
+        let unknown: Vec<_> = told.iter().filter(|variable| !known.contains_key(**variable)).collect();
+        assert!(unknown.is_empty(), "{name} reads no {unknown:?}");
+    }
+    assert_eq!(upstreams.matches("server ").count(), REPLICAS.len());
+    assert_eq!(names(&services["nginx"]["depends_on"]), REPLICAS.into());
+    let allowed = list(&services["postgres"]["command"]).into_iter();
+    let allowed = allowed.filter_map(|word| word.strip_prefix("max_connections=")?.parse::<u64>().ok());
+    assert!(allowed.max() > Some(CONNECTIONS * REPLICAS.len() as u64));
+}
+
+#[test]
+fn what_is_to_be_filled_in_is_what_the_example_lists() {
+    let example = variables_of("docker/.env.example");
+    let file = fs::read_to_string(compose::file()).expect("it is read");
+    let mut used = BTreeMap::new();
+    for reference in compose::references(&file) {
+        *used.entry(reference.name.to_owned()).or_insert(true) &= reference.default.is_none();
+    }
+    assert_eq!(used, example);
+}
+
+/// The role and the database by the script, and both services by what compose tells them; only hosts and ports are others.
+#[test]
+fn what_compose_tells_the_services_makes_them_run() {
+    let (cluster, redis) = (own_cluster("compose"), Redis::start().expect("Redis"));
+    let secrets = Secrets::random().expect("random bytes");
+    let mut set: Variables = variables_of("docker/.env.example")
+        .into_iter()
+        .filter(|(_, is_to_be_filled_in)| *is_to_be_filled_in)
+        .map(|(name, _)| (name, "0123456789abcdef".to_owned()))
+        .collect();
+    set.insert("ENCRYPTION_KEYS".into(), secrets.encryption_keys);
+    set.insert("SESSION_SECRET".into(), secrets.session_secret);
+    set.insert("SLACK_REDIRECT_URI".into(), "https://bot.example.com/slack/oauth/callback".into());
+
+    let administrator = |arguments: &[&str]| {
+        let mut psql = cluster.client("psql");
+        psql.args(["--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", "postgres"]).args(arguments);
+        psql.env("PGUSER", "postgres").env("DATABASE_PASSWORD", &set["DATABASE_PASSWORD"]);
+        workspace::output(&mut psql).expect("the SQL runs")
+    };
+    administrator(&["--command", "drop role enablebot"]);
+    let script = workspace::root().join("docker/postgres.sql");
+    administrator(&["--file", &script.to_string_lossy()]);
+    let rights =
+        "select rolsuper, rolcanlogin, rolpassword is not null from pg_authid where rolname = 'enablebot'";
+    assert_eq!(administrator(&["-At", "--command", rights]).trim_end(), "f|t|t");
+
+    let services = services();
+    let told = |name: &str, port: u16| -> Variables {
+        let environment = services[name]["environment"].as_object().expect("variables");
+        let mut variables: Variables = environment
+            .iter()
+            .map(|(name, value)| (name.clone(), compose::fill(text(value), &set).expect("it is filled in")))
+            .map(|(name, value)| {
+                (name, value.replace("@postgres:5432", &format!("@127.0.0.1:{}", cluster.port())))
+            })
+            .map(|(name, value)| (name, value.replace("redis://redis:6379", &redis.url())))
+            .collect();
+        variables.insert("PORT".into(), port.to_string());
+        variables
+    };
+    let web = binaries().path("web").expect("web");
+    let command = list(&services["migrate"]["command"]);
+    service::run(web, &command, &told("migrate", 1)).expect("it migrates");
+    for name in ["api1", "web1"] {
+        let (port, program) =
+            (free_port().expect("a port"), binaries().path(&name[..3]).expect("it is built"));
+        let start = Start {
+            name,
+            program,
+            arguments: Vec::new(),
+            variables: told(name, port),
+            port,
+            show: Arc::new(|_| ()),
+        };
+        let mut replica = Service::start(start).expect("it starts");
+        replica.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
+        let ready = xtask::http::ask(port, "GET", "/health/ready", &[], "").expect("an answer");
+        assert!(ready.body.contains(r#""redis":"ok""#), "{}", ready.body);
+    }
+}
+
+/// The port that an image says it listens on.
+fn port_of(service: &str) -> u16 {
+    let file = root_file(&format!("docker/Dockerfile.{service}"));
+    let port = file.lines().find_map(|line| line.strip_prefix("EXPOSE "));
+    port.expect("a port").parse().expect("a number")
+}
