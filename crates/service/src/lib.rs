@@ -16,5 +16,5 @@ pub use database::DatabaseSettings;
 pub use health::{Check, Probes};
 pub use http::Serving;
 pub use metrics::{Metrics, count_from_zero};
-pub use process::{ProcessSettings, host, run};
+pub use process::{ProcessSettings, forbid_core_dumps, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};
