@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -12,9 +12,31 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// All settings are environment variables; a file .env.api in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Only look at the variables: a line on stderr for each that is missing or malformed, and 1 where there is one
+    Check,
+}
 
 fn main() -> ExitCode {
-    Arguments::parse();
-    service::run("api", api::Settings::read(), api::serve)
+    match Arguments::parse().command {
+        None => service::run("api", api::Settings::read(), api::serve),
+        Some(Command::Check) => check(),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a person at a terminal, or `web doctor`, reads this")]
+fn check() -> ExitCode {
+    match api::Settings::read() {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -37,8 +37,7 @@ pub async fn examine(url: &SecretString) -> Result<RedisState, CacheError> {
 }
 
 async fn ask(url: &SecretString) -> Result<RedisState, CacheError> {
-    let client =
-        Client::open(url.expose_secret()).map_err(|error| CacheError::Address(error.to_string()))?;
+    let client = Client::open(url.expose_secret()).map_err(|error| CacheError::Address(error.to_string()))?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let info: InfoDict = redis::cmd("INFO").query_async(&mut connection).await?;
     let (seconds, micros): (i64, u32) = redis::cmd("TIME").query_async(&mut connection).await?;

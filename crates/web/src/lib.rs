@@ -4,6 +4,7 @@ mod app;
 mod audit;
 mod chart;
 pub mod commands;
+pub mod doctor;
 mod door;
 mod headers;
 mod intake;

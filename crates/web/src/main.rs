@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use web::{Settings, commands};
+use web::{Settings, commands, doctor};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +24,8 @@ enum Command {
     Migrate,
     /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
     Manifest,
+    /// Look at the whole set-up, from the variables to the backups, and name all that is wrong with it
+    Doctor(doctor::Options),
     /// Who uses the bot, and what is set for them
     #[command(subcommand)]
     Tenants(commands::tenants::Command),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         None => service::run("web", Settings::read(), web::serve),
         Some(Command::Migrate) => commands::migrate(),
         Some(Command::Manifest) => commands::manifest(),
+        Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Tenants(command)) => commands::tenants::run(command),
         Some(Command::Events(command)) => commands::events::run(command),
         Some(Command::Keys(command)) => commands::keys::run(command),
