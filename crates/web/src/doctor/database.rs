@@ -1,5 +1,7 @@
 //! Postgres: whether it is there, up to date and closed to all but us.
 
+use std::net::IpAddr;
+
 use db::{Db, DbError, Listener};
 use secrecy::ExposeSecret;
 use url::Url;
@@ -52,33 +54,37 @@ pub(super) async fn encryption(setup: &Setup) -> Look {
     let (Some(database), Ok(server)) = (&setup.database, &setup.server) else { return Ok(Vec::new()) };
     let urls: Vec<Url> =
         database.urls.iter().filter_map(|url| Url::parse(url.expose_secret()).ok()).collect();
-    if urls.iter().all(is_near) {
-        return Ok(vec![Finding::ok("not needed: it is on this machine")]);
-    }
-    let modes = urls.iter().map(|url| {
-        let mode = url.query_pairs().find(|(name, _)| name == "sslmode" || name == "ssl-mode");
+    Ok(vec![judge_encryption(&urls, server.is_encrypted)])
+}
+
+fn judge_encryption(urls: &[Url], is_encrypted: bool) -> Finding {
+    let is_mode = |name: &str| matches!(name, "sslmode" | "ssl-mode");
+    let modes = urls.iter().filter(|url| !is_near(url)).map(|url| {
+        let mode = url.query_pairs().find(|(name, _)| is_mode(name));
         mode.map(|(_, mode)| mode.into_owned()).unwrap_or_default()
     });
     let modes: Vec<String> = modes.collect();
     let all_are = |wanted: &[&str]| modes.iter().all(|mode| wanted.contains(&mode.as_str()));
     let todo =
         "end DATABASE_URL with ?sslmode=verify-full, with &sslrootcert=… where its issuer is not public";
-    Ok(vec![if all_are(&["verify-full", "verify-ca"]) {
+    if modes.is_empty() {
+        Finding::ok("not needed: it is on this machine")
+    } else if all_are(&["verify-full"]) {
         Finding::ok("encrypted, and the server is who it says")
-    } else if all_are(&["require"]) || server.is_encrypted {
+    } else if all_are(&["verify-full", "verify-ca", "require"]) || is_encrypted {
         Finding::warn("encrypted, but whoever stands between could answer in its place", todo)
     } else {
         Finding::fault("the connection is not encrypted", todo)
-    }])
+    }
 }
 
 /// Whether an address stays on this machine.
 pub(super) fn is_near(url: &Url) -> bool {
-    match url.host() {
-        None => true,
-        Some(url::Host::Domain(name)) => name == "localhost" || name.is_empty() || name.starts_with("%2F"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        // Without a host, or with a folder as such, it is a socket.
+        Err(_) => host.is_empty() || host == "localhost" || host.starts_with("%2F"),
     }
 }
 
@@ -165,4 +171,31 @@ pub(super) async fn listening(setup: &Setup) -> Look {
         }
         Err(_) => Finding::fault("no session for LISTEN: no answer", "see DATABASE_DIRECT_URL"),
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn what_leaves_this_machine_has_to_be_encrypted() {
+        let judge = |urls: &[&str], is_encrypted| {
+            let urls: Vec<Url> = urls.iter().map(|url| Url::parse(url).unwrap()).collect();
+            judge_encryption(&urls, is_encrypted).verdict
+        };
+        let near = [
+            "postgres://u@127.0.0.1/db",
+            "postgres://u@[::1]:5432/db",
+            "postgres://localhost/db",
+            "postgres:///db",
+        ];
+        assert_eq!(judge(&near, false), Verdict::Ok);
+        assert_eq!(judge(&["postgres://u@db.example.com/db"], false), Verdict::Fault);
+        assert_eq!(judge(&["postgres://u@10.0.0.4/db"], true), Verdict::Warn);
+        assert_eq!(judge(&["postgres://u@db.example.com/db?sslmode=require"], false), Verdict::Warn);
+        let full = "postgres://u@db.example.com/db?sslmode=verify-full";
+        assert_eq!(judge(&[near[0], full], false), Verdict::Ok);
+        assert_eq!(judge(&["postgres://u@one/db", full], false), Verdict::Fault);
+    }
 }

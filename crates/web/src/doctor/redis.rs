@@ -17,12 +17,11 @@ const OLDEST_MAJOR: u32 = 6;
 /// Whether it is there where it is needed, one for all, and set up for what it keeps.
 pub(super) async fn look(setup: &Setup) -> Look {
     let replicas = setup.ask(async |db| db::replicas::list(&mut db.begin_for_all().await?).await).await;
-    let replicas = replicas.unwrap_or_default();
-    let mut findings = others(&replicas);
     let Some(url) = &setup.redis_url else {
-        findings.push(unset(setup, &replicas));
-        return Ok(findings);
+        let replicas = replicas?;
+        return Ok(others(&replicas).into_iter().chain([unset(setup, &replicas)]).collect());
     };
+    let mut findings = others(&replicas.unwrap_or_default());
     if url.expose_secret().starts_with("redis:")
         && !Url::parse(url.expose_secret()).is_ok_and(|url| is_near(&url))
     {

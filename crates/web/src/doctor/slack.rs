@@ -44,16 +44,20 @@ pub(super) async fn signing_secret(setup: &Setup) -> Look {
     let Some(secret) = setup.text_of_api("SLACK_SIGNING_SECRET") else {
         return Err(Finding::unseen("SLACK_SIGNING_SECRET is not given here"));
     };
-    let is_hex = secret.trim().len() == 32 && secret.trim().bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_slacks = setup.text_of_api("SLACK_BASE_URL").is_none_or(|url| url.starts_with(SLACK));
-    Ok(vec![match (is_hex, is_slacks) {
+    Ok(vec![judge_signing_secret(secret.trim(), is_slacks)])
+}
+
+fn judge_signing_secret(secret: &str, is_slacks: bool) -> Finding {
+    let is_hex = secret.len() == 32 && secret.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (is_hex, is_slacks) {
         (true, _) => Finding::ok("it has the form of one"),
         (false, false) => Finding::ok("set; its form is not looked at, since SLACK_BASE_URL is not Slack's"),
         (false, true) => Finding::fault(
             "SLACK_SIGNING_SECRET is not 32 hexadecimal characters: no event would be believed",
             "take it from Basic Information → App Credentials → Signing Secret",
         ),
-    }])
+    }
 }
 
 /// Whether each workspace granted what the bot needs, as it was installed.
@@ -177,4 +181,20 @@ pub(super) async fn model(setup: &Setup) -> Look {
         Ok(()) => Finding::ok("its server takes the key"),
         Err(error) => Finding::fault(error.to_string(), "see OPENAI_API_KEY and OPENAI_BASE_URL"),
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn slacks_signing_secrets_have_a_form_and_others_may_have_any() {
+        let [good, bad] =
+            ["8f742231b10e8888abcd99yyyzzz85a5".replace(['y', 'z'], "0"), "xoxb-1-2".to_owned()];
+        assert_eq!(judge_signing_secret(&good, true).verdict, Verdict::Ok);
+        assert_eq!(judge_signing_secret(&bad, true).verdict, Verdict::Fault);
+        assert_eq!(judge_signing_secret(&bad, false).verdict, Verdict::Ok);
+        assert!(!judge_signing_secret(&bad, true).found.contains(&bad));
+    }
 }

@@ -17,6 +17,7 @@ mod crash;
 mod dashboard;
 mod data;
 mod database;
+mod doctor;
 mod drain;
 mod dump;
 mod files;
