@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};
 use cache::{Cached, Knocks, Limits, Shared};
 use db::Db;
-use db::replicas::{ApiFacts, Replica};
+use db::replicas::{ApiFacts, Replica, SharedFacts};
 use llm::Model;
 use models::Outcome;
 use service::{Check, Metrics, Probes, Serving};
@@ -25,6 +25,9 @@ use crate::{measure, routes, worker, workspaces};
 
 /// Beyond so many, Slack's own hour has to do.
 const MAX_SETTLING: usize = 1024;
+
+/// Connections beside the pool's, for what Postgres tells of events and of changes.
+const LISTENING: u32 = 2;
 
 /// What a reply needs.
 pub(crate) struct App {
@@ -135,6 +138,11 @@ fn facts(settings: &Settings) -> ApiFacts {
         max_concurrent_replies: settings.max_concurrent_replies,
         uninstall_grace_days: settings.uninstall_grace_days,
         event_retention_days: settings.event_retention_days,
+        shared: SharedFacts {
+            redis: settings.redis_url.as_ref().and_then(cache::place),
+            connections: settings.database.most_connections() + LISTENING,
+            connections_kept: settings.database.pool_size + LISTENING,
+        },
     }
 }
 

@@ -21,11 +21,25 @@ struct Arguments {
 enum Command {
     /// Ask the `api` of this machine whether it lives (API_PORT, else PORT)
     Health,
+    /// Only look at the variables: a line on stderr for each that is missing or malformed, and 1 where there is one
+    Check,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         None => service::run("api", api::Settings::read(), api::serve),
         Some(Command::Health) => service::health(api::Settings::read_port()),
+        Some(Command::Check) => check(),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a person at a terminal, or `web doctor`, reads this")]
+fn check() -> ExitCode {
+    match api::Settings::read() {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }

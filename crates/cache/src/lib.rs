@@ -2,6 +2,7 @@
 //! Nothing here is needed for correctness: a Redis that is lost makes limits looser and reading slower, and nothing else.
 
 mod cached;
+mod examine;
 mod knocks;
 mod limits;
 mod own;
@@ -10,6 +11,7 @@ mod shared;
 mod stock;
 
 pub use cached::{Cached, Sealed};
+pub use examine::{RedisState, examine, place};
 pub use knocks::Knocks;
 pub use limits::{Limits, Turn};
 pub use rate::Rate;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{interval, timeout};
 
 /// A Redis that has not answered by then counts as lost: nobody who waits for an answer waits for it.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// In so many pieces: a process that is short of time itself comes late to each, and may find the answer there.
 const PIECES: u32 = 5;

@@ -17,6 +17,7 @@ mod connection;
 pub mod conversations;
 pub mod delays;
 pub mod deliveries;
+pub mod diagnosis;
 mod error;
 pub mod event_history;
 pub mod events;

@@ -56,6 +56,28 @@ pub struct ApiFacts {
     pub uninstall_grace_days: i32,
     /// `EVENT_RETENTION_DAYS`.
     pub event_retention_days: i32,
+    /// What it shares with all others.
+    #[serde(flatten)]
+    pub shared: SharedFacts,
+}
+
+/// What each process takes of what all of them share.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SharedFacts {
+    /// Where `REDIS_URL` leads, without what opens it.
+    pub redis: Option<String>,
+    /// The connections to Postgres that it opens at most.
+    pub connections: u32,
+    /// And those that it keeps.
+    pub connections_kept: u32,
+}
+
+impl Replica {
+    /// What it takes of what all share; nothing where it is of a release that does not tell.
+    pub fn shared_facts(&self) -> SharedFacts {
+        serde_json::from_value(self.facts.clone()).unwrap_or_default()
+    }
 }
 
 /// By this a process says that it knows of `event_history`; while one does not, nothing moves there.

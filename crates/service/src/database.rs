@@ -28,6 +28,11 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
+    /// The connections that the pool opens at most.
+    pub fn most_connections(&self) -> u32 {
+        self.pool_size + self.max_overflow
+    }
+
     /// Reads the database's variables; what is wrong is noted in `env`.
     pub fn read(env: &mut Environment) -> Option<Self> {
         let urls = match env.text("DATABASE_URL") {

@@ -22,7 +22,7 @@ pub use health::{Check, Probes};
 pub use http::Serving;
 pub use metrics::{Metrics, count_from_zero};
 pub use probe::health;
-pub use process::{ProcessSettings, host, run};
+pub use process::{ProcessSettings, forbid_core_dumps, host, run};
 pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};
 pub use trace_context::{EXPORTED, go_on, traceparent};
 pub use traces::TraceSettings;

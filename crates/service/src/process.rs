@@ -85,14 +85,29 @@ where
 
 /// A core dump would hold keys and messages in plain, and so would what a debugger of the same user reads.
 fn keep_memory_private() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let limited = setrlimit(Resource::Core, none);
-    #[cfg(target_os = "linux")]
-    let limited =
-        limited.and(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable));
-    if let Err(error) = limited {
+    if let Err(error) = forbid_core_dumps() {
         tracing::warn!(error = %error, "core dumps could not be switched off");
+    }
+}
+
+/// Switches core dumps of this process off, as both services do for themselves, and looks whether they are.
+///
+/// # Errors
+/// The system does not let it, or they are on all the same.
+pub fn forbid_core_dumps() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        if dumpable_behavior()? != DumpableBehavior::NotDumpable {
+            return Err(std::io::Error::other("the process can be dumped all the same"));
+        }
+    }
+    match getrlimit(Resource::Core).current {
+        Some(0) => Ok(()),
+        _ => Err(std::io::Error::other("the limit of a core dump is not 0")),
     }
 }
 

@@ -35,9 +35,11 @@ impl fmt::Display for SettingsError {
 }
 
 /// The process's variables over those of a `.env` file, and the problems found while reading them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     variables: Config,
+    /// The names in the `.env` file, set or empty.
+    file_names: Vec<String>,
     problems: Vec<Problem>,
 }
 
@@ -53,10 +55,12 @@ impl Environment {
             dotenvy::Error::LineParse(..) => unreadable(env_file, "a line is not of the form NAME=value"),
             error => unreadable(env_file, &error.to_string()),
         })?;
-        let process = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::from_sources(file, process)
+        Self::from_sources(file, process_variables())
+    }
+
+    /// Reads the process's variables alone: for who goes on though the `.env` file cannot be read.
+    pub fn of_process() -> Result<Self, SettingsError> {
+        Self::from_sources(config::Map::new(), process_variables())
     }
 
     /// Reads from maps, those of `process` over those of `file`; empty values count as absent.
@@ -64,6 +68,7 @@ impl Environment {
         file: config::Map<String, String>,
         process: config::Map<String, String>,
     ) -> Result<Self, SettingsError> {
+        let file_names = file.keys().cloned().collect();
         let layer = |source| {
             config::Environment::default().ignore_empty(true).try_parsing(false).source(Some(source))
         };
@@ -71,7 +76,7 @@ impl Environment {
             .add_source(layer(file))
             .add_source(layer(process))
             .build()
-            .map(|variables| Self { variables, problems: Vec::new() })
+            .map(|variables| Self { variables, file_names, problems: Vec::new() })
             .map_err(|error| unreadable("the environment", &error.to_string()))
     }
 
@@ -132,6 +137,11 @@ impl Environment {
         }
     }
 
+    /// The names that stand in the `.env` file.
+    pub fn file_names(&self) -> &[String] {
+        &self.file_names
+    }
+
     /// Notes a problem that no single reading shows.
     pub fn problem(&mut self, name: &str, reason: &str, example: &str) {
         self.problems.push(Problem { name: name.into(), reason: reason.into(), example: example.into() });
@@ -148,6 +158,12 @@ impl Environment {
     fn checked<T>(&mut self, name: &str, example: &str, parsed: Result<T, String>) -> Option<T> {
         parsed.map_err(|reason| self.problem(name, &reason, example)).ok()
     }
+}
+
+fn process_variables() -> config::Map<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Parses a secret of at least one character.

@@ -185,6 +185,11 @@ impl Simulator {
         });
     }
 
+    /// Sets Slack's clock, as `Date` has it, so many seconds ahead of this machine's.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.with(|world| world.clock_ahead = chrono::TimeDelta::seconds(seconds));
+    }
+
     /// Overrides the knobs in the model's name with those of `query`; an empty query ends that. Starts
     /// `fail_times` afresh.
     pub fn set_model_behaviour(&self, query: &str) {

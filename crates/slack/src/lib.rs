@@ -25,6 +25,7 @@ mod status;
 mod streams;
 mod surface;
 mod text;
+mod trial;
 mod users;
 
 pub use bot::Bot;

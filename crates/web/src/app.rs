@@ -8,7 +8,7 @@ use axum_extra::extract::cookie::Key;
 use cache::{Knocks, Shared};
 use chrono::TimeDelta;
 use db::Db;
-use db::replicas::Replica;
+use db::replicas::{Replica, SharedFacts};
 use secrecy::ExposeSecret;
 use service::{Check, Metrics, Probes, Serving, TrustedProxies};
 use storage::Bucket;
@@ -108,7 +108,12 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken, metrics: Met
     let headers = headers::of_every_answer(app.is_secure());
     let routes = routes::routes(app);
     let host = service::host(settings.port);
-    let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::json!({}));
+    let facts = SharedFacts {
+        redis: settings.redis_url.as_ref().and_then(cache::place),
+        connections: settings.database.most_connections(),
+        connections_kept: settings.database.pool_size,
+    };
+    let replica = Replica::new("web", env!("CARGO_PKG_VERSION"), host, serde_json::to_value(facts)?);
     let keeping = replica.keep(db.clone(), shutdown.clone().cancelled_owned());
     let bucket = settings.audit.archive.map(|archive| Bucket::new(archive, settings.timeout)).transpose()?;
     let archiving = audit::keep(db.clone(), settings.audit.retention_days, bucket, shutdown.clone());

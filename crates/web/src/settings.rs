@@ -59,7 +59,14 @@ impl Settings {
     /// # Errors
     /// Everything that is missing or malformed, at once.
     pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
-        let mut env = read_environment()?;
+        Self::from_environment(read_environment()?)
+    }
+
+    /// The same of what was read before.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed, at once.
+    pub(crate) fn from_environment(mut env: Environment) -> Result<(ProcessSettings, Self), SettingsError> {
         let process = ProcessSettings::read(&mut env);
         let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);

@@ -15,6 +15,9 @@ use crate::{launch, workspace};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a certificate is good.
+const DAYS: u32 = 90;
+
 /// As the files name them.
 pub const HOST: &str = "bot.example.com";
 
@@ -51,7 +54,7 @@ impl Nginx {
             let text = nginx.adapt(fs::read_to_string(entry.path())?, api, web);
             fs::write(files.join(entry.file_name()), text)?;
         }
-        nginx.make_certificate()?;
+        nginx.make_certificate(DAYS)?;
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary: String = temporary.map(|kind| format!("{kind}_temp_path tmp_{kind};\n")).concat();
         let main = format!(
@@ -82,7 +85,21 @@ impl Nginx {
 
     /// The certificate that it shows, as PEM.
     pub fn certificate(&self) -> Result<Vec<u8>> {
-        Ok(fs::read(self.folder.join("enablebot/fullchain.pem"))?)
+        Ok(fs::read(self.certificate_file())?)
+    }
+
+    /// Where that is.
+    pub fn certificate_file(&self) -> PathBuf {
+        self.folder.join("enablebot/fullchain.pem")
+    }
+
+    /// Has it show another certificate from now on, good for so many days; with 0 it has ended already.
+    pub fn renew(&self, days: u32) -> Result<()> {
+        self.make_certificate(days)?;
+        workspace::output(
+            self.placed(Command::new(packages::find_or_install(Need::Nginx)?)).args(["-s", "reload"]),
+        )
+        .map(drop)
     }
 
     /// Where one of the files lies.
@@ -116,14 +133,19 @@ impl Nginx {
             )
     }
 
-    fn make_certificate(&self) -> Result<()> {
-        let files = self.folder.join("enablebot");
+    fn make_certificate(&self, days: u32) -> Result<()> {
+        let file = |name| self.folder.join("enablebot").join(name);
+        let (key, request, extensions) = (file("privkey.pem"), file("request.pem"), file("extensions"));
+        let names = format!("DNS:{HOST},DNS:api.{HOST},DNS:localhost");
+        fs::write(&extensions, format!("basicConstraints=critical,CA:FALSE\nsubjectAltName={names}\n"))?;
         let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]);
-        openssl.arg(format!("/CN={HOST}")).args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext"]);
-        openssl.arg(format!("subjectAltName=DNS:{HOST},DNS:api.{HOST}"));
-        openssl.arg("-keyout").arg(files.join("privkey.pem")).arg("-out").arg(files.join("fullchain.pem"));
-        workspace::output(&mut openssl).map(drop)
+        openssl.args(["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", &format!("/CN={HOST}")]);
+        workspace::output(openssl.arg("-keyout").arg(&key).arg("-out").arg(&request))?;
+        // `req -x509` makes none that has ended.
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-req", "-sha256", "-days", &days.to_string(), "-in"]).arg(&request);
+        openssl.arg("-signkey").arg(&key).arg("-extfile").arg(&extensions).arg("-out");
+        workspace::output(openssl.arg(file("fullchain.pem"))).map(drop)
     }
 }
 

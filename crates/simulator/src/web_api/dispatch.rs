@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -58,8 +58,22 @@ pub(crate) async fn call(
     let answer = shared.with(|world| run(world, &request, injected));
     match fault {
         Some(Fault::AfterEffect) => broken(),
-        _ => respond(answer),
+        _ => {
+            let mut response = respond(answer);
+            response.headers_mut().extend(shared.with(|world| beside(world, &headers)));
+            response
+        }
     }
+}
+
+/// What stands beside every answer: Slack's time, and the scopes of the token.
+fn beside(world: &World, headers: &HeaderMap) -> HeaderMap {
+    let now = (Utc::now() + world.clock_ahead).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let token = header_text(headers, header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
+    let bot = world.tokens.tenant_of(token).ok().and_then(|tenant| world.installation_of(tenant));
+    let scopes = bot.map(|bot| bot.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","));
+    let named = [(header::DATE, Some(now)), (HeaderName::from_static("x-oauth-scopes"), scopes)];
+    named.into_iter().filter_map(|(name, value)| Some((name, value?.parse().ok()?))).collect()
 }
 
 /// What came, and when.

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -66,6 +67,8 @@ pub struct World {
     files: Files,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) limits: Limits,
+    /// What Slack's clock is ahead of this machine's.
+    pub(crate) clock_ahead: TimeDelta,
     pub(crate) model_override: Option<String>,
     pub(crate) model_failures: u64,
     model_requests: VecDeque<Value>,
@@ -120,6 +123,7 @@ impl World {
             files: Files::default(),
             faults: HashMap::new(),
             limits: Limits::default(),
+            clock_ahead: TimeDelta::zero(),
             model_override: None,
             model_failures: 0,
             model_requests: VecDeque::new(),

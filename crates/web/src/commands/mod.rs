@@ -105,7 +105,7 @@ fn open(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbEr
 }
 
 #[expect(clippy::expect_used, reason = "without a runtime there is nothing to do")]
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be built").block_on(work)
 }

@@ -1,0 +1,99 @@
+//! What replicas share beside Postgres.
+
+use std::collections::BTreeSet;
+
+use cache::RedisState;
+use db::replicas::Replica;
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::database::is_near;
+use super::setup::Setup;
+use super::{Finding, Look};
+
+/// Scripts and `TIME` as they are used here came before it; older ones get no fixes.
+const OLDEST_MAJOR: u32 = 6;
+
+/// Whether it is there where it is needed, one for all, and set up for what it keeps.
+pub(super) async fn look(setup: &Setup) -> Look {
+    let replicas = setup.ask(async |db| db::replicas::list(&mut db.begin_for_all().await?).await).await;
+    let Some(url) = &setup.redis_url else {
+        let replicas = replicas?;
+        return Ok(others(&replicas).into_iter().chain([unset(setup, &replicas)]).collect());
+    };
+    let mut findings = others(&replicas.unwrap_or_default());
+    if url.expose_secret().starts_with("redis:")
+        && !Url::parse(url.expose_secret()).is_ok_and(|url| is_near(&url))
+    {
+        findings
+            .push(Finding::fault("the connection is not encrypted", "let REDIS_URL begin with rediss://"));
+    }
+    match cache::examine(url).await {
+        Ok(state) => findings.extend(judge(&state)),
+        Err(error) => findings.push(Finding::fault(
+            format!("it is not reached: {error}"),
+            "see REDIS_URL; until it is back each replica counts its limits alone",
+        )),
+    }
+    Ok(findings)
+}
+
+fn unset(setup: &Setup, replicas: &[Replica]) -> Finding {
+    if setup.web.text("REDIS_URL").is_some() {
+        return Finding::unseen("REDIS_URL cannot be read");
+    }
+    let count = |service: &str| replicas.iter().filter(|replica| replica.service == service).count();
+    match (count("api"), count("web")) {
+        (0..=1, 0..=1) => Finding::ok("not set, and not needed with one replica of each service"),
+        (api, web) => Finding::fault(
+            format!(
+                "REDIS_URL is not set, and there are {api} replicas of api and {web} of web: each counts limits alone"
+            ),
+            "give all of them one Redis in REDIS_URL",
+        ),
+    }
+}
+
+/// Replicas that count by another Redis, or by none.
+fn others(replicas: &[Replica]) -> Vec<Finding> {
+    let places: BTreeSet<String> = replicas
+        .iter()
+        .map(|replica| replica.shared_facts().redis.unwrap_or_else(|| "none".to_owned()))
+        .collect();
+    match places.len() {
+        0..=1 => Vec::new(),
+        _ => vec![Finding::fault(
+            format!("the replicas have not all the same: {}", Vec::from_iter(places).join(", ")),
+            "give all of them one REDIS_URL",
+        )],
+    }
+}
+
+fn judge(state: &RedisState) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let major = state.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < OLDEST_MAJOR) {
+        findings.push(Finding::warn(
+            format!("version {} gets no fixes any more", state.version),
+            format!("update it to {OLDEST_MAJOR} or newer"),
+        ));
+    }
+    if !state.is_primary {
+        findings.push(Finding::fault("it takes no writes: it is a replica", "name the primary in REDIS_URL"));
+    }
+    if state.max_memory > 0 && state.policy == "noeviction" {
+        findings.push(Finding::fault(
+            "once its memory is full it refuses to count (maxmemory-policy noeviction)",
+            "set maxmemory-policy volatile-ttl or allkeys-lru: all that is kept here ends by itself",
+        ));
+    }
+    if findings.is_empty() {
+        let limit = match state.max_memory {
+            0 => "no limit".to_owned(),
+            bytes => format!("{} MiB, then {}", bytes >> 20, state.policy),
+        };
+        let used = state.used_memory >> 20;
+        findings.push(Finding::ok(format!("version {}, {used} MiB in use, {limit}", state.version)));
+    }
+    findings
+}

@@ -1,0 +1,153 @@
+//! One request to a public address, whose certificate is judged but not insisted on: what lies behind a bad one is looked at too.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use hyper::header::{HOST, STRICT_TRANSPORT_SECURITY, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use super::setup::PATIENCE;
+
+/// No certificate is good for so long.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * DAY);
+const DAY: u64 = 24 * 60 * 60;
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// Whether browsers are told to come by https alone.
+    pub(super) is_strict: bool,
+    /// Why the certificate is not trusted, if it is not.
+    pub(super) distrust: Option<String>,
+    /// Whole days until it ends, below zero once it has; `None` without one, or where it is not trusted at all.
+    pub(super) days_left: Option<i64>,
+}
+
+/// Sends one request without a body.
+pub(super) async fn ask(url: &Url, method: &str) -> anyhow::Result<Answer> {
+    timeout(PATIENCE, ask_in_time(url, method)).await.unwrap_or_else(|_| bail!("no answer"))
+}
+
+async fn ask_in_time(url: &Url, method: &str) -> anyhow::Result<Answer> {
+    let host = url.host_str().context("it names no host")?.trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default().context("it names no port")?;
+    let stream = TcpStream::connect((host.as_str(), port)).await?;
+    if url.scheme() != "https" {
+        let (status, is_strict) = send(stream, url, method).await?;
+        return Ok(Answer { status, is_strict, distrust: None, days_left: None });
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let witness = Arc::new(Witness { verifier: Verifier::new(provider)?, seen: Mutex::default() });
+    let config =
+        ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::clone(&witness) as _);
+    let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    let stream = connector.connect(ServerName::try_from(host)?, stream).await?;
+    let (status, is_strict) = send(stream, url, method).await?;
+    let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    Ok(Answer { status, is_strict, distrust: seen.distrust, days_left: seen.days_left })
+}
+
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    url: &Url,
+    method: &str,
+) -> anyhow::Result<(StatusCode, bool)> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let authority = url.authority();
+    let request = Request::builder()
+        .method(method)
+        .uri(url.path())
+        .header(HOST, authority)
+        .header(USER_AGENT, concat!("enablebot/", env!("CARGO_PKG_VERSION")))
+        .body(String::new())?;
+    let answer = sender.send_request(request).await?;
+    Ok((answer.status(), answer.headers().contains_key(STRICT_TRANSPORT_SECURITY)))
+}
+
+/// What was thought of the certificate that was shown.
+#[derive(Debug, Default)]
+struct Seen {
+    distrust: Option<String>,
+    days_left: Option<i64>,
+}
+
+/// Lets every certificate pass, and remembers what the system's own verifier says of it.
+#[derive(Debug)]
+struct Witness {
+    verifier: Verifier,
+    seen: Mutex<Option<Seen>>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verify =
+            |at| self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
+        // In a hundred years all that is wrong with it is that it has ended, and when.
+        let end = verify(UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + CENTURY));
+        let seen = Seen {
+            distrust: verify(now).err().map(in_words),
+            days_left: end.err().and_then(|e| days(&e, now)),
+        };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+fn in_words(error: Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => "nobody knows its issuer".to_owned(),
+        Error::InvalidCertificate(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
+/// Whole days from `now` to the end that an error tells of.
+fn days(error: &Error, now: UnixTime) -> Option<i64> {
+    let Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) = error else {
+        return None;
+    };
+    let seconds = i64::try_from(not_after.as_secs()).ok()? - i64::try_from(now.as_secs()).ok()?;
+    Some(seconds.div_euclid(DAY as i64))
+}

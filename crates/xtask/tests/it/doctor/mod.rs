@@ -1,0 +1,226 @@
+//! `web doctor`: a set-up that is well, each fault by itself, and all of them in one run.
+
+mod faults;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use xtask::cluster::{Cluster, Options, Pooler, free_port};
+use xtask::nginx::Nginx;
+use xtask::redis::Redis;
+use xtask::service::{Service, Variables};
+use xtask::workspace;
+
+use crate::ground::{Database, binaries};
+use crate::test_app::{PATIENCE, TestApp};
+use faults::{By, FAULTS};
+
+/// A whole deployment behind nginx with TLS, and the folder in which its two `.env` files lie.
+struct Deployment {
+    app: TestApp,
+    nginx: Nginx,
+    redis: Redis,
+    pooler: Pooler,
+    _web: Service,
+    files: [(&'static str, Variables); 2],
+    folder: PathBuf,
+    // What connects to it goes first.
+    _cluster: Cluster,
+}
+
+impl Deployment {
+    async fn start() -> Self {
+        let folder = workspace::target().join(format!("test/doctor-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let options = Options { fsync: true, fresh: true };
+        let cluster = Cluster::start(&folder.join("postgres"), options).expect("Postgres starts");
+        let redis = Redis::start().expect("Redis starts");
+        let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
+        let shared = |settings: &mut xtask::settings::Settings| settings.redis_url = Some(redis.url());
+        let app = TestApp::start_on(Database::create_in(&cluster), shared, |_| {}, &[]).await;
+        app.install().await;
+        let port = free_port().expect("a port");
+        let nginx = Nginx::lay_out("one-host.conf", &[app.apis[0].port; 3], &[port; 2]);
+        let nginx = nginx.and_then(Nginx::start).expect("nginx starts");
+        let address = format!("https://localhost:{}/slack/oauth/callback", nginx.tls_port);
+        let web = app.add_web_with(port, &[("SLACK_REDIRECT_URI", &address)]);
+        let mut of_web = app.settings.web();
+        of_web.insert("SLACK_REDIRECT_URI".into(), address);
+        let files = [(".env.web", of_web), (".env.api", app.settings.api())];
+        app.database.ask("create table if not exists backups (taken_at timestamptz not null)");
+        app.database.ask("insert into backups (taken_at) values (now())");
+        Self { app, nginx, redis, pooler, _web: web, files, folder, _cluster: cluster }
+    }
+
+    /// Runs it with these variables set otherwise.
+    fn examine(&self, changed: &[(&str, &str)]) -> Report {
+        for (file, variables) in &self.files {
+            let mut variables = variables.clone();
+            for (name, value) in changed {
+                let (place, name) = name.split_once('/').unwrap_or(("", name));
+                if place == *file || (place.is_empty() && variables.contains_key(name)) {
+                    variables.insert(name.to_owned(), self.fill(value));
+                }
+            }
+            let lines = variables.iter().map(|(name, value)| format!("{name}='{value}'\n"));
+            fs::write(self.folder.join(file), lines.collect::<String>()).expect("a file");
+        }
+        let trusted = self.nginx.certificate_file();
+        run(&self.folder, &[("SSL_CERT_FILE", &trusted.to_string_lossy())])
+    }
+
+    /// Brings a fault about, or ends it; the variables that go with it.
+    fn turn(&self, by: &By, is_broken: bool) -> &'static [(&'static str, &'static str)] {
+        match by {
+            By::Variables(changed) => return changed,
+            By::Sql(broken, mended) => {
+                self.app.database.ask(&self.fill(if is_broken { broken } else { mended }));
+            }
+            By::Redis(broken, mended) => {
+                let command = if is_broken { broken } else { mended };
+                let client = redis::Client::open(self.redis.url()).expect("an address");
+                let mut connection = client.get_connection().expect("Redis answers");
+                redis::cmd(command[0]).arg(&command[1..]).exec(&mut connection).expect("Redis does it");
+            }
+            By::Slack(broken, mended) => (if is_broken { broken } else { mended })(&self.app.simulator),
+        }
+        &[]
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let database = self.app.database.name();
+        text.replace("{database}", database).replace("{pooler}", &self.pooler.url(database))
+    }
+}
+
+/// What a run found.
+struct Report {
+    is_success: bool,
+    /// Of each check the verdict and the words.
+    lines: Vec<[String; 3]>,
+    text: String,
+}
+
+fn run(folder: &Path, variables: &[(&str, &str)]) -> Report {
+    let mut command = Command::new(binaries().path("web").expect("web"));
+    command.args(["doctor", "--json"]).env_clear().current_dir(folder).envs(variables.iter().copied());
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let Ok(json) = serde_json::from_str::<Value>(&text) else {
+        panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let word = |line: &Value, key: &str| line[key].as_str().expect("text").to_owned();
+    let lines = json["checks"].as_array().expect("a list").iter();
+    let lines = lines.map(|line| ["check", "verdict", "found"].map(|key| word(line, key))).collect();
+    Report { is_success: output.status.success(), lines, text }
+}
+
+impl Report {
+    /// The checks with this verdict, and what they say.
+    fn of(&self, wanted: &str) -> BTreeMap<&str, String> {
+        let mut found: BTreeMap<&str, String> = BTreeMap::new();
+        for [check, _, words] in self.lines.iter().filter(|[_, verdict, _]| verdict == wanted) {
+            found.entry(check).or_default().push_str(&format!("{words}\n"));
+        }
+        found
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_is_named_by_itself_and_among_all_others() {
+    let mut it = Deployment::start().await;
+    let well = it.examine(&[]);
+    assert!(well.is_success && well.of("fault").is_empty(), "{}", well.text);
+    let warned = well.of("warn");
+    assert_eq!(warned.keys().copied().collect::<Vec<_>>(), [""; 0], "{}", well.text);
+
+    for fault in FAULTS {
+        let changed = it.turn(&fault.by, true);
+        let report = it.examine(changed);
+        it.turn(&fault.by, false);
+        let found = report.of("fault");
+        assert!(!report.is_success);
+        assert_eq!(
+            found.keys().copied().collect::<Vec<_>>(),
+            [fault.check],
+            "{}\n{}",
+            fault.word,
+            report.text
+        );
+        assert!(found[fault.check].contains(fault.word), "no {:?} in {found:?}", fault.word);
+    }
+    let mended = it.examine(&[]);
+    assert!(mended.is_success, "{}", mended.text);
+
+    // And those that take the processes along, at the end.
+    it.nginx.renew(0).expect("nginx takes it");
+    it.app.apis[0].kill().expect("it is killed");
+    let begun = Instant::now();
+    while !it.examine(&[]).of("fault").contains_key("certificate") {
+        assert!(begun.elapsed() < PATIENCE, "nginx does not show the certificate that has ended");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let changed: Vec<_> = FAULTS.iter().flat_map(|fault| it.turn(&fault.by, true)).copied().collect();
+    let report = it.examine(&changed);
+    FAULTS.iter().for_each(|fault| {
+        it.turn(&fault.by, false);
+    });
+    let found = report.of("fault");
+    // A Redis that is not reached tells nothing of its memory, tokens that do not open are not tried, and a pooler has sessions
+    // with the settings of before.
+    let hidden = ["noeviction", "account_inactive", "synchronous_commit is off"];
+    let expected = FAULTS.iter().filter(|fault| !hidden.contains(&fault.word));
+    let expected = expected.map(|fault| (fault.check, fault.word));
+    let ends = [("certificate", "it ended"), ("public address", "answers 502")];
+    for (check, word) in expected.chain(ends) {
+        let words = found.get(check).map(String::as_str).unwrap_or_default();
+        assert!(words.contains(word), "no {word:?} of {check}\n{}", report.text);
+    }
+    assert!(!report.is_success && found.len() > 15, "{}", report.text);
+    it.tells_no_secret(&report);
+}
+
+impl Deployment {
+    fn tells_no_secret(&self, report: &Report) {
+        let names = ["ENCRYPTION_KEYS", "SESSION_SECRET", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"];
+        let set =
+            self.files.iter().flat_map(|(_, variables)| names.iter().filter_map(|name| variables.get(*name)));
+        let changed = FAULTS.iter().filter_map(|fault| match fault.by {
+            By::Variables([(name, value)]) if names.contains(name) => Some((*value).to_owned()),
+            _ => None,
+        });
+        let token = self.app.simulator.installation("T0ACME").expect("it is installed").token;
+        let secrets: BTreeSet<String> = set.cloned().chain(changed).chain([token]).collect();
+        assert!(secrets.len() > 5);
+        for secret in secrets {
+            let key = secret.split_once(':').map_or(secret.as_str(), |(_, key)| key);
+            assert!(!report.text.contains(key), "{key}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_set_nothing_is_told_all_that_is_missing() {
+    let folder = workspace::target().join(format!("test/doctor-empty-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let report = run(&folder, &[]);
+    let found = report.of("fault");
+    for name in ["DATABASE_URL", "ENCRYPTION_KEYS", "SESSION_SECRET", "SLACK_CLIENT_ID", "SLACK_REDIRECT_URI"]
+    {
+        assert!(found["variables of web"].contains(&format!("{name} is not set")), "{}", report.text);
+    }
+    assert!(!report.is_success && found.contains_key("database"), "{}", report.text);
+    for unseen in ["migrations", "row-level security", "queue", "replicas"] {
+        assert!(report.of("warn")[unseen].contains("not looked at"), "{}", report.text);
+    }
+    fs::write(folder.join(".env.web"), "not a line of a file\n").expect("a file");
+    let report = run(&folder, &[("SESSION_SECRET", "q83vEjRWeJq83vEjRWeJqk1uT2pXcZbLd5sGhYwKf0A=")]);
+    let found = report.of("fault");
+    assert!(found["variables of web"].contains(".env.web cannot be read"), "{}", report.text);
+    assert!(report.of("ok").contains_key("session secret"), "the process has it: {}", report.text);
+    fs::remove_dir_all(&folder).expect("it is removed");
+}
