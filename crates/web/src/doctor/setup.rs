@@ -139,6 +139,7 @@ fn open(database: &DatabaseSettings, master_keys: Option<MasterKeys>) -> Option<
     let settings = db::Settings {
         urls: database.urls.clone(),
         direct_urls: database.direct_urls.clone(),
+        read_url: None,
         pool_size: 0,
         max_overflow: CONNECTIONS,
         pool_timeout: PATIENCE,
