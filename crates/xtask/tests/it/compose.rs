@@ -134,6 +134,24 @@ fn files_names_ports_and_variables_fit_together() {
     assert!(allowed.max() > Some(CONNECTIONS * REPLICAS.len() as u64));
 }
 
+/// What compose mounts for nginx, and what these files name in their turn.
+#[test]
+fn nginx_finds_each_file_that_it_includes() {
+    let services = services();
+    let mounts = list(&services["nginx"]["volumes"]);
+    let mounted: BTreeSet<&str> =
+        mounts.iter().filter_map(|mount| mount.strip_suffix(":ro")?.rsplit(':').next()).collect();
+    let mut named = BTreeSet::from(["/etc/nginx/conf.d/default.conf".to_owned()]);
+    for mount in mounts.iter().filter(|mount| mount.starts_with("../")) {
+        let text = root_file(mount.split(':').next().expect("a path").trim_start_matches("../"));
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let words = lines.flat_map(|line| line.trim_end_matches(';').split_whitespace().skip(1));
+        let words = words.filter(|word| word.trim_start_matches("/etc/nginx/").starts_with("enablebot/"));
+        named.extend(words.map(|word| format!("/etc/nginx/{}", word.trim_start_matches("/etc/nginx/"))));
+    }
+    assert_eq!(mounted, named.iter().map(String::as_str).collect());
+}
+
 #[test]
 fn what_is_to_be_filled_in_is_what_the_example_lists() {
     let example = variables_of("docker/.env.example");
