@@ -18,6 +18,9 @@ const DATABASE: &str = "enablebot";
 /// Whom the images run as.
 const USER: &str = "65532";
 
+/// Podman would have systemd look at the health of a container, which may not be there.
+const LOOKED_AT_HERE: (&str, &str) = ("DISABLE_HC_SYSTEMD", "true");
+
 /// What an image showed.
 #[derive(Clone, Debug)]
 pub struct Tried {
@@ -71,7 +74,7 @@ fn try_one(store: &Store, trial: Trial) -> Result<Tried> {
 /// Runs a command of an image to its end, and returns what it prints.
 fn once(store: &Store, image: &str, variables: &Variables, arguments: &[&str]) -> Result<String> {
     let mut podman = std::process::Command::new(store.podman_program());
-    podman.args(store.run_arguments(&[], variables, image)).args(arguments);
+    podman.args(store.run_arguments(&[], variables, image)).args(arguments).envs([LOOKED_AT_HERE]);
     workspace::output(&mut podman)
 }
 
@@ -87,8 +90,8 @@ impl<'a> Container<'a> {
     fn start(store: &'a Store, service: &str, image: &str, variables: Variables, port: u16) -> Result<Self> {
         let name = format!("{service}-{}", cluster::free_port()?);
         let arguments = store.run_arguments(&["--name", &name], &variables, image);
-        // Whoever runs it looks at its health: there may be no systemd, which podman would have do that.
-        let variables = Variables::from([("DISABLE_HC_SYSTEMD".to_owned(), "true".to_owned())]);
+        let (variable, value) = LOOKED_AT_HERE;
+        let variables = Variables::from([(variable.to_owned(), value.to_owned())]);
         let program = store.podman_program();
         let show = Arc::new(|_: &str| ());
         let service = Service::start(Start { name: service, program, arguments, variables, port, show })?;
