@@ -56,6 +56,7 @@ mod receive;
 mod reply;
 mod retention;
 mod rolling;
+mod scaling;
 mod sealed;
 mod security;
 mod set_aside;
