@@ -12,7 +12,7 @@ use crate::workspace;
 /// A commit that an upgrade is to begin from, else the one before.
 const VARIABLE: &str = "PREVIOUS";
 
-/// Builds what is upgraded from: what [`VARIABLE`] names; what is committed, where the checkout differs from that; else the
+/// Builds what is upgraded from: what `PREVIOUS` names; what is committed, where the checkout differs from that; else the
 /// commit before. A checkout that has no such commit, and cannot fetch it, has none: then there is only this release, and
 /// that is said.
 ///
