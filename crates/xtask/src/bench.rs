@@ -3,20 +3,24 @@
 mod ack;
 mod bare;
 mod claim;
+pub mod cost;
 mod crypto;
 mod day;
 mod envelopes;
 mod fair;
 mod load;
+pub mod measured;
 mod memory;
 mod overview;
 mod pgbench;
 mod reply;
 mod scale;
+pub mod simulate;
 mod start;
 mod town;
 
 use anyhow::Result;
+use measured::Figure;
 
 use crate::binaries::Binaries;
 use crate::workspace;
@@ -27,6 +31,12 @@ pub struct Options {
     /// Only this one.
     #[arg(value_enum)]
     only: Option<Benchmark>,
+    /// Put the figures by which `web plan` counts into its file, in place of older ones.
+    #[arg(long)]
+    record: bool,
+    /// How the simulation is set up.
+    #[command(flatten)]
+    simulation: simulate::Options,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +47,8 @@ enum Benchmark {
     Day,
     /// A claim with ten to a million waiting events.
     Claim,
+    /// Processors' time and bytes that a reply takes.
+    Cost,
     /// Sealing and opening beside openssl's AES-256-GCM.
     Crypto,
     /// A tenant's first answer behind another's thousand events.
@@ -49,17 +61,20 @@ enum Benchmark {
     Reply,
     /// Replies a second with one, two and four replicas.
     Scale,
+    /// Days of 100 to 100,000 workspaces, simulated: waits, and the replicas that are needed.
+    Simulate,
     /// The time until ready, and the memory of an idle service.
     Start,
 }
 
-type Run = fn(&Binaries) -> Result<()>;
+type Run = fn(&Binaries) -> Result<Vec<Figure>>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 10] = [
+const ALL: [(Benchmark, Run); 11] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Claim, claim::run),
+    (Benchmark::Cost, cost::run),
     (Benchmark::Crypto, crypto::run),
     (Benchmark::Reply, reply::run),
     (Benchmark::Fair, fair::run),
@@ -78,9 +93,21 @@ pub fn run(options: &Options) -> Result<()> {
             workspace::cargo(&["run", "--release", "--package", "xtask", "--"]).args(arguments),
         );
     }
+    if matches!(options.only, None | Some(Benchmark::Simulate)) {
+        simulate::run(&options.simulation)?;
+    }
+    let wanted = ALL.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
+    let wanted: Vec<_> = wanted.collect();
+    // A simulation measures none of the programs.
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let binaries = Binaries::build(true)?;
-    let mut wanted = ALL.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
-    wanted.try_for_each(|(_, run)| run(&binaries))
+    let mut figures = Vec::new();
+    for (_, run) in wanted {
+        figures.extend(run(&binaries)?);
+    }
+    if options.record { measured::record(&figures) } else { Ok(()) }
 }
 
 /// The value below which this share of the sorted values lies.

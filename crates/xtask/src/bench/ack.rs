@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::measured::Figure;
 use super::envelopes::{self, Bot};
 use super::{bare, load, percentile, pgbench};
 use crate::binaries::Binaries;
@@ -46,7 +47,7 @@ impl Figures {
 }
 
 /// Alternates between the two, so that a machine's moods meet both.
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let folder = workspace::target().join("bench");
     fs::create_dir_all(&folder)?;
     let options = Options { fsync: true, fresh: true };
@@ -56,11 +57,13 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
     let bot = step("installing the bot", || install(&stack))?;
     let bare = bare::start()?;
     let _api = stack.api(&[("MAX_CONCURRENT_REPLIES", "0"), ("LOG_LEVEL", "WARN")])?;
+    let mut least = f64::INFINITY;
     for clients in CLIENTS {
         let mut rounds = Vec::new();
         for round in 1..=ROUNDS {
             let row = measure(&stack, &bot, &bare, clients, &folder)?;
             row.print(round, clients);
+            least = least.min(row.ack.rate);
             rounds.push(row);
         }
         print_medians(clients, &rounds);
@@ -71,7 +74,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
     println!(
         "event was committed with fsync on; what was not sorted into the queue by then is told, and was right after."
     );
-    Ok(())
+    Ok(vec![Figure::new("acknowledged_per_second", least)])
 }
 
 fn measure(stack: &Stack, bot: &Bot, bare: &Service, clients: usize, folder: &Path) -> Result<Row> {

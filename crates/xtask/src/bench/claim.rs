@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use super::measured::Figure;
 use crate::binaries::Binaries;
 use crate::cluster::Options;
 use crate::progress::step;
@@ -11,7 +12,7 @@ use crate::stack::Stack;
 use crate::workspace;
 
 /// On a database that nothing else works on.
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let folder = workspace::target().join("bench/postgres");
     let options = Options { fsync: true, fresh: true };
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
@@ -21,5 +22,5 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
         workspace::output(workspace::cargo(&example).arg(url))
     })?;
     println!("\n{table}\nClaim and next event, two transactions, each committed with fsync on.");
-    Ok(())
+    Ok(Vec::new())
 }

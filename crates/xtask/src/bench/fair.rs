@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::measured::Figure;
 use super::percentile;
 use super::town::Town;
 use crate::binaries::Binaries;
@@ -16,7 +17,7 @@ const BETWEEN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(180);
 const LIMIT_S: f64 = 1.0;
 
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let town = Town::build(binaries)?;
     let _api = town.api(&[])?;
     town.set_model(Duration::from_millis(300), Duration::from_millis(50), 30);
@@ -38,7 +39,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
     let [median, max] = [0.5, 1.0].map(|share| percentile(&behind, share) - percentile(&alone, share));
     println!("the difference                  {median:11.2} {max:10.2}   limit {LIMIT_S:.2}");
     println!("\nFrom a message to the first word of its answer, of which the model takes 0.30 s.");
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn stored(town: &Town) -> Result<usize> {

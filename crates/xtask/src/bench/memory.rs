@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::measured::Figure;
 use super::percentile;
 use super::town::Town;
 use crate::binaries::Binaries;
@@ -24,7 +25,7 @@ const LIMITS: [f64; 2] = [32.0, 160.0];
 /// How much more the churn's last third may hold than its second, to count as flat.
 const FLAT: f64 = 1.05;
 
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let town = Town::build(binaries)?;
     // What waits from the installation is another process' work.
     drop(town.api(&[])?);
@@ -46,7 +47,8 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
     println!(
         "\nThe churn, {replies} replies in {seconds} s after those streams, is {verdict}; it stands for an hour's."
     );
-    Ok(())
+    let a_reply = (streaming - idle) / STREAMS as f64;
+    Ok(vec![Figure::new("api_per_streaming_reply", a_reply)])
 }
 
 /// The most that is held while all of them stream.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::measured::Figure;
 use super::load::{self, Outcome};
 use super::percentile;
 use crate::binaries::Binaries;
@@ -40,7 +41,7 @@ struct Figures {
     server_ms: Vec<f64>,
 }
 
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let folder = workspace::target().join("bench/postgres");
     let options = Options { fsync: true, fresh: true };
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
@@ -58,10 +59,13 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
         })
         .collect();
     println!("\npage         waves     server p50 ms    p99 ms   seen p50 ms    p99 ms   pages/s    bytes");
-    let mut bare = None;
+    let (mut bare, mut pages_per_second) = (None, 0.0);
     for figures in pages {
         let figures = figures?;
         figures.print();
+        if figures.path != "/" && figures.waves == 1 {
+            pages_per_second = figures.a_second();
+        }
         // By what people see: the front page takes the server less than its log can tell.
         let p50 = percentile(&figures.outcome.latencies, 0.5).as_secs_f64();
         match bare.filter(|_| figures.path != "/") {
@@ -71,7 +75,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
     }
     println!("{:18} {:>23} {:>46}", "limits", format!("{LIMIT_MS:.1}"), LIMIT_BYTES);
     println!("\nWho asks, Postgres and web share this machine.");
-    Ok(())
+    Ok(vec![Figure::new("pages_per_second", pages_per_second)])
 }
 
 /// Rounds of questions, each in so many waves within a second.
@@ -120,10 +124,14 @@ fn durations(web: &Service, path: &str) -> Vec<f64> {
 }
 
 impl Figures {
+    fn a_second(&self) -> f64 {
+        self.outcome.accepted as f64 / self.outcome.took.as_secs_f64()
+    }
+
     fn print(&self) {
         let server = [0.5, 0.99].map(|share| percentile(&self.server_ms, share));
         let seen = [0.5, 0.99].map(|share| percentile(&self.outcome.latencies, share).as_secs_f64() * 1e3);
-        let a_second = self.outcome.accepted as f64 / self.outcome.took.as_secs_f64();
+        let a_second = self.a_second();
         println!(
             "{:12} {:5} {:16.1} {:9.1} {:13.1} {:9.1} {a_second:9.0} {:8}",
             self.path, self.waves, server[0], server[1], seen[0], seen[1], self.outcome.longest

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use simulator::Simulator;
 
+use super::measured::Figure;
 use super::percentile;
 use super::town::Town;
 use crate::binaries::Binaries;
@@ -53,7 +54,7 @@ struct Figures {
     last: Vec<f64>,
 }
 
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let town = Town::build(binaries)?;
     let _api = town.api(&[("MAX_CONCURRENT_REPLIES", "1000")])?;
     let mut rows = Vec::new();
@@ -70,7 +71,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
         row(load.name, "the last word", &figures.last, "");
     }
     println!("\nThe simulated Slack, the model, Postgres and api share this machine.");
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn measure(town: &Town, load: &Load, number: usize) -> Result<Figures> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::measured::Figure;
 use super::town::Town;
 use crate::binaries::Binaries;
 use crate::cluster::free_port;
@@ -15,7 +16,7 @@ const SLOTS: usize = 16;
 const TURNS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let town = Town::build(binaries)?;
     drop(town.api(&[])?);
     town.set_model(Duration::from_millis(300), Duration::from_millis(70), 10);
@@ -33,7 +34,12 @@ pub(super) fn run(binaries: &Binaries) -> Result<()> {
         println!("{count:8} {rate:10.1} {ratio:14.2}x");
     }
     println!("\nEach replica has {SLOTS} slots; the model takes a second. All share this machine.");
-    Ok(())
+    let name = |count: usize| match count * SLOTS {
+        16 => "replies_by_16_slots",
+        32 => "replies_by_32_slots",
+        _ => "replies_by_64_slots",
+    };
+    Ok(rows.iter().map(|(count, rate)| Figure::new(name(*count), *rate)).collect())
 }
 
 /// All is asked at first, and balanced over the replicas; the clock runs until the last answer is committed.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::measured::Figure;
 use super::percentile;
 use crate::binaries::Binaries;
 use crate::cluster::Options;
@@ -20,18 +21,22 @@ const REST: Duration = Duration::from_secs(3);
 const LIMIT_MIB: f64 = 32.0;
 
 /// Starts each service a few times.
-pub(super) fn run(binaries: &Binaries) -> Result<()> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let folder = workspace::target().join("bench/postgres");
     let options = Options { fsync: true, fresh: true };
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
     let web = step("starting web", || measure(|| stack.web(&[])))?;
     let api = step("starting api", || measure(|| stack.api(&[])))?;
     println!("\nservice  figure                 min    median       max     limit");
-    for (name, starts) in [("web", web), ("api", api)] {
+    let mut figures = Vec::new();
+    for (name, figure, starts) in [("web", "web_idle", web), ("api", "api_idle", api)] {
+        let mut idle: Vec<f64> = starts.iter().map(|start| start.idle_mib).collect();
+        idle.sort_by(f64::total_cmp);
+        figures.push(Figure::new(figure, percentile(&idle, 0.5)));
         row(name, "ready after, ms", starts.iter().map(|start| start.ready_ms), "");
         row(name, "idle memory, MiB", starts.iter().map(|start| start.idle_mib), &format!("{LIMIT_MIB:9.0}"));
     }
-    Ok(())
+    Ok(figures)
 }
 
 struct Figures {

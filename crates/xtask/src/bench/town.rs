@@ -15,7 +15,7 @@ use crate::settings::Ports;
 use crate::stack::Stack;
 use crate::workspace;
 
-const TEAMS: usize = 20;
+pub(super) const TEAMS: usize = 20;
 
 /// People of each team, as the simulator makes them.
 const PEOPLE: [&str; 3] = ["ADA", "GRACE", "LINUS"];
