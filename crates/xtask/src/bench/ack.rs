@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::measured::Figure;
 use super::envelopes::{self, Bot};
+use super::measured::Figure;
 use super::{bare, load, percentile, pgbench};
 use crate::binaries::Binaries;
 use crate::cluster::Options;

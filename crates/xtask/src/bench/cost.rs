@@ -35,7 +35,9 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     for Figure { name, value } in &figures {
         println!("{name:26} {value:12.2}");
     }
-    println!("\nTimes in ms, sizes in bytes; redis_per_workspace is once a workspace. Answers of {WORDS} words.");
+    println!(
+        "\nTimes in ms, sizes in bytes; redis_per_workspace is once a workspace. Answers of {WORDS} words."
+    );
     Ok(figures)
 }
 
@@ -132,7 +134,8 @@ fn ticks(fields: &[String], which: std::ops::Range<usize>) -> Result<f64> {
 
 /// What the keys and values take, without the server itself.
 fn held_by(redis: &Redis) -> Result<f64> {
-    let program = workspace::find_program("redis-cli").context("there is no redis-cli beside redis-server")?;
+    let program =
+        workspace::find_program("redis-cli").context("there is no redis-cli beside redis-server")?;
     let port = redis.port().to_string();
     let told = workspace::output(Command::new(program).args(["-p", &port, "INFO", "memory"]))?;
     let value = told.lines().find_map(|line| line.strip_prefix("used_memory_dataset:"));

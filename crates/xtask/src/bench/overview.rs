@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::measured::Figure;
 use super::load::{self, Outcome};
+use super::measured::Figure;
 use super::percentile;
 use crate::binaries::Binaries;
 use crate::cluster::Options;
