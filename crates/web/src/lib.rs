@@ -11,6 +11,7 @@ mod intake;
 mod operators;
 mod overviews;
 mod page;
+pub mod plan;
 mod rotation;
 mod routes;
 mod secret;

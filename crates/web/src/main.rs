@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use web::{Settings, commands, doctor};
+use web::{Settings, commands, doctor, plan};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,6 +26,8 @@ enum Command {
     Manifest,
     /// Look at the whole set-up, from the variables to the backups, and name all that is wrong with it
     Doctor(doctor::Options),
+    /// Count what a deployment of a size takes and costs: replicas, cores, connections, disk
+    Plan(plan::Options),
     /// Who uses the bot, and what is set for them
     #[command(subcommand)]
     Tenants(commands::tenants::Command),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some(Command::Migrate) => commands::migrate(),
         Some(Command::Manifest) => commands::manifest(),
         Some(Command::Doctor(options)) => doctor::run(&options),
+        Some(Command::Plan(options)) => plan::run(&options),
         Some(Command::Tenants(command)) => commands::tenants::run(command),
         Some(Command::Events(command)) => commands::events::run(command),
         Some(Command::Keys(command)) => commands::keys::run(command),

@@ -37,6 +37,7 @@ mod operators;
 mod organisations;
 mod pages;
 mod people;
+mod plan;
 mod postgres_away;
 mod proxy;
 mod queue;

@@ -1,0 +1,60 @@
+//! What was measured: `measured.csv`, which `cargo xtask bench … --record` writes.
+
+use serde::{Serialize, Serializer};
+
+const FILE: &str = include_str!("measured.csv");
+
+/// A row of the file.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+    /// What measures it again.
+    pub(super) command: &'static str,
+    /// The day, and the commit where it is known.
+    pub(super) measured: &'static str,
+}
+
+/// All figures.
+#[derive(Clone, Debug)]
+pub(super) struct Measured(Vec<Figure>);
+
+impl Serialize for Measured {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Measured {
+    /// The figures of this release.
+    ///
+    /// # Errors
+    /// A line is not of five columns, or a figure that is needed is missing or was never measured.
+    pub(super) fn read() -> Result<Self, String> {
+        let figures: Option<Vec<Figure>> = FILE.lines().skip(1).map(Figure::read).collect();
+        let measured = Self(figures.ok_or("measured.csv does not read")?);
+        let unmeasured = measured.0.iter().find(|figure| figure.value <= 0.0);
+        match unmeasured {
+            Some(Figure { name, command, .. }) => Err(format!("{name} was never measured: run `{command}`")),
+            None => Ok(measured),
+        }
+    }
+
+    pub(super) fn rows(&self) -> &[Figure] {
+        &self.0
+    }
+
+    /// The value of a figure. One that is not there would be noticed by a test, as all names are.
+    pub(super) fn of(&self, name: &str) -> f64 {
+        self.0.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
+    }
+}
+
+impl Figure {
+    fn read(line: &'static str) -> Option<Self> {
+        let columns: Vec<&str> = line.split(',').collect();
+        let [name, value, unit, command, measured] = columns[..] else { return None };
+        Some(Self { name, value: value.parse().ok()?, unit, command, measured })
+    }
+}

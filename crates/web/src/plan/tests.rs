@@ -1,0 +1,88 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn options(arguments: &[&str]) -> Result<Options, String> {
+    let all = std::iter::once("plan").chain(arguments.iter().copied());
+    Command::try_parse_from(all).map(|command| command.options).map_err(|error| error.to_string())
+}
+
+fn plan(arguments: &[&str]) -> Plan {
+    let (_, mut plans) = count(&options(arguments).unwrap()).unwrap();
+    assert_eq!(plans.len(), 1);
+    plans.remove(0)
+}
+
+#[test]
+fn every_figure_was_measured_and_every_size_is_a_number() {
+    let (measured, plans) = count(&options(&[]).unwrap()).unwrap();
+    for figure in measured.rows() {
+        assert!(figure.value > 0.0 && figure.command.starts_with("cargo xtask bench "), "{figure:?}");
+    }
+    assert_eq!(plans.len(), SCENARIOS.len());
+    for plan in plans {
+        let json = serde_json::to_value(&plan).unwrap();
+        for (name, value) in
+            json["sizes"].as_object().unwrap().iter().chain(json["costs"].as_object().unwrap())
+        {
+            // What is no number is null in JSON.
+            assert!(value.is_boolean() || value.as_f64().is_some_and(|value| value > 0.0), "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn it_counts_as_one_does_by_hand() {
+    let plan =
+        plan(&["--workspaces", "864", "--messages-per-day", "1000", "--peak", "10", "--answer-seconds", "4"]);
+    let sizes = &plan.sizes;
+    assert_eq!((sizes.messages_per_second, sizes.messages_per_second_at_peak), (10.0, 100.0));
+    assert_eq!(sizes.replies_at_once, 400.0);
+    // 400 and three times the root of it are 460 slots: two replicas of 256, and one to lose.
+    assert!(sizes.api_replicas >= 3.0 && sizes.max_concurrent_replies <= 256.0);
+    assert!((sizes.api_replicas - 1.0) * sizes.max_concurrent_replies >= 460.0);
+    assert_eq!(sizes.dashboard_users, 18.0);
+    // 864,000 replies a day at 1500 × 0.25 + 300 × 2 millionths of a dollar.
+    assert!((plan.costs.model - 864_000.0 * 30.0 * 0.000_975).abs() < 1.0, "{}", plan.costs.model);
+    let met =
+        |limit: &str| plan.limits.iter().any(|one| one.limit.contains(limit) && one.verdict.contains("MET"));
+    assert!(met("1,000 events") && !met("RATE_LIMIT_GLOBAL") && !met("RATE_LIMIT_PER_TENANT"));
+}
+
+#[test]
+fn more_takes_more() {
+    let sizes = ["10", "1000", "100000"]
+        .map(|workspaces| plan(&["--workspaces", workspaces, "--messages-per-day", "50"]));
+    for pair in sizes.windows(2) {
+        let [one, other] = pair else { panic!("pairs") };
+        assert!(one.sizes.api_replicas <= other.sizes.api_replicas && one.costs.all < other.costs.all);
+        assert!(one.sizes.disk_gib < other.sizes.disk_gib && one.sizes.redis_mib < other.sizes.redis_mib);
+    }
+    assert!(sizes[2].limits.iter().any(|limit| limit.verdict.contains("MET")));
+}
+
+#[test]
+fn absurd_sizes_are_refused_with_what_is_wrong() {
+    for (arguments, word) in [
+        (vec!["--workspaces", "0", "--messages-per-day", "1"], "0 is not in 1..=10000000"),
+        (vec!["--workspaces", "1", "--messages-per-day", "0"], "not between 1 and 1000000"),
+        (vec!["--workspaces", "1", "--messages-per-day", "inf"], "not between"),
+        (vec!["--workspaces", "99999999999999999999", "--messages-per-day", "1"], "too large"),
+        (vec!["--workspaces", "5"], "--messages-per-day"),
+        (vec!["--peak", "0.5"], "not between 1 and 1000"),
+        (vec!["--core-price", "many"], "no number"),
+    ] {
+        let error = options(&arguments).unwrap_err();
+        assert!(error.contains(word), "{error}");
+    }
+    for arguments in [["--answer-seconds", "0"], ["--cores", "0"], ["--model", "none-such"]] {
+        let error = count(&options(&arguments).unwrap()).unwrap_err();
+        assert!(error.contains("above 0") || error.contains("has no price"), "{error}");
+    }
+}

@@ -1,0 +1,47 @@
+//! `web plan`: that its figures can be measured, and that the simulated queue needs no more replicas than it counts.
+
+use std::process::Command;
+
+use serde_json::Value;
+use xtask::bench::{cost, simulate};
+
+use crate::ground::binaries;
+
+fn plan(arguments: &[&str]) -> Value {
+    let mut command = Command::new(binaries().path("web").expect("web"));
+    let output = command.arg("plan").args(arguments).arg("--json").env_clear().output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn with_what_is_planned_nobody_waits_though_a_replica_is_lost() {
+    for (workspaces, slots) in [(200, 16), (2_000, 64)] {
+        let options = simulate::Options { slots, messages_per_day: 40.0, ..simulate::Options::default() };
+        let load = ["--workspaces", &workspaces.to_string(), "--messages-per-day", "40"].map(str::to_owned);
+        let planned = plan(&load.each_ref().map(String::as_str))["plans"][0]["sizes"].clone();
+        let at_once = planned["replies_at_once"].as_f64().expect("a number");
+        let planned = planned["api_replicas"].as_f64().expect("a number")
+            * planned["max_concurrent_replies"].as_f64().expect("a number");
+        let (fleet, outcome) = simulate::find_fleet(&options, workspaces).expect("a fleet");
+        let needed = f64::from(fleet.replicas * fleet.slots);
+        assert!(planned >= needed - f64::from(slots), "{planned} slots are planned, and {needed} needed");
+        let ratio = outcome.busiest / at_once;
+        assert!((0.8..1.2).contains(&ratio), "{} slots are busy at the peak, planned were {at_once}", outcome.busiest);
+    }
+}
+
+#[test]
+fn what_a_reply_takes_can_be_measured() {
+    let figures = cost::measure(binaries(), 60).expect("figures");
+    let plan = plan(&["--workspaces", "1", "--messages-per-day", "1"]);
+    let recorded = plan["measured"].as_array().expect("a list");
+    for figure in &figures {
+        println!("{} {}", figure.name, figure.value);
+        // Tables grow by pages: sixty replies may find room in them.
+        let may_be_none = figure.name.ends_with("kept_per_reply") || figure.name.ends_with("queue_per_reply");
+        assert!(figure.value > 0.0 || may_be_none, "{figure:?}");
+        assert!(recorded.iter().any(|row| row["name"] == figure.name), "{} is in the plan's file", figure.name);
+    }
+    assert_eq!(figures.len(), 6);
+}
