@@ -1,5 +1,5 @@
-//! What it takes a worker to get its next event, however much waits. The figures come from `db` itself, in a program of
-//! its own, since only `db` knows its queries.
+//! What it takes a worker to get its next event, however much waits and of however many tenants; and what sorting takes. The
+//! figures come from `db` itself, in a program of its own, since only `db` knows its queries.
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
     let url = stack.cluster.url(stack.database());
     let example = ["run", "--quiet", "--release", "--package", "db", "--example", "claim", "--"];
-    let table = step("claiming from queues of 10 to 1,000,000", || {
+    let table = step("claiming from queues of 10 to 1,000,000, of 1,000 and 100,000 tenants", || {
         workspace::output(workspace::cargo(&example).arg(url))
     })?;
     println!("\n{table}\nClaim and next event, two transactions, each committed with fsync on.");

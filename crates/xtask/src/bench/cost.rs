@@ -21,7 +21,7 @@ const WARM_UP: usize = 200;
 const WORDS: usize = 220;
 /// So many are asked a second, far below what a core does.
 const PACE: f64 = 40.0;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// `/proc` counts in these, on every Linux. Source: <https://man7.org/linux/man-pages/man7/time.7.html>
 const TICKS_A_SECOND: f64 = 100.0;

@@ -27,21 +27,48 @@ fn with_what_is_planned_nobody_waits_though_a_replica_is_lost() {
         let needed = f64::from(fleet.replicas * fleet.slots);
         assert!(planned >= needed - f64::from(slots), "{planned} slots are planned, and {needed} needed");
         let ratio = outcome.busiest / at_once;
-        assert!((0.8..1.2).contains(&ratio), "{} slots are busy at the peak, planned were {at_once}", outcome.busiest);
+        assert!(
+            (0.8..1.2).contains(&ratio),
+            "{} slots are busy at the peak, planned were {at_once}",
+            outcome.busiest
+        );
     }
 }
 
 #[test]
 fn what_a_reply_takes_can_be_measured() {
-    let figures = cost::measure(binaries(), 60).expect("figures");
+    let figures = cost::measure(binaries(), 20).expect("figures");
     let plan = plan(&["--workspaces", "1", "--messages-per-day", "1"]);
     let recorded = plan["measured"].as_array().expect("a list");
     for figure in &figures {
         println!("{} {}", figure.name, figure.value);
-        // Tables grow by pages: sixty replies may find room in them.
+        // Tables grow by pages: twenty replies may find room in them.
         let may_be_none = figure.name.ends_with("kept_per_reply") || figure.name.ends_with("queue_per_reply");
         assert!(figure.value > 0.0 || may_be_none, "{figure:?}");
-        assert!(recorded.iter().any(|row| row["name"] == figure.name), "{} is in the plan's file", figure.name);
+        assert!(
+            recorded.iter().any(|row| row["name"] == figure.name),
+            "{} is in the plan's file",
+            figure.name
+        );
     }
     assert_eq!(figures.len(), 6);
+}
+
+#[test]
+#[ignore]
+fn temporary() {
+    for figure in cost::measure(binaries(), 300).expect("figures") {
+        println!("FIGURE {} {}", figure.name, figure.value);
+    }
+}
+
+#[test]
+#[ignore]
+fn temporary_claim() {
+    let database = crate::ground::Database::create();
+    let mut command = Command::new(binaries().path("web").expect("web"));
+    command.arg("migrate").env_clear().env("DATABASE_URL", &database.url);
+    assert!(command.status().expect("it runs").success());
+    let mut cargo = xtask::workspace::cargo(&["run", "--package", "db", "--example", "claim", "--"]);
+    println!("{}", xtask::workspace::output(cargo.args([&database.url, "1000"])).expect("figures"));
 }
