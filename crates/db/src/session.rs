@@ -50,9 +50,11 @@ impl Session {
     /// Whoever makes the statement sees to it that nothing in it leaves its literal (`literal.rs`).
     pub(crate) async fn fetch_one(&mut self, statement: &str) -> Result<PgRow, DbError> {
         // Taken out: a connection that fails, or whose answer nobody waited for, is not used again from here.
-        let (mut connection, since) = match self.kept.take() {
-            Some(kept) if kept.1.elapsed() < KEPT_FOR => kept,
-            _ => (self.db.acquire().await?, Instant::now()),
+        // An older one goes back first: it may be the only one that there is.
+        let kept = self.kept.take().filter(|(_, since)| since.elapsed() < KEPT_FOR);
+        let (mut connection, since) = match kept {
+            Some(kept) => kept,
+            None => (self.db.acquire().await?, Instant::now()),
         };
         let sql = AssertSqlSafe(format!("begin; {LIMITS}{FOR_ALL}{statement}; commit"));
         let row = sqlx::raw_sql(sql)

@@ -30,7 +30,7 @@ const SHARED: [&str; 6] = [
 
 /// All that `web` reads, as it does when it starts.
 pub(super) async fn of_web(setup: &Setup) -> Look {
-    let mut findings: Vec<Finding> = setup.web_unread.iter().flat_map(|unread| told(unread)).collect();
+    let mut findings: Vec<Finding> = setup.web_unread.iter().flat_map(told).collect();
     match Settings::from_environment(setup.web.clone()) {
         Ok(_) if findings.is_empty() => findings.push(Finding::ok("all that it needs, and well-formed")),
         Ok(_) => {}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -19,8 +19,10 @@ const REPLIES: usize = 2_000;
 const WARM_UP: usize = 200;
 /// Words of an answer: some 300 tokens.
 const WORDS: usize = 220;
-/// So many are asked a second, far below what a core does.
+/// So many are asked a second, far below what a core does: who cannot keep up does other work than who can.
 const PACE: f64 = 40.0;
+/// What the services do by themselves is looked at for so long, and is not counted.
+const REST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// `/proc` counts in these, on every Linux. Source: <https://man7.org/linux/man-pages/man7/time.7.html>
@@ -30,7 +32,7 @@ const TICKS_A_SECOND: f64 = 100.0;
 const QUEUE: &str = "'events', 'threads', 'replies', 'deliveries', 'ignored_events'";
 
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
-    let figures = measure(binaries, REPLIES)?;
+    let figures = measure(binaries, REPLIES, PACE)?;
     println!("\nfigure                          a reply");
     for Figure { name, value } in &figures {
         println!("{name:26} {value:12.2}");
@@ -41,18 +43,24 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Asks evenly, and looks at what the processes and the files have taken meanwhile.
-pub fn measure(binaries: &Binaries, replies: usize) -> Result<Vec<Figure>> {
+/// Asks so many a second, and looks at what the processes and the files have taken meanwhile.
+pub fn measure(binaries: &Binaries, replies: usize, pace: f64) -> Result<Vec<Figure>> {
     let town = Town::build(binaries)?;
     let redis = Redis::start()?;
     town.set_model(Duration::from_millis(20), Duration::from_millis(2), WORDS);
     let api = town.api(&[("REDIS_URL", &redis.url())])?;
     let warm_up = WARM_UP.min(replies);
-    ask(&town, 0, warm_up)?;
+    ask(&town, 0, warm_up, pace)?;
+    let idle = Taken::look(&town, &api)?;
+    std::thread::sleep(REST);
     let before = Taken::look(&town, &api)?;
-    step(&format!("{replies} replies"), || ask(&town, warm_up, replies))?;
+    step(&format!("{replies} replies"), || ask(&town, warm_up, replies, pace))?;
     let after = Taken::look(&town, &api)?;
-    let a_reply = |taken: fn(&Taken) -> f64| (taken(&after) - taken(&before)) / replies as f64;
+    let rests = (after.at - before.at).as_secs_f64() / (before.at - idle.at).as_secs_f64();
+    let a_reply = |taken: fn(&Taken) -> f64| {
+        let by_itself = (taken(&before) - taken(&idle)) * rests;
+        (taken(&after) - taken(&before) - by_itself).max(0.0) / replies as f64
+    };
     Ok(vec![
         Figure::new("api_cpu_per_reply", a_reply(|taken| taken.api_ms)),
         Figure::new("postgres_cpu_per_reply", a_reply(|taken| taken.postgres_ms)),
@@ -63,13 +71,14 @@ pub fn measure(binaries: &Binaries, replies: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-fn ask(town: &Town, first: usize, count: usize) -> Result<()> {
-    town.ask_evenly(first, count, Duration::from_secs_f64(count as f64 / PACE))?;
+fn ask(town: &Town, first: usize, count: usize, pace: f64) -> Result<()> {
+    town.ask_evenly(first, count, Duration::from_secs_f64(count as f64 / pace))?;
     town.wait_until_done(PATIENCE)
 }
 
 /// What was taken up to now: milliseconds and bytes.
 struct Taken {
+    at: Instant,
     api_ms: f64,
     postgres_ms: f64,
     wal: f64,
@@ -89,6 +98,7 @@ impl Taken {
             ))
         };
         Ok(Self {
+            at: Instant::now(),
             api_ms: cpu_ms(api.pid())?,
             postgres_ms: cpu_of_postgres(stack.cluster.pid())?,
             wal: number("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn")?,

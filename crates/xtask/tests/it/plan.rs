@@ -37,7 +37,7 @@ fn with_what_is_planned_nobody_waits_though_a_replica_is_lost() {
 
 #[test]
 fn what_a_reply_takes_can_be_measured() {
-    let figures = cost::measure(binaries(), 20).expect("figures");
+    let figures = cost::measure(binaries(), 20, 4.0).expect("figures");
     let plan = plan(&["--workspaces", "1", "--messages-per-day", "1"]);
     let recorded = plan["measured"].as_array().expect("a list");
     for figure in &figures {
@@ -52,23 +52,4 @@ fn what_a_reply_takes_can_be_measured() {
         );
     }
     assert_eq!(figures.len(), 6);
-}
-
-#[test]
-#[ignore]
-fn temporary() {
-    for figure in cost::measure(binaries(), 300).expect("figures") {
-        println!("FIGURE {} {}", figure.name, figure.value);
-    }
-}
-
-#[test]
-#[ignore]
-fn temporary_claim() {
-    let database = crate::ground::Database::create();
-    let mut command = Command::new(binaries().path("web").expect("web"));
-    command.arg("migrate").env_clear().env("DATABASE_URL", &database.url);
-    assert!(command.status().expect("it runs").success());
-    let mut cargo = xtask::workspace::cargo(&["run", "--package", "db", "--example", "claim", "--"]);
-    println!("{}", xtask::workspace::output(cargo.args([&database.url, "1000"])).expect("figures"));
 }
