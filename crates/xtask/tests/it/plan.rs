@@ -41,7 +41,6 @@ fn what_a_reply_takes_can_be_measured() {
     let plan = plan(&["--workspaces", "1", "--messages-per-day", "1"]);
     let recorded = plan["measured"].as_array().expect("a list");
     for figure in &figures {
-        println!("{} {}", figure.name, figure.value);
         // Tables grow by pages: twenty replies may find room in them.
         let may_be_none = figure.name.ends_with("kept_per_reply") || figure.name.ends_with("queue_per_reply");
         assert!(figure.value > 0.0 || may_be_none, "{figure:?}");

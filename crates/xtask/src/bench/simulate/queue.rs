@@ -230,7 +230,7 @@ impl Run<'_> {
             let question = self.question(number);
             let fits =
                 |replica: &&mut Replica| replica.is_there && replica.has_room(question.workspace, self.slots);
-            let taker = self.replicas.iter_mut().enumerate().filter(|(_, replica)| fits(&replica));
+            let taker = self.replicas.iter_mut().enumerate().filter(|(_, replica)| fits(replica));
             let Some((place, replica)) = taker.min_by_key(|(place, replica)| (replica.work.len(), *place))
             else {
                 passed.push(Reverse((start, number)));
