@@ -59,5 +59,8 @@ printf '{"dump": "%s.dump", "sha256": "%s", "bytes": %s, "holds": %s}\n' "$name"
 rclone copyto "$folder/$name.dump" "$BACKUP_REMOTE/$name.dump"
 rclone copyto "$folder/$name.json" "$BACKUP_REMOTE/$name.json"
 rclone copyto "$folder/$name.json" "$BACKUP_REMOTE/latest.json"
+# `web doctor` looks for that.
+psql "$DATABASE_DIRECT_URL" --no-psqlrc --quiet --set ON_ERROR_STOP=1 \
+    --command "insert into enablebot.backups (dump, bytes) values ('$name.dump', $bytes)"
 rclone delete --min-age "$BACKUP_KEEP" --include 'enablebot-*' "$BACKUP_REMOTE"
 echo "$name: $bytes bytes are in $BACKUP_REMOTE"

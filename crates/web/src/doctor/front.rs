@@ -24,7 +24,7 @@ pub(super) async fn certificate(setup: &Setup) -> Look {
 fn judge(answer: &Answer) -> Finding {
     let todo = "renew it, and let the proxy load it (nginx -s reload)";
     match (&answer.distrust, answer.days_left) {
-        (_, Some(days)) if days < 0 => Finding::fault(format!("it ended {} day(s) ago", -days), todo),
+        (_, Some(days)) if days < 0 => Finding::fault(format!("it ended {} day(s) ago", -days - 1), todo),
         (Some(why), _) => Finding::fault(
             format!("it is not trusted here: {why}"),
             "let the proxy send its whole chain, of an authority that browsers know, for this name",

@@ -109,6 +109,7 @@ async fn a_backup_in_s3_is_restored_by_the_drill_and_what_is_wrong_with_one_is_n
     // A second one, so that it is the newest that is restored.
     app.set(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
     backups.back_up();
+    assert_eq!(app.database.ask("select count(*) from backups where bytes > 10000"), "2", "each is noted");
     let (failed, said) = backups.drill(&[]);
     assert!(failed.is_empty() && said.contains("It can be restored."), "{said}");
     let rows = app.database.ask("select count(*) from events");
