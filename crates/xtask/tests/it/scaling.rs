@@ -49,10 +49,9 @@ fn simulated() -> String {
 /// The page with `text` behind the mark of that name, up to the next empty line behind it.
 fn place(page: &str, mark: &str, text: &str) -> String {
     let (before, rest) = page.split_once(&format!("<!-- {mark} -->\n")).expect("a mark");
-    let old = if rest.starts_with("```") {
-        rest[3..].find("```\n").expect("its end") + "```".len() + "```\n".len()
-    } else {
-        rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum()
+    let old = match rest.strip_prefix("```") {
+        Some(block) => block.find("```\n").expect("its end") + 2 * "```".len() + 1,
+        None => rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum(),
     };
     format!("{before}<!-- {mark} -->\n{text}{}", &rest[old..])
 }
