@@ -65,8 +65,7 @@ impl Db {
     /// # Errors
     /// Postgres does not answer.
     pub async fn now(&self) -> Result<DateTime<Utc>, DbError> {
-        let mut tx = self.begin_as_itself().await?;
-        Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut tx).await?)
+        crate::rotation::now(&mut self.begin_as_itself().await?).await
     }
 
     /// Who beside the services may reach into the schema: everybody (`public`), the roles of Supabase's REST interface, or that

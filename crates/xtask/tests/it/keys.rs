@@ -75,7 +75,7 @@ async fn every_key_is_replaced_while_two_replicas_answer() {
     let before = app.database.ask(KEYS);
     app.simulator.set_model_behaviour("ttft=50&gap=20");
     let mut asked = Vec::new();
-    for round in 0..3 {
+    for round in 0..5 {
         let rotation = app.operate_beside(&["keys", "rotate", "--all"]);
         while !rotation.is_finished() {
             let text = format!("say: It is answer number {} of round {round}.", asked.len());
@@ -95,7 +95,7 @@ async fn every_key_is_replaced_while_two_replicas_answer() {
     app.opens_everything();
     app.remembers(&dm, &first, "The heron is blue.").await;
     let logged = "select count(*) from audit_log where action = 'key_rotated' and actor = 'operator'";
-    assert_eq!(app.database.ask(logged), "3");
+    assert_eq!(app.database.ask(logged), "5");
 }
 
 #[tokio::test(flavor = "multi_thread")]
