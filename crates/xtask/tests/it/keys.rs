@@ -193,7 +193,9 @@ async fn a_key_outlives_whoever_may_have_read_it_and_what_waits_to_be_sorted() {
     let sql = "begin; select count(*) from turns; select pg_advisory_xact_lock(hashtext('enablebot sort_deliveries'));
                select pg_sleep(4); commit";
     let before = std::thread::spawn(move || psql(&url, sql));
-    app.becomes("select count(*) from pg_stat_activity where wait_event = 'PgSleep'", "1").await;
+    let lasts =
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+    app.becomes(lasts, "1").await;
     let ts = app.say(ADA, None, "say: It was sorted late.");
     app.acknowledged("message", 1).await;
     assert_eq!(app.waiting(), "1");
