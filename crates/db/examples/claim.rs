@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crypto::MasterKeys;
-use db::{Db, DbError, Session, Settings, deliveries, threads};
+use db::{Db, DbError, Listener, Session, Settings, deliveries, threads};
 use sqlx::{Connection, PgConnection};
 
 const SIZES: [i32; 4] = [10, 1_000, 100_000, 1_000_000];
@@ -43,6 +43,8 @@ async fn main() -> Result<(), Failed> {
         pool_timeout: Duration::from_secs(30),
     };
     let db = Db::open(&settings, MasterKeys::parse("none:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?)?;
+    // As in the services: whoever has listened knows that there is no pooler, and keeps plans.
+    Listener::connect(&db).await?;
     let mut smallest = None;
     println!("  tenants  waiting     p50 ms     p99 ms     max ms   p50 to the smallest     limit p99");
     for &tenants in &all_tenants {

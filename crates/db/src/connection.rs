@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crypto::KeyProvider;
@@ -74,6 +75,8 @@ pub struct Db {
     direct: Addresses,
     /// Whether those are others than the pool's.
     is_direct_named: bool,
+    /// Whether the pool's sessions are known to be one's own, with no pooler between.
+    has_own_sessions: Arc<AtomicBool>,
     standby: Option<Standby>,
     keys: Keys,
 }
@@ -110,7 +113,8 @@ impl Db {
         let is_direct_named = texts(&settings.urls) != texts(&settings.direct_urls);
         let direct = Addresses::read(&settings.direct_urls)?;
         let keys = Keys::new(Arc::new(keys));
-        let mut db = Self { pool, direct, is_direct_named, standby: None, keys };
+        let mut db =
+            Self { pool, direct, is_direct_named, has_own_sessions: Arc::default(), standby: None, keys };
         if let Some(url) = &settings.read_url {
             let address = Addresses::read(std::slice::from_ref(url))?.first().clone();
             let pool = open_pool(settings, &address, Moved::default(), standby::PATIENCE);
@@ -162,7 +166,7 @@ impl Db {
         if let Some(standby) = &self.standby
             && let Some(age) = standby.age()
         {
-            let asked = async { ask(self.begin_in(standby.pool(), sql.clone()).await?).await };
+            let asked = async { ask(self.begin_in(standby.pool(), sql.clone(), false).await?).await };
             match standby.unless_lost(asked).await {
                 Ok(value) => return Ok(Seen { value, age }),
                 Err(error) => {
@@ -185,15 +189,15 @@ impl Db {
     }
 
     async fn begin_with(&self, sql: String) -> Result<Tx, DbError> {
-        self.begin_in(&self.pool, sql).await
+        self.begin_in(&self.pool, sql, self.has_own_sessions.load(Ordering::Relaxed)).await
     }
 
-    async fn begin_in(&self, pool: &PgPool, sql: String) -> Result<Tx, DbError> {
+    async fn begin_in(&self, pool: &PgPool, sql: String, has_own_session: bool) -> Result<Tx, DbError> {
         // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
         // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
         let pool = pool.clone();
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
-        Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone() })
+        Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone(), has_own_session })
     }
 
     /// How the connections are used now.
@@ -221,6 +225,11 @@ impl Db {
 
     pub(crate) fn is_direct_named(&self) -> bool {
         self.is_direct_named
+    }
+
+    /// Tells whether the way of `DATABASE_URL` leads to sessions of one's own, as somebody has found out who opened one.
+    pub(crate) fn note_own_sessions(&self, has_own_sessions: bool) {
+        self.has_own_sessions.store(has_own_sessions, Ordering::Relaxed);
     }
 
     pub(crate) fn direct(&self) -> &Addresses {
@@ -253,10 +262,11 @@ fn for_tenant(tenant_id: &TenantId) -> String {
     sql
 }
 
-/// A transaction. It runs every query unnamed and holds the keys to what is sealed.
+/// A transaction. It holds the keys to what is sealed.
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     keys: Keys,
+    has_own_session: bool,
 }
 
 impl fmt::Debug for Tx {
@@ -275,6 +285,17 @@ impl Tx {
     pub(crate) async fn unhurried(&mut self) -> Result<(), DbError> {
         sqlx::query("set local statement_timeout = 0").execute(self).await?;
         Ok(())
+    }
+
+    /// Whether what is prepared here is there in the next transaction too.
+    pub(crate) fn has_own_session(&self) -> bool {
+        self.has_own_session
+    }
+
+    /// Has what follows planned by what is in the tables now. A plan that is kept knows them as they were, perhaps empty, until
+    /// Postgres looks at them again, which may take a minute.
+    pub(crate) fn plan_anew(&mut self) {
+        self.has_own_session = false;
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {

@@ -1,5 +1,7 @@
-//! Runs every query unnamed. A transaction pooler hands the next transaction another session, where a named
-//! prepared statement is unknown, or is somebody else's; inside one transaction the unnamed one is safe.
+//! Runs every query under a name, so that its session plans it once, where that session is one's own; and else unnamed. A
+//! transaction pooler hands the next transaction another session, where a named prepared statement is unknown, or is
+//! somebody else's; inside one transaction the unnamed one is safe. What has to be planned by what is in the tables at that
+//! moment says so with [`Tx::plan_anew`].
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -9,23 +11,26 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
 use crate::Tx;
 
-struct Unnamed<E>(E);
+struct Asked<E> {
+    query: E,
+    may_have_name: bool,
+}
 
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Asked<E> {
     fn sql(self) -> SqlStr {
-        self.0.sql()
+        self.query.sql()
     }
 
     fn statement(&self) -> Option<&PgStatement> {
-        self.0.statement()
+        self.query.statement()
     }
 
     fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        self.0.take_arguments()
+        self.query.take_arguments()
     }
 
     fn persistent(&self) -> bool {
-        false
+        self.may_have_name && self.query.persistent()
     }
 }
 
@@ -40,7 +45,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.connection().fetch_many(Unnamed(query))
+        let may_have_name = self.has_own_session();
+        self.connection().fetch_many(Asked { query, may_have_name })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -48,7 +54,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.connection().fetch_optional(Unnamed(query))
+        let may_have_name = self.has_own_session();
+        self.connection().fetch_optional(Asked { query, may_have_name })
     }
 
     fn prepare_with<'e>(

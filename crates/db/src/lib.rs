@@ -1,7 +1,7 @@
 //! The only SQL: a file a table, a function a question.
 //!
-//! Every function takes a [`Tx`] first: each query runs in an explicit transaction and unnamed, so that a
-//! transaction pooler may stand between (`executor.rs`). What is done thousands of times a second takes a [`Session`]
+//! Every function takes a [`Tx`] first: each query runs in an explicit transaction, and is prepared for longer than that only
+//! where no transaction pooler stands between (`executor.rs`). What is done thousands of times a second takes a [`Session`]
 //! instead: a statement that is a transaction by itself. The tenant comes next, wherever one is meant. What is
 //! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
 

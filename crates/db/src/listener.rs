@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::Connection;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use uuid::Uuid;
 
 use crate::{Db, DbError};
@@ -58,29 +58,35 @@ impl Listener {
     }
 }
 
-/// Opens a session past the pooler that listens on these channels.
+/// Opens a session past the pooler that listens on these channels, and tells `db` whether there is a pooler.
 ///
 /// # Errors
 /// [`DbError::NoSession`] where no way past is named and there is a pooler, or Postgres cannot be reached.
 pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result<PgListener, DbError> {
     let (address, connection) = db.direct().connect().await?;
     connection.close().await?;
-    let mark = Uuid::new_v4().to_string();
-    let address = match db.is_direct_named() {
-        true => address.clone(),
-        // A pooler refuses it, or keeps it to itself.
-        false => address.clone().options([("enablebot.session", &mark)]),
-    };
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let mut listener = match db.is_direct_named() {
+        true => PgListener::connect_with(&pool.connect_with(address.clone()).await?).await?,
+        false => {
+            let opened = open_own_session(address, pool).await;
+            db.note_own_sessions(opened.is_ok());
+            opened?
+        }
+    };
+    listener.listen_all(channels).await?;
+    Ok(listener)
+}
+
+/// Opens one with a mark, which a pooler refuses or keeps to itself.
+async fn open_own_session(address: &PgConnectOptions, pool: PgPoolOptions) -> Result<PgListener, DbError> {
+    let mark = Uuid::new_v4().to_string();
+    let address = address.clone().options([("enablebot.session", &mark)]);
     let pool = match pool.connect_with(address).await {
-        Err(sqlx::Error::Database(_)) if !db.is_direct_named() => return Err(DbError::NoSession),
+        Err(sqlx::Error::Database(_)) => return Err(DbError::NoSession),
         pool => pool?,
     };
     let mut listener = PgListener::connect_with(&pool).await?;
     let seen = sqlx::query_scalar!("select current_setting('enablebot.session', true)");
-    if !db.is_direct_named() && seen.fetch_one(&mut listener).await? != Some(mark) {
-        return Err(DbError::NoSession);
-    }
-    listener.listen_all(channels).await?;
-    Ok(listener)
+    if seen.fetch_one(&mut listener).await? == Some(mark) { Ok(listener) } else { Err(DbError::NoSession) }
 }

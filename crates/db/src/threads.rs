@@ -62,6 +62,7 @@ const PASSED_OVER: i64 = 512;
 pub async fn claim(tx: &mut Tx, limit: i64, full: &[TenantId]) -> Result<Vec<Lease>, DbError> {
     let full: Vec<String> = full.iter().map(ToString::to_string).collect();
     let window = (!full.is_empty()).then_some(limit + PASSED_OVER);
+    tx.plan_anew();
     let rows = sqlx::query!(
         r#"with picked as (
                -- A lateral one, and so never by reading the whole table: the queue may be long.
@@ -119,6 +120,7 @@ pub async fn renew(tx: &mut Tx, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
 /// Makes ready what slept long enough: threads whose lease ran out, and those whose next try is due. The number of
 /// threads that are ready now because of it.
 pub async fn wake(tx: &mut Tx) -> Result<u64, DbError> {
+    tx.plan_anew();
     let woken = sqlx::query!(
         "update threads t set state = 'ready', lease_token = null, wake_at = null
          from (select tenant_id, channel_id, thread_ts from threads

@@ -137,7 +137,8 @@ impl Model {
         let config =
             OpenAIConfig::new().with_api_key(key.expose_secret()).with_api_base(&self.settings.base_url);
         let http = self.http.clone();
-        Client::with_config(config).with_http_service(service_fn(move |request| {
+        // Over the client that is there: one made for each question would read all of the machine's certificates.
+        Client::build(http.clone(), config).with_http_service(service_fn(move |request| {
             let http = http.clone();
             async move { send(&http, request).await }
         }))
