@@ -78,6 +78,15 @@ impl Cluster {
         self.port
     }
 
+    /// From now on each statement stands in its log, behind `<database>`; where that is.
+    pub fn log_statements(&self) -> Result<&Path> {
+        for set in ["log_min_duration_statement = 0", "log_line_prefix = '<%d> '"] {
+            self.ask_as("postgres", "postgres", &format!("alter system set {set}"))?;
+        }
+        self.ask_as("postgres", "postgres", "select pg_reload_conf()")?;
+        Ok(&self.log)
+    }
+
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.server.id()

@@ -1,5 +1,6 @@
 //! What EnableBot does while Postgres restarts, moves to another address, or stands behind a pooler.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::io::copy_bidirectional;
@@ -117,6 +118,43 @@ async fn behind_a_transaction_pooler_everything_works() {
     app.simulator.uninstall(TEAM);
     app.becomes("select count(*) from tenants", "0").await;
     app.becomes("select count(*) from events", "0").await;
+}
+
+/// By what names Postgres was asked for the earlier turns of a thread while a few questions were answered; a database's own.
+async fn names_of_statements(log: &Path, database: Database, pooled: Option<String>) -> Vec<String> {
+    let (name, direct) = (database.name().to_owned(), database.url.clone());
+    let behind = |settings: &mut xtask::settings::Settings| {
+        if let Some(pooled) = pooled {
+            settings.database_url = Some(pooled);
+            settings.database_direct_url = Some(direct);
+        }
+    };
+    let app = TestApp::start_on(database, behind, |_| {}, &[]).await;
+    app.install().await;
+    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    let said = app.keep_saying(5, Duration::from_millis(50)).await;
+    app.all_answered(&said).await;
+    let log = std::fs::read_to_string(log).expect("Postgres has a log");
+    let asked = |line: &str| {
+        let (_, told) = line.split_once(&format!("<{name}> LOG:  duration:"))?;
+        let (_, told) = told.split_once(" execute ")?;
+        let (name, statement) = told.split_once(": ")?;
+        statement.contains("origin, text from turns").then(|| name.to_owned())
+    };
+    log.lines().filter_map(asked).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_have_names_only_where_no_pooler_stands_between() {
+    let cluster = own_cluster("names");
+    let log = cluster.log_statements().expect("Postgres takes it");
+    let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
+    let (one, two) = (Database::create_in(&cluster), Database::create_in(&cluster));
+    let pooled = pooler.url(one.name());
+    let behind = names_of_statements(log, one, Some(pooled)).await;
+    assert!(behind.len() >= 5 && behind.iter().all(|name| name == "<unnamed>"), "{behind:?}");
+    let straight = names_of_statements(log, two, None).await;
+    assert!(straight.len() >= 5 && straight.iter().all(|name| name.starts_with("sqlx_s_")), "{straight:?}");
 }
 
 /// Forwards to Postgres until it is dropped.
