@@ -1,6 +1,7 @@
 //! All that knows the model's server: any with OpenAI's streaming `/chat/completions`, and what its answers cost.
 
 mod answer;
+mod body;
 mod breaker;
 mod error;
 mod key;

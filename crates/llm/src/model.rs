@@ -18,6 +18,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Chunk};
+use crate::body::to_its_end;
 use crate::breaker::Breaker;
 use crate::error::{ModelError, Throttled, classify};
 
@@ -214,7 +215,7 @@ async fn send(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Res
     let response = http.execute(request.build().await?).await?;
     match retry_after(&response) {
         Some(after) => Err(OpenAIError::Boxed(Box::new(Throttled(after)))),
-        None => Ok(response),
+        None => Ok(to_its_end(response)),
     }
 }
 
