@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use xtask::cluster::{Pooler, free_port};
 use xtask::launch;
+use xtask::settings::Settings;
 
 use crate::ground::{Database, own_cluster};
 use crate::test_app::{ADA, GRACE, TEAM, TestApp};
@@ -32,6 +33,15 @@ impl TestApp {
             let shown: Vec<String> = self.bots(&dm, ts).iter().map(simulator::Message::shown).collect();
             assert_eq!(shown, [words.as_str()], "{}", self.logs());
         }
+    }
+}
+
+/// Reaches the database through a pooler, and past it where a session is needed.
+fn behind(pooler: &Pooler, database: &Database) -> impl FnOnce(&mut Settings) + use<> {
+    let (pooled, direct) = (pooler.url(database.name()), database.url.clone());
+    move |settings| {
+        settings.database_url = Some(pooled);
+        settings.database_direct_url = Some(direct);
     }
 }
 
@@ -62,11 +72,7 @@ async fn a_transaction_that_was_left_while_it_began_takes_nothing_with_it() {
     let cluster = own_cluster("left");
     let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
     let database = Database::create_in(&cluster);
-    let (pooled, direct) = (pooler.url(database.name()), database.url.clone());
-    let behind = |settings: &mut xtask::settings::Settings| {
-        settings.database_url = Some(pooled);
-        settings.database_direct_url = Some(direct);
-    };
+    let behind = behind(&pooler, &database);
     let few = [("DATABASE_POOL_SIZE", "2"), ("DATABASE_MAX_OVERFLOW", "2")];
     let app = TestApp::start_on(database, behind, |settings| settings.rate_limits = false, &few).await;
     app.install().await;
@@ -91,11 +97,7 @@ async fn behind_a_transaction_pooler_everything_works() {
     let cluster = own_cluster("pooler");
     let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
     let database = Database::create_in(&cluster);
-    let (pooled, direct) = (pooler.url(database.name()), database.url.clone());
-    let behind = |settings: &mut xtask::settings::Settings| {
-        settings.database_url = Some(pooled);
-        settings.database_direct_url = Some(direct);
-    };
+    let behind = behind(&pooler, &database);
     let mut app = TestApp::start_on(database, behind, |_| {}, &[]).await;
     app.install().await;
     app.add_api(free_port().expect("a port"), &[]);
@@ -121,15 +123,13 @@ async fn behind_a_transaction_pooler_everything_works() {
 }
 
 /// By what names Postgres was asked for the earlier turns of a thread while a few questions were answered; a database's own.
-async fn names_of_statements(log: &Path, database: Database, pooled: Option<String>) -> Vec<String> {
-    let (name, direct) = (database.name().to_owned(), database.url.clone());
-    let behind = |settings: &mut xtask::settings::Settings| {
-        if let Some(pooled) = pooled {
-            settings.database_url = Some(pooled);
-            settings.database_direct_url = Some(direct);
-        }
-    };
-    let app = TestApp::start_on(database, behind, |_| {}, &[]).await;
+async fn names_of_statements(
+    log: &Path,
+    database: Database,
+    reached: impl FnOnce(&mut Settings),
+) -> Vec<String> {
+    let name = database.name().to_owned();
+    let app = TestApp::start_on(database, reached, |_| {}, &[]).await;
     app.install().await;
     app.simulator.set_model_behaviour("ttft=0&gap=0");
     let said = app.keep_saying(5, Duration::from_millis(50)).await;
@@ -150,10 +150,10 @@ async fn statements_have_names_only_where_no_pooler_stands_between() {
     let log = cluster.log_statements().expect("Postgres takes it");
     let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
     let (one, two) = (Database::create_in(&cluster), Database::create_in(&cluster));
-    let pooled = pooler.url(one.name());
-    let behind = names_of_statements(log, one, Some(pooled)).await;
+    let behind = behind(&pooler, &one);
+    let behind = names_of_statements(log, one, behind).await;
     assert!(behind.len() >= 5 && behind.iter().all(|name| name == "<unnamed>"), "{behind:?}");
-    let straight = names_of_statements(log, two, None).await;
+    let straight = names_of_statements(log, two, |_| {}).await;
     assert!(straight.len() >= 5 && straight.iter().all(|name| name.starts_with("sqlx_s_")), "{straight:?}");
 }
 
@@ -184,7 +184,7 @@ async fn when_the_first_address_of_postgres_is_gone_the_next_one_is_used() {
     let target = "target_session_attrs=read-write";
     let user = real.username();
     let both = format!("postgres://{user}@127.0.0.1:{one},127.0.0.1:{two}{}?{target}", real.path());
-    let reached = |settings: &mut xtask::settings::Settings| settings.database_url = Some(both);
+    let reached = |settings: &mut Settings| settings.database_url = Some(both);
     let app = TestApp::start_on(database, reached, |_| {}, &[]).await;
     app.install().await;
     first.shutdown().await;
