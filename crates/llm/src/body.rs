@@ -97,11 +97,13 @@ mod tests {
         (url, connections)
     }
 
-    /// Asks three times one after the other, and leaves each answer once its last event came.
+    const ASKED: usize = 5;
+
+    /// Asks so many times, one after the other, and leaves each answer once its last event came.
     async fn connections(events: &'static [&'static str], read: impl Fn(Response) -> Response) -> usize {
         let (url, connections) = serve(events).await;
         let http = reqwest::Client::new();
-        for _ in 0..3 {
+        for _ in 0..ASKED {
             let response = read(http.get(&url).send().await.unwrap());
             let mut body = response.bytes_stream();
             for event in events {
@@ -113,14 +115,17 @@ mod tests {
         connections.load(Ordering::SeqCst)
     }
 
+    /// A machine that stands still for a moment may let one of them find its connection as it should not.
+    const STANDS_STILL: usize = 1;
+
     #[tokio::test]
     async fn answers_that_came_whole_leave_their_connection_to_the_next_one() {
-        assert_eq!(connections(&[WORD, DONE], to_its_end).await, 1);
-        assert_eq!(connections(&[WORD, DONE], |response| response).await, 3, "as it is without");
+        assert!(connections(&[WORD, DONE], to_its_end).await <= 1 + STANDS_STILL);
+        assert!(connections(&[WORD, DONE], |response| response).await >= ASKED - STANDS_STILL);
     }
 
     #[tokio::test]
     async fn an_answer_that_was_given_up_is_not_read_on() {
-        assert_eq!(connections(&[WORD, WORD], to_its_end).await, 3);
+        assert!(connections(&[WORD, WORD], to_its_end).await >= ASKED - STANDS_STILL);
     }
 }
