@@ -19,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::Simulator;
 
-use self::base::Base;
+use self::base::{Base, Way};
 use self::faults::{Ground, SOUND_MODEL};
 use self::fleet::Replica;
 use self::people::People;
@@ -172,17 +172,16 @@ impl Chaos {
 
     fn tend(&mut self) -> Result<()> {
         self.base.tend(&mut self.stack.cluster)?;
-        let ways = self.base.variables(&self.stack.cluster);
-        let mut own: Vec<(&str, &str)> = ways.iter().map(|(name, value)| (*name, &**value)).collect();
-        // Five replicas share one Postgres.
-        own.push(("DATABASE_POOL_SIZE", "5"));
-        for web in &mut self.webs {
-            web.tend(&self.stack, &own)?;
-        }
-        own.extend(OF_API);
-        for api in &mut self.apis {
-            if api.tend(&self.stack, &own)? {
-                self.takeovers.note_death();
+        for (replicas, is_api) in [(&mut self.webs, false), (&mut self.apis, true)] {
+            for (replica, way) in replicas.iter_mut().zip([Way::Pooled, Way::Straight].into_iter().cycle()) {
+                let ways = self.base.variables(&self.stack.cluster, way);
+                let mut own: Vec<(&str, &str)> = ways.iter().map(|(name, value)| (*name, &**value)).collect();
+                // Five replicas share one Postgres.
+                own.push(("DATABASE_POOL_SIZE", "5"));
+                own.extend(OF_API.iter().filter(|_| is_api));
+                if replica.tend(&self.stack, &own)? && is_api {
+                    self.takeovers.note_death();
+                }
             }
         }
         self.takeovers.note_postgres(self.base.is_reachable());

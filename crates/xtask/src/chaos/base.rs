@@ -10,6 +10,13 @@ use crate::cluster::{Cluster, Pooler};
 use crate::launch::{self, Signal};
 use crate::redis::Redis;
 
+/// How a replica reaches Postgres: straight its statements have names, which a pooler does not take.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    Pooled,
+    Straight,
+}
+
 /// What has fallen comes back at its time.
 pub(super) struct Base {
     pub(super) pooler: Part<Pooler>,
@@ -35,12 +42,16 @@ impl Base {
         })
     }
 
-    /// `DATABASE_URL` leads through pgBouncer, `DATABASE_DIRECT_URL` past it.
-    pub(super) fn variables(&self, cluster: &Cluster) -> [(&'static str, String); 3] {
+    /// `DATABASE_URL` leads through pgBouncer and `DATABASE_DIRECT_URL` past it, or both lead past it.
+    pub(super) fn variables(&self, cluster: &Cluster, way: Way) -> [(&'static str, String); 3] {
         let url = cluster.url(&self.database);
         let through = |proxy: &Proxy| url.replace(&cluster.port().to_string(), &proxy.port.to_string());
+        let proxy = match way {
+            Way::Pooled => &self.pooled,
+            Way::Straight => &self.direct,
+        };
         [
-            ("DATABASE_URL", through(&self.pooled)),
+            ("DATABASE_URL", through(proxy)),
             ("DATABASE_DIRECT_URL", through(&self.direct)),
             ("REDIS_URL", format!("redis://127.0.0.1:{}", self.to_redis.port)),
         ]
