@@ -1,7 +1,8 @@
 //! Runs every query under a name, so that its session plans it once, where that session is one's own; and else unnamed. A
 //! transaction pooler hands the next transaction another session, where a named prepared statement is unknown, or is
 //! somebody else's; inside one transaction the unnamed one is safe. What has to be planned by what is in the tables at that
-//! moment says so with [`Tx::plan_anew`].
+//! moment says so with [`Tx::plan_anew`]. `web`, which does not listen, asks unnamed: its lists are planned for what they are
+//! filtered by.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
