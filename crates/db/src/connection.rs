@@ -192,12 +192,12 @@ impl Db {
         self.begin_in(&self.pool, sql, self.has_own_sessions.load(Ordering::Relaxed)).await
     }
 
-    async fn begin_in(&self, pool: &PgPool, sql: String, has_own_session: bool) -> Result<Tx, DbError> {
+    async fn begin_in(&self, pool: &PgPool, sql: String, keeps_plans: bool) -> Result<Tx, DbError> {
         // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
         // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
         let pool = pool.clone();
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
-        Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone(), has_own_session })
+        Ok(Tx { inner: begun.map_err(|_| DbError::Silent)??, keys: self.keys.clone(), keeps_plans })
     }
 
     /// How the connections are used now.
@@ -266,7 +266,7 @@ fn for_tenant(tenant_id: &TenantId) -> String {
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     keys: Keys,
-    has_own_session: bool,
+    keeps_plans: bool,
 }
 
 impl fmt::Debug for Tx {
@@ -287,15 +287,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether what is prepared here is there in the next transaction too.
-    pub(crate) fn has_own_session(&self) -> bool {
-        self.has_own_session
+    /// Whether a statement gets a name, by which the session knows its plan in the next transaction too.
+    pub(crate) fn keeps_plans(&self) -> bool {
+        self.keeps_plans
     }
 
     /// Has what follows planned by what is in the tables now. A plan that is kept knows them as they were, perhaps empty, until
     /// Postgres looks at them again, which may take a minute.
     pub(crate) fn plan_anew(&mut self) {
-        self.has_own_session = false;
+        self.keeps_plans = false;
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {

@@ -14,7 +14,7 @@ use crate::Tx;
 
 struct Asked<E> {
     query: E,
-    may_have_name: bool,
+    is_kept: bool,
 }
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Asked<E> {
@@ -31,7 +31,7 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Asked<E> {
     }
 
     fn persistent(&self) -> bool {
-        self.may_have_name && self.query.persistent()
+        self.is_kept && self.query.persistent()
     }
 }
 
@@ -46,8 +46,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let may_have_name = self.has_own_session();
-        self.connection().fetch_many(Asked { query, may_have_name })
+        let is_kept = self.keeps_plans();
+        self.connection().fetch_many(Asked { query, is_kept })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -55,8 +55,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let may_have_name = self.has_own_session();
-        self.connection().fetch_optional(Asked { query, may_have_name })
+        let is_kept = self.keeps_plans();
+        self.connection().fetch_optional(Asked { query, is_kept })
     }
 
     fn prepare_with<'e>(
