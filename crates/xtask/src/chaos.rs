@@ -172,16 +172,18 @@ impl Chaos {
 
     fn tend(&mut self) -> Result<()> {
         self.base.tend(&mut self.stack.cluster)?;
-        for (replicas, is_api) in [(&mut self.webs, false), (&mut self.apis, true)] {
-            for (replica, way) in replicas.iter_mut().zip([Way::Pooled, Way::Straight].into_iter().cycle()) {
-                let ways = self.base.variables(&self.stack.cluster, way);
-                let mut own: Vec<(&str, &str)> = ways.iter().map(|(name, value)| (*name, &**value)).collect();
-                // Five replicas share one Postgres.
-                own.push(("DATABASE_POOL_SIZE", "5"));
-                own.extend(OF_API.iter().filter(|_| is_api));
-                if replica.tend(&self.stack, &own)? && is_api {
-                    self.takeovers.note_death();
-                }
+        let ways = [Way::Pooled, Way::Straight].map(|way| self.base.variables(&self.stack.cluster, way));
+        let own = |at: usize| -> Vec<(&str, &str)> {
+            let way = ways[at % ways.len()].iter().map(|(name, value)| (*name, &**value));
+            // Five replicas share one Postgres.
+            way.chain([("DATABASE_POOL_SIZE", "5")]).collect()
+        };
+        for (at, web) in self.webs.iter_mut().enumerate() {
+            web.tend(&self.stack, &own(at))?;
+        }
+        for (at, api) in self.apis.iter_mut().enumerate() {
+            if api.tend(&self.stack, &[own(at).as_slice(), &OF_API].concat())? {
+                self.takeovers.note_death();
             }
         }
         self.takeovers.note_postgres(self.base.is_reachable());
