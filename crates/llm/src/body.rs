@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt};
 use reqwest::{Body, Response};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 /// What is the last event, in both spellings: the space may be left out.
@@ -51,9 +52,12 @@ impl Stream for ToItsEnd {
 impl Drop for ToItsEnd {
     fn drop(&mut self) {
         // One that is given up in the middle must not be read on: it would be paid for.
-        if let Some(mut rest) = self.rest.take().filter(|_| self.is_done) {
-            tokio::spawn(timeout(PATIENCE, async move { while let Some(Ok(_)) = rest.next().await {} }));
-        }
+        let Some(mut rest) = self.rest.take().filter(|_| self.is_done) else { return };
+        // Where the runtime ends, connections end with it.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = rest.next().await {} }).await;
+        });
     }
 }
 
