@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::run("api", api::Settings::read(), api::serve)
+    service::run("api", api::ApiSettings::read(), api::serve)
 }

@@ -2,7 +2,7 @@
 
 /// The named steps, in the order in which a reply takes them.
 #[cfg(feature = "fail-points")]
-const NAMES: &str = include_str!("fail_points.txt");
+const FAIL_POINT_NAMES: &str = include_str!("fail_points.txt");
 
 /// Arms what `FAILPOINTS` says: `message_posted=3*off->1*return(kill)` kills at the fourth time.
 #[cfg(feature = "fail-points")]
@@ -15,7 +15,7 @@ pub(crate) fn arm() {
 #[cfg(feature = "fail-points")]
 pub(crate) fn reach(name: &str) {
     use rustix::process::{Signal, getpid, kill_process};
-    debug_assert!(NAMES.lines().any(|known| known == name), "{name} is in no list");
+    debug_assert!(FAIL_POINT_NAMES.lines().any(|known| known == name), "{name} is in no list");
     let action = fail::eval(name, |action| action.unwrap_or_default());
     let signal = match action.as_deref() {
         Some("kill") => Signal::KILL,

@@ -1,24 +1,24 @@
 //! Receives what Slack sends, stores it, acts on it: `routes` → `inbox` → `worker` → `work` → `reply` and others.
 //! What programs ask is answered at once: `routes` → `chat`.
 
-mod app;
-mod chat;
+mod app_metrics;
+mod budget;
 mod extract;
 mod fail_point;
-mod failure;
+mod http_chat;
 mod inbox;
-mod life_cycle;
-mod measure;
-mod money;
+mod job_context;
+mod job_error;
+mod lifecycle;
 mod reply;
 mod routes;
 mod settings;
-mod spans;
+mod state;
 mod surface;
-mod tokens;
-mod work;
+mod token_refresh;
+mod trace_spans;
 mod worker;
-mod workspaces;
+mod workspace_loader;
 
-pub use app::serve;
-pub use settings::{Settings, SlackApp};
+pub use settings::{ApiSettings, SlackApp};
+pub use state::serve;

@@ -12,13 +12,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// All settings are environment variables; a file .env.api in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
-struct Arguments {
+struct ApiArgs {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ApiCommand>,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum ApiCommand {
     /// Ask the `api` of this machine whether it lives (API_PORT, else PORT)
     Health,
     /// Only look at the variables: a line on stderr for each that is missing or malformed, and 1 where there is one
@@ -26,16 +26,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        None => service::run("api", api::Settings::read(), api::serve),
-        Some(Command::Health) => service::health(api::Settings::read_port()),
-        Some(Command::Check) => check(),
+    match ApiArgs::parse().command {
+        None => service::run("api", api::ApiSettings::read(), api::serve),
+        Some(ApiCommand::Health) => service::run_healthcheck(api::ApiSettings::read_port()),
+        Some(ApiCommand::Check) => check_settings(),
     }
 }
 
 #[expect(clippy::print_stderr, reason = "a person at a terminal, or `web doctor`, reads this")]
-fn check() -> ExitCode {
-    match api::Settings::read() {
+fn check_settings() -> ExitCode {
+    match api::ApiSettings::read() {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cache::Rate;
 use crypto::MasterKeys;
 use secrecy::SecretString;
-use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, secret};
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, parse_secret};
 use slack::SigningSecret;
 
 /// Fourteen business days are never fewer calendar days than this.
@@ -14,7 +14,7 @@ const MAX_GRACE_DAYS: u32 = 18;
 
 /// The settings of `api`; the README lists the variables.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     /// `API_PORT`, else `PORT`.
     pub port: u16,
     /// How to reach Postgres.
@@ -46,7 +46,7 @@ pub struct Settings {
     /// `EVENT_RETENTION_DAYS`: how long what became of an event can be looked up.
     pub event_retention_days: i32,
     /// Which model answers.
-    pub model: llm::Settings,
+    pub model: llm::ModelSettings,
     /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
     pub max_concurrent_replies: u32,
     /// `TIMEOUT`: how long Slack or the model may stay silent.
@@ -62,7 +62,7 @@ pub struct SlackApp {
     pub client_secret: SecretString,
 }
 
-impl Settings {
+impl ApiSettings {
     /// Reads the process's variables over those of `.env.api`.
     ///
     /// # Errors
@@ -85,17 +85,18 @@ impl Settings {
         let process = ProcessSettings::read(&mut env);
         let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);
-        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
+        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_redis_url);
         let cache_ttl = Duration::from_secs(env.number("CACHE_TTL", 3600, 0..=604_800).into());
-        let rate_limit_per_tenant = rate(&mut env, "RATE_LIMIT_PER_TENANT", "100/minute");
-        let rate_limit_global = rate(&mut env, "RATE_LIMIT_GLOBAL", "10000/minute");
-        let rate_limit_per_address = rate(&mut env, "RATE_LIMIT_PER_ADDRESS", "30/minute");
+        let rate_limit_per_tenant = read_rate(&mut env, "RATE_LIMIT_PER_TENANT", "100/minute");
+        let rate_limit_global = read_rate(&mut env, "RATE_LIMIT_GLOBAL", "10000/minute");
+        let rate_limit_per_address = read_rate(&mut env, "RATE_LIMIT_PER_ADDRESS", "30/minute");
         let trusted_proxies = TrustedProxies::read(&mut env);
         let master_keys = env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
             MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
         });
-        let signing_secret = env.required("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5", secret);
-        let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
+        let signing_secret =
+            env.required("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5", parse_secret);
+        let slack_base_url = env.http_url("SLACK_BASE_URL", "https://slack.com");
         let client_id = env.text("SLACK_CLIENT_ID");
         let client_secret = env.text("SLACK_CLIENT_SECRET").map(SecretString::from);
         let slack_app = client_id
@@ -137,17 +138,17 @@ fn port(env: &mut Environment) -> u16 {
     env.port("API_PORT", 8001)
 }
 
-fn rate(env: &mut Environment, name: &str, default: &str) -> Option<Rate> {
+fn read_rate(env: &mut Environment, name: &str, default: &str) -> Option<Rate> {
     let text = env.text(name).unwrap_or_else(|| default.to_owned());
-    text.parse().map_err(|reason: String| env.problem(name, &reason, default)).ok()
+    text.parse().map_err(|reason: String| env.add_problem(name, &reason, default)).ok()
 }
 
-fn read_model(env: &mut Environment) -> Option<llm::Settings> {
-    let api_key = env.required("OPENAI_API_KEY", "sk-… (any word for a server without keys)", secret);
-    let base_url = env.address("OPENAI_BASE_URL", "https://api.openai.com/v1");
+fn read_model(env: &mut Environment) -> Option<llm::ModelSettings> {
+    let api_key = env.required("OPENAI_API_KEY", "sk-… (any word for a server without keys)", parse_secret);
+    let base_url = env.http_url("OPENAI_BASE_URL", "https://api.openai.com/v1");
     let first = env.text("OPENAI_MODEL").unwrap_or_else(|| "gpt-5-mini".to_owned());
     let fallbacks = env.text("OPENAI_FALLBACK_MODELS").unwrap_or_default();
     let fallbacks = fallbacks.split(',').map(str::trim).filter(|model| !model.is_empty());
     let models = std::iter::once(first.trim()).chain(fallbacks).map(str::to_owned).collect();
-    Some(llm::Settings { api_key: api_key?, base_url, models })
+    Some(llm::ModelSettings { api_key: api_key?, base_url, models })
 }

@@ -15,14 +15,14 @@ const UNITS: [(&str, u64); 4] = [("second", 1), ("minute", 60), ("hour", 3_600),
 
 impl Rate {
     /// Between two, once the first are used up; in microseconds, as Redis counts.
-    pub(crate) fn interval(self) -> u64 {
+    pub(crate) fn interval_micros(self) -> u64 {
         let period = u64::try_from(self.period.as_micros()).unwrap_or(u64::MAX);
         (period / u64::from(self.count)).max(1)
     }
 
     /// By how much one may be early, in microseconds: that makes the first ones come at once.
-    pub(crate) fn tolerance(self) -> u64 {
-        self.interval() * u64::from(self.count - 1)
+    pub(crate) fn tolerance_micros(self) -> u64 {
+        self.interval_micros() * u64::from(self.count - 1)
     }
 }
 
@@ -51,15 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_writes() {
+    fn rate_round_trips_through_text() {
         for text in ["100/minute", "1/second", "10000/hour", "5/day"] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
-        assert_eq!(" 3 / minute ".parse::<Rate>().unwrap().interval(), 20_000_000);
+        assert_eq!(" 3 / minute ".parse::<Rate>().unwrap().interval_micros(), 20_000_000);
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_rate_is_rejected() {
         for text in
             ["", "100", "0/minute", "-1/minute", "1/fortnight", "1000001/second", "many/minute", "1/2/day"]
         {

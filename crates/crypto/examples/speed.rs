@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 
 use crypto::{Binding, DataKey, SealError};
 
-const FOR: Duration = Duration::from_secs(1);
-const PLACE: Binding<'_> = Binding { table: "turns", column: "text", tenant: "T012AB3CD" };
+const MEASUREMENT_DURATION: Duration = Duration::from_secs(1);
+const BENCH_BINDING: Binding<'_> = Binding { table: "turns", column: "text", tenant: "T012AB3CD" };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = DataKey::generate();
     for size in std::env::args().skip(1) {
         let size: usize = size.parse()?;
         let text = "e".repeat(size);
-        let sealed = key.seal(PLACE, &text)?;
-        let seals = rate(|| key.seal(PLACE, &text).map(drop))?;
-        let opens = rate(|| key.open(PLACE, black_box(&sealed)).map(drop))?;
+        let sealed = key.seal(BENCH_BINDING, &text)?;
+        let seals = operations_per_second(|| key.seal(BENCH_BINDING, &text).map(drop))?;
+        let opens = operations_per_second(|| key.open(BENCH_BINDING, black_box(&sealed)).map(drop))?;
         println!("{size} {:.0} {:.0}", seals * size as f64, opens * size as f64);
     }
     Ok(())
 }
 
 /// How often a second.
-fn rate(mut work: impl FnMut() -> Result<(), SealError>) -> Result<f64, SealError> {
+fn operations_per_second(mut work: impl FnMut() -> Result<(), SealError>) -> Result<f64, SealError> {
     let (begun, mut times) = (Instant::now(), 0_u64);
-    while begun.elapsed() < FOR {
+    while begun.elapsed() < MEASUREMENT_DURATION {
         for _ in 0..64 {
             work()?;
         }

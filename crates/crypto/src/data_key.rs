@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::sealed::{Binding, SealError, open, seal};
+use crate::ciphertext::{Binding, SealError, open, seal};
 
 /// A tenant's 256-bit key. Its bytes are wiped when it is dropped and never printed.
 pub struct DataKey {
@@ -57,40 +57,43 @@ mod tests {
 
     use super::*;
 
-    const TOKEN: Binding<'_> = Binding { table: "installations", column: "bot_token", tenant: "T1" };
+    const TOKEN_BINDING: Binding<'_> = Binding { table: "installations", column: "bot_token", tenant: "T1" };
 
     #[test]
-    fn opens_only_where_it_was_sealed() {
+    fn ciphertext_is_bound_to_its_row() {
         let key = DataKey::generate();
-        let sealed = key.seal(TOKEN, "xoxb-1").unwrap();
-        assert_eq!(key.open(TOKEN, &sealed).unwrap().expose_secret(), "xoxb-1");
+        let sealed = key.seal(TOKEN_BINDING, "xoxb-1").unwrap();
+        assert_eq!(key.open(TOKEN_BINDING, &sealed).unwrap().expose_secret(), "xoxb-1");
         for elsewhere in [
-            Binding { tenant: "T2", ..TOKEN },
-            Binding { column: "refresh_token", ..TOKEN },
-            Binding { table: "installation", column: "sbot_token", ..TOKEN },
+            Binding { tenant: "T2", ..TOKEN_BINDING },
+            Binding { column: "refresh_token", ..TOKEN_BINDING },
+            Binding { table: "installation", column: "sbot_token", ..TOKEN_BINDING },
         ] {
-            assert_eq!(key.open(elsewhere, &sealed).unwrap_err(), SealError::Refused);
+            assert_eq!(key.open(elsewhere, &sealed).unwrap_err(), SealError::AuthenticationFailed);
         }
-        assert_eq!(DataKey::generate().open(TOKEN, &sealed).unwrap_err(), SealError::Refused);
+        assert_eq!(
+            DataKey::generate().open(TOKEN_BINDING, &sealed).unwrap_err(),
+            SealError::AuthenticationFailed
+        );
     }
 
     #[test]
-    fn each_changed_byte_is_refused() {
+    fn tampered_ciphertext_is_rejected() {
         let key = DataKey::generate();
-        let sealed = key.seal(TOKEN, "xoxb-1").unwrap();
+        let sealed = key.seal(TOKEN_BINDING, "xoxb-1").unwrap();
         for position in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[position] ^= 1;
-            assert!(key.open(TOKEN, &changed).is_err(), "byte {position}");
+            assert!(key.open(TOKEN_BINDING, &changed).is_err(), "byte {position}");
         }
         for length in 0..sealed.len() {
-            assert!(key.open(TOKEN, &sealed[..length]).is_err(), "length {length}");
+            assert!(key.open(TOKEN_BINDING, &sealed[..length]).is_err(), "length {length}");
         }
     }
 
     #[test]
-    fn the_same_text_never_looks_the_same() {
+    fn equal_plaintexts_seal_differently() {
         let key = DataKey::generate();
-        assert_ne!(key.seal(TOKEN, "a").unwrap(), key.seal(TOKEN, "a").unwrap());
+        assert_ne!(key.seal(TOKEN_BINDING, "a").unwrap(), key.seal(TOKEN_BINDING, "a").unwrap());
     }
 }

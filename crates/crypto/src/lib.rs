@@ -3,14 +3,14 @@
 //! Each ciphertext is bound to its table, column and tenant: moved to another place it does not open. No I/O; who
 //! stores the wrapped keys is `db`.
 
+mod ciphertext;
 mod data_key;
+mod key_provider;
 mod master_keys;
-mod provider;
-mod receipt;
-mod sealed;
+mod signature;
 
+pub use ciphertext::{Binding, SealError, key_id};
 pub use data_key::DataKey;
+pub use key_provider::KeyProvider;
 pub use master_keys::{MasterKeys, MasterKeysError, WrappedKey};
-pub use provider::KeyProvider;
-pub use receipt::Signature;
-pub use sealed::{Binding, SealError, key_id};
+pub use signature::Signature;

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::ciphertext::{Binding, SealError, open, seal};
 use crate::data_key::DataKey;
-use crate::provider::KeyProvider;
-use crate::receipt::{self, Signature};
-use crate::sealed::{Binding, SealError, open, seal};
+use crate::key_provider::KeyProvider;
+use crate::signature::{self, Signature};
 
 /// What is wrong with `ENCRYPTION_KEYS`; never shows a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,19 +18,19 @@ pub enum MasterKeysError {
     Empty,
     /// An entry has no `id:` in front.
     #[error("entry {0} is not of the form id:key")]
-    NoId(usize),
+    MissingId(usize),
     /// An entry's key is not 32 bytes of base64.
     #[error("the key of \"{0}\" is not base64 of 32 bytes")]
-    NoKey(String),
+    InvalidKey(String),
     /// Two entries share an id.
     #[error("the id \"{0}\" is given twice")]
-    Twice(String),
+    DuplicateId(String),
     /// A data key names a master key that is not in the list.
     #[error("the master key \"{0}\" is not among the ENCRYPTION_KEYS")]
-    Unknown(String),
+    UnknownKey(String),
     /// The data key does not open under the master key of that name.
     #[error("a data key does not open under the master key \"{0}\": the key was changed, or the row was")]
-    Refused(String),
+    UnwrapFailed(String),
 }
 
 struct MasterKey {
@@ -65,7 +65,7 @@ impl MasterKeys {
         for (index, entry) in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
             let key = parse_entry(index, entry)?;
             if keys.iter().any(|known| known.id == key.id) {
-                return Err(MasterKeysError::Twice(key.id));
+                return Err(MasterKeysError::DuplicateId(key.id));
             }
             keys.push(key);
         }
@@ -95,8 +95,8 @@ impl KeyProvider for MasterKeys {
     fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError> {
         let master = self
             .find(&stored.master_key_id)
-            .ok_or_else(|| MasterKeysError::Unknown(stored.master_key_id.clone()))?;
-        let refused = || MasterKeysError::Refused(stored.master_key_id.clone());
+            .ok_or_else(|| MasterKeysError::UnknownKey(stored.master_key_id.clone()))?;
+        let refused = || MasterKeysError::UnwrapFailed(stored.master_key_id.clone());
         let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| refused())?;
         Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
@@ -104,12 +104,12 @@ impl KeyProvider for MasterKeys {
 
     fn sign(&self, statement: &[u8]) -> Signature {
         let master = self.first();
-        Signature { master_key_id: master.id.clone(), tag: receipt::sign(&master.bytes, statement) }
+        Signature { master_key_id: master.id.clone(), tag: signature::sign(&master.bytes, statement) }
     }
 
     fn verify(&self, statement: &[u8], signature: &Signature) -> Option<bool> {
         let master = self.find(&signature.master_key_id)?;
-        Some(receipt::verify(&master.bytes, statement, &signature.tag))
+        Some(signature::verify(&master.bytes, statement, &signature.tag))
     }
 }
 
@@ -118,11 +118,11 @@ fn binding(tenant: &str) -> Binding<'_> {
 }
 
 fn parse_entry(index: usize, entry: &str) -> Result<MasterKey, MasterKeysError> {
-    let (id, key) = entry.split_once(':').ok_or(MasterKeysError::NoId(index + 1))?;
+    let (id, key) = entry.split_once(':').ok_or(MasterKeysError::MissingId(index + 1))?;
     if id.trim().is_empty() {
-        return Err(MasterKeysError::NoId(index + 1));
+        return Err(MasterKeysError::MissingId(index + 1));
     }
-    let no_key = || MasterKeysError::NoKey(id.to_owned());
+    let no_key = || MasterKeysError::InvalidKey(id.to_owned());
     let bytes = Zeroizing::new(STANDARD.decode(key.trim()).map_err(|_| no_key())?);
     let bytes = bytes.as_slice().try_into().map_err(|_| no_key())?;
     Ok(MasterKey { id: id.trim().to_owned(), bytes: Zeroizing::new(bytes) })
@@ -137,26 +137,26 @@ mod tests {
     }
 
     #[test]
-    fn a_new_first_key_still_opens_what_the_old_one_wrapped() {
+    fn rotated_master_key_unwraps_old_data_keys() {
         let data_key = DataKey::generate();
         let stored = MasterKeys::parse(&key("old", 1)).unwrap().wrap("T1", &data_key).unwrap();
         let both = MasterKeys::parse(&format!("{}, {}", key("new", 2), key("old", 1))).unwrap();
         assert_eq!(both.unwrap("T1", &stored).unwrap().bytes(), data_key.bytes());
         assert_eq!(both.wrap("T1", &data_key).unwrap().master_key_id, "new");
-        assert!(matches!(both.unwrap("T2", &stored), Err(MasterKeysError::Refused(_))));
+        assert!(matches!(both.unwrap("T2", &stored), Err(MasterKeysError::UnwrapFailed(_))));
         let without = MasterKeys::parse(&key("new", 2)).unwrap();
-        assert!(matches!(without.unwrap("T1", &stored), Err(MasterKeysError::Unknown(_))));
+        assert!(matches!(without.unwrap("T1", &stored), Err(MasterKeysError::UnknownKey(_))));
     }
 
     #[test]
-    fn a_malformed_list_says_what_is_wrong_and_shows_no_key() {
+    fn malformed_key_list_error_hides_keys() {
         let short = STANDARD.encode([7; 31]);
         let cases = [
             ("".to_owned(), MasterKeysError::Empty),
             (" , ".to_owned(), MasterKeysError::Empty),
-            (short.clone(), MasterKeysError::NoId(1)),
-            (format!("a:{short}"), MasterKeysError::NoKey("a".into())),
-            (format!("{},{}", key("a", 1), key("a", 2)), MasterKeysError::Twice("a".into())),
+            (short.clone(), MasterKeysError::MissingId(1)),
+            (format!("a:{short}"), MasterKeysError::InvalidKey("a".into())),
+            (format!("{},{}", key("a", 1), key("a", 2)), MasterKeysError::DuplicateId("a".into())),
         ];
         for (list, expected) in cases {
             let error = MasterKeys::parse(&list).unwrap_err();

@@ -7,34 +7,34 @@
 use std::time::{Duration, Instant};
 
 use crypto::MasterKeys;
-use db::{Db, DbError, Listener, Session, Settings, deliveries, threads};
+use db::{Db, DbError, DbSettings, EventListener, PinnedConnection, event_inbox, threads};
 use sqlx::{Connection, PgConnection};
 
-const SIZES: [i32; 4] = [10, 1_000, 100_000, 1_000_000];
-const TENANTS: [i32; 2] = [1_000, 100_000];
-const CLAIMS: usize = 2_000;
+const QUEUE_SIZES: [i32; 4] = [10, 1_000, 100_000, 1_000_000];
+const TENANT_COUNTS: [i32; 2] = [1_000, 100_000];
+const CLAIM_ROUNDS: usize = 2_000;
 /// The first claims fill the connection's and Postgres' caches.
-const WARM_UP: usize = 100;
+const WARM_UP_CLAIMS: usize = 100;
 
 /// Calls that sort, each of as many commits as one takes and of so many events in each.
-const SORTS: i32 = 60;
-const BATCHES: i32 = 16;
-const EVENTS: i32 = 64;
+const DRAIN_ROUNDS: i32 = 60;
+const BATCHES_PER_DRAIN: i32 = 16;
+const EVENTS_PER_BATCH: i32 = 64;
 /// Threads that are ready meanwhile.
-const WAITING: i32 = 100_000;
+const READY_THREADS: i32 = 100_000;
 
-type Failed = Box<dyn std::error::Error>;
+type BenchError = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failed> {
+async fn main() -> Result<(), BenchError> {
     let url = std::env::args().nth(1).ok_or("the address of a database is missing")?;
     let most = std::env::args().nth(2).map_or(Ok(i32::MAX), |most| most.parse())?;
     let up_to = |counts: &[i32]| counts.iter().map(|count| most.min(*count)).collect::<Vec<_>>();
-    let (sizes, all_tenants) = (up_to(&SIZES), up_to(&TENANTS));
+    let (sizes, all_tenants) = (up_to(&QUEUE_SIZES), up_to(&TENANT_COUNTS));
     let mut fill = PgConnection::connect(&url).await?;
     sqlx::raw_sql("set search_path = enablebot").execute(&mut fill).await?;
     let url: secrecy::SecretString = url.into();
-    let settings = Settings {
+    let settings = DbSettings {
         urls: vec![url.clone()],
         direct_urls: vec![url],
         read_url: None,
@@ -44,55 +44,59 @@ async fn main() -> Result<(), Failed> {
     };
     let db = Db::open(&settings, MasterKeys::parse("none:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?)?;
     // As in the services: whoever has listened knows that there is no pooler, and keeps plans.
-    Listener::connect(&db).await?;
+    EventListener::connect(&db).await?;
     let mut smallest = None;
     println!("  tenants  waiting     p50 ms     p99 ms     max ms   p50 to the smallest     limit p99");
     for &tenants in &all_tenants {
-        install(&mut fill, tenants).await?;
+        install_tenants(&mut fill, tenants).await?;
         for &size in &sizes {
             fill_queue(&mut fill, size, tenants).await?;
-            let mut took = Vec::with_capacity(CLAIMS);
-            for round in 0..WARM_UP + CLAIMS {
+            let mut took = Vec::with_capacity(CLAIM_ROUNDS);
+            for round in 0..WARM_UP_CLAIMS + CLAIM_ROUNDS {
                 let (lease, time) = time_claim(&db).await?;
-                put_back(&db, &mut fill, &lease).await?;
-                took.extend((round >= WARM_UP).then_some(time));
+                requeue(&db, &mut fill, &lease).await?;
+                took.extend((round >= WARM_UP_CLAIMS).then_some(time));
             }
-            let [p50, p99, max] = spread(took);
+            let [p50, p99, max] = percentiles(took);
             let ratio = p50 / *smallest.get_or_insert(p50);
             println!("{tenants:9} {size:8} {p50:10.2} {p99:10.2} {max:10.2} {ratio:20.2}x {:>13}", "5.00");
         }
     }
     println!("\n  tenants  sorted a call     p50 ms     p99 ms     max ms   events/s");
     for &tenants in &all_tenants {
-        fill_queue(&mut fill, most.min(WAITING), tenants).await?;
-        let mut session = Session::new(&db);
+        fill_queue(&mut fill, most.min(READY_THREADS), tenants).await?;
+        let mut session = PinnedConnection::new(&db);
         let mut took = Vec::new();
-        for round in 0..SORTS {
-            deliver(&mut fill, round, tenants).await?;
+        for round in 0..DRAIN_ROUNDS {
+            fill_inbox(&mut fill, round, tenants).await?;
             let began = Instant::now();
-            let sorted = deliveries::sort(&mut session).await?.ok_or("nothing was to be sorted")?;
+            let sorted =
+                event_inbox::enqueue_pending(&mut session).await?.ok_or("nothing was to be sorted")?;
             took.push(began.elapsed());
-            if sorted.stored != u64::from((BATCHES * EVENTS).unsigned_abs()) {
+            if sorted.stored != u64::from((BATCHES_PER_DRAIN * EVENTS_PER_BATCH).unsigned_abs()) {
                 return Err(format!("not all were sorted into the queue: {sorted:?}").into());
             }
         }
         let all: Duration = took.iter().sum();
-        let rate = f64::from(SORTS * BATCHES * EVENTS) / all.as_secs_f64();
-        let [p50, p99, max] = spread(took);
-        println!("{tenants:9} {:14} {p50:10.2} {p99:10.2} {max:10.2} {rate:10.0}", BATCHES * EVENTS);
+        let rate = f64::from(DRAIN_ROUNDS * BATCHES_PER_DRAIN * EVENTS_PER_BATCH) / all.as_secs_f64();
+        let [p50, p99, max] = percentiles(took);
+        println!(
+            "{tenants:9} {:14} {p50:10.2} {p99:10.2} {max:10.2} {rate:10.0}",
+            BATCHES_PER_DRAIN * EVENTS_PER_BATCH
+        );
     }
     Ok(())
 }
 
 /// In milliseconds: the median, the 99th percentile, and the longest.
-fn spread(mut took: Vec<Duration>) -> [f64; 3] {
+fn percentiles(mut took: Vec<Duration>) -> [f64; 3] {
     took.sort_unstable();
     let ranks = [took.len() / 2, took.len() * 99 / 100, took.len().saturating_sub(1)];
     ranks.map(|rank| took.get(rank).map_or(0.0, |time| time.as_secs_f64() * 1e3))
 }
 
 /// Workspaces whose events are sorted; others' are dropped.
-async fn install(connection: &mut PgConnection, tenants: i32) -> Result<(), sqlx::Error> {
+async fn install_tenants(connection: &mut PgConnection, tenants: i32) -> Result<(), sqlx::Error> {
     sqlx::query("insert into tenants (tenant_id, name) select 'T' || n, 'T' || n from generate_series(0, $1 - 1) as n on conflict do nothing")
         .bind(tenants)
         .execute(&mut *connection)
@@ -109,7 +113,7 @@ async fn install(connection: &mut PgConnection, tenants: i32) -> Result<(), sqlx
 }
 
 /// What as many acknowledgements store as one call sorts: new threads of workspaces from all over.
-async fn deliver(connection: &mut PgConnection, round: i32, tenants: i32) -> Result<(), sqlx::Error> {
+async fn fill_inbox(connection: &mut PgConnection, round: i32, tenants: i32) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into deliveries (event_count, tenant_ids, event_ids, kinds, channel_ids, thread_tss, message_tss,
                                  client_msg_ids, user_ids, joined_bodies, body_starts, body_sizes, addressed)
@@ -123,8 +127,8 @@ async fn deliver(connection: &mut PgConnection, round: i32, tenants: i32) -> Res
     )
     .bind(round)
     .bind(tenants)
-    .bind(EVENTS)
-    .bind(BATCHES)
+    .bind(EVENTS_PER_BATCH)
+    .bind(BATCHES_PER_DRAIN)
     .execute(connection)
     .await
     .map(drop)
@@ -157,9 +161,9 @@ async fn fill_queue(connection: &mut PgConnection, size: i32, tenants: i32) -> R
 }
 
 /// The two transactions between a free worker and its event, each committed.
-async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), Failed> {
+async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), BenchError> {
     let began = Instant::now();
-    let mut tx = db.begin_for_all().await?;
+    let mut tx = db.begin_cross_tenant().await?;
     let lease = threads::claim(&mut tx, 1, &[]).await?.pop().ok_or("nothing waits")?;
     tx.commit().await?;
     let mut tx = db.begin(&lease.tenant_id).await?;
@@ -171,7 +175,7 @@ async fn time_claim(db: &Db) -> Result<(threads::Lease, Duration), Failed> {
 }
 
 /// Not timed: the thread goes to the end of its tenant's, so that the queue stays as long as it is.
-async fn put_back(db: &Db, connection: &mut PgConnection, lease: &threads::Lease) -> Result<(), Failed> {
+async fn requeue(db: &Db, connection: &mut PgConnection, lease: &threads::Lease) -> Result<(), BenchError> {
     let released: Result<(), DbError> = async {
         let mut tx = db.begin(&lease.tenant_id).await?;
         threads::release(&mut tx, lease).await?;

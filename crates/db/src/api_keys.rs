@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{DbError, Tx};
 
 /// Characters of a key's end by which people know it again.
-const HINT: usize = 4;
+const API_KEY_HINT_CHARS: usize = 4;
 
 /// A key that is to be made.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct ApiKey {
 
 /// Whose key it is, and whether that tenant is answered.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct ApiKeyOwner {
     /// Names the key.
     pub key_id: Uuid,
     /// Whose data it opens.
@@ -78,7 +78,7 @@ pub async fn insert(
         tenant_id.as_str(),
         new.name,
         digest(text),
-        text.get(text.len().saturating_sub(HINT)..).unwrap_or_default(),
+        text.get(text.len().saturating_sub(API_KEY_HINT_CHARS)..).unwrap_or_default(),
         &scopes,
         new.created_by.as_str(),
     )
@@ -89,7 +89,7 @@ pub async fn insert(
 
 /// Whose key this is, which is in use from now on; `None` where it is unknown or revoked. The tenant is what this tells,
 /// so it cannot be asked by it.
-pub async fn find_holder(tx: &mut Tx, key: &str) -> Result<Option<Holder>, DbError> {
+pub async fn find_owner(tx: &mut Tx, key: &str) -> Result<Option<ApiKeyOwner>, DbError> {
     // Noted once a minute: a program may ask many times in it.
     let row = sqlx::query!(
         r#"with touched as (
@@ -104,10 +104,10 @@ pub async fn find_holder(tx: &mut Tx, key: &str) -> Result<Option<Holder>, DbErr
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| Holder {
+    Ok(row.map(|row| ApiKeyOwner {
         key_id: row.key_id,
         tenant_id: row.tenant_id.into(),
-        scopes: ApiScope::of_words(&row.scopes),
+        scopes: ApiScope::parse_known(&row.scopes),
         is_installed: row.is_installed,
         disabled_reason: row.disabled_reason,
         suspended_reason: row.suspended_reason,
@@ -128,7 +128,7 @@ pub async fn list(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ApiKey>, DbEr
 }
 
 /// How many keys of a tenant are in use.
-pub async fn count_in_use(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+pub async fn count_active(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from api_keys where tenant_id = $1 and revoked_at is null"#,
         tenant_id.as_str(),
@@ -139,17 +139,17 @@ pub async fn count_in_use(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbEr
 
 /// What came of revoking a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revoked {
+pub enum RevokeOutcome {
     /// It opens nothing from now on.
-    Now,
+    Revoked,
     /// It did not before.
-    Before,
+    AlreadyRevoked,
     /// The tenant has no such key.
-    Unknown,
+    NotFound,
 }
 
 /// Revokes a key.
-pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, key_id: Uuid) -> Result<Revoked, DbError> {
+pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, key_id: Uuid) -> Result<RevokeOutcome, DbError> {
     let revoked = sqlx::query!(
         "update api_keys set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null",
         tenant_id.as_str(),
@@ -158,7 +158,7 @@ pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, key_id: Uuid) -> Result<R
     .execute(&mut *tx)
     .await?;
     if revoked.rows_affected() == 1 {
-        return Ok(Revoked::Now);
+        return Ok(RevokeOutcome::Revoked);
     }
     let known = sqlx::query_scalar!(
         r#"select exists (select from api_keys where tenant_id = $1 and key_id = $2) as "known!""#,
@@ -167,7 +167,7 @@ pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, key_id: Uuid) -> Result<R
     )
     .fetch_one(tx)
     .await?;
-    Ok(if known { Revoked::Before } else { Revoked::Unknown })
+    Ok(if known { RevokeOutcome::AlreadyRevoked } else { RevokeOutcome::NotFound })
 }
 
 fn digest(key: &str) -> Vec<u8> {

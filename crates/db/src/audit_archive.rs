@@ -7,11 +7,11 @@ use models::TenantId;
 use crate::{DbError, Tx};
 
 /// Entries that are removed in one transaction, while nobody can write an entry of that tenant.
-const BATCH: i32 = 500;
+const PURGE_BATCH: i32 = 500;
 
 /// A tenant with entries that are not archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unarchived {
+pub struct UnarchivedTenant {
     /// The tenant.
     pub tenant_id: TenantId,
     /// How many.
@@ -19,9 +19,9 @@ pub struct Unarchived {
 }
 
 /// The tenants whose oldest entry outside of the archive is older than so many hours.
-pub async fn list_unarchived(tx: &mut Tx, hours: i32) -> Result<Vec<Unarchived>, DbError> {
+pub async fn list_unarchived(tx: &mut Tx, hours: i32) -> Result<Vec<UnarchivedTenant>, DbError> {
     Ok(sqlx::query_as!(
-        Unarchived,
+        UnarchivedTenant,
         r#"select c.tenant_id, c.entry_count - kept.place as "entries!"
            from audit_chains c cross join lateral (select greatest(c.archived_place, c.retired_place)) as kept (place)
            where c.entry_count > kept.place
@@ -36,7 +36,7 @@ pub async fn list_unarchived(tx: &mut Tx, hours: i32) -> Result<Vec<Unarchived>,
 
 /// What one object of the archive holds: entries of a tenant, one behind the other.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub struct ArchiveSegment {
     /// Whose.
     pub tenant_id: TenantId,
     /// The place of the first one.
@@ -46,12 +46,12 @@ pub struct Piece {
     /// The digest that the first one's is made over; empty where none stands before it.
     pub previous_hash: Vec<u8>,
     /// As they stand in the table, which may not be all, nor as they were written.
-    pub entries: Vec<Chained>,
+    pub entries: Vec<ChainedEntry>,
 }
 
 /// An entry with its digest.
 #[derive(Clone, Debug)]
-pub struct Chained {
+pub struct ChainedEntry {
     /// Where it stands in the tenant's chain, from 1.
     pub place: i64,
     /// When.
@@ -66,9 +66,13 @@ pub struct Chained {
     pub hash: Vec<u8>,
 }
 
-/// The next piece of at most so many entries; the same one until [`end_piece`] is told of it, so this is committed before
+/// The next piece of at most so many entries; the same one until [`commit_segment`] is told of it, so this is committed before
 /// it is written. `None` where all is archived.
-pub async fn begin_piece(tx: &mut Tx, tenant_id: &TenantId, limit: i32) -> Result<Option<Piece>, DbError> {
+pub async fn begin_segment(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    limit: i32,
+) -> Result<Option<ArchiveSegment>, DbError> {
     let span = sqlx::query!(
         "select first_place, last_place from begin_audit_piece($1, $2)",
         tenant_id.as_str(),
@@ -79,7 +83,7 @@ pub async fn begin_piece(tx: &mut Tx, tenant_id: &TenantId, limit: i32) -> Resul
     let (Some(first_place), Some(last_place)) = (span.first_place, span.last_place) else { return Ok(None) };
     let previous_hash = find_hash(tx, tenant_id, first_place - 1).await?.unwrap_or_default();
     let entries = sqlx::query_as!(
-        Chained,
+        ChainedEntry,
         r#"select place, created_at, actor, action, detail::text as "detail!", hash from audit_log
            where tenant_id = $1 and place between $2 and $3 order by place, entry_id"#,
         tenant_id.as_str(),
@@ -88,11 +92,11 @@ pub async fn begin_piece(tx: &mut Tx, tenant_id: &TenantId, limit: i32) -> Resul
     )
     .fetch_all(tx)
     .await?;
-    Ok(Some(Piece { tenant_id: tenant_id.clone(), first_place, last_place, previous_hash, entries }))
+    Ok(Some(ArchiveSegment { tenant_id: tenant_id.clone(), first_place, last_place, previous_hash, entries }))
 }
 
 /// Notes that the piece which ends there is in the archive.
-pub async fn end_piece(tx: &mut Tx, tenant_id: &TenantId, last_place: i64) -> Result<(), DbError> {
+pub async fn commit_segment(tx: &mut Tx, tenant_id: &TenantId, last_place: i64) -> Result<(), DbError> {
     sqlx::query!("select end_audit_piece($1, $2)", tenant_id.as_str(), last_place).fetch_one(tx).await?;
     Ok(())
 }
@@ -127,28 +131,28 @@ pub async fn list_due(tx: &mut Tx, days: i32) -> Result<Vec<TenantId>, DbError> 
 
 /// What became of a tenant's oldest entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retired {
+pub struct PurgeReport {
     /// How many are gone.
     pub removed: i64,
     /// All that is archived is gone, and the rest has to wait for that.
-    pub waits_for_archive: bool,
+    pub is_waiting_for_archive: bool,
 }
 
 /// Removes a tenant's oldest entries, as far as they are older than so many days and as they were written, some
 /// hundreds of them. With `archived_only` none goes that is not archived.
-pub async fn retire(
+pub async fn purge(
     tx: &mut Tx,
     tenant_id: &TenantId,
     days: i32,
     archived_only: bool,
-) -> Result<Retired, DbError> {
+) -> Result<PurgeReport, DbError> {
     // One at a time: else what another has just removed would be counted as still to be.
     sqlx::query!("select pg_advisory_xact_lock(hashtext('retire'), hashtext($1))", tenant_id.as_str())
         .fetch_one(&mut *tx)
         .await?;
     Ok(sqlx::query_as!(
-        Retired,
-        r#"select gone.removed as "removed!", $3 and gone.last_place >= c.archived_place as "waits_for_archive!"
+        PurgeReport,
+        r#"select gone.removed as "removed!", $3 and gone.last_place >= c.archived_place as "is_waiting_for_archive!"
            from audit_chains c
            cross join lateral (select case when $3 then greatest(c.archived_place - c.retired_place, 0) end) as may (go)
            cross join lateral retire_audit_entries(
@@ -158,9 +162,9 @@ pub async fn retire(
         tenant_id.as_str(),
         days,
         archived_only,
-        i64::from(BATCH),
+        i64::from(PURGE_BATCH),
     )
     .fetch_optional(tx)
     .await?
-    .unwrap_or(Retired { removed: 0, waits_for_archive: false }))
+    .unwrap_or(PurgeReport { removed: 0, is_waiting_for_archive: false }))
 }

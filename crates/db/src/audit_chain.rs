@@ -7,27 +7,27 @@ use crate::{DbError, Tx};
 
 /// A tenant's entries, each looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
+pub struct AuditChain {
     /// Entries that are there.
     pub entries: i64,
     /// Older ones, which are gone as they should be.
-    pub retired: i64,
+    pub purged: i64,
     /// The first one that is not as it was written.
-    pub broken: Option<Broken>,
+    pub broken: Option<ChainBreak>,
 }
 
 /// Where a chain breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub struct ChainBreak {
     /// The place of the entry, from 1.
     pub place: i64,
     /// What was done to it.
-    pub fault: Fault,
+    pub fault: ChainFault,
 }
 
 /// What was done to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ChainFault {
     /// It says something else, or what stands behind it was written anew.
     Changed,
     /// It is gone.
@@ -35,29 +35,29 @@ pub enum Fault {
     /// It was written at another place.
     Moved,
     /// It is gone, and all that stood behind it.
-    CutOff,
+    Truncated,
     /// Nobody wrote it the proper way.
-    Added,
+    Inserted,
     /// Nothing tells how long the chain was.
-    Headless,
+    HeadMissing,
 }
 
-impl Fault {
+impl ChainFault {
     /// What people read behind "entry 7".
-    pub fn in_words(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Changed => "was changed",
             Self::Missing => "is missing",
             Self::Moved => "stands in another's place",
-            Self::CutOff => "and all behind it were cut off",
-            Self::Added => "was slipped in",
-            Self::Headless => "and all behind it have lost the head of their chain",
+            Self::Truncated => "and all behind it were cut off",
+            Self::Inserted => "was slipped in",
+            Self::HeadMissing => "and all behind it have lost the head of their chain",
         }
     }
 }
 
 /// The tenants that have a chain, or entries without one.
-pub async fn list_chained(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
+pub async fn list_chained_tenants(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     let ids = sqlx::query_scalar!(
         r#"select tenant_id as "tenant_id!" from audit_chains union select tenant_id from audit_log order by 1"#
     )
@@ -67,7 +67,7 @@ pub async fn list_chained(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// How many entries behind its anchor a tenant's chain tells of.
-pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+pub async fn count_entries(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     let count = sqlx::query_scalar!(
         r#"select entry_count - retired_place as "count!" from audit_chains where tenant_id = $1"#,
         tenant_id.as_str()
@@ -76,8 +76,8 @@ pub async fn count_chained(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
 }
 
 /// Looks at all of a tenant's entries, as they stand at one moment.
-pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError> {
-    tx.unhurried().await?;
+pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<AuditChain, DbError> {
+    tx.disable_statement_timeout().await?;
     let row = sqlx::query!(
         r#"with head as (
                select entry_count, hash, retired_place, retired_hash from audit_chains where tenant_id = $1
@@ -112,28 +112,28 @@ pub async fn verify(tx: &mut Tx, tenant_id: &TenantId) -> Result<Chain, DbError>
     let broken = match (row.entry_id, row.place, row.place_before) {
         // Nothing tells where it begins either.
         _ if let (Some(place), None) = (row.first_place, row.entry_count) => {
-            Some(Broken { place, fault: Fault::Headless })
+            Some(ChainBreak { place, fault: ChainFault::HeadMissing })
         }
         (Some(entry_id), Some(place), Some(before)) => {
             let (place, fault) = match place {
-                _ if place > before + 1 => (before + 1, Fault::Missing),
-                _ if place <= before || place > told => (place, Fault::Added),
-                _ if was_elsewhere(tx, tenant_id, entry_id).await? => (place, Fault::Moved),
-                _ => (place, Fault::Changed),
+                _ if place > before + 1 => (before + 1, ChainFault::Missing),
+                _ if place <= before || place > told => (place, ChainFault::Inserted),
+                _ if is_entry_moved(tx, tenant_id, entry_id).await? => (place, ChainFault::Moved),
+                _ => (place, ChainFault::Changed),
             };
-            Some(Broken { place, fault })
+            Some(ChainBreak { place, fault })
         }
-        _ if told > last => Some(Broken { place: last + 1, fault: Fault::CutOff }),
-        _ if told < last => Some(Broken { place: told + 1, fault: Fault::Added }),
-        _ if last > 0 && !row.ends_well => Some(Broken { place: last, fault: Fault::Changed }),
+        _ if told > last => Some(ChainBreak { place: last + 1, fault: ChainFault::Truncated }),
+        _ if told < last => Some(ChainBreak { place: told + 1, fault: ChainFault::Inserted }),
+        _ if last > 0 && !row.ends_well => Some(ChainBreak { place: last, fault: ChainFault::Changed }),
         _ => None,
     };
-    Ok(Chain { entries: row.entries, retired: row.retired, broken })
+    Ok(AuditChain { entries: row.entries, purged: row.retired, broken })
 }
 
 /// Whether what an entry says was written, word for word, at another place: where another's digest fits it, or its own
 /// fits behind another.
-async fn was_elsewhere(tx: &mut Tx, tenant_id: &TenantId, entry_id: i64) -> Result<bool, DbError> {
+async fn is_entry_moved(tx: &mut Tx, tenant_id: &TenantId, entry_id: i64) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
         r#"with chain as (
                select place, hash, lag(hash, 1, coalesce(

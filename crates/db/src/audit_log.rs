@@ -4,18 +4,20 @@ use chrono::{DateTime, Utc};
 use models::TenantId;
 use serde_json::Value;
 
-pub use crate::audit_chain::{Broken, Chain, Fault, count_chained, list_chained, verify};
+pub use crate::audit_chain::{
+    AuditChain, ChainBreak, ChainFault, count_entries, list_chained_tenants, verify,
+};
 use crate::{DbError, Tx};
 
 /// What is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum AuditAction {
     /// The bot was installed, or installed again.
     Installed,
     /// Somebody got an answer.
     Answered,
     /// An event was given up.
-    SetAside,
+    DeadLettered,
     /// The bot was taken out of the workspace.
     Uninstalled,
     /// Everything of the tenant was deleted; the entry is the signed receipt.
@@ -64,12 +66,12 @@ pub enum Action {
     KeyRotated,
 }
 
-impl Action {
+impl AuditAction {
     /// All of them, for whoever chooses among them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL_ACTIONS: [Self; 26] = [
         Self::Installed,
         Self::Answered,
-        Self::SetAside,
+        Self::DeadLettered,
         Self::Uninstalled,
         Self::Deleted,
         Self::Disabled,
@@ -100,7 +102,7 @@ impl Action {
         match self {
             Self::Installed => "installed",
             Self::Answered => "answered",
-            Self::SetAside => "set_aside",
+            Self::DeadLettered => "set_aside",
             Self::Uninstalled => "uninstalled",
             Self::Deleted => "deleted",
             Self::Disabled => "disabled",
@@ -134,7 +136,7 @@ pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
     actor: &str,
-    action: Action,
+    action: AuditAction,
     detail: Value,
 ) -> Result<(), DbError> {
     sqlx::query!(
@@ -151,7 +153,7 @@ pub async fn insert(
 
 /// Which entries to read.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct AuditFilter {
     /// Those of a person, or of `enablebot` or `operator`.
     pub actor: Option<String>,
     /// Those of this kind.
@@ -162,7 +164,7 @@ pub struct Filter {
 
 /// What somebody did.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct AuditEntry {
     /// Grows with time.
     pub entry_id: i64,
     /// Where it stands in the tenant's chain, from 1.
@@ -181,11 +183,11 @@ pub struct Entry {
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
-    filter: &Filter,
+    filter: &AuditFilter,
     limit: i64,
-) -> Result<Vec<Entry>, DbError> {
+) -> Result<Vec<AuditEntry>, DbError> {
     Ok(sqlx::query_as!(
-        Entry,
+        AuditEntry,
         "select entry_id, place, created_at, actor, action, detail from audit_log
          where tenant_id = $1 and ($2::text is null or actor = $2) and ($3::text is null or action = $3)
            and ($4::bigint is null or entry_id < $4)

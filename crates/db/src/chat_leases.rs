@@ -7,10 +7,14 @@ use uuid::Uuid;
 use crate::{DbError, Tx};
 
 /// Seconds after which a conversation is free again whose answer nobody makes any more.
-const LEASE: f64 = 30.0;
+const CHAT_LEASE_SECONDS: f64 = 30.0;
 
 /// Takes a conversation for one answer, which is named; `None` while another one is made.
-pub async fn take(tx: &mut Tx, tenant_id: &TenantId, conversation_id: &str) -> Result<Option<Uuid>, DbError> {
+pub async fn acquire(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    conversation_id: &str,
+) -> Result<Option<Uuid>, DbError> {
     sqlx::query!("delete from chat_leases where tenant_id = $1 and leased_until < now()", tenant_id.as_str())
         .execute(&mut *tx)
         .await?;
@@ -21,7 +25,7 @@ pub async fn take(tx: &mut Tx, tenant_id: &TenantId, conversation_id: &str) -> R
         tenant_id.as_str(),
         conversation_id,
         Uuid::new_v4(),
-        LEASE,
+        CHAT_LEASE_SECONDS,
     )
     .fetch_optional(tx)
     .await?)
@@ -40,7 +44,7 @@ pub async fn renew(
         tenant_id.as_str(),
         conversation_id,
         lease,
-        LEASE,
+        CHAT_LEASE_SECONDS,
     )
     .execute(tx)
     .await?;

@@ -5,30 +5,30 @@ use chrono::{DateTime, Utc};
 use models::{TenantId, ThreadKey, UserId};
 use secrecy::ExposeSecret;
 
-use crate::turns::TEXT;
+use crate::chat_memory::MEMORY_TEXT;
 use crate::{DbError, Tx, keys};
 
 /// Turns of a thread that are shown.
-const LONGEST: i64 = 500;
+const MAX_SHOWN_MESSAGES: i64 = 500;
 
 /// Turns that are opened in one piece.
-const PIECE: i64 = 1_000;
+const SEARCH_BATCH: i64 = 1_000;
 
 /// Pieces that one search looks at; then it says how far it came.
-const PIECES: usize = 5;
+const MAX_SEARCH_BATCHES: usize = 5;
 
 /// Characters around what was found.
-const AROUND: usize = 80;
+const EXCERPT_CONTEXT_CHARS: usize = 80;
 
 /// A thread.
 #[derive(Clone, Debug)]
-pub struct Conversation {
+pub struct ConversationSummary {
     /// Where.
     pub thread: ThreadKey,
     /// Who asked first.
     pub user_id: UserId,
     /// What they asked first; empty where it is forgotten.
-    pub first_words: String,
+    pub first_message: String,
     /// Questions in it.
     pub questions: i64,
     /// When the last of them ended.
@@ -44,7 +44,7 @@ pub async fn list(
     user_id: Option<&UserId>,
     before: Option<DateTime<Utc>>,
     limit: i64,
-) -> Result<Vec<Conversation>, DbError> {
+) -> Result<Vec<ConversationSummary>, DbError> {
     let rows = sqlx::query!(
         r#"with threads as (
                select channel_id, thread_ts, count(*) as questions, max(created_at) as last_at,
@@ -74,11 +74,11 @@ pub async fn list(
     .await?;
     let mut conversations = Vec::with_capacity(rows.len());
     for row in rows {
-        let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
-        conversations.push(Conversation {
+        let text = keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?;
+        conversations.push(ConversationSummary {
             thread: ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() },
             user_id: row.user_id.into(),
-            first_words: text.expose_secret().chars().take(2 * AROUND).collect(),
+            first_message: text.expose_secret().chars().take(2 * EXCERPT_CONTEXT_CHARS).collect(),
             questions: row.questions,
             last_at: row.last_at,
             cost_micros: row.cost_micros,
@@ -89,7 +89,7 @@ pub async fn list(
 
 /// Somebody's words, and what it took to answer them.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct MessageView {
     /// `user` or `assistant`.
     pub role: String,
     /// Who asked, or is answered.
@@ -97,13 +97,13 @@ pub struct Said {
     /// What.
     pub text: String,
     /// When it was remembered.
-    pub said_at: DateTime<Utc>,
+    pub sent_at: DateTime<Utc>,
     /// The event of the question.
     pub event_id: Option<String>,
     /// How it ended.
     pub outcome: Option<String>,
     /// Tries that failed before, as far as the event is kept.
-    pub failed_tries: i32,
+    pub failed_attempts: i32,
     /// Milliseconds from the question to the first word.
     pub first_word_ms: Option<i32>,
     /// Milliseconds to the whole answer.
@@ -123,12 +123,12 @@ pub struct Said {
 }
 
 /// What was said in a thread, oldest first; only with a person, where one is given.
-pub async fn show(
+pub async fn list_messages(
     tx: &mut Tx,
     tenant_id: &TenantId,
     thread: &ThreadKey,
     user_id: Option<&UserId>,
-) -> Result<Vec<Said>, DbError> {
+) -> Result<Vec<MessageView>, DbError> {
     let rows = sqlx::query!(
         r#"select t.role, t.user_id, t.text, t.created_at, u.event_id as "event_id?", u.outcome as "outcome?",
                   coalesce(jsonb_array_length(coalesce(e.attempts_log, h.attempts_log)), 0) as "failed_tries!",
@@ -150,20 +150,20 @@ pub async fn show(
         thread.channel_id.as_str(),
         thread.thread_ts.as_str(),
         user_id.map(UserId::as_str),
-        LONGEST,
+        MAX_SHOWN_MESSAGES,
     )
     .fetch_all(&mut *tx)
     .await?;
     let mut said = Vec::with_capacity(rows.len());
     for row in rows {
-        said.push(Said {
-            text: keys::open(tx, tenant_id, TEXT, &row.text).await?.expose_secret().to_owned(),
+        said.push(MessageView {
+            text: keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?.expose_secret().to_owned(),
             role: row.role,
             user_id: row.user_id.into(),
-            said_at: row.created_at,
+            sent_at: row.created_at,
             event_id: row.event_id,
             outcome: row.outcome,
-            failed_tries: row.failed_tries,
+            failed_attempts: row.failed_tries,
             first_word_ms: row.first_word_ms,
             answer_ms: row.answer_ms,
             model: row.model,
@@ -179,37 +179,37 @@ pub async fn show(
 
 /// Where a search goes on: what was said before this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SearchCursor {
     /// When it was said.
-    pub said_at: DateTime<Utc>,
+    pub sent_at: DateTime<Utc>,
     /// Its number, among what was said at once.
     pub turn_id: i64,
 }
 
 /// Words that were found.
 #[derive(Clone, Debug)]
-pub struct Hit {
+pub struct SearchHit {
     /// Where they were said.
     pub thread: ThreadKey,
     /// Who asked, or is answered.
     pub user_id: UserId,
     /// When.
-    pub said_at: DateTime<Utc>,
+    pub sent_at: DateTime<Utc>,
     /// What stands before them.
     pub before: String,
     /// The words.
-    pub found: String,
+    pub matched: String,
     /// What stands behind them.
-    pub behind: String,
+    pub after: String,
 }
 
 /// What a search has found, and how far it came.
 #[derive(Clone, Debug, Default)]
-pub struct Search {
+pub struct SearchResult {
     /// Newest first.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<SearchHit>,
     /// Where it goes on; `None`: all was looked at.
-    pub next: Option<Place>,
+    pub next: Option<SearchCursor>,
 }
 
 /// Looks for words in what was said, from the newest on or from a place on; only with a person, where one is given.
@@ -218,11 +218,11 @@ pub async fn search(
     tenant_id: &TenantId,
     user_id: Option<&UserId>,
     words: &str,
-    from: Option<Place>,
+    from: Option<SearchCursor>,
     limit: usize,
-) -> Result<Search, DbError> {
-    let mut search = Search { hits: Vec::new(), next: from };
-    for _ in 0..PIECES {
+) -> Result<SearchResult, DbError> {
+    let mut search = SearchResult { hits: Vec::new(), next: from };
+    for _ in 0..MAX_SEARCH_BATCHES {
         let rows = sqlx::query!(
             "select channel_id, thread_ts, turn_id, user_id, text, created_at from turns
              where tenant_id = $1 and ($2::text is null or user_id = $2)
@@ -230,20 +230,27 @@ pub async fn search(
              order by created_at desc, turn_id desc limit $5",
             tenant_id.as_str(),
             user_id.map(UserId::as_str),
-            search.next.map(|place| place.said_at),
+            search.next.map(|place| place.sent_at),
             search.next.map(|place| place.turn_id),
-            PIECE,
+            SEARCH_BATCH,
         )
         .fetch_all(&mut *tx)
         .await?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < PIECE);
+        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < SEARCH_BATCH);
         for row in rows {
-            let text = keys::open(tx, tenant_id, TEXT, &row.text).await?;
-            search.next = Some(Place { said_at: row.created_at, turn_id: row.turn_id });
+            let text = keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?;
+            search.next = Some(SearchCursor { sent_at: row.created_at, turn_id: row.turn_id });
             if let Some((before, found, behind)) = excerpt(text.expose_secret(), words) {
                 let thread = ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() };
                 let (user_id, said_at) = (row.user_id.into(), row.created_at);
-                search.hits.push(Hit { thread, user_id, said_at, before, found, behind });
+                search.hits.push(SearchHit {
+                    thread,
+                    user_id,
+                    sent_at: said_at,
+                    before,
+                    matched: found,
+                    after: behind,
+                });
                 if search.hits.len() == limit {
                     return Ok(search);
                 }
@@ -269,12 +276,12 @@ fn excerpt(text: &str, words: &str) -> Option<(String, String, String)> {
         chars.windows(wanted.len()).position(|window| window.iter().map(lower).eq(wanted.iter().copied()))?;
     let end = at + wanted.len();
     let of = |part: &[char]| part.iter().collect::<String>();
-    let from = at.saturating_sub(AROUND);
+    let from = at.saturating_sub(EXCERPT_CONTEXT_CHARS);
     let mut before = of(&chars[from..at]);
     if from > 0 {
         before.insert(0, '…');
     }
-    let until = (end + AROUND).min(chars.len());
+    let until = (end + EXCERPT_CONTEXT_CHARS).min(chars.len());
     let mut behind = of(&chars[end..until]);
     if until < chars.len() {
         behind.push('…');
@@ -287,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_found_whatever_their_case_and_shown_as_they_stand() {
+    fn excerpt_ignores_case_and_keeps_original() {
         let found = |text, words| excerpt(text, words).map(|(_, found, _)| found);
         assert_eq!(found("Über die Reise", "ÜBER"), Some("Über".into()));
         assert_eq!(found("nothing", "x"), None);

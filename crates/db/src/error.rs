@@ -10,7 +10,7 @@ pub enum DbError {
     Postgres(#[from] sqlx::Error),
     /// Postgres says nothing, not even no.
     #[error("Postgres does not answer")]
-    Silent,
+    Timeout,
     /// The migrations could not be applied.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -25,7 +25,7 @@ pub enum DbError {
     MasterKeys(#[from] MasterKeysError),
     /// A stored body is not what this version writes.
     #[error("a stored event does not read: {0}")]
-    Body(#[from] serde_json::Error),
+    Json(#[from] serde_json::Error),
     /// Another worker holds the thread by now; nothing was written.
     #[error("the lease on the thread is lost")]
     LeaseLost,
@@ -44,7 +44,7 @@ pub enum DbError {
     #[error(
         "DATABASE_URL leads to a pooler, whose sessions are not one's own: name the way past it in DATABASE_DIRECT_URL"
     )]
-    NoSession,
+    NoDirectSession,
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,
@@ -52,7 +52,7 @@ pub enum DbError {
 
 impl DbError {
     /// What was asked for cannot be a text in Postgres: it holds a NUL.
-    pub fn is_unreadable(&self) -> bool {
+    pub fn is_invalid_text(&self) -> bool {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
     }
 

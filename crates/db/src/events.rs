@@ -3,27 +3,27 @@
 
 use std::borrow::Cow;
 
-use models::{EventBody, InboundEvent, Outcome, TenantId, ThreadKey};
+use models::{EventOutcome, EventPayload, InboundEvent, TenantId, ThreadKey};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const BODY: Column = Column { table: "events", column: "body" };
+pub(crate) const EVENT_BODY: ColumnRef = ColumnRef { table: "events", column: "body" };
 
 /// Failed tries of one event that are kept; a redriven one may have more.
-const KEPT_FAILURES: i32 = 20;
+const MAX_LOGGED_FAILURES: i32 = 20;
 
 /// Characters of a failed try's reason.
-const REASON_CHARS: i32 = 500;
+const MAX_REASON_CHARS: i32 = 500;
 
 /// Ends an event; what was written in it is dropped with an answer and kept for another try otherwise.
 pub async fn finish(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    outcome: Outcome,
+    outcome: EventOutcome,
     reason: Option<&str>,
 ) -> Result<(), DbError> {
     sqlx::query!(
@@ -34,7 +34,7 @@ pub async fn finish(
         seq,
         outcome.as_str(),
         reason,
-        outcome == Outcome::SetAside,
+        outcome == EventOutcome::DeadLettered,
     )
     .execute(tx)
     .await?;
@@ -42,7 +42,7 @@ pub async fn finish(
 }
 
 /// Adds a failed try to the event's story, of which the last so many are kept. `reason` is never what people wrote.
-pub async fn note_failure(
+pub async fn record_failure(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
@@ -58,8 +58,8 @@ pub async fn note_failure(
         seq,
         attempt,
         reason,
-        KEPT_FAILURES,
-        REASON_CHARS,
+        MAX_LOGGED_FAILURES,
+        MAX_REASON_CHARS,
     )
     .execute(tx)
     .await?;
@@ -90,7 +90,7 @@ pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
 }
 
 /// How many events of a tenant wait.
-pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+pub async fn count_pending(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from events where tenant_id = $1 and outcome is null"#,
         tenant_id.as_str(),
@@ -102,16 +102,16 @@ pub async fn count_waiting(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
 /// What is to be done, and in which trace. They are sealed together: so a trace needs no column, and is where the event is,
 /// whoever tries it and however late.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct TracedBody<'a> {
+pub(crate) struct TracedPayload<'a> {
     #[serde(flatten)]
-    body: Cow<'a, EventBody>,
+    body: Cow<'a, EventPayload>,
     traceparent: Option<Cow<'a, str>>,
 }
 
-impl<'a> TracedBody<'a> {
+impl<'a> TracedPayload<'a> {
     pub(crate) fn of(event: &'a InboundEvent) -> Self {
         let traceparent = event.traceparent.as_deref().map(Cow::Borrowed);
-        Self { body: Cow::Borrowed(&event.body), traceparent }
+        Self { body: Cow::Borrowed(&event.payload), traceparent }
     }
 }
 
@@ -120,13 +120,13 @@ impl<'a> TracedBody<'a> {
 ///
 /// # Errors
 /// The body was sealed for another place or under a key that is gone.
-pub async fn open_body(
+pub async fn open_payload(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     sealed: &[u8],
-) -> Result<(EventBody, Option<String>), DbError> {
-    let opened = match keys::open(tx, tenant_id, BODY, sealed).await {
+) -> Result<(EventPayload, Option<String>), DbError> {
+    let opened = match keys::open(tx, tenant_id, EVENT_BODY, sealed).await {
         Err(DbError::Seal(_)) => {
             let anew = sqlx::query_scalar!(
                 "select body from events where tenant_id = $1 and seq = $2",
@@ -135,11 +135,11 @@ pub async fn open_body(
             )
             .fetch_optional(&mut *tx)
             .await?;
-            keys::open(tx, tenant_id, BODY, anew.flatten().as_deref().unwrap_or_default()).await?
+            keys::open(tx, tenant_id, EVENT_BODY, anew.flatten().as_deref().unwrap_or_default()).await?
         }
         opened => opened?,
     };
-    let TracedBody { body, traceparent } = serde_json::from_str(opened.expose_secret())?;
+    let TracedPayload { body, traceparent } = serde_json::from_str(opened.expose_secret())?;
     Ok((body.into_owned(), traceparent.map(Cow::into_owned)))
 }
 
@@ -182,17 +182,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn with_and_without_a_trace_a_body_is_read_by_releases_that_know_of_traces_and_by_those_that_do_not() {
-        let revoked = EventBody::TokensRevoked { event_time: 7, bot_user_ids: vec!["U1".into()] };
-        for body in [EventBody::Welcome, revoked] {
-            let mut event = InboundEvent::without_message("T1".into(), "Ev1".into(), None, body.clone());
+    fn traced_body_is_backward_compatible() {
+        let revoked = EventPayload::TokensRevoked { event_time: 7, bot_user_ids: vec!["U1".into()] };
+        for body in [EventPayload::Welcome, revoked] {
+            let mut event = InboundEvent::system_event("T1".into(), "Ev1".into(), None, body.clone());
             event.traceparent = Some("00-4bf9-00f0-01".into());
-            let traced = serde_json::to_string(&TracedBody::of(&event)).unwrap();
-            assert_eq!(serde_json::from_str::<EventBody>(&traced).unwrap(), body);
-            let read: TracedBody<'_> = serde_json::from_str(&traced).unwrap();
+            let traced = serde_json::to_string(&TracedPayload::of(&event)).unwrap();
+            assert_eq!(serde_json::from_str::<EventPayload>(&traced).unwrap(), body);
+            let read: TracedPayload<'_> = serde_json::from_str(&traced).unwrap();
             assert_eq!((&*read.body, read.traceparent.as_deref()), (&body, event.traceparent.as_deref()));
             let plain = serde_json::to_string(&body).unwrap();
-            let read: TracedBody<'_> = serde_json::from_str(&plain).unwrap();
+            let read: TracedPayload<'_> = serde_json::from_str(&plain).unwrap();
             assert_eq!((&*read.body, read.traceparent), (&body, None));
         }
     }

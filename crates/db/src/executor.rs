@@ -1,7 +1,7 @@
 //! Runs every query under a name, so that its session plans it once, where that session is one's own; and else unnamed. A
 //! transaction pooler hands the next transaction another session, where a named prepared statement is unknown, or is
 //! somebody else's; inside one transaction the unnamed one is safe. What has to be planned by what is in the tables at that
-//! moment says so with [`Tx::plan_anew`]. `web`, which does not listen, asks unnamed: its lists are planned for what they are
+//! moment says so with [`Tx::disable_prepared`]. `web`, which does not listen, asks unnamed: its lists are planned for what they are
 //! filtered by.
 
 use futures_core::future::BoxFuture;
@@ -12,12 +12,12 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
 use crate::Tx;
 
-struct Asked<E> {
+struct MaybePrepared<E> {
     query: E,
-    is_kept: bool,
+    is_prepared: bool,
 }
 
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Asked<E> {
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for MaybePrepared<E> {
     fn sql(self) -> SqlStr {
         self.query.sql()
     }
@@ -31,7 +31,7 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Asked<E> {
     }
 
     fn persistent(&self) -> bool {
-        self.is_kept && self.query.persistent()
+        self.is_prepared && self.query.persistent()
     }
 }
 
@@ -46,8 +46,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_kept = self.keeps_plans();
-        self.connection().fetch_many(Asked { query, is_kept })
+        let is_kept = self.is_prepared();
+        self.connection().fetch_many(MaybePrepared { query, is_prepared: is_kept })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -55,8 +55,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_kept = self.keeps_plans();
-        self.connection().fetch_optional(Asked { query, is_kept })
+        let is_kept = self.is_prepared();
+        self.connection().fetch_optional(MaybePrepared { query, is_prepared: is_kept })
     }
 
     fn prepare_with<'e>(

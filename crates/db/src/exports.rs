@@ -9,7 +9,7 @@ use crate::{DbError, Tx};
 
 /// A download.
 #[derive(Clone, Debug)]
-pub struct Export {
+pub struct DataExport {
     /// Who took it.
     pub started_by: String,
     /// When.
@@ -23,7 +23,7 @@ pub struct Export {
     /// Why it broke off, if it did.
     pub failed: Option<String>,
     /// Neither complete nor broken off, and rows were sent of late.
-    pub is_moving: bool,
+    pub is_active: bool,
 }
 
 /// Notes that a download begins.
@@ -50,7 +50,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// [`DbError::NotInstalled`]: everything of the tenant was deleted meanwhile.
-pub async fn advance(
+pub async fn update_progress(
     tx: &mut Tx,
     tenant_id: &TenantId,
     export_id: Uuid,
@@ -87,12 +87,12 @@ pub async fn finish(
 }
 
 /// The newest downloads.
-pub async fn list(tx: &mut Tx, tenant_id: &TenantId, limit: i64) -> Result<Vec<Export>, DbError> {
+pub async fn list(tx: &mut Tx, tenant_id: &TenantId, limit: i64) -> Result<Vec<DataExport>, DbError> {
     Ok(sqlx::query_as!(
-        Export,
+        DataExport,
         r#"select started_by, started_at, rows_total, rows_done, finished_at, failed,
                   (finished_at is null and failed is null and moved_at > now() - interval '1 minute')
-                      as "is_moving!"
+                      as "is_active!"
            from exports where tenant_id = $1 order by started_at desc limit $2"#,
         tenant_id.as_str(),
         limit,

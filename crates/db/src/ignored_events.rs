@@ -6,7 +6,7 @@ use models::{IgnoredEvent, TenantId};
 use crate::{DbError, Tx};
 
 /// How long it can be looked up.
-const KEPT_DAYS: i32 = 7;
+const IGNORED_EVENT_RETENTION_DAYS: i32 = 7;
 
 /// Notes events that nothing is done about; those of tenants without an installation are not kept. The installation is
 /// held so long: an uninstall deletes what was noted before it, and nothing is noted after it.
@@ -37,7 +37,7 @@ pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
     let purged = sqlx::query!(
         "delete from ignored_events where ctid in (
              select ctid from ignored_events where received_at < now() - make_interval(days => $1) limit 10000)",
-        KEPT_DAYS,
+        IGNORED_EVENT_RETENTION_DAYS,
     )
     .execute(tx)
     .await?;
@@ -46,7 +46,7 @@ pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
 
 /// Which events to look up.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct EventFilter {
     /// One event.
     pub event_id: Option<String>,
     /// Those that ended so.
@@ -61,7 +61,7 @@ pub struct Filter {
 
 /// What became of an event.
 #[derive(Clone, Debug)]
-pub struct EventFate {
+pub struct EventSummary {
     /// When it came.
     pub received_at: DateTime<Utc>,
     /// Slack's id of it.
@@ -78,14 +78,14 @@ pub struct EventFate {
 
 /// The newest events of a tenant that the filter meets, answered or not: of those that ended, those that ended last. Each
 /// kind is read along its own index; what was set aside is in `events` only.
-pub async fn list_fates(
+pub async fn list_outcomes(
     tx: &mut Tx,
     tenant_id: &TenantId,
-    filter: &Filter,
+    filter: &EventFilter,
     limit: i64,
-) -> Result<Vec<EventFate>, DbError> {
+) -> Result<Vec<EventSummary>, DbError> {
     Ok(sqlx::query_as!(
-        EventFate,
+        EventSummary,
         r#"with wanted as (
                (select received_at, event_id, channel_id, user_id, null as outcome, reason from events
                 where tenant_id = $1 and outcome is null and $5::text is null

@@ -4,15 +4,15 @@ use chrono::{DateTime, Utc};
 use models::{Installation, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::keys::{self, Column};
-use crate::tokens::{REFRESH_TOKEN, Rotation};
+use crate::keys::{self, ColumnRef};
+use crate::tokens::{REFRESH_TOKEN, RefreshTokenGrant};
 use crate::{DbError, Tx, tenants};
 
-pub(crate) const BOT_TOKEN: Column = Column { table: "installations", column: "bot_token" };
+pub(crate) const BOT_TOKEN: ColumnRef = ColumnRef { table: "installations", column: "bot_token" };
 
 /// An installation as it stands.
 #[derive(Clone, Debug)]
-pub struct Installed {
+pub struct StoredInstallation {
     /// The bot in the workspace.
     pub installation: Installation,
     /// What it calls Slack with.
@@ -37,13 +37,13 @@ pub async fn upsert(
     tx: &mut Tx,
     installation: &Installation,
     bot_token: &SecretString,
-    rotation: Option<&Rotation>,
+    rotation: Option<&RefreshTokenGrant>,
 ) -> Result<(), DbError> {
     let tenant_id = &installation.tenant_id;
     tenants::upsert(tx, tenant_id, &installation.name).await?;
-    let key = keys::current_or_new(tx, tenant_id).await?;
+    let key = keys::get_or_create_current(tx, tenant_id).await?;
     let refresh_token = rotation
-        .map(|rotation| key.seal(REFRESH_TOKEN.of(tenant_id), rotation.refresh_token.expose_secret()))
+        .map(|rotation| key.seal(REFRESH_TOKEN.binding(tenant_id), rotation.refresh_token.expose_secret()))
         .transpose()?;
     sqlx::query!(
         "insert into installations
@@ -62,11 +62,11 @@ pub async fn upsert(
         installation.enterprise_id.as_ref().map(|id| id.as_str()),
         installation.app_id.as_str(),
         installation.bot_user_id.as_str(),
-        key.seal(BOT_TOKEN.of(tenant_id), bot_token.expose_secret())?,
+        key.seal(BOT_TOKEN.binding(tenant_id), bot_token.expose_secret())?,
         installation.scopes,
         installation.installed_by.as_str(),
         refresh_token,
-        rotation.map(Rotation::seconds),
+        rotation.map(RefreshTokenGrant::seconds),
     )
     .execute(&mut *tx)
     .await?;
@@ -74,7 +74,7 @@ pub async fn upsert(
 }
 
 /// The bot in a workspace, with its token.
-pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>, DbError> {
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<StoredInstallation>, DbError> {
     let row = sqlx::query!(
         "select name, team_id, enterprise_id, app_id, bot_user_id, bot_token, scopes, installed_by, installed_at,
                 token_expires_at, disabled_reason, problem, problem_at, suspended_reason
@@ -95,7 +95,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Installed>
         scopes: row.scopes,
         installed_by: row.installed_by.into(),
     };
-    Ok(Some(Installed {
+    Ok(Some(StoredInstallation {
         installation,
         bot_token,
         token_expires_at: row.token_expires_at,
@@ -135,7 +135,11 @@ pub async fn disable(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<
 }
 
 /// Whether the installation is still the one that was read, with the same token. It stays so in this transaction.
-pub async fn is_as_read(tx: &mut Tx, tenant_id: &TenantId, read: &Installed) -> Result<bool, DbError> {
+pub async fn is_unchanged(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    read: &StoredInstallation,
+) -> Result<bool, DbError> {
     let found = sqlx::query!(
         "select true as found from installations
          where tenant_id = $1 and installed_at = $2 and token_expires_at is not distinct from $3 for update",

@@ -1,4 +1,4 @@
-//! The table `encryption_keys`: each tenant's data key, wrapped.
+//! The table `check_encryption_keys`: each tenant's data key, wrapped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use uuid::Uuid;
 use crate::{Db, DbError, Tx};
 
 /// Unwrapped keys kept, at most; a key is 32 bytes, unwrapping one costs microseconds.
-const CACHED_KEYS: u64 = 10_000;
+const MAX_CACHED_KEYS: u64 = 10_000;
 
 /// The master keys, and the data keys that were unwrapped of late.
 #[derive(Clone)]
-pub(crate) struct Keys {
+pub(crate) struct KeyCache {
     master: Arc<dyn KeyProvider>,
     unwrapped: Cache<Uuid, Arc<DataKey>>,
     /// What was read last as an installed tenant's current key. It may have another one by now, so this is only for
@@ -24,13 +24,13 @@ pub(crate) struct Keys {
     current: Cache<String, Arc<DataKey>>,
 }
 
-impl Keys {
+impl KeyCache {
     pub(crate) fn new(master: Arc<dyn KeyProvider>) -> Self {
-        Self { master, unwrapped: Cache::new(CACHED_KEYS), current: Cache::new(CACHED_KEYS) }
+        Self { master, unwrapped: Cache::new(MAX_CACHED_KEYS), current: Cache::new(MAX_CACHED_KEYS) }
     }
 
     /// The tenants' keys are read anew when they are asked for next.
-    pub(crate) fn forget_current(&self, tenant_ids: &[String]) {
+    pub(crate) fn invalidate_current(&self, tenant_ids: &[String]) {
         tenant_ids.iter().for_each(|tenant_id| self.current.invalidate(tenant_id));
     }
 
@@ -50,7 +50,7 @@ impl Keys {
 
 /// Forgets the unwrapped keys that are stored no longer, of whatever tenant: what they sealed is not to be opened any more,
 /// from no backup.
-pub(crate) async fn forget_gone(tx: &mut Tx) -> Result<(), DbError> {
+pub(crate) async fn evict_deleted(tx: &mut Tx) -> Result<(), DbError> {
     let keys = tx.keys();
     let kept: Vec<Uuid> = keys.unwrapped.iter().map(|(key_id, _)| *key_id).collect();
     let gone = sqlx::query_scalar!(
@@ -86,19 +86,22 @@ pub(crate) async fn delete_all(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64,
 
 /// A place in a tenant's row; with the tenant it makes the binding of a ciphertext.
 #[derive(Clone, Copy)]
-pub(crate) struct Column {
+pub(crate) struct ColumnRef {
     pub(crate) table: &'static str,
     pub(crate) column: &'static str,
 }
 
-impl Column {
-    pub(crate) fn of<'a>(&'a self, tenant_id: &'a TenantId) -> Binding<'a> {
+impl ColumnRef {
+    pub(crate) fn binding<'a>(&'a self, tenant_id: &'a TenantId) -> Binding<'a> {
         Binding { table: self.table, column: self.column, tenant: tenant_id.as_str() }
     }
 }
 
 /// The tenant's current key; a new tenant gets its first one. Two at once agree on one.
-pub(crate) async fn current_or_new(tx: &mut Tx, tenant_id: &TenantId) -> Result<Arc<DataKey>, DbError> {
+pub(crate) async fn get_or_create_current(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+) -> Result<Arc<DataKey>, DbError> {
     if let Some(key) = find_current(tx, tenant_id).await? {
         return Ok(key);
     }
@@ -123,7 +126,7 @@ pub(crate) async fn current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Arc<Dat
 
 async fn find_current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Arc<DataKey>>, DbError> {
     let row = sqlx::query_as!(
-        Row,
+        WrappedKeyRow,
         "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
          where tenant_id = $1 and retired_at is null",
         tenant_id.as_str(),
@@ -134,12 +137,12 @@ async fn find_current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Arc<Da
 }
 
 /// The current keys of those tenants that have an installation.
-pub(crate) async fn list_of_installed(
+pub(crate) async fn list_active(
     tx: &mut Tx,
     tenant_ids: &[String],
 ) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
     let rows = sqlx::query_as!(
-        Row,
+        WrappedKeyRow,
         r#"select tenant_id as "tenant_id!", key_id as "key_id!", master_key_id as "master_key_id!",
                   wrapped_key as "wrapped_key!"
            from installed_keys($1)"#,
@@ -153,7 +156,7 @@ pub(crate) async fn list_of_installed(
 
 /// The keys of those tenants that have an installation, as they were read last: whether they still are is for the
 /// statement to see that stores something sealed with them.
-pub(crate) async fn known_of_installed(
+pub(crate) async fn list_active_cached(
     db: &Db,
     tenant_ids: &[String],
 ) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
@@ -161,7 +164,7 @@ pub(crate) async fn known_of_installed(
     let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(known).collect();
     if keys.len() < tenant_ids.len() {
         let unknown: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
-        for (tenant_id, key) in list_of_installed(&mut db.begin_for_all().await?, &unknown).await? {
+        for (tenant_id, key) in list_active(&mut db.begin_cross_tenant().await?, &unknown).await? {
             db.keys().current.insert(tenant_id.clone(), Arc::clone(&key));
             keys.insert(tenant_id, key);
         }
@@ -173,7 +176,7 @@ pub(crate) async fn known_of_installed(
 pub(crate) async fn open(
     tx: &mut Tx,
     tenant_id: &TenantId,
-    place: Column,
+    column: ColumnRef,
     sealed: &[u8],
 ) -> Result<SecretString, DbError> {
     let key_id = crypto::key_id(sealed)?;
@@ -182,7 +185,7 @@ pub(crate) async fn open(
         Some(key) => key,
         None => {
             let row = sqlx::query_as!(
-                Row,
+                WrappedKeyRow,
                 "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
                  where tenant_id = $1 and key_id = $2",
                 tenant_id.as_str(),
@@ -190,32 +193,32 @@ pub(crate) async fn open(
             )
             .fetch_optional(&mut *tx)
             .await?;
-            row.ok_or(crypto::SealError::Refused)?.unwrap(&keys)?
+            row.ok_or(crypto::SealError::AuthenticationFailed)?.unwrap(&keys)?
         }
     };
-    Ok(key.open(place.of(tenant_id), sealed)?)
+    Ok(key.open(column.binding(tenant_id), sealed)?)
 }
 
 /// The same by the keys that were unwrapped of late, without asking Postgres; `None` where this one was not.
-pub(crate) fn open_with_known(
-    keys: &Keys,
+pub(crate) fn open_cached(
+    keys: &KeyCache,
     tenant_id: &TenantId,
-    place: Column,
+    column: ColumnRef,
     sealed: &[u8],
 ) -> Result<Option<SecretString>, DbError> {
     let key = keys.unwrapped.get(&crypto::key_id(sealed)?);
-    Ok(key.map(|key| key.open(place.of(tenant_id), sealed)).transpose()?)
+    Ok(key.map(|key| key.open(column.binding(tenant_id), sealed)).transpose()?)
 }
 
-struct Row {
+struct WrappedKeyRow {
     tenant_id: String,
     key_id: Uuid,
     master_key_id: String,
     wrapped_key: Vec<u8>,
 }
 
-impl Row {
-    fn unwrap(self, keys: &Keys) -> Result<Arc<DataKey>, DbError> {
+impl WrappedKeyRow {
+    fn unwrap(self, keys: &KeyCache) -> Result<Arc<DataKey>, DbError> {
         let stored =
             WrappedKey { id: self.key_id, master_key_id: self.master_key_id, wrapped: self.wrapped_key };
         keys.unwrap(&self.tenant_id, &stored)
@@ -227,15 +230,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_18_no_more_keys_are_kept_than_there_is_room_for() -> Result<(), crypto::MasterKeysError> {
+    fn key_cache_is_bounded() -> Result<(), crypto::MasterKeysError> {
         let master = crypto::MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?;
-        let keys = Keys::new(Arc::new(master));
+        let keys = KeyCache::new(Arc::new(master));
         let key = Arc::new(DataKey::generate());
-        for id in 0..u128::from(CACHED_KEYS) + 500 {
+        for id in 0..u128::from(MAX_CACHED_KEYS) + 500 {
             keys.unwrapped.insert(Uuid::from_u128(id), Arc::clone(&key));
         }
         keys.unwrapped.run_pending_tasks();
-        assert!(keys.unwrapped.entry_count() <= CACHED_KEYS, "{}", keys.unwrapped.entry_count());
+        assert!(keys.unwrapped.entry_count() <= MAX_CACHED_KEYS, "{}", keys.unwrapped.entry_count());
         Ok(())
     }
 }

@@ -8,52 +8,52 @@ use uuid::Uuid;
 
 use crate::{Db, DbError};
 
-/// Notified by `sort_deliveries`.
-const EVENTS: &str = "enablebot_events";
+/// Notified by `drain_inbox`.
+const EVENT_CHANNEL: &str = "enablebot_events";
 
 /// Notified by `deliveries::insert`; what `api` itself stores it need not be told of.
-pub(crate) const DELIVERIES: &str = "enablebot_deliveries";
+pub(crate) const INBOX_CHANNEL: &str = "enablebot_deliveries";
 
 /// Notified by `events::request_stop`, with the event's number.
-const STOPS: &str = "enablebot_stops";
+const STOP_CHANNEL: &str = "enablebot_stops";
 
 /// How long a session may take to open, also anew where it broke; after that all addresses are tried.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum QueueNotification {
     /// There are new events; or the session broke and was opened anew, and there may be.
     Events,
     /// There is something to be sorted.
-    Deliveries,
+    InboxWritten,
     /// The answer to the event of this number is unwanted.
     Stop(i64),
 }
 
 /// A session that listens for what is new and for stops.
 #[derive(Debug)]
-pub struct Listener(PgListener);
+pub struct EventListener(PgListener);
 
-impl Listener {
+impl EventListener {
     /// Opens the session.
     ///
     /// # Errors
     /// Postgres cannot be reached past the pooler.
     pub async fn connect(db: &Db) -> Result<Self, DbError> {
-        Ok(Self(open(db, [EVENTS, DELIVERIES, STOPS]).await?))
+        Ok(Self(open(db, [EVENT_CHANNEL, INBOX_CHANNEL, STOP_CHANNEL]).await?))
     }
 
     /// Waits for what happens next.
     ///
     /// # Errors
     /// The session could not be opened anew.
-    pub async fn heard(&mut self) -> Result<Notice, DbError> {
-        let Some(notification) = self.0.try_recv().await? else { return Ok(Notice::Events) };
+    pub async fn recv(&mut self) -> Result<QueueNotification, DbError> {
+        let Some(notification) = self.0.try_recv().await? else { return Ok(QueueNotification::Events) };
         Ok(match (notification.channel(), notification.payload().parse()) {
-            (STOPS, Ok(seq)) => Notice::Stop(seq),
-            (DELIVERIES, _) => Notice::Deliveries,
-            _ => Notice::Events,
+            (STOP_CHANNEL, Ok(seq)) => QueueNotification::Stop(seq),
+            (INBOX_CHANNEL, _) => QueueNotification::InboxWritten,
+            _ => QueueNotification::Events,
         })
     }
 }
@@ -61,16 +61,16 @@ impl Listener {
 /// Opens a session past the pooler that listens on these channels, and tells `db` whether there is a pooler.
 ///
 /// # Errors
-/// [`DbError::NoSession`] where no way past is named and there is a pooler, or Postgres cannot be reached.
+/// [`DbError::NoDirectSession`] where no way past is named and there is a pooler, or Postgres cannot be reached.
 pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result<PgListener, DbError> {
-    let (address, connection) = db.direct().connect().await?;
+    let (address, connection) = db.direct_addresses().connect_primary().await?;
     connection.close().await?;
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-    let mut listener = match db.is_direct_named() {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
+    let mut listener = match db.has_direct_url() {
         true => PgListener::connect_with(&pool.connect_with(address.clone()).await?).await?,
         false => {
-            let opened = open_own_session(address, pool).await;
-            db.note_own_sessions(opened.is_ok());
+            let opened = open_direct_session(address, pool).await;
+            db.set_session_affinity(opened.is_ok());
             opened?
         }
     };
@@ -79,14 +79,18 @@ pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result
 }
 
 /// Opens one with a mark, which a pooler refuses or keeps to itself.
-async fn open_own_session(address: &PgConnectOptions, pool: PgPoolOptions) -> Result<PgListener, DbError> {
+async fn open_direct_session(address: &PgConnectOptions, pool: PgPoolOptions) -> Result<PgListener, DbError> {
     let mark = Uuid::new_v4().to_string();
     let address = address.clone().options([("enablebot.session", &mark)]);
     let pool = match pool.connect_with(address).await {
-        Err(sqlx::Error::Database(_)) => return Err(DbError::NoSession),
+        Err(sqlx::Error::Database(_)) => return Err(DbError::NoDirectSession),
         pool => pool?,
     };
     let mut listener = PgListener::connect_with(&pool).await?;
     let seen = sqlx::query_scalar!("select current_setting('enablebot.session', true)");
-    if seen.fetch_one(&mut listener).await? == Some(mark) { Ok(listener) } else { Err(DbError::NoSession) }
+    if seen.fetch_one(&mut listener).await? == Some(mark) {
+        Ok(listener)
+    } else {
+        Err(DbError::NoDirectSession)
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{DbError, Tx};
 
 /// How long a state is good, in seconds.
-pub const LIFETIME_SECONDS: i32 = 600;
+pub const OAUTH_STATE_TTL_SECONDS: i32 = 600;
 
 /// Keeps a state's digest and that of the browser it belongs to, and drops those that ran out.
 pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> Result<(), DbError> {
@@ -13,7 +13,7 @@ pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> 
          values ($1, $2, now() + make_interval(secs => $3))",
         state_digest,
         browser_digest,
-        f64::from(LIFETIME_SECONDS),
+        f64::from(OAUTH_STATE_TTL_SECONDS),
     )
     .execute(tx)
     .await?;
@@ -21,7 +21,7 @@ pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> 
 }
 
 /// Uses a state up and tells the browser's digest it was made for; `None` where it is unknown, used or too old.
-pub async fn take(tx: &mut Tx, state_digest: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+pub async fn consume(tx: &mut Tx, state_digest: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
     let row = sqlx::query!(
         r#"delete from oauth_states where state_digest = $1
            returning browser_digest, expires_at > now() as "fresh!""#,

@@ -8,16 +8,19 @@ mod queue;
 use chrono::{DateTime, Utc};
 use models::TenantId;
 
-pub use self::gauges::{Gauges, gauges};
+pub use self::gauges::{OperatorGauges, load_gauges};
 pub use self::keys::{
-    DataKeyCounts, KeyState, MasterKeyState, RetiredKey, count_data_keys, keys, list_retired_keys,
+    DataKeyCounts, KeyState, MasterKeyState, RetiredDataKey, count_data_keys, list_retired_keys,
+    load_key_state,
 };
-pub use self::queue::{Line, SetAside, Waiting, line, list_set_aside, list_waiting};
+pub use self::queue::{
+    DeadLetter, QueueStats, TenantBacklog, list_backlogs, list_dead_letters, load_queue_stats,
+};
 use crate::{DbError, Tx};
 
 /// A tenant among all of them.
 #[derive(Clone, Debug)]
-pub struct TenantLine {
+pub struct TenantSummary {
     /// The tenant.
     pub tenant_id: TenantId,
     /// What people call it.
@@ -41,7 +44,7 @@ pub struct TenantLine {
     /// Within a week.
     pub questions_week: i64,
     /// Events that were given up.
-    pub set_aside: i64,
+    pub dead_letters: i64,
 }
 
 /// Tenants whose name or id has `search` in it, by name: so many, behind the first `skip`.
@@ -50,10 +53,10 @@ pub async fn list_tenants(
     search: Option<&str>,
     skip: i64,
     limit: i64,
-) -> Result<Vec<TenantLine>, DbError> {
+) -> Result<Vec<TenantSummary>, DbError> {
     // Only what is shown is counted.
     Ok(sqlx::query_as!(
-        TenantLine,
+        TenantSummary,
         r#"with page as (
                select * from tenants
                where $1::text is null or strpos(lower(name), lower($1)) > 0 or strpos(lower(tenant_id), lower($1)) > 0
@@ -61,7 +64,7 @@ pub async fn list_tenants(
            )
            select page.tenant_id, name, created_at, installed_at as "installed_at?", disabled_reason, problem,
                   delete_after, suspended_reason, weight, asked.day as "questions_day!",
-                  asked.week as "questions_week!", failed.count as "set_aside!"
+                  asked.week as "questions_week!", failed.count as "dead_letters!"
            from page left join installations on installations.tenant_id = page.tenant_id
            cross join lateral (
                select count(*) filter (where finished_at > now() - interval '1 day') as day, count(*) as week
@@ -85,7 +88,7 @@ pub async fn list_tenants(
 
 /// A tenant by itself.
 #[derive(Clone, Debug)]
-pub struct TenantFacts {
+pub struct TenantDetails {
     /// The tenant.
     pub tenant_id: TenantId,
     /// What people call it.
@@ -125,9 +128,9 @@ pub struct TenantFacts {
 }
 
 /// Looks at one tenant; the token stays sealed.
-pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<TenantFacts>, DbError> {
+pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<TenantDetails>, DbError> {
     Ok(sqlx::query_as!(
-        TenantFacts,
+        TenantDetails,
         r#"select t.tenant_id, t.name, t.created_at, app_id as "app_id?", installed_by as "installed_by?",
                   installed_at as "installed_at?", scopes as "scopes?", token_expires_at, disabled_reason, problem,
                   problem_at, delete_after, suspended_at, suspended_reason, weight,
@@ -145,7 +148,7 @@ pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Ten
 
 /// How many there are of each kind.
 #[derive(Clone, Debug)]
-pub struct Census {
+pub struct TenantCounts {
     /// Tenants.
     pub tenants: i64,
     /// With the bot installed.
@@ -155,16 +158,16 @@ pub struct Census {
     /// Whose questions are not answered.
     pub suspended: i64,
     /// Events that were given up.
-    pub set_aside: i64,
+    pub dead_letters: i64,
 }
 
 /// Counts all tenants.
-pub async fn census(tx: &mut Tx) -> Result<Census, DbError> {
+pub async fn count_tenants(tx: &mut Tx) -> Result<TenantCounts, DbError> {
     Ok(sqlx::query_as!(
-        Census,
+        TenantCounts,
         r#"select count(*) as "tenants!", count(installed_at) as "installed!", count(disabled_at) as "disabled!",
                   count(suspended_at) as "suspended!",
-                  (select count(*) from events where outcome = 'set_aside') as "set_aside!"
+                  (select count(*) from events where outcome = 'set_aside') as "dead_letters!"
            from tenants left join installations using (tenant_id)"#
     )
     .fetch_one(tx)
@@ -173,7 +176,7 @@ pub async fn census(tx: &mut Tx) -> Result<Census, DbError> {
 
 /// A part of the time over which tenants came and went.
 #[derive(Clone, Debug)]
-pub struct Growth {
+pub struct TenantGrowth {
     /// Where it begins.
     pub begins_at: DateTime<Utc>,
     /// Installs in it, those that were not the first too.
@@ -183,9 +186,9 @@ pub struct Growth {
 }
 
 /// The last so many days in steps of so many, oldest first. It is read from the audit log, which outlives the tenants.
-pub async fn growth(tx: &mut Tx, days: i32, step: i32) -> Result<Vec<Growth>, DbError> {
+pub async fn list_growth(tx: &mut Tx, days: i32, step: i32) -> Result<Vec<TenantGrowth>, DbError> {
     Ok(sqlx::query_as!(
-        Growth,
+        TenantGrowth,
         r#"with entries as (
                select created_at, action,
                       lag(action) over (partition by tenant_id order by place) as before

@@ -11,7 +11,7 @@ use crate::{DbError, Tx};
 
 /// What became of the questions that ended in that time.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-pub struct Totals {
+pub struct QuestionTotals {
     /// With an answer.
     pub answered: i64,
     /// Given up, with an apology.
@@ -44,16 +44,16 @@ pub struct Totals {
     pub disliked: i64,
 }
 
-impl Totals {
+impl QuestionTotals {
     /// Questions that ended, in whatever way.
-    pub fn asked(&self) -> i64 {
+    pub fn ended(&self) -> i64 {
         self.answered + self.failed + self.refused + self.stopped
     }
 }
 
 /// A piece of the time.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Bucket {
+pub struct OverviewBucket {
     /// Where it begins.
     pub begins_at: DateTime<Utc>,
     /// Questions with an answer.
@@ -72,7 +72,7 @@ pub struct Bucket {
 
 /// Why questions had no answer.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Reason {
+pub struct FailureReason {
     /// How they ended.
     pub outcome: String,
     /// Why.
@@ -83,20 +83,21 @@ pub struct Reason {
 
 /// All that an overview tells of some time.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Overview {
+pub struct UsageOverview {
     /// As [`mark`] tells it; what comes after it is news.
-    pub mark: String,
+    #[serde(rename = "mark")]
+    pub version: String,
     /// All of it in one number each.
-    pub totals: Totals,
+    pub totals: QuestionTotals,
     /// The same in pieces, oldest first, those without a question too.
-    pub buckets: Vec<Bucket>,
+    pub buckets: Vec<OverviewBucket>,
     /// The most frequent reasons for which questions had no answer.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<FailureReason>,
 }
 
 /// A time that is looked back on.
 #[derive(Clone, Copy, Debug)]
-pub struct Span {
+pub struct OverviewWindow {
     /// Seconds back from now.
     pub seconds: f64,
     /// How many of them make a piece.
@@ -108,13 +109,13 @@ pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
     people: &[Option<UserId>],
-    span: Span,
+    span: OverviewWindow,
     reasons: i32,
-) -> Result<HashMap<Option<UserId>, Overview>, DbError> {
+) -> Result<HashMap<Option<UserId>, UsageOverview>, DbError> {
     let names: Vec<String> =
         people.iter().map(|person| person.as_ref().map_or_else(String::new, ToString::to_string)).collect();
     let rows = sqlx::query!(
-        r#"select person as "person!", overview as "overview!: Json<Overview>" from overviews($1, $2, $3, $4, $5)"#,
+        r#"select person as "person!", overview as "overview!: Json<UsageOverview>" from overviews($1, $2, $3, $4, $5)"#,
         tenant_id.as_str(),
         &names,
         span.seconds,
@@ -129,13 +130,13 @@ pub async fn list(
 
 /// What comes from Slack, and what is stuck.
 #[derive(Clone, Debug)]
-pub struct Traffic {
+pub struct EventTraffic {
     /// When the newest event came.
     pub newest_at: Option<DateTime<Utc>>,
     /// When the event came that waits longest.
     pub oldest_waiting_at: Option<DateTime<Utc>>,
     /// Events that were given up.
-    pub set_aside: i64,
+    pub dead_letters: i64,
     /// Why the newest of them was.
     pub last_error: Option<String>,
     /// When somebody last opened the conversation with the bot, or its Home.
@@ -143,9 +144,9 @@ pub struct Traffic {
 }
 
 /// Looks at a tenant's events.
-pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbError> {
+pub async fn load_traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<EventTraffic, DbError> {
     Ok(sqlx::query_as!(
-        Traffic,
+        EventTraffic,
         r#"select greatest(
                       (select max(finished_at) from events where tenant_id = $1 and outcome is not null),
                       (select max(received_at) from events where tenant_id = $1 and outcome is null),
@@ -153,7 +154,7 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
                       (select max(received_at) from ignored_events where tenant_id = $1)) as newest_at,
                   (select min(received_at) from events where tenant_id = $1 and outcome is null)
                       as oldest_waiting_at,
-                  (select count(*) from events where tenant_id = $1 and outcome = 'set_aside') as "set_aside!",
+                  (select count(*) from events where tenant_id = $1 and outcome = 'set_aside') as "dead_letters!",
                   (select reason from events where tenant_id = $1 and outcome = 'set_aside'
                    order by finished_at desc limit 1) as last_error,
                   greatest((select max(finished_at) from events where tenant_id = $1 and outcome is not null
@@ -167,7 +168,11 @@ pub async fn traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<Traffic, DbErr
 }
 
 /// What changes whenever a question of a tenant, or of one of its people, ends or comes.
-pub async fn mark(tx: &mut Tx, tenant_id: &TenantId, user_id: Option<&UserId>) -> Result<String, DbError> {
+pub async fn load_version(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: Option<&UserId>,
+) -> Result<String, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select overview_mark($1, $2) as "mark!""#,
         tenant_id.as_str(),

@@ -1,13 +1,13 @@
 //! The table `people`: what Slack says of those who ask, asked anew after a day.
 
-use models::{ChannelId, Origin, Person, TenantId, UserId};
+use models::{Affiliation, ChannelId, Person, TenantId, UserId};
 use secrecy::ExposeSecret;
 
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::profiles::{PROFILE, SET_PROFILE, open_profile};
 use crate::{DbError, Tx};
 
-pub(crate) const NAME: Column = Column { table: "people", column: "name" };
+pub(crate) const PERSON_NAME: ColumnRef = ColumnRef { table: "people", column: "name" };
 
 /// A person, if Slack was asked within the last day.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
@@ -20,11 +20,16 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let name = keys::open(tx, tenant_id, NAME, &row.name).await?;
-    let origin = Origin::from(row.origin.as_str());
+    let name = keys::open(tx, tenant_id, PERSON_NAME, &row.name).await?;
+    let origin = Affiliation::from(row.origin.as_str());
     let told = open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?;
     let profile = open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?.or(told);
-    Ok(Some(Person { origin, name: name.expose_secret().to_owned(), is_admin: row.is_admin, profile }))
+    Ok(Some(Person {
+        affiliation: origin,
+        name: name.expose_secret().to_owned(),
+        is_admin: row.is_admin,
+        profile,
+    }))
 }
 
 /// Keeps what Slack said.
@@ -43,10 +48,10 @@ pub async fn upsert(
              profile = excluded.profile, checked_at = now()",
         tenant_id.as_str(),
         user_id.as_str(),
-        person.origin.as_str(),
-        key.seal(NAME.of(tenant_id), &person.name)?,
+        person.affiliation.as_str(),
+        key.seal(PERSON_NAME.binding(tenant_id), &person.name)?,
         person.is_admin,
-        key.seal(PROFILE.of(tenant_id), &serde_json::to_string(&person.profile)?)?,
+        key.seal(PROFILE.binding(tenant_id), &serde_json::to_string(&person.profile)?)?,
     )
     .execute(tx)
     .await?;
@@ -90,7 +95,7 @@ pub async fn set_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) 
 }
 
 /// Notes which channel a person looks at beside the conversation with the bot.
-pub async fn set_looking_at(
+pub async fn set_viewed_channel(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
@@ -109,7 +114,7 @@ pub async fn set_looking_at(
 }
 
 /// The channel a person looks at beside the conversation with the bot.
-pub async fn find_looking_at(
+pub async fn find_viewed_channel(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
@@ -126,7 +131,7 @@ pub async fn find_looking_at(
 
 /// Deletes what is known of a person and what was said with them: the number of turns. What their answers cost stays,
 /// without their name; and that they had their first message, so that they do not get it again.
-pub async fn forget(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<u64, DbError> {
+pub async fn erase(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<u64, DbError> {
     let (tenant, user) = (tenant_id.as_str(), user_id.as_str());
     let turns = sqlx::query!("delete from turns where tenant_id = $1 and user_id = $2", tenant, user)
         .execute(&mut *tx)

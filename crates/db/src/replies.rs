@@ -3,29 +3,29 @@
 use models::{ChannelId, MessageTs, TenantId, Usage};
 use secrecy::ExposeSecret;
 
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const TEXT: Column = Column { table: "replies", column: "text" };
-pub(crate) const TEXT_SO_FAR: Column = Column { table: "replies", column: "text_so_far" };
+pub(crate) const REPLY_TEXT_COLUMN: ColumnRef = ColumnRef { table: "replies", column: "text" };
+pub(crate) const REPLY_PARTIAL_TEXT_COLUMN: ColumnRef = ColumnRef { table: "replies", column: "text_so_far" };
 
 /// How far an answer has come.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct ReplyProgress {
     /// A message was about to be posted: if its `ts` is unknown, it may stand in Slack all the same.
-    pub posting: bool,
+    pub is_posting: bool,
     /// The message in Slack that is being filled.
     pub message_ts: Option<MessageTs>,
     /// Bytes of the text that earlier messages hold already.
     pub part_start: usize,
     /// What was said of an answer that the model has not ended: it goes on from there.
-    pub text_so_far: Option<String>,
+    pub partial_text: Option<String>,
     /// The whole answer and what all calls for it took, once the model has ended: it is never paid twice.
     pub answer: Option<(String, Usage)>,
 }
 
 /// What earlier tries have left.
-pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progress, DbError> {
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<ReplyProgress, DbError> {
     let row = sqlx::query!(
         r#"select posting_since is not null as "posting!", message_ts, part_start, text, text_so_far, model,
                   coalesce(prompt_tokens, 0) as "prompt_tokens!",
@@ -36,11 +36,11 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progres
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(Progress::default()) };
+    let Some(row) = row else { return Ok(ReplyProgress::default()) };
     let answer = match row.text {
         None => None,
         Some(sealed) => {
-            let text = keys::open(tx, tenant_id, TEXT, &sealed).await?;
+            let text = keys::open(tx, tenant_id, REPLY_TEXT_COLUMN, &sealed).await?;
             let usage = Usage {
                 model: row.model.unwrap_or_default(),
                 prompt_tokens: row.prompt_tokens,
@@ -52,13 +52,13 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Progres
     let text_so_far = match row.text_so_far {
         None => None,
         Some(sealed) => {
-            let text = keys::open(tx, tenant_id, TEXT_SO_FAR, &sealed).await?;
+            let text = keys::open(tx, tenant_id, REPLY_PARTIAL_TEXT_COLUMN, &sealed).await?;
             Some(text.expose_secret().to_owned())
         }
     };
-    Ok(Progress {
-        posting: row.posting,
-        text_so_far,
+    Ok(ReplyProgress {
+        is_posting: row.posting,
+        partial_text: text_so_far,
         message_ts: row.message_ts.map(MessageTs::from),
         part_start: usize::try_from(row.part_start).unwrap_or_default(),
         answer,
@@ -115,14 +115,19 @@ pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Resul
 }
 
 /// Keeps what was said so far, sealed.
-pub async fn set_text_so_far(tx: &mut Tx, tenant_id: &TenantId, seq: i64, text: &str) -> Result<(), DbError> {
+pub async fn set_partial_text(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    text: &str,
+) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
         "insert into replies (seq, tenant_id, text_so_far) values ($1, $2, $3)
          on conflict (seq) do update set text_so_far = excluded.text_so_far",
         seq,
         tenant_id.as_str(),
-        key.seal(TEXT_SO_FAR.of(tenant_id), text)?,
+        key.seal(REPLY_PARTIAL_TEXT_COLUMN.binding(tenant_id), text)?,
     )
     .execute(tx)
     .await?;
@@ -130,13 +135,13 @@ pub async fn set_text_so_far(tx: &mut Tx, tenant_id: &TenantId, seq: i64, text: 
 }
 
 /// Notes that the message is complete, with the text up to its end: nothing of that is said or shown anew.
-pub async fn complete_part(
+pub async fn complete_message(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     text_so_far: &str,
 ) -> Result<(), DbError> {
-    set_text_so_far(tx, tenant_id, seq, text_so_far).await?;
+    set_partial_text(tx, tenant_id, seq, text_so_far).await?;
     sqlx::query!(
         "update replies set part_start = $3, message_ts = null, posting_since = null
          where tenant_id = $1 and seq = $2",
@@ -150,7 +155,7 @@ pub async fn complete_part(
 }
 
 /// Adds what a call took to what earlier ones did.
-pub async fn charge(
+pub async fn add_usage(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
@@ -195,7 +200,7 @@ pub async fn set_answer(
              cost_micros = replies.cost_micros + excluded.cost_micros",
         seq,
         tenant_id.as_str(),
-        key.seal(TEXT.of(tenant_id), text)?,
+        key.seal(REPLY_TEXT_COLUMN.binding(tenant_id), text)?,
         usage.model,
         usage.prompt_tokens,
         usage.completion_tokens,
@@ -207,7 +212,7 @@ pub async fn set_answer(
 }
 
 /// Drops the text once the turn holds it; the message's `ts` stays, so that a later search knows it.
-pub async fn drop_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
+pub async fn clear_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!(
         "update replies set text = null, text_so_far = null where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
@@ -219,7 +224,7 @@ pub async fn drop_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<()
 }
 
 /// Which of these messages are known as (part of) some answer.
-pub async fn list_known(
+pub async fn list_known_messages(
     tx: &mut Tx,
     tenant_id: &TenantId,
     channel_id: &ChannelId,

@@ -8,14 +8,14 @@ use crate::{DbError, Tx, replies};
 
 /// What is known of a question before money is held for its next call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
+pub struct Charged {
     /// What earlier calls for it have cost, and what one that nobody came back from has at least.
     pub charged_micros: i64,
 }
 
 /// Makes others of the workspace wait who want to reserve, until this transaction ends; `None` where nothing is set. What a
 /// call cost at least that a dead process has left is charged.
-pub async fn claim(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option<Claim>, DbError> {
+pub async fn lock_budget(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option<Charged>, DbError> {
     let found = sqlx::query!(
         r#"select r.model as "model?", coalesce(r.prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(r.prompt_micros, 0) as "prompt_micros!", coalesce(p.cost_micros, 0) as "charged!"
@@ -29,46 +29,46 @@ pub async fn claim(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option
     .fetch_optional(&mut *tx)
     .await?;
     let Some(found) = found else { return Ok(None) };
-    let Some(model) = found.model else { return Ok(Some(Claim { charged_micros: found.charged })) };
+    let Some(model) = found.model else { return Ok(Some(Charged { charged_micros: found.charged })) };
     let usage = Usage { model, prompt_tokens: found.prompt_tokens, completion_tokens: 0 };
-    replies::charge(tx, tenant_id, seq, &usage, found.prompt_micros).await?;
-    Ok(Some(Claim { charged_micros: found.charged + found.prompt_micros }))
+    replies::add_usage(tx, tenant_id, seq, &usage, found.prompt_micros).await?;
+    Ok(Some(Charged { charged_micros: found.charged + found.prompt_micros }))
 }
 
 /// What a workspace and one of its people have spent and hold beside a question, in millionths of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct BudgetUsage {
     /// Spent since the month began in UTC.
     pub month_spent: i64,
     /// Held for other answers.
-    pub month_held: i64,
+    pub month_reserved: i64,
     /// Spent by the person since the day began in UTC.
     pub day_spent: i64,
     /// Held for other answers of theirs.
-    pub day_held: i64,
+    pub day_reserved: i64,
 }
 
 /// Looks at what is spent and held, in one view.
-pub async fn standing(
+pub async fn load_budget_usage(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     user_id: &UserId,
-) -> Result<Standing, DbError> {
+) -> Result<BudgetUsage, DbError> {
     Ok(sqlx::query_as!(
-        Standing,
+        BudgetUsage,
         r#"select (select coalesce(sum(cost_micros), 0)::bigint from usage
                    where tenant_id = $1 and seq <> $2
                      and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')
                       as "month_spent!",
                   (select coalesce(sum(cost_micros), 0)::bigint from reservations
-                   where tenant_id = $1 and seq <> $2) as "month_held!",
+                   where tenant_id = $1 and seq <> $2) as "month_reserved!",
                   (select coalesce(sum(cost_micros), 0)::bigint from usage
                    where tenant_id = $1 and user_id = $3 and seq <> $2
                      and created_at >= date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')
                       as "day_spent!",
                   (select coalesce(sum(cost_micros), 0)::bigint from reservations
-                   where tenant_id = $1 and user_id = $3 and seq <> $2) as "day_held!""#,
+                   where tenant_id = $1 and user_id = $3 and seq <> $2) as "day_reserved!""#,
         tenant_id.as_str(),
         seq,
         user_id.as_str(),
@@ -85,15 +85,15 @@ pub struct Reservation<'a> {
     /// What all calls for the question cost, this one at its worst.
     pub cost_micros: i64,
     /// What this one has cost at least once it was made.
-    pub least: &'a Usage,
+    pub min_usage: &'a Usage,
     /// That in millionths of a dollar.
-    pub least_micros: i64,
+    pub min_cost_micros: i64,
     /// Seconds after which nobody comes back from it; `None`: the event is tried again until it ends.
     pub expires_after: Option<f64>,
 }
 
 /// Holds money for a question's next call, in place of what is held for it already.
-pub async fn set(
+pub async fn reserve(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
@@ -109,9 +109,9 @@ pub async fn set(
         tenant_id.as_str(),
         reservation.user_id.as_str(),
         reservation.cost_micros,
-        reservation.least.model,
-        reservation.least.prompt_tokens,
-        reservation.least_micros,
+        reservation.min_usage.model,
+        reservation.min_usage.prompt_tokens,
+        reservation.min_cost_micros,
         reservation.expires_after,
     )
     .execute(tx)
@@ -120,7 +120,7 @@ pub async fn set(
 }
 
 /// The call ended and is charged: only what calls have cost so far stays held.
-pub async fn end_call(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
+pub async fn settle_call(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!(
         "update reservations set model = null, prompt_tokens = 0, prompt_micros = 0, cost_micros = coalesce(
              (select cost_micros from replies where tenant_id = $1 and seq = $2), 0)
@@ -142,7 +142,7 @@ pub async fn release(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), 
 }
 
 /// What a workspace holds, in millionths of a dollar.
-pub async fn held(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
+pub async fn reserved_total(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select coalesce(sum(cost_micros), 0)::bigint as "held!" from reservations where tenant_id = $1"#,
         tenant_id.as_str(),
@@ -152,7 +152,7 @@ pub async fn held(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
 }
 
 /// Books the questions of programs from whose calls nobody came back, at what they cost at least; how many.
-pub async fn book_expired(tx: &mut Tx) -> Result<u64, DbError> {
+pub async fn charge_expired(tx: &mut Tx) -> Result<u64, DbError> {
     let booked = sqlx::query!(
         "with expired as (
              delete from reservations where expires_at < now() returning *

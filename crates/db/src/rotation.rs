@@ -3,15 +3,15 @@
 //!
 //! 1. [`retire`]: the tenant gets another current key. Who seals reads the current key in the transaction that stores, so
 //!    what may still be sealed with the old one is in transactions that were under way then.
-//! 2. [`list_under_way`], until they have ended; and what was delivered is sorted, so that it lies where step 3 looks.
+//! 2. [`list_open_transactions`], until they have ended; and what was delivered is sorted, so that it lies where step 3 looks.
 //! 3. [`reseal`], page by page, until nothing is left.
 //! 4. Once more those that are under way: they may have read what was not resealed yet.
-//! 5. [`drop_emptied`]: the old key goes, and with it what is left of it in backups.
+//! 5. [`delete_unused_keys`]: the old key goes, and with it what is left of it in backups.
 
+mod encrypted_columns;
 mod lock;
-mod reseal;
-mod sealed;
-mod under_way;
+mod open_transactions;
+mod reencrypt;
 mod verify;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,24 +19,26 @@ use crypto::{DataKey, WrappedKey};
 use models::TenantId;
 use uuid::Uuid;
 
-pub use self::lock::Lock;
-pub use self::reseal::{Cursor, Page, reseal};
-pub use self::sealed::{Left, Place, check_catalogue, count_left, places};
-pub use self::under_way::{are_under_way, list_under_way};
-pub use self::verify::{Opened, list_tenants, verify};
+pub use self::encrypted_columns::{
+    EncryptedColumn, Remaining, check_catalog, count_remaining, encrypted_columns,
+};
+pub use self::lock::RotationLock;
+pub use self::open_transactions::{has_open_transactions, list_open_transactions};
+pub use self::reencrypt::{ReencryptCursor, ReencryptPage, reencrypt};
+pub use self::verify::{DecryptReport, list_tenants, verify};
 use crate::{DbError, Tx};
 
 /// Data keys that are wrapped anew in one transaction.
-const WRAPS: i64 = 200;
+const REWRAP_BATCH: i64 = 200;
 
 /// Whom a rotation is about: one tenant after another, or all.
 #[derive(Clone, Debug, Default)]
-pub struct Scope {
+pub struct RotationScope {
     /// Only these; empty: all.
     pub tenant_ids: Vec<TenantId>,
 }
 
-impl Scope {
+impl RotationScope {
     fn ids(&self) -> Vec<String> {
         self.tenant_ids.iter().map(ToString::to_string).collect()
     }
@@ -44,7 +46,7 @@ impl Scope {
 
 /// Wraps the next data keys under the first master key, as far as they are under another one that is known here; how many
 /// those were. What somebody else wraps at this moment is passed over.
-pub async fn rewrap(tx: &mut Tx, scope: &Scope) -> Result<u64, DbError> {
+pub async fn rewrap(tx: &mut Tx, scope: &RotationScope) -> Result<u64, DbError> {
     let provider = tx.master_keys();
     let known: Vec<String> = provider.ids().into_iter().skip(1).map(str::to_owned).collect();
     let rows = sqlx::query!(
@@ -53,7 +55,7 @@ pub async fn rewrap(tx: &mut Tx, scope: &Scope) -> Result<u64, DbError> {
          limit $3 for no key update skip locked",
         &known,
         &scope.ids(),
-        WRAPS,
+        REWRAP_BATCH,
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -76,7 +78,11 @@ pub async fn rewrap(tx: &mut Tx, scope: &Scope) -> Result<u64, DbError> {
 }
 
 /// The tenants whose current key was made longer ago than this, and those of whom an older key is left.
-pub async fn list_due(tx: &mut Tx, scope: &Scope, older_than: TimeDelta) -> Result<Vec<TenantId>, DbError> {
+pub async fn list_due(
+    tx: &mut Tx,
+    scope: &RotationScope,
+    older_than: TimeDelta,
+) -> Result<Vec<TenantId>, DbError> {
     let due = sqlx::query_scalar!(
         "select tenant_id from encryption_keys
          where (retired_at is not null or created_at < now() - make_interval(secs => $1))
@@ -92,7 +98,7 @@ pub async fn list_due(tx: &mut Tx, scope: &Scope, older_than: TimeDelta) -> Resu
 
 /// Gives a tenant another current key, if the one that it has was made before that time; the new one, or `None` where there
 /// was nothing to do.
-pub async fn retire(
+pub async fn rotate_data_key(
     tx: &mut Tx,
     tenant_id: &TenantId,
     made_before: DateTime<Utc>,
@@ -126,9 +132,10 @@ pub async fn retire(
 }
 
 /// Deletes those of a tenant's retired keys with which nothing is sealed any more; how many those were.
-pub async fn drop_emptied(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
-    check_catalogue(tx).await?;
-    let needed: Vec<Uuid> = count_left(tx, tenant_id).await?.into_iter().map(|left| left.key_id).collect();
+pub async fn delete_unused_keys(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
+    check_catalog(tx).await?;
+    let needed: Vec<Uuid> =
+        count_remaining(tx, tenant_id).await?.into_iter().map(|left| left.key_id).collect();
     let dropped = sqlx::query!(
         "delete from encryption_keys where tenant_id = $1 and retired_at is not null and key_id <> all($2)",
         tenant_id.as_str(),
@@ -140,7 +147,7 @@ pub async fn drop_emptied(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbEr
 }
 
 /// What Postgres calls now.
-pub async fn now(tx: &mut Tx) -> Result<DateTime<Utc>, DbError> {
+pub async fn server_time(tx: &mut Tx) -> Result<DateTime<Utc>, DbError> {
     Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(tx).await?)
 }
 

@@ -6,41 +6,41 @@ use secrecy::SecretString;
 use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
 
-use crate::addresses::Addresses;
+use crate::primary_monitor::Addresses;
 use crate::{Db, DbError};
 
 /// sqlx's own.
-const TABLE: &str = "_sqlx_migrations";
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// All of EnableBot's is in a schema of its own, which Supabase's REST interface does not show.
-const ENTER: &str = "create schema if not exists enablebot; set search_path = enablebot, pg_temp";
+const ENTER_SCHEMA: &str = "create schema if not exists enablebot; set search_path = enablebot, pg_temp";
 
 /// Until then it was in `public`: it is moved with all that is in it. Two at once wait for each other.
-const MOVE: &str = include_str!("move_from_public.sql");
+const MOVE_FROM_PUBLIC: &str = include_str!("move_from_public.sql");
 
 /// Two at once wait for each other, for as long as the other takes.
-const IN_TURN: &str = "select pg_advisory_lock(hashtext('enablebot migrate'))";
+const TAKE_MIGRATION_LOCK: &str = "select pg_advisory_lock(hashtext('enablebot migrate'))";
 
 /// For a table's lock nobody waits long: whatever comes after would stand behind it, and so would every reply.
-const HURRIED: &str = "set lock_timeout = '2s'";
+const SET_LOCK_TIMEOUT: &str = "set lock_timeout = '2s'";
 
 /// What is built concurrently holds nobody up, and waits for whoever is in a transaction.
-const UNHURRIED: &str = "set lock_timeout = 0";
+const DISABLE_LOCK_TIMEOUT: &str = "set lock_timeout = 0";
 
 /// An index whose building broke off is none, and takes its name.
-const CLEAR: &str = "do $$ declare _index text; begin
+const DROP_INVALID_INDEXES: &str = "do $$ declare _index text; begin
     for _index in select indexrelid::regclass from pg_index join pg_class on oid = indexrelid
         where not indisvalid and relkind = 'i' and relnamespace = 'enablebot'::regnamespace
     loop execute 'drop index ' || _index; end loop; end $$";
 
 /// So often a migration is tried that did not get its locks, with a pause in which others go on.
-const TRIES: usize = 30;
-const PAUSE: Duration = Duration::from_secs(1);
+const MAX_MIGRATE_ATTEMPTS: usize = 30;
+const MIGRATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the database may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(1);
+const DATABASE_HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How the database is, part by part; `Err` says what is wrong.
 #[derive(Clone, Debug)]
@@ -58,26 +58,26 @@ pub struct DatabaseHealth {
 /// Postgres does not answer, somebody keeps a table locked for a minute and more, or an applied migration was changed
 /// afterwards.
 pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
-    let addresses = Addresses::read(direct_urls)?;
+    let addresses = Addresses::parse(direct_urls)?;
     let mut applied = 0;
-    for _ in 1..TRIES {
-        match migrate_now(&addresses, &mut applied).await {
-            Err(error) if error.is_lock_timeout() => tokio::time::sleep(PAUSE).await,
+    for _ in 1..MAX_MIGRATE_ATTEMPTS {
+        match try_migrate(&addresses, &mut applied).await {
+            Err(error) if error.is_lock_timeout() => tokio::time::sleep(MIGRATE_RETRY_INTERVAL).await,
             done => return done.map(|()| applied),
         }
     }
-    migrate_now(&addresses, &mut applied).await.map(|()| applied)
+    try_migrate(&addresses, &mut applied).await.map(|()| applied)
 }
 
-async fn migrate_now(addresses: &Addresses, applied: &mut usize) -> Result<(), DbError> {
-    let (_, mut connection) = addresses.connect().await?;
-    for sql in [IN_TURN, HURRIED, MOVE, ENTER, CLEAR] {
+async fn try_migrate(addresses: &Addresses, applied: &mut usize) -> Result<(), DbError> {
+    let (_, mut connection) = addresses.connect_primary().await?;
+    for sql in [TAKE_MIGRATION_LOCK, SET_LOCK_TIMEOUT, MOVE_FROM_PUBLIC, ENTER_SCHEMA, DROP_INVALID_INDEXES] {
         sqlx::raw_sql(sql).execute(&mut connection).await?;
     }
-    connection.ensure_migrations_table(TABLE).await?;
-    let known = connection.list_applied_migrations(TABLE).await?;
+    connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
+    let known = connection.list_applied_migrations(MIGRATIONS_TABLE).await?;
     for migration in MIGRATOR.iter().filter(|one| known.iter().all(|known| known.version != one.version)) {
-        let patience = if migration.no_tx { UNHURRIED } else { HURRIED };
+        let patience = if migration.no_tx { DISABLE_LOCK_TIMEOUT } else { SET_LOCK_TIMEOUT };
         sqlx::raw_sql(patience).execute(&mut connection).await?;
         MIGRATOR.run_to(migration.version, &mut connection).await?;
         *applied += 1;
@@ -95,7 +95,7 @@ impl Db {
     /// # Errors
     /// [`DbError::SchemaBehind`], or Postgres does not answer.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let mut tx = self.begin_as_itself().await?;
+        let mut tx = self.begin_as_owner().await?;
         let known = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
             .fetch_one(&mut tx)
             .await?;
@@ -115,7 +115,7 @@ impl Db {
 
     /// Looks at the database within a second, for readiness.
     pub async fn health(&self) -> DatabaseHealth {
-        match tokio::time::timeout(PATIENCE, self.check_schema()).await {
+        match tokio::time::timeout(DATABASE_HEALTH_TIMEOUT, self.check_schema()).await {
             Ok(Ok(())) => DatabaseHealth { database: Ok(()), schema: Ok(()) },
             Ok(Err(error @ DbError::SchemaBehind(_))) => {
                 DatabaseHealth { database: Ok(()), schema: Err(error.to_string()) }

@@ -6,19 +6,19 @@ use chrono::{DateTime, Utc};
 use models::{TenantId, UserId};
 use secrecy::ExposeSecret;
 
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const NAME: Column = Column { table: "sessions", column: "name" };
-pub(crate) const EMAIL: Column = Column { table: "sessions", column: "email" };
+pub(crate) const SESSION_NAME: ColumnRef = ColumnRef { table: "sessions", column: "name" };
+pub(crate) const SESSION_EMAIL: ColumnRef = ColumnRef { table: "sessions", column: "email" };
 
 /// Seconds after which a session ends that nobody uses, and after which any ends.
-const IDLE: f64 = 8.0 * 3_600.0;
-const LONGEST: f64 = 7.0 * 24.0 * 3_600.0;
+const SESSION_IDLE_TIMEOUT_SECONDS: f64 = 8.0 * 3_600.0;
+const MAX_SESSION_SECONDS: f64 = 7.0 * 24.0 * 3_600.0;
 
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct DashboardSession {
     /// Whose dashboard it is.
     pub tenant_id: TenantId,
     /// Who.
@@ -35,9 +35,9 @@ pub struct Session {
 
 /// A session that is in use, and what counts for it besides.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct SessionRecord {
     /// Whose it is.
-    pub session: Session,
+    pub session: DashboardSession,
     /// Whether they installed the bot.
     pub is_installer: bool,
     /// Why the workspace's questions are not answered, if an operator suspended it.
@@ -45,15 +45,16 @@ pub struct Found {
 }
 
 /// Opens a session, and drops those that have ended.
-pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(), DbError> {
+pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> Result<(), DbError> {
     let tenant_id = &session.tenant_id;
     let key = keys::current(tx, tenant_id).await?;
-    let email = session.email.as_ref().map(|email| key.seal(EMAIL.of(tenant_id), email)).transpose()?;
+    let email =
+        session.email.as_ref().map(|email| key.seal(SESSION_EMAIL.binding(tenant_id), email)).transpose()?;
     sqlx::query!(
         "delete from sessions where seen_at < now() - make_interval(secs => $1)
              or created_at < now() - make_interval(secs => $2)",
-        IDLE,
-        LONGEST,
+        SESSION_IDLE_TIMEOUT_SECONDS,
+        MAX_SESSION_SECONDS,
     )
     .execute(&mut *tx)
     .await?;
@@ -63,7 +64,7 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(),
         digest,
         tenant_id.as_str(),
         session.user_id.as_str(),
-        key.seal(NAME.of(tenant_id), &session.name)?,
+        key.seal(SESSION_NAME.binding(tenant_id), &session.name)?,
         session.is_admin,
         email,
     )
@@ -74,7 +75,7 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &Session) -> Result<(),
 
 /// Whose sessions these are, which are in use from now on; one that is unknown or has ended, or whose bot is gone, is not
 /// among them. The tenant is what this tells, so it cannot be asked by it.
-pub async fn find_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Found>, DbError> {
+pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, SessionRecord>, DbError> {
     // Noted once a minute: a page is many requests. Whoever notes it at the same moment is not waited for.
     let rows = sqlx::query!(
         r#"with touched as (
@@ -88,23 +89,25 @@ pub async fn find_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
            where session_digest = any($1) and seen_at > now() - make_interval(secs => $2)
              and sessions.created_at > now() - make_interval(secs => $3)"#,
         digests,
-        IDLE,
-        LONGEST,
+        SESSION_IDLE_TIMEOUT_SECONDS,
+        MAX_SESSION_SECONDS,
     )
     .fetch_all(&mut *tx)
     .await?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
         let tenant_id = TenantId::new(row.tenant_id);
-        let name = keys::open(tx, &tenant_id, NAME, &row.name).await?.expose_secret().to_owned();
+        let name = keys::open(tx, &tenant_id, SESSION_NAME, &row.name).await?.expose_secret().to_owned();
         let email = match row.email {
-            Some(email) => Some(keys::open(tx, &tenant_id, EMAIL, &email).await?.expose_secret().to_owned()),
+            Some(email) => {
+                Some(keys::open(tx, &tenant_id, SESSION_EMAIL, &email).await?.expose_secret().to_owned())
+            }
             None => None,
         };
         let (user_id, is_admin, checked_at) = (row.user_id.into(), row.is_admin, row.checked_at);
-        let session = Session { tenant_id, user_id, name, email, is_admin, checked_at };
+        let session = DashboardSession { tenant_id, user_id, name, email, is_admin, checked_at };
         let (is_installer, suspended_reason) = (row.is_installer, row.suspended_reason);
-        found.insert(row.session_digest, Found { session, is_installer, suspended_reason });
+        found.insert(row.session_digest, SessionRecord { session, is_installer, suspended_reason });
     }
     Ok(found)
 }
@@ -134,7 +137,7 @@ pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
 }
 
 /// Ends all sessions of a person.
-pub async fn delete_of(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
+pub async fn delete_all(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
     sqlx::query!(
         "delete from sessions where tenant_id = $1 and user_id = $2",
         tenant_id.as_str(),

@@ -1,23 +1,23 @@
 //! The table `settings`: how a workspace wants its bot, and its own key for the model; both sealed.
 
 use chrono::{DateTime, Utc};
-use models::{Settings, TenantId};
+use models::{TenantId, WorkspaceSettings};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const BODY: Column = Column { table: "settings", column: "body" };
-pub(crate) const MODEL_KEY: Column = Column { table: "settings", column: "model_key" };
+pub(crate) const SETTINGS_BODY: ColumnRef = ColumnRef { table: "settings", column: "body" };
+pub(crate) const MODEL_KEY: ColumnRef = ColumnRef { table: "settings", column: "model_key" };
 
 /// Characters of a key that are kept to know it by.
-const HINT_CHARS: usize = 4;
+const MODEL_KEY_HINT_CHARS: usize = 4;
 
 /// The settings as they stand.
 #[derive(Clone, Debug, Default)]
-pub struct Stored {
+pub struct TenantConfig {
     /// What is set.
-    pub settings: Settings,
+    pub settings: WorkspaceSettings,
     /// The workspace's own key for the model.
     pub model_key: Option<SecretString>,
     /// Its last characters.
@@ -27,20 +27,20 @@ pub struct Stored {
 }
 
 /// A workspace's settings; where nothing was ever set, the defaults.
-pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Stored, DbError> {
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<TenantConfig, DbError> {
     let row = sqlx::query!(
         "select body, model_key, model_key_hint, changed_by, changed_at from settings where tenant_id = $1",
         tenant_id.as_str(),
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(Stored::default()) };
-    let body = keys::open(tx, tenant_id, BODY, &row.body).await?;
+    let Some(row) = row else { return Ok(TenantConfig::default()) };
+    let body = keys::open(tx, tenant_id, SETTINGS_BODY, &row.body).await?;
     let model_key = match row.model_key {
         Some(sealed) => Some(keys::open(tx, tenant_id, MODEL_KEY, &sealed).await?),
         None => None,
     };
-    Ok(Stored {
+    Ok(TenantConfig {
         settings: serde_json::from_str(body.expose_secret())?,
         model_key,
         model_key_hint: row.model_key_hint,
@@ -52,11 +52,12 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Stored, DbError> 
 pub async fn set(
     tx: &mut Tx,
     tenant_id: &TenantId,
-    settings: &Settings,
+    settings: &WorkspaceSettings,
     changed_by: &str,
 ) -> Result<(), DbError> {
-    let body =
-        keys::current(tx, tenant_id).await?.seal(BODY.of(tenant_id), &serde_json::to_string(settings)?)?;
+    let body = keys::current(tx, tenant_id)
+        .await?
+        .seal(SETTINGS_BODY.binding(tenant_id), &serde_json::to_string(settings)?)?;
     sqlx::query!(
         "insert into settings (tenant_id, body, memory_days, changed_by) values ($1, $2, $3, $4)
          on conflict (tenant_id) do update set body = excluded.body, memory_days = excluded.memory_days,
@@ -83,13 +84,13 @@ pub async fn set_model_key(
     set(tx, tenant_id, &settings, changed_by).await?;
     let key = keys::current(tx, tenant_id).await?;
     let sealed = model_key
-        .map(|model_key| key.seal(MODEL_KEY.of(tenant_id), model_key.expose_secret()))
+        .map(|model_key| key.seal(MODEL_KEY.binding(tenant_id), model_key.expose_secret()))
         .transpose()?;
     sqlx::query!(
         "update settings set model_key = $2, model_key_hint = $3 where tenant_id = $1",
         tenant_id.as_str(),
         sealed,
-        model_key.map(|model_key| hint(model_key.expose_secret())),
+        model_key.map(|model_key| key_hint(model_key.expose_secret())),
     )
     .execute(tx)
     .await?;
@@ -97,13 +98,13 @@ pub async fn set_model_key(
 }
 
 /// The last characters; of a short key fewer than half.
-fn hint(key: &str) -> String {
+fn key_hint(key: &str) -> String {
     let count = key.chars().count();
-    key.chars().skip(count - HINT_CHARS.min(count / 3)).collect()
+    key.chars().skip(count - MODEL_KEY_HINT_CHARS.min(count / 3)).collect()
 }
 
 /// Notes that somebody is about to be told that the budget goes to its end; false if that was done this month.
-pub async fn note_budget_told(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+pub async fn mark_budget_notified(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
     let noted = sqlx::query!(
         "update settings set budget_told_at = now()
          where tenant_id = $1
@@ -116,7 +117,7 @@ pub async fn note_budget_told(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool,
 }
 
 /// How much was said longer ago than so many days.
-pub async fn count_turns_older_than(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<i64, DbError> {
+pub async fn count_messages_older_than(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from turns
            where tenant_id = $1 and created_at < now() - make_interval(days => $2)"#,
@@ -128,7 +129,7 @@ pub async fn count_turns_older_than(tx: &mut Tx, tenant_id: &TenantId, days: i32
 }
 
 /// Forgets what was said longer ago than each workspace wants it remembered, a batch at a time; how much that was.
-pub async fn forget_old_turns(tx: &mut Tx) -> Result<u64, DbError> {
+pub async fn purge_expired_messages(tx: &mut Tx) -> Result<u64, DbError> {
     let forgotten = sqlx::query!(
         "with old as (
              select t.tenant_id, t.channel_id, t.thread_ts, t.turn_id
@@ -148,10 +149,10 @@ pub async fn forget_old_turns(tx: &mut Tx) -> Result<u64, DbError> {
 
 #[cfg(test)]
 mod tests {
-    use super::hint;
+    use super::key_hint;
 
     #[test]
-    fn a_hint_gives_little_away() {
-        assert_eq!([hint("sk-abcdefghijkl"), hint("abcdef"), hint("ab")], ["ijkl", "ef", ""]);
+    fn key_hint_reveals_few_characters() {
+        assert_eq!([key_hint("sk-abcdefghijkl"), key_hint("abcdef"), key_hint("ab")], ["ijkl", "ef", ""]);
     }
 }

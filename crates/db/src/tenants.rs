@@ -6,13 +6,13 @@ use models::TenantId;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit_log::{self, Action};
+use crate::audit_log::{self, AuditAction};
 use crate::{DbError, Tx, keys};
 
 /// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
 #[must_use = "its receipt is to be written"]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Deletion {
+pub struct TenantDeletion {
     /// Whose data it was.
     pub tenant_id: TenantId,
     /// Why, in a word.
@@ -39,7 +39,7 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
 /// Locks what a worker may hold before it comes to the tenant, in the worker's order: whoever is to delete it all meets
 /// nobody in the opposite one.
 pub async fn lock_threads(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
-    tx.unhurried().await?;
+    tx.disable_statement_timeout().await?;
     sqlx::query!(
         "select true as locked from threads where tenant_id = $1 order by channel_id, thread_ts for update",
         tenant_id.as_str(),
@@ -87,7 +87,7 @@ pub async fn delete_orphans(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbE
 }
 
 /// Puts the deletion off by so many days; within them a new install has everything again.
-pub async fn delete_later(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<(), DbError> {
+pub async fn schedule_deletion(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<(), DbError> {
     sqlx::query!(
         "update tenants set delete_after = now() + make_interval(days => $2) where tenant_id = $1",
         tenant_id.as_str(),
@@ -111,29 +111,29 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 
 /// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
 /// backup. What stays is the audit log, with a signed receipt as its last entry: [`write_receipt`].
-pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<Deletion, DbError> {
-    delete_and_tell(tx, tenant_id, reason, |_, _| ()).await
+pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<TenantDeletion, DbError> {
+    delete_with_progress(tx, tenant_id, reason, |_, _| ()).await
 }
 
 /// The same, and tells of each table how many rows of it are gone, once they are.
-pub async fn delete_and_tell(
+pub async fn delete_with_progress(
     tx: &mut Tx,
     tenant_id: &TenantId,
     reason: &str,
-    mut tell: impl FnMut(&'static str, u64) + Send,
-) -> Result<Deletion, DbError> {
-    tx.unhurried().await?;
+    mut on_table: impl FnMut(&'static str, u64) + Send,
+) -> Result<TenantDeletion, DbError> {
+    tx.disable_statement_timeout().await?;
     let id = tenant_id.as_str();
     let mut rows = std::collections::BTreeMap::new();
     macro_rules! delete_from {
         ($table:literal, $sql:literal) => {
             let gone = sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected();
-            tell($table, gone);
+            on_table($table, gone);
             rows.insert($table, gone);
         };
     }
     let gone = keys::delete_all(tx, tenant_id).await?;
-    tell("encryption_keys", gone);
+    on_table("encryption_keys", gone);
     rows.insert("encryption_keys", gone);
     delete_from!("installations", "delete from installations where tenant_id = $1");
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
@@ -156,7 +156,7 @@ pub async fn delete_and_tell(
     delete_from!("exports", "delete from exports where tenant_id = $1");
     delete_from!("sessions", "delete from sessions where tenant_id = $1");
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
-    Ok(Deletion {
+    Ok(TenantDeletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),
         // What Postgres stores of a time has microseconds.
@@ -166,7 +166,11 @@ pub async fn delete_and_tell(
 }
 
 /// Writes down what was deleted, signed.
-pub async fn write_receipt(tx: &mut Tx, tenant_id: &TenantId, deletion: &Deletion) -> Result<(), DbError> {
+pub async fn write_receipt(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    deletion: &TenantDeletion,
+) -> Result<(), DbError> {
     let statement = serde_json::to_value(deletion)?;
     let signature = tx.master_keys().sign(statement.to_string().as_bytes());
     let detail = json!({
@@ -174,12 +178,12 @@ pub async fn write_receipt(tx: &mut Tx, tenant_id: &TenantId, deletion: &Deletio
         "signature": hex::encode(&signature.tag),
         "master_key_id": signature.master_key_id,
     });
-    audit_log::insert(tx, tenant_id, "enablebot", Action::Deleted, detail).await
+    audit_log::insert(tx, tenant_id, "enablebot", AuditAction::Deleted, detail).await
 }
 
 /// A receipt as it is found in the audit log.
 #[derive(Clone, Debug)]
-pub struct Receipt {
+pub struct DeletionReceipt {
     /// What was deleted.
     pub statement: serde_json::Value,
     /// The signature under the master key.
@@ -189,7 +193,7 @@ pub struct Receipt {
 }
 
 /// The receipts of a tenant, oldest first, each checked.
-pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Receipt>, DbError> {
+pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<DeletionReceipt>, DbError> {
     let details = sqlx::query_scalar!(
         "select detail from audit_log where tenant_id = $1 and action = 'deleted' order by entry_id",
         tenant_id.as_str(),
@@ -207,7 +211,7 @@ pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Rece
             };
             let statement = detail["receipt"].take();
             let is_genuine = keys.verify(statement.to_string().as_bytes(), &signature);
-            Receipt { statement, signature, is_genuine }
+            DeletionReceipt { statement, signature, is_genuine }
         })
         .collect())
 }

@@ -9,7 +9,7 @@ use crate::{DbError, Tx};
 
 /// How long a lease holds without being renewed, in seconds. A worker renews every third of it, so that a dead one
 /// is found out within this time and a slow one is not.
-pub const LEASE_SECONDS: i32 = 6;
+pub const THREAD_LEASE_SECONDS: i32 = 6;
 
 /// A thread in this worker's hands until the lease ends. Every write names the token, so that a worker that lost it
 /// can finish nothing.
@@ -40,29 +40,29 @@ pub struct Job {
     pub user_id: UserId,
     /// When Slack delivered it, by this process's clock.
     pub received: Instant,
-    /// What is to be done, sealed; [`crate::events::open_body`] opens it.
-    pub sealed_body: Vec<u8>,
+    /// What is to be done, sealed; [`crate::events::open_payload`] opens it.
+    pub sealed_payload: Vec<u8>,
     /// Which try this is, from 1.
     pub attempt: i32,
     /// How long ago an upstream first held it back.
     pub throttled_for: Duration,
     /// It was tried before: no limit holds it up again.
-    pub is_begun: bool,
+    pub is_started: bool,
     /// Its turn within its tenant's limit was kept for it.
-    pub has_turn: bool,
+    pub has_rate_limit_slot: bool,
     /// Somebody pressed "Stop".
-    pub stop_requested: bool,
+    pub is_stop_requested: bool,
 }
 
 /// Ready threads among which other tenants' are looked for, where some tenants are passed over.
-const PASSED_OVER: i64 = 512;
+const CLAIM_LOOKAHEAD: i64 = 512;
 
 /// Leases up to `limit` ready threads, those with the smallest virtual start first, and moves the clock to them. Tenants
 /// in `full` are passed over; the first thread of any other stands near the front, so no more than that is looked at.
-pub async fn claim(tx: &mut Tx, limit: i64, full: &[TenantId]) -> Result<Vec<Lease>, DbError> {
-    let full: Vec<String> = full.iter().map(ToString::to_string).collect();
-    let window = (!full.is_empty()).then_some(limit + PASSED_OVER);
-    tx.plan_anew();
+pub async fn claim(tx: &mut Tx, limit: i64, excluded: &[TenantId]) -> Result<Vec<Lease>, DbError> {
+    let full: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+    let window = (!full.is_empty()).then_some(limit + CLAIM_LOOKAHEAD);
+    tx.disable_prepared();
     let rows = sqlx::query!(
         r#"with picked as (
                -- A lateral one, and so never by reading the whole table: the queue may be long.
@@ -88,7 +88,7 @@ pub async fn claim(tx: &mut Tx, limit: i64, full: &[TenantId]) -> Result<Vec<Lea
            select tenant_id, channel_id, thread_ts, lease_token as "token!", (select count(*) from clock) as clock
            from leased order by virtual_start"#,
         limit,
-        f64::from(LEASE_SECONDS),
+        f64::from(THREAD_LEASE_SECONDS),
         window,
         &full,
     )
@@ -110,7 +110,7 @@ pub async fn renew(tx: &mut Tx, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
         r#"update threads set wake_at = now() + make_interval(secs => $2)
            where lease_token = any($1) returning lease_token as "token!""#,
         tokens,
-        f64::from(LEASE_SECONDS),
+        f64::from(THREAD_LEASE_SECONDS),
     )
     .fetch_all(tx)
     .await?;
@@ -119,8 +119,8 @@ pub async fn renew(tx: &mut Tx, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
 
 /// Makes ready what slept long enough: threads whose lease ran out, and those whose next try is due. The number of
 /// threads that are ready now because of it.
-pub async fn wake(tx: &mut Tx) -> Result<u64, DbError> {
-    tx.plan_anew();
+pub async fn wake_due(tx: &mut Tx) -> Result<u64, DbError> {
+    tx.disable_prepared();
     let woken = sqlx::query!(
         "update threads t set state = 'ready', lease_token = null, wake_at = null
          from (select tenant_id, channel_id, thread_ts from threads
@@ -137,7 +137,7 @@ pub async fn wake(tx: &mut Tx) -> Result<u64, DbError> {
 ///
 /// # Errors
 /// [`DbError::LeaseLost`], if another worker may have the thread by now.
-pub async fn hold(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
+pub async fn assert_lease(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     let held = sqlx::query_scalar!(
         r#"select true as "held!" from threads
            where tenant_id = $1 and channel_id = $2 and thread_ts = $3 and lease_token = $4 for update"#,
@@ -154,7 +154,7 @@ pub async fn hold(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
 /// The thread's next event, counted as tried; `None` when the thread was let go, because nothing waits or its next
 /// event is not due. The thread's row is locked while this looks, so nothing that comes in between is stranded.
 pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbError> {
-    hold(tx, lease).await?;
+    assert_lease(tx, lease).await?;
     let row = sqlx::query!(
         r#"select seq, event_id, message_ts, user_id, body as "body!", attempts,
                   coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
@@ -189,18 +189,18 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         thread: lease.thread.clone(),
         message_ts: row.message_ts.map(MessageTs::from),
         user_id: row.user_id.into(),
-        received: ago(row.received_seconds),
-        sealed_body: row.body,
+        received: instant_ago(row.received_seconds),
+        sealed_payload: row.body,
         attempt: row.attempts + 1,
         throttled_for: Duration::try_from_secs_f64(row.throttled_seconds).unwrap_or_default(),
-        is_begun: row.is_begun,
-        has_turn: row.has_turn,
-        stop_requested: row.stop_requested,
+        is_started: row.is_begun,
+        has_rate_limit_slot: row.has_turn,
+        is_stop_requested: row.stop_requested,
     }))
 }
 
 /// So many seconds ago.
-fn ago(seconds: f64) -> Instant {
+fn instant_ago(seconds: f64) -> Instant {
     let (now, ago) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
     now.checked_sub(ago).unwrap_or(now)
 }
@@ -262,7 +262,7 @@ pub async fn set_refused(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
 }
 
 /// Notes that somebody was told in this thread that the workspace is suspended; false if that was done since it is.
-pub async fn set_suspension_told(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
+pub async fn mark_suspension_notified(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
     let noted = sqlx::query!(
         "update threads set suspension_told_at = now() from tenants
          where threads.tenant_id = $1 and channel_id = $2 and thread_ts = $3

@@ -8,24 +8,24 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::installations::BOT_TOKEN;
-use crate::keys::{self, Column};
+use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const REFRESH_TOKEN: Column = Column { table: "installations", column: "refresh_token" };
+pub(crate) const REFRESH_TOKEN: ColumnRef = ColumnRef { table: "installations", column: "refresh_token" };
 
 /// How long one replica may take over a refresh before another may try.
-const LEASE_SECONDS: f64 = 30.0;
+const REFRESH_LEASE_SECONDS: f64 = 30.0;
 
 /// What a token that ends is replaced with.
 #[derive(Clone, Debug)]
-pub struct Rotation {
+pub struct RefreshTokenGrant {
     /// Good for one refresh.
     pub refresh_token: SecretString,
     /// How long the bot token lives from now.
     pub expires_in: Duration,
 }
 
-impl Rotation {
+impl RefreshTokenGrant {
     pub(crate) fn seconds(&self) -> f64 {
         self.expires_in.as_secs_f64()
     }
@@ -41,7 +41,7 @@ pub struct RefreshLease {
 
 /// Takes the right to refresh a tenant's token that ends within this time; `None` while somebody else has it or has used
 /// it since, or where the token does not rotate.
-pub async fn lease_refresh(
+pub async fn acquire_refresh_lease(
     tx: &mut Tx,
     tenant_id: &TenantId,
     within: Duration,
@@ -54,7 +54,7 @@ pub async fn lease_refresh(
              and token_expires_at <= now() + make_interval(secs => $3)
            returning refresh_lease as "id!", refresh_token as "refresh_token!""#,
         tenant_id.as_str(),
-        LEASE_SECONDS,
+        REFRESH_LEASE_SECONDS,
         within.as_secs_f64(),
     )
     .fetch_optional(&mut *tx)
@@ -70,7 +70,7 @@ pub async fn replace(
     tenant_id: &TenantId,
     lease: &RefreshLease,
     bot_token: &SecretString,
-    rotation: &Rotation,
+    rotation: &RefreshTokenGrant,
 ) -> Result<bool, DbError> {
     let key = keys::current(tx, tenant_id).await?;
     let replaced = sqlx::query!(
@@ -79,8 +79,8 @@ pub async fn replace(
          where tenant_id = $1 and refresh_lease = $2",
         tenant_id.as_str(),
         lease.id,
-        key.seal(BOT_TOKEN.of(tenant_id), bot_token.expose_secret())?,
-        key.seal(REFRESH_TOKEN.of(tenant_id), rotation.refresh_token.expose_secret())?,
+        key.seal(BOT_TOKEN.binding(tenant_id), bot_token.expose_secret())?,
+        key.seal(REFRESH_TOKEN.binding(tenant_id), rotation.refresh_token.expose_secret())?,
         rotation.seconds(),
     )
     .execute(tx)

@@ -3,24 +3,29 @@
 
 use std::time::Duration;
 
-use models::{Outcome, TenantId, ThreadKey, Usage, UserId};
+use models::{EventOutcome, TenantId, ThreadKey, Usage, UserId};
 
 use crate::{DbError, Tx};
 
 /// How a question ended.
 #[derive(Clone, Copy, Debug)]
-pub struct End<'a> {
+pub struct UsageOutcome<'a> {
     /// How.
-    pub outcome: Outcome,
+    pub outcome: EventOutcome,
     /// Why, where that is not plain.
     pub reason: Option<&'a str>,
     /// How long ago the first word came; `None` where none did, or an earlier try had it.
-    pub since_first_word: Option<Duration>,
+    pub since_first_token: Option<Duration>,
 }
 
 /// Books how a question of Slack's ended, with what all calls for it have cost (`replies`), and gives back what was held for
 /// it; one that was set aside and is done again is booked anew.
-pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>) -> Result<(), DbError> {
+pub async fn record(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+    end: UsageOutcome<'_>,
+) -> Result<(), DbError> {
     sqlx::query!(
         "with released as (delete from reservations where tenant_id = $1 and seq = $2)
          insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
@@ -40,7 +45,7 @@ pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>)
         seq,
         end.outcome.as_str(),
         end.reason,
-        end.since_first_word.map(|ago| ago.as_millis() as f64) as Option<f64>,
+        end.since_first_token.map(|ago| ago.as_millis() as f64) as Option<f64>,
     )
     .execute(tx)
     .await?;
@@ -49,7 +54,7 @@ pub async fn note_end(tx: &mut Tx, tenant_id: &TenantId, seq: i64, end: End<'_>)
 
 /// A question that a program asked, without an event.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct NewUsage<'a> {
     /// Whose it is: a person's, or the key's.
     pub user_id: &'a UserId,
     /// The conversation.
@@ -63,12 +68,12 @@ pub struct Asked<'a> {
 }
 
 /// Books how a question of a program's ended, and gives back what was held for it.
-pub async fn insert(
+pub async fn record_api(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    asked: Asked<'_>,
-    end: End<'_>,
+    asked: NewUsage<'_>,
+    end: UsageOutcome<'_>,
 ) -> Result<(), DbError> {
     sqlx::query!(
         "with released as (delete from reservations where tenant_id = $2 and seq = $1)
@@ -88,7 +93,7 @@ pub async fn insert(
         asked.thread.channel_id.as_str(),
         asked.thread.thread_ts.as_str(),
         asked.since_asked.as_millis() as f64,
-        end.since_first_word.map(|ago| ago.as_millis() as f64) as Option<f64>,
+        end.since_first_token.map(|ago| ago.as_millis() as f64) as Option<f64>,
         asked.cost_micros,
     )
     .execute(tx)

@@ -2,34 +2,34 @@
 //! everything that is sealed it opens only while its tenant has the key.
 
 use chrono::{DateTime, Utc};
-use models::{Installation, Settings, TenantId};
+use models::{Installation, TenantId, WorkspaceSettings};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::installations::{self, Installed};
-use crate::keys::{self, Column};
-use crate::settings::{self, Stored};
+use crate::installations::{self, StoredInstallation};
+use crate::keys::{self, ColumnRef};
+use crate::settings::{self, TenantConfig};
 use crate::{Db, DbError, Tx};
 
 /// No column of a table: what was sealed for it opens nowhere else.
-const KEPT: Column = Column { table: "workspaces", column: "kept" };
+const CACHED_WORKSPACE: ColumnRef = ColumnRef { table: "workspaces", column: "kept" };
 
 /// The installation, and how the workspace wants its bot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Workspace {
+pub struct WorkspaceSnapshot {
     /// The installation as it stands.
-    #[serde(with = "InstalledForm")]
-    pub installed: Installed,
+    #[serde(with = "InstallationForm")]
+    pub installed: StoredInstallation,
     /// The settings as they stand.
-    #[serde(with = "StoredForm")]
-    pub settings: Stored,
+    #[serde(with = "ConfigForm")]
+    pub settings: TenantConfig,
 }
 
 /// What is stored of a workspace; `None` where the bot is not installed.
-pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Workspace>, DbError> {
+pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<WorkspaceSnapshot>, DbError> {
     let Some(installed) = installations::find(tx, tenant_id).await? else { return Ok(None) };
     let settings = settings::find(tx, tenant_id).await?;
-    Ok(Some(Workspace { installed, settings }))
+    Ok(Some(WorkspaceSnapshot { installed, settings }))
 }
 
 /// The same, sealed as a whole.
@@ -37,24 +37,24 @@ pub async fn find_sealed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Vec
     let Some(workspace) = find(tx, tenant_id).await? else { return Ok(None) };
     let plain = SecretString::from(serde_json::to_string(&workspace)?);
     let key = keys::current(tx, tenant_id).await?;
-    Ok(Some(key.seal(KEPT.of(tenant_id), plain.expose_secret())?))
+    Ok(Some(key.seal(CACHED_WORKSPACE.binding(tenant_id), plain.expose_secret())?))
 }
 
 /// Opens what [`find_sealed`] has sealed.
 ///
 /// # Errors
 /// It is of another tenant or release, its key is gone, or Postgres had to be asked for the key and does not answer.
-pub async fn open(db: &Db, tenant_id: &TenantId, sealed: &[u8]) -> Result<Workspace, DbError> {
-    let plain = match keys::open_with_known(db.keys(), tenant_id, KEPT, sealed)? {
+pub async fn open(db: &Db, tenant_id: &TenantId, sealed: &[u8]) -> Result<WorkspaceSnapshot, DbError> {
+    let plain = match keys::open_cached(db.keys(), tenant_id, CACHED_WORKSPACE, sealed)? {
         Some(plain) => plain,
-        None => keys::open(&mut db.begin(tenant_id).await?, tenant_id, KEPT, sealed).await?,
+        None => keys::open(&mut db.begin(tenant_id).await?, tenant_id, CACHED_WORKSPACE, sealed).await?,
     };
     Ok(serde_json::from_str(plain.expose_secret())?)
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Installed")]
-struct InstalledForm {
+#[serde(remote = "StoredInstallation")]
+struct InstallationForm {
     installation: Installation,
     #[serde(with = "secret")]
     bot_token: SecretString,
@@ -67,9 +67,9 @@ struct InstalledForm {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Stored")]
-struct StoredForm {
-    settings: Settings,
+#[serde(remote = "TenantConfig")]
+struct ConfigForm {
+    settings: WorkspaceSettings,
     #[serde(with = "optional_secret")]
     model_key: Option<SecretString>,
     model_key_hint: Option<String>,

@@ -26,13 +26,13 @@ pub enum ModelError {
     },
     /// It said nothing, for longer than it may.
     #[error("the model stayed silent for too long")]
-    Silent,
+    Timeout,
     /// It does not take this question, however often it is asked.
     #[error("{0}")]
-    Refused(String),
+    InvalidRequest(String),
     /// The key, the address or the model's name is wrong.
     #[error("{0}")]
-    WrongSetup(String),
+    Misconfigured(String),
 }
 
 impl ModelError {
@@ -54,11 +54,11 @@ pub(crate) fn classify(error: OpenAIError) -> ModelError {
             let reason = format!("the model's server answered {} {code}", answer.status_code.as_u16());
             match answer.status_code {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                    ModelError::WrongSetup(reason)
+                    ModelError::Misconfigured(reason)
                 }
                 StatusCode::BAD_REQUEST
                 | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNPROCESSABLE_ENTITY => ModelError::Refused(reason),
+                | StatusCode::UNPROCESSABLE_ENTITY => ModelError::InvalidRequest(reason),
                 _ => ModelError::retry(reason),
             }
         }

@@ -1,17 +1,17 @@
 //! All that knows the model's server: any with OpenAI's streaming `/chat/completions`, and what its answers cost.
 
-mod answer;
-mod body;
+mod api_key_check;
 mod breaker;
+mod client;
+mod drain_body;
 mod error;
-mod key;
-mod model;
 mod prices;
-mod tokens;
+mod stream;
+mod token_estimate;
 
-pub use answer::Answer;
+pub use api_key_check::{ApiKeyError, check_api_key};
+pub use client::{ModelClient, ModelSelection, ModelSettings, TOKEN_KINDS};
 pub use error::ModelError;
-pub use key::{KeyError, check_key};
-pub use model::{Choice, Model, Settings, TOKEN_KINDS};
 pub use prices::Price;
-pub use tokens::{about_prompt_tokens, most_prompt_tokens, taken};
+pub use stream::CompletionStream;
+pub use token_estimate::{billed_usage, estimate_prompt_tokens, max_prompt_tokens};

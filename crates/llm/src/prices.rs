@@ -2,7 +2,7 @@
 //! counts, so that dated versions cost what their model does. The offline model of `cargo dev` is priced like a small
 //! one, so that budgets can be tried.
 
-const PRICES: &str = include_str!("prices.csv");
+const PRICES_CSV: &str = include_str!("prices.csv");
 
 const MILLION: i128 = 1_000_000;
 
@@ -17,16 +17,16 @@ pub struct Price {
 
 impl Price {
     /// A model's; `None` where it has none here.
-    pub fn of(model: &str) -> Option<Self> {
+    pub fn for_model(model: &str) -> Option<Self> {
         // Servers that pass on to others put those before the name: `openai/gpt-5-mini`.
         let model = model.rsplit('/').next().unwrap_or(model);
-        let fitting = rows().filter(|(name, _)| model.starts_with(name));
+        let fitting = price_rows().filter(|(name, _)| model.starts_with(name));
         fitting.max_by_key(|(name, _)| name.len()).map(|(_, price)| price)
     }
 
     /// The highest of the file, for a model that has none in it, where a budget is to hold all the same.
     pub fn highest() -> Self {
-        rows().fold(Self { prompt: 0, completion: 0 }, |highest, (_, price)| Self {
+        price_rows().fold(Self { prompt: 0, completion: 0 }, |highest, (_, price)| Self {
             prompt: highest.prompt.max(price.prompt),
             completion: highest.completion.max(price.completion),
         })
@@ -34,32 +34,33 @@ impl Price {
 
     /// What so many tokens cost, in millionths of a dollar, rounded up.
     pub fn cost_micros(&self, prompt_tokens: i64, completion_tokens: i64) -> i64 {
-        let cost = self.exact(prompt_tokens) + i128::from(completion_tokens) * i128::from(self.completion);
+        let cost = self.exact_prompt_cost(prompt_tokens)
+            + i128::from(completion_tokens) * i128::from(self.completion);
         i64::try_from((cost + MILLION - 1).div_euclid(MILLION)).unwrap_or(i64::MAX)
     }
 
     /// How many tokens may be written behind a prompt for so many millionths of a dollar.
     pub fn completion_tokens_for(&self, micros: i64, prompt_tokens: i64) -> i64 {
-        let left = i128::from(micros) * MILLION - self.exact(prompt_tokens);
+        let left = i128::from(micros) * MILLION - self.exact_prompt_cost(prompt_tokens);
         let tokens = left.max(0) / i128::from(self.completion.max(1));
         i64::try_from(tokens).unwrap_or(i64::MAX)
     }
 
-    fn exact(&self, prompt_tokens: i64) -> i128 {
+    fn exact_prompt_cost(&self, prompt_tokens: i64) -> i128 {
         i128::from(prompt_tokens) * i128::from(self.prompt)
     }
 }
 
-fn rows() -> impl Iterator<Item = (&'static str, Price)> {
-    PRICES.lines().skip(1).filter_map(|line| {
+fn price_rows() -> impl Iterator<Item = (&'static str, Price)> {
+    PRICES_CSV.lines().skip(1).filter_map(|line| {
         let mut columns = line.split(',');
         let name = columns.next()?;
-        let (prompt, completion) = (micros(columns.next()?)?, micros(columns.next()?)?);
+        let (prompt, completion) = (parse_micros(columns.next()?)?, parse_micros(columns.next()?)?);
         Some((name, Price { prompt, completion }))
     })
 }
 
-fn micros(dollars: &str) -> Option<i64> {
+fn parse_micros(dollars: &str) -> Option<i64> {
     dollars.parse::<f64>().ok().map(|dollars| (dollars * 1e6).round() as i64)
 }
 
@@ -70,17 +71,19 @@ mod tests {
     use super::*;
 
     fn cost(model: &str, prompt_tokens: i64, completion_tokens: i64) -> Option<i64> {
-        Price::of(model).map(|price| price.cost_micros(prompt_tokens, completion_tokens))
+        Price::for_model(model).map(|price| price.cost_micros(prompt_tokens, completion_tokens))
     }
 
     #[test]
-    fn every_line_of_the_file_is_a_price() {
-        assert_eq!(rows().count(), PRICES.lines().count() - 1);
-        assert!(rows().all(|(name, price)| !name.is_empty() && price.prompt > 0 && price.completion > 0));
+    fn every_csv_line_is_a_price() {
+        assert_eq!(price_rows().count(), PRICES_CSV.lines().count() - 1);
+        assert!(
+            price_rows().all(|(name, price)| !name.is_empty() && price.prompt > 0 && price.completion > 0)
+        );
     }
 
     #[test]
-    fn the_longest_name_counts() {
+    fn longest_model_prefix_wins() {
         assert_eq!(cost("gpt-5-mini-2026-01-01", 1_000_000, 100_000), Some(450_000));
         assert_eq!(cost("openai/gpt-5", 8, 1), Some(20));
         assert_eq!(cost("offline?ttft=1", 0, 3), Some(6));
@@ -88,21 +91,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_begun_is_paid_whole_and_no_model_costs_more_than_the_highest() {
+    fn costs_round_up_and_highest_is_maximum() {
         assert_eq!(cost("gpt-5-nano", 1, 0), Some(1));
         assert_eq!(cost("gpt-5-nano", 0, 0), Some(0));
         let highest = Price::highest();
         assert!(
-            rows().all(|(_, price)| price.prompt <= highest.prompt && price.completion <= highest.completion)
+            price_rows()
+                .all(|(_, price)| price.prompt <= highest.prompt && price.completion <= highest.completion)
         );
     }
 
     proptest! {
         #[test]
-        fn so_many_tokens_are_paid_for_and_not_one_more(
+        fn completion_tokens_fit_budget_exactly(
             micros in 0_i64..10_000_000_000, prompt_tokens in 0_i64..2_000_000, row in 0_usize..11,
         ) {
-            let price = rows().nth(row).map_or_else(Price::highest, |(_, price)| price);
+            let price = price_rows().nth(row).map_or_else(Price::highest, |(_, price)| price);
             let tokens = price.completion_tokens_for(micros, prompt_tokens);
             let pays_for_prompt = price.cost_micros(prompt_tokens, 0) <= micros;
             prop_assert!(tokens == 0 || price.cost_micros(prompt_tokens, tokens) <= micros);

@@ -11,7 +11,7 @@ pub enum ApiScope {
 
 impl ApiScope {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::ChatPeople];
+    pub const ALL_SCOPES: [Self; 2] = [Self::Chat, Self::ChatPeople];
 
     /// The word in the database, and in the documentation.
     pub fn as_str(self) -> &'static str {
@@ -22,7 +22,7 @@ impl ApiScope {
     }
 
     /// The scopes of these words; a word of a later version allows nothing here.
-    pub fn of_words(words: &[String]) -> Vec<Self> {
-        Self::ALL.into_iter().filter(|scope| words.iter().any(|word| word == scope.as_str())).collect()
+    pub fn parse_known(words: &[String]) -> Vec<Self> {
+        Self::ALL_SCOPES.into_iter().filter(|scope| words.iter().any(|word| word == scope.as_str())).collect()
     }
 }

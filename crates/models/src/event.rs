@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelId, EventBody, EventId, MessageTs, TenantId, UserId};
+use crate::{ChannelId, EventId, EventPayload, MessageTs, TenantId, UserId};
 
 /// A thread of a channel; its messages are answered in order, one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,12 +15,12 @@ pub struct ThreadKey {
 
 impl ThreadKey {
     /// Where no message is behind an event: what concerns one person happens in order.
-    pub fn of_person(user_id: &UserId) -> Self {
+    pub fn for_user(user_id: &UserId) -> Self {
         Self { channel_id: user_id.as_str().into(), thread_ts: "".into() }
     }
 
     /// Where no person is behind it either.
-    pub fn of_tenant(tenant_id: &TenantId) -> Self {
+    pub fn for_tenant(tenant_id: &TenantId) -> Self {
         Self { channel_id: tenant_id.as_str().into(), thread_ts: "".into() }
     }
 }
@@ -32,7 +32,7 @@ pub enum Relevance {
     /// A DM, a mention, or a thread that the bot itself began.
     Addressed,
     /// A message of a thread: it counts where the bot takes part, which the database knows.
-    InThreadOfTheBot,
+    ThreadReply,
 }
 
 /// An event that is to be stored and answered.
@@ -53,20 +53,20 @@ pub struct InboundEvent {
     /// Whether it concerns the bot.
     pub relevance: Relevance,
     /// What is to be done.
-    pub body: EventBody,
+    pub payload: EventPayload,
     /// Where it stands in its trace, if there is one: W3C's `traceparent`.
     pub traceparent: Option<String>,
 }
 
 impl InboundEvent {
     /// An event without a message, in the order of its person, or of its tenant where it has none.
-    pub fn without_message(
+    pub fn system_event(
         tenant_id: TenantId,
         event_id: EventId,
         user_id: Option<UserId>,
-        body: EventBody,
+        payload: EventPayload,
     ) -> Self {
-        let thread = user_id.as_ref().map_or_else(|| ThreadKey::of_tenant(&tenant_id), ThreadKey::of_person);
+        let thread = user_id.as_ref().map_or_else(|| ThreadKey::for_tenant(&tenant_id), ThreadKey::for_user);
         Self {
             tenant_id,
             event_id,
@@ -75,7 +75,7 @@ impl InboundEvent {
             client_msg_id: None,
             user_id: user_id.unwrap_or_else(|| "".into()),
             relevance: Relevance::Addressed,
-            body,
+            payload,
             traceparent: None,
         }
     }
@@ -95,7 +95,7 @@ pub struct IgnoredEvent {
     /// Who did it, if anybody.
     pub user_id: Option<UserId>,
     /// What became of it.
-    pub outcome: crate::Outcome,
+    pub outcome: crate::EventOutcome,
     /// Why, in Slack's own word where there is one.
     pub reason: String,
 }

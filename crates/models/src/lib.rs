@@ -1,8 +1,9 @@
 //! Ids and the nouns of the field: what every other crate speaks of. No I/O.
 
 mod api_key;
-mod body;
+mod chat_message;
 mod event;
+mod event_payload;
 mod file;
 mod ids;
 mod installation;
@@ -10,16 +11,15 @@ mod outcome;
 mod person;
 mod redact;
 mod settings;
-mod turn;
 
 pub use api_key::ApiScope;
-pub use body::{EventBody, Message};
+pub use chat_message::{ChatMessage, Role, Usage};
 pub use event::{IgnoredEvent, InboundEvent, Relevance, ThreadKey};
+pub use event_payload::{EventPayload, InboundMessage};
 pub use file::FileRef;
 pub use ids::{AppId, ChannelId, EnterpriseId, EventId, MessageTs, TeamId, TenantId, UserId};
 pub use installation::Installation;
-pub use outcome::Outcome;
-pub use person::{Origin, Person, Profile};
+pub use outcome::EventOutcome;
+pub use person::{Affiliation, EmployeeProfile, Person};
 pub use redact::redact;
-pub use settings::{Length, Settings, Tone};
-pub use turn::{Role, Turn, Usage};
+pub use settings::{ReplyLength, Tone, WorkspaceSettings};

@@ -2,7 +2,7 @@
 
 /// How an event ended; every one does, and an admin can look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
+pub enum EventOutcome {
     /// The person has their answer.
     Answered,
     /// The installer has their first message.
@@ -20,13 +20,13 @@ pub enum Outcome {
     /// The bot was taken out of the workspace, and its data deleted or about to be.
     Uninstalled,
     /// It kept failing and was set aside, with the reason beside it.
-    SetAside,
+    DeadLettered,
     /// It was set aside, and an operator gave it up for good.
     Discarded,
     /// Slack delivered it before, under the same or another id.
     Duplicate,
     /// A message that was not meant for the bot.
-    NotAddressed,
+    NotForBot,
     /// A bot wrote it, this one included.
     FromBot,
     /// A kind of event or message that EnableBot does not act on.
@@ -35,9 +35,9 @@ pub enum Outcome {
     NotInstalled,
 }
 
-impl Outcome {
+impl EventOutcome {
     /// Every outcome, so that each counter can stand at zero from the start.
-    pub const ALL: [Self; 15] = [
+    pub const ALL_OUTCOMES: [Self; 15] = [
         Self::Answered,
         Self::Welcomed,
         Self::Done,
@@ -46,10 +46,10 @@ impl Outcome {
         Self::Suspended,
         Self::Stale,
         Self::Uninstalled,
-        Self::SetAside,
+        Self::DeadLettered,
         Self::Discarded,
         Self::Duplicate,
-        Self::NotAddressed,
+        Self::NotForBot,
         Self::FromBot,
         Self::Unsupported,
         Self::NotInstalled,
@@ -66,10 +66,10 @@ impl Outcome {
             Self::Suspended => "suspended",
             Self::Stale => "stale",
             Self::Uninstalled => "uninstalled",
-            Self::SetAside => "set_aside",
+            Self::DeadLettered => "set_aside",
             Self::Discarded => "discarded",
             Self::Duplicate => "duplicate",
-            Self::NotAddressed => "not_addressed",
+            Self::NotForBot => "not_addressed",
             Self::FromBot => "from_bot",
             Self::Unsupported => "unsupported",
             Self::NotInstalled => "not_installed",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What somebody is to the workspace; it decides whether they are answered, and how far their words are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Affiliation {
     /// A member of the workspace or its organisation.
     Member,
     /// A guest of the workspace.
@@ -15,7 +15,7 @@ pub enum Origin {
     Bot,
 }
 
-impl Origin {
+impl Affiliation {
     /// The word in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Origin {
     }
 }
 
-impl From<&str> for Origin {
+impl From<&str> for Affiliation {
     /// What is unknown is trusted least.
     fn from(word: &str) -> Self {
         match word {
@@ -43,19 +43,19 @@ impl From<&str> for Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// What they are to the workspace.
-    pub origin: Origin,
+    pub affiliation: Affiliation,
     /// What others call them.
     pub name: String,
     /// Whether they administer the workspace.
     pub is_admin: bool,
     /// What else is known of them.
-    pub profile: Profile,
+    pub profile: EmployeeProfile,
 }
 
 /// What a person is in the company; what is not known is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Profile {
+pub struct EmployeeProfile {
     /// How they want to be called, where that is not the name that Slack has.
     pub name: String,
     /// Their position.
@@ -66,7 +66,7 @@ pub struct Profile {
     pub location: String,
 }
 
-impl Profile {
+impl EmployeeProfile {
     /// Each part as it stands here, else as in `other`.
     pub fn or(self, other: Self) -> Self {
         let first = |own: String, other: String| if own.is_empty() { other } else { own };

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 /// A place in the text, and what stands there.
-type Found = (Range<usize>, &'static str);
+type RedactionSpan = (Range<usize>, &'static str);
 
 /// How tokens begin that say so themselves.
-const TOKENS: [&str; 26] = [
+const TOKEN_PREFIXES: [&str; 26] = [
     "sk-",
     "sk_live_",
     "sk_test_",
@@ -36,15 +36,15 @@ const TOKENS: [&str; 26] = [
 ];
 
 /// The shortest that is taken for a token.
-const LEAST_TOKEN: usize = 20;
+const MIN_TOKEN_BYTES: usize = 20;
 
 /// How far the first line of a key, and a phone number, may go: what it costs to look must not grow with the text.
-const LONGEST_LINE: usize = 80;
+const MAX_SCAN_BYTES: usize = 80;
 
 /// The text with `[redacted: kind]` in the place of each.
 pub fn redact(text: &str) -> String {
     let finders = [private_keys, url_passwords, tokens, emails, ibans, cards, phones];
-    let mut found: Vec<Found> = finders.iter().flat_map(|find| find(text)).collect();
+    let mut found: Vec<RedactionSpan> = finders.iter().flat_map(|find| find(text)).collect();
     found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let (mut kept, mut at) = (String::with_capacity(text.len()), 0);
     for (range, kind) in found {
@@ -59,10 +59,10 @@ pub fn redact(text: &str) -> String {
 }
 
 /// From its first line to its last; one that is cut off goes to the end.
-fn private_keys(text: &str) -> Vec<Found> {
+fn private_keys(text: &str) -> Vec<RedactionSpan> {
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(begin) = text[at..].find("-----BEGIN ").map(|begin| at + begin) {
-        let line = &text[begin..text.floor_char_boundary(begin + LONGEST_LINE)];
+        let line = &text[begin..text.floor_char_boundary(begin + MAX_SCAN_BYTES)];
         let line = line.lines().next().unwrap_or_default();
         at = begin + "-----BEGIN ".len();
         if line.contains("PRIVATE KEY") {
@@ -76,7 +76,7 @@ fn private_keys(text: &str) -> Vec<Found> {
 }
 
 /// What stands between the name and the host of an address.
-fn url_passwords(text: &str) -> Vec<Found> {
+fn url_passwords(text: &str) -> Vec<RedactionSpan> {
     let passwords = text.match_indices("://").filter_map(|(at, mark)| {
         let begin = at + mark.len();
         let stops = |c: char| c.is_whitespace() || "/?#\"'`<>|".contains(c);
@@ -89,19 +89,19 @@ fn url_passwords(text: &str) -> Vec<Found> {
     passwords.collect()
 }
 
-fn tokens(text: &str) -> Vec<Found> {
+fn tokens(text: &str) -> Vec<RedactionSpan> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_token = |word: &str| {
-        let named = TOKENS.iter().any(|start| word.starts_with(start));
+        let named = TOKEN_PREFIXES.iter().any(|start| word.starts_with(start));
         let is_jwt = word.starts_with("eyJ") && word.split('.').filter(|part| part.len() >= 10).count() == 3;
-        word.len() >= LEAST_TOKEN && (is_jwt || named && word.bytes().any(|byte| byte.is_ascii_digit()))
+        word.len() >= MIN_TOKEN_BYTES && (is_jwt || named && word.bytes().any(|byte| byte.is_ascii_digit()))
     };
-    let words = words(text, is_part).into_iter();
+    let words = word_ranges(text, is_part).into_iter();
     words.filter(|range| is_token(&text[range.clone()])).map(|range| (range, "token")).collect()
 }
 
 /// The runs of characters that belong together, without the dots at their ends.
-fn words(text: &str, is_part: impl Fn(char) -> bool) -> Vec<Range<usize>> {
+fn word_ranges(text: &str, is_part: impl Fn(char) -> bool) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(begin) = rest.find(&is_part) {
@@ -114,7 +114,7 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> Vec<Range<usize>> {
     words
 }
 
-fn emails(text: &str) -> Vec<Found> {
+fn emails(text: &str) -> Vec<RedactionSpan> {
     let of_name = |c: char| c.is_alphanumeric() || "._%+-".contains(c);
     let of_host = |c: char| c.is_alphanumeric() || ".-".contains(c);
     let all = text.match_indices('@').filter_map(|(at, _)| {
@@ -128,9 +128,9 @@ fn emails(text: &str) -> Vec<Found> {
 }
 
 /// Letters of the country, two digits, and as many more as the checksum is right for; in groups, or in one.
-fn ibans(text: &str) -> Vec<Found> {
+fn ibans(text: &str) -> Vec<RedactionSpan> {
     let starts = text.match_indices(|c: char| c.is_ascii_uppercase()).map(|(at, _)| at);
-    let all = starts.filter(|at| !continues(text, *at)).filter_map(|at| {
+    let all = starts.filter(|at| !is_inside_word(text, *at)).filter_map(|at| {
         let ends = group_ends(text, at, 15..=34, |c| c.is_ascii_uppercase() || c.is_ascii_digit(), " ");
         let end = ends.into_iter().rev().find(|end| is_iban(&text[at..*end]))?;
         Some((at..end, "IBAN"))
@@ -153,9 +153,9 @@ fn is_iban(text: &str) -> bool {
 }
 
 /// 13 to 19 digits whose checksum is right.
-fn cards(text: &str) -> Vec<Found> {
+fn cards(text: &str) -> Vec<RedactionSpan> {
     let starts = text.match_indices(|c: char| c.is_ascii_digit()).map(|(at, _)| at);
-    let all = starts.filter(|at| !continues(text, *at)).filter_map(|at| {
+    let all = starts.filter(|at| !is_inside_word(text, *at)).filter_map(|at| {
         let ends = group_ends(text, at, 13..=19, |c| c.is_ascii_digit(), " -");
         let end = ends.into_iter().rev().find(|end| passes_luhn(&text[at..*end]))?;
         Some((at..end, "card number"))
@@ -172,17 +172,17 @@ fn passes_luhn(text: &str) -> bool {
 }
 
 /// International ones, those of North America in their usual forms, and those that begin with a 0 and are in groups.
-fn phones(text: &str) -> Vec<Found> {
+fn phones(text: &str) -> Vec<RedactionSpan> {
     let starts = text.match_indices(|c: char| c.is_ascii_digit() || matches!(c, '+' | '('));
     // A group in the middle of a longer number begins none.
     let follows_digit = |at: usize| {
         let before = text[..at].strip_suffix([' ', '-', '.', '/']).unwrap_or(&text[..at]);
         before.ends_with(|c: char| c.is_ascii_digit()) && !text[at..].starts_with('+')
     };
-    let starts = starts.filter(|(at, _)| !continues(text, *at) && !follows_digit(*at));
+    let starts = starts.filter(|(at, _)| !is_inside_word(text, *at) && !follows_digit(*at));
     let all = starts.filter_map(|(at, _)| {
         let of_number = |c: char| c.is_ascii_digit() || " -()./+".contains(c);
-        let run = &text[at..text.floor_char_boundary(at + LONGEST_LINE)];
+        let run = &text[at..text.floor_char_boundary(at + MAX_SCAN_BYTES)];
         let run = run.split(|c| !of_number(c)).next()?;
         let run = run.trim_end_matches(|c: char| !c.is_ascii_digit());
         let is_alone = !text[at + run.len()..].starts_with(|c: char| c.is_alphanumeric());
@@ -207,7 +207,7 @@ fn is_phone(run: &str) -> bool {
 }
 
 /// Whether what begins here is the middle of something longer.
-fn continues(text: &str, at: usize) -> bool {
+fn is_inside_word(text: &str, at: usize) -> bool {
     text[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '+'))
 }
 
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_form_of_a_secret_or_of_personal_data_is_taken_out() {
+    fn secrets_and_personal_data_are_redacted() {
         let cases = [
             ("key sk-proj-abcDEF123456ghiJKL789 here", "key [redacted: token] here"),
             ("xoxb-123456789012-abcdefABCDEF.", "[redacted: token]."),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_a_little_like_it_stays() {
+    fn lookalikes_are_not_redacted() {
         for text in [
             "",
             "on 2026-11-25 at 10:15, 01.02.2026, 25/11/2026",

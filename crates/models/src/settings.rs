@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ChannelId, UserId, redact};
 
-/// How a workspace wants its bot; what it has not set is as [`Settings::default`] says.
+/// How a workspace wants its bot; what it has not set is as [`WorkspaceSettings::default`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Settings {
+pub struct WorkspaceSettings {
     /// The model and its fallbacks, in the order in which they are tried; none are the deployment's.
     pub models: Vec<String>,
     /// What the bot is told to be and to do, besides what it always is told.
@@ -19,11 +19,12 @@ pub struct Settings {
     /// How it speaks.
     pub tone: Tone,
     /// How much it says.
-    pub length: Length,
+    pub length: ReplyLength,
     /// The channels in which it answers; none are all. In direct messages it always does.
     pub channels: Vec<ChannelId>,
     /// Whether a thread in which it takes part goes on without a mention.
-    pub follow_ups: bool,
+    #[serde(rename = "follow_ups")]
+    pub has_follow_ups: bool,
     /// Days after which it forgets what was said; `None`: never.
     pub memory_days: Option<i32>,
     /// What answers may cost in a month, in millionths of a dollar; `None`: whatever they cost.
@@ -33,13 +34,17 @@ pub struct Settings {
     /// The model that answers once four fifths of the month's budget are used up; `None`: as before.
     pub cheaper_model: Option<String>,
     /// Who is told when the budget goes to its end; nobody means whoever installed the bot.
-    pub budget_told: Vec<UserId>,
+    #[serde(rename = "budget_told")]
+    pub budget_alert_recipients: Vec<UserId>,
     /// Whether answers carry 👍 and 👎.
-    pub feedback: bool,
+    #[serde(rename = "feedback")]
+    pub has_feedback_buttons: bool,
     /// Whether conversations can be read in the dashboard.
-    pub conversations: bool,
+    #[serde(rename = "conversations")]
+    pub has_conversation_access: bool,
     /// Whether secrets and personal data are taken out of what the model is shown.
-    pub redact: bool,
+    #[serde(rename = "redact")]
+    pub is_redaction_enabled: bool,
 }
 
 /// How the bot speaks.
@@ -60,7 +65,7 @@ pub enum Tone {
 /// How much the bot says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Length {
+pub enum ReplyLength {
     /// As much as the question needs.
     #[default]
     Fitting,
@@ -70,31 +75,31 @@ pub enum Length {
     Thorough,
 }
 
-impl Default for Settings {
+impl Default for WorkspaceSettings {
     fn default() -> Self {
         Self {
             models: Vec::new(),
             instructions: String::new(),
             facts: String::new(),
             tone: Tone::default(),
-            length: Length::default(),
+            length: ReplyLength::default(),
             channels: Vec::new(),
-            follow_ups: true,
+            has_follow_ups: true,
             memory_days: None,
             budget_micros: None,
             person_daily_micros: None,
             cheaper_model: None,
-            budget_told: Vec::new(),
-            feedback: true,
-            conversations: false,
-            redact: false,
+            budget_alert_recipients: Vec::new(),
+            has_feedback_buttons: true,
+            has_conversation_access: false,
+            is_redaction_enabled: false,
         }
     }
 }
 
-impl Settings {
+impl WorkspaceSettings {
     /// Whether it answers in a channel.
-    pub fn allows(&self, channel_id: &ChannelId) -> bool {
+    pub fn is_channel_allowed(&self, channel_id: &ChannelId) -> bool {
         self.channels.is_empty() || self.channels.contains(channel_id)
     }
 
@@ -104,8 +109,8 @@ impl Settings {
     }
 
     /// What people and files say, as the model is shown it.
-    pub fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.redact { redact(text).into() } else { text.into() }
+    pub fn redact_if_enabled<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.is_redaction_enabled { redact(text).into() } else { text.into() }
     }
 
     /// What the model is told of all this; empty where nothing is set.
@@ -117,9 +122,9 @@ impl Settings {
             Tone::Terse => "State facts without pleasantries.",
         };
         let length = match self.length {
-            Length::Fitting => "",
-            Length::Short => "Answer in a few sentences unless asked for more.",
-            Length::Thorough => "Answer thoroughly, with background and examples.",
+            ReplyLength::Fitting => "",
+            ReplyLength::Short => "Answer in a few sentences unless asked for more.",
+            ReplyLength::Thorough => "Answer thoroughly, with background and examples.",
         };
         let instructions = self.instructions.trim();
         let facts = match self.facts.trim() {
@@ -136,18 +141,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_not_said() {
-        assert_eq!(Settings::default().to_instructions(), "");
-        let set = Settings { tone: Tone::Formal, facts: " We sell tea. \n".into(), ..Settings::default() };
+    fn unset_settings_add_no_instructions() {
+        assert_eq!(WorkspaceSettings::default().to_instructions(), "");
+        let set = WorkspaceSettings {
+            tone: Tone::Formal,
+            facts: " We sell tea. \n".into(),
+            ..WorkspaceSettings::default()
+        };
         let told = "Speak politely and formally.\n\nWhat you know about the company:\nWe sell tea.";
         assert_eq!(set.to_instructions(), told);
     }
 
     #[test]
-    fn no_channels_are_all_of_them() {
+    fn empty_channel_list_allows_all() {
         let channel = ChannelId::from("C1");
-        assert!(Settings::default().allows(&channel));
-        let only = Settings { channels: vec!["C2".into()], ..Settings::default() };
-        assert!(!only.allows(&channel) && only.allows(&"C2".into()));
+        assert!(WorkspaceSettings::default().is_channel_allowed(&channel));
+        let only = WorkspaceSettings { channels: vec!["C2".into()], ..WorkspaceSettings::default() };
+        assert!(!only.is_channel_allowed(&channel) && only.is_channel_allowed(&"C2".into()));
     }
 }

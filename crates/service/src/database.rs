@@ -6,11 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::Environment;
 
-const EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
+const DATABASE_URL_EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
 
 /// The parameter of an address that names several hosts; the one that takes writes is always the one that is wanted.
 /// Source: <https://www.postgresql.org/docs/current/libpq-connect.html>
-const TARGET: &str = "target_session_attrs";
+const TARGET_SESSION_ATTRS: &str = "target_session_attrs";
 
 /// How to reach Postgres; see the README's table of variables.
 #[derive(Clone, Debug)]
@@ -29,17 +29,18 @@ pub struct DatabaseSettings {
 
 impl DatabaseSettings {
     /// The connections that the pool opens at most.
-    pub fn most_connections(&self) -> u32 {
+    pub fn max_connections(&self) -> u32 {
         self.pool_size + self.max_overflow
     }
 
     /// Reads the database's variables; what is wrong is noted in `env`.
     pub fn read(env: &mut Environment) -> Option<Self> {
         let urls = match env.text("DATABASE_URL") {
-            Some(_) => env.required("DATABASE_URL", EXAMPLE, postgres_addresses),
-            None => supabase_address(env).map(|url| vec![url]),
+            Some(_) => env.required("DATABASE_URL", DATABASE_URL_EXAMPLE, parse_postgres_urls),
+            None => supabase_postgres_url(env).map(|url| vec![url]),
         };
-        let direct_urls = env.optional("DATABASE_DIRECT_URL", EXAMPLE, postgres_addresses).or(urls.clone());
+        let direct_urls =
+            env.optional("DATABASE_DIRECT_URL", DATABASE_URL_EXAMPLE, parse_postgres_urls).or(urls.clone());
         let pool_size = env.number("DATABASE_POOL_SIZE", 20, 1..=1000);
         let max_overflow = env.number("DATABASE_MAX_OVERFLOW", 30, 0..=1000);
         let pool_timeout = Duration::from_secs(env.number("DATABASE_POOL_TIMEOUT", 30, 1..=600).into());
@@ -49,8 +50,8 @@ impl DatabaseSettings {
     /// Reads `DATABASE_READ_URL`: a standby for what is only read. `None` where it is not set, or leads where
     /// `DATABASE_URL` does.
     pub fn read_standby(&self, env: &mut Environment) -> Option<SecretString> {
-        let url = env.optional("DATABASE_READ_URL", EXAMPLE, |text| {
-            let mut addresses = postgres_addresses(text)?;
+        let url = env.optional("DATABASE_READ_URL", DATABASE_URL_EXAMPLE, |text| {
+            let mut addresses = parse_postgres_urls(text)?;
             match (addresses.pop(), addresses.is_empty()) {
                 (Some(only), true) => Ok(only),
                 _ => Err("names several hosts; name one, or what balances between them".into()),
@@ -62,30 +63,30 @@ impl DatabaseSettings {
 }
 
 /// An address may name several hosts, as libpq's may: `postgres://user@one:5432,two:5432/postgres`.
-fn postgres_addresses(text: &str) -> Result<Vec<SecretString>, String> {
+fn parse_postgres_urls(text: &str) -> Result<Vec<SecretString>, String> {
     let text = text.trim();
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find(['/', '?']).map_or(text.len(), |at| begin + at);
     let begin = text[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
     let (before, hosts, behind) = (&text[..begin], &text[begin..end], &text[end..]);
-    hosts.split(',').map(|host| postgres_address(&format!("{before}{host}{behind}"))).collect()
+    hosts.split(',').map(|host| parse_postgres_url(&format!("{before}{host}{behind}"))).collect()
 }
 
-fn postgres_address(text: &str) -> Result<SecretString, String> {
+fn parse_postgres_url(text: &str) -> Result<SecretString, String> {
     let malformed = || "is not an address of the form postgres://…".to_owned();
     let url = url::Url::parse(text).map_err(|_| malformed())?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(malformed());
     }
-    let Some((_, target)) = url.query_pairs().find(|(name, _)| name == TARGET) else {
+    let Some((_, target)) = url.query_pairs().find(|(name, _)| name == TARGET_SESSION_ATTRS) else {
         return Ok(text.into());
     };
     if !matches!(&*target, "read-write" | "primary" | "any") {
-        return Err(format!("has a {TARGET} other than read-write, primary and any"));
+        return Err(format!("has a {TARGET_SESSION_ATTRS} other than read-write, primary and any"));
     }
     let others: Vec<(String, String)> = url
         .query_pairs()
-        .filter(|(name, _)| name != TARGET)
+        .filter(|(name, _)| name != TARGET_SESSION_ATTRS)
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     let mut url = url;
@@ -97,9 +98,13 @@ fn postgres_address(text: &str) -> Result<SecretString, String> {
 }
 
 /// A project `https://<ref>.supabase.co` has its database at `db.<ref>.supabase.co`.
-fn supabase_address(env: &mut Environment) -> Option<SecretString> {
+fn supabase_postgres_url(env: &mut Environment) -> Option<SecretString> {
     let (Some(project), Some(password)) = (env.text("SUPABASE_URL"), env.text("SUPABASE_DB_PASSWORD")) else {
-        env.problem("DATABASE_URL", "is not set (nor SUPABASE_URL with SUPABASE_DB_PASSWORD)", EXAMPLE);
+        env.add_problem(
+            "DATABASE_URL",
+            "is not set (nor SUPABASE_URL with SUPABASE_DB_PASSWORD)",
+            DATABASE_URL_EXAMPLE,
+        );
         return None;
     };
     let host = url::Url::parse(&project).ok().and_then(|url| url.host_str().map(|host| format!("db.{host}")));
@@ -107,7 +112,7 @@ fn supabase_address(env: &mut Environment) -> Option<SecretString> {
     let filled = host.is_some_and(|host| url.set_host(Some(&host)).is_ok())
         && url.set_password(Some(&password)).is_ok();
     if !filled {
-        env.problem("SUPABASE_URL", "is not an address", "https://abcdefgh.supabase.co");
+        env.add_problem("SUPABASE_URL", "is not an address", "https://abcdefgh.supabase.co");
         return None;
     }
     Some(String::from(url).into())
@@ -118,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn supabase_variables_stand_in_for_the_address() {
+    fn database_url_defaults_to_supabase() {
         let process = [("SUPABASE_URL", "https://abc.supabase.co"), ("SUPABASE_DB_PASSWORD", "p@ss/word")];
         let process = process.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut env = Environment::from_sources(Default::default(), process).unwrap();
@@ -133,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_is_one_host_that_is_not_the_primary() {
+    fn standby_is_single_non_primary_host() {
         let standby = |read_url: &str| {
             let process = [("DATABASE_URL", "postgres://one,two/db"), ("DATABASE_READ_URL", read_url)];
             let process = process.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -150,18 +155,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_hosts_becomes_one_for_each() {
+    fn multi_host_url_splits_per_host() {
         let text = "postgres://u:p@one:5432,two:6432/db?target_session_attrs=read-write&sslmode=require";
         let expected =
             ["postgres://u:p@one:5432/db?sslmode=require", "postgres://u:p@two:6432/db?sslmode=require"];
-        assert_eq!(exposed(&postgres_addresses(text).unwrap()), expected);
+        assert_eq!(exposed(&parse_postgres_urls(text).unwrap()), expected);
         let text = "postgres://one,two/db?target_session_attrs=any";
-        assert_eq!(exposed(&postgres_addresses(text).unwrap()), ["postgres://one/db", "postgres://two/db"]);
+        assert_eq!(exposed(&parse_postgres_urls(text).unwrap()), ["postgres://one/db", "postgres://two/db"]);
         for one in ["postgres://u:p%2C@h:5432/db", "postgresql://h", "postgres://u@h/db?options=-c%20a%3Db"] {
-            assert_eq!(exposed(&postgres_addresses(one).unwrap()), [one]);
+            assert_eq!(exposed(&parse_postgres_urls(one).unwrap()), [one]);
         }
         for wrong in ["http://h/db", "h1,h2", "postgres://h/db?target_session_attrs=standby"] {
-            assert!(postgres_addresses(wrong).is_err(), "{wrong}");
+            assert!(parse_postgres_urls(wrong).is_err(), "{wrong}");
         }
     }
 }

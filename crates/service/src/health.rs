@@ -13,15 +13,15 @@ use crate::metrics::Metrics;
 
 /// One thing that the service works with, and how it is.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct HealthCheck {
     name: &'static str,
     state: String,
     is_ready: bool,
 }
 
-impl Check {
+impl HealthCheck {
     /// Without it the service cannot work; `Err` says what is wrong.
-    pub fn vital(name: &'static str, result: Result<(), String>) -> Self {
+    pub fn critical(name: &'static str, result: Result<(), String>) -> Self {
         let is_ready = result.is_ok();
         Self { name, state: result.err().unwrap_or_else(|| "ok".into()), is_ready }
     }
@@ -33,12 +33,12 @@ impl Check {
 }
 
 /// What a service tells of itself.
-pub trait Probes: Send + Sync + 'static {
+pub trait HealthChecks: Send + Sync + 'static {
     /// Looks at everything that readiness depends on; should take no more than a second.
-    fn checks(&self) -> impl Future<Output = Vec<Check>> + Send;
+    fn checks(&self) -> impl Future<Output = Vec<HealthCheck>> + Send;
 
     /// Brings gauges up to date before they are read.
-    fn measure(&self) -> impl Future<Output = ()> + Send;
+    fn update_gauges(&self) -> impl Future<Output = ()> + Send;
 }
 
 #[derive(Debug)]
@@ -47,17 +47,17 @@ pub(crate) struct HealthState<P> {
     pub(crate) version: &'static str,
     pub(crate) draining: CancellationToken,
     pub(crate) metrics: Metrics,
-    pub(crate) probes: P,
+    pub(crate) health_checks: P,
 }
 
-pub(crate) async fn live<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Json<Value> {
+pub(crate) async fn live<P: HealthChecks>(State(state): State<Arc<HealthState<P>>>) -> Json<Value> {
     Json(json!({ "status": "ok", "service": state.service, "version": state.version }))
 }
 
-pub(crate) async fn ready<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Response {
-    let mut checks = state.probes.checks().await;
+pub(crate) async fn ready<P: HealthChecks>(State(state): State<Arc<HealthState<P>>>) -> Response {
+    let mut checks = state.health_checks.checks().await;
     if state.draining.is_cancelled() {
-        checks.push(Check::vital("process", Err("draining".into())));
+        checks.push(HealthCheck::critical("process", Err("draining".into())));
     }
     let ready = checks.iter().all(|check| check.is_ready);
     let told: Map<String, Value> =
@@ -67,7 +67,7 @@ pub(crate) async fn ready<P: Probes>(State(state): State<Arc<HealthState<P>>>) -
     (code, Json(json!({ "status": status, "checks": told }))).into_response()
 }
 
-pub(crate) async fn scrape<P: Probes>(State(state): State<Arc<HealthState<P>>>) -> Response {
-    state.probes.measure().await;
+pub(crate) async fn scrape<P: HealthChecks>(State(state): State<Arc<HealthState<P>>>) -> Response {
+    state.health_checks.update_gauges().await;
     ([("content-type", "text/plain; version=0.0.4")], state.metrics.render()).into_response()
 }

@@ -1,28 +1,28 @@
 //! What both mains share: settings, logging, metrics, serving and draining, health.
 
-mod client;
-mod connection;
+mod cgroup;
+mod client_ip;
 mod database;
 mod health;
-mod http;
+mod healthcheck;
+mod listener;
 mod log;
 mod metrics;
-mod observe;
-mod probe;
+mod otel;
+mod otel_settings;
 mod process;
+mod request_middleware;
+mod server;
 mod settings;
-mod share;
 mod trace_context;
-mod tracer;
-mod traces;
 
-pub use client::TrustedProxies;
+pub use client_ip::TrustedProxies;
 pub use database::DatabaseSettings;
-pub use health::{Check, Probes};
-pub use http::Serving;
-pub use metrics::{Metrics, count_from_zero};
-pub use probe::health;
-pub use process::{ProcessSettings, forbid_core_dumps, host, run};
-pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, Problem, SettingsError, secret};
-pub use trace_context::{EXPORTED, go_on, traceparent};
-pub use traces::TraceSettings;
+pub use health::{HealthCheck, HealthChecks};
+pub use healthcheck::run_healthcheck;
+pub use metrics::{Metrics, init_counters};
+pub use otel_settings::TraceSettings;
+pub use process::{ProcessSettings, forbid_core_dumps, instance_address, run};
+pub use server::HttpServer;
+pub use settings::{ENCRYPTION_KEYS_EXAMPLE, Environment, InvalidVariable, SettingsError, parse_secret};
+pub use trace_context::{OTEL_TARGET, current_traceparent, set_remote_parent};

@@ -15,15 +15,16 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::trace_context::{EXPORTED, current_trace_id};
+use crate::trace_context::{OTEL_TARGET, current_trace_id};
 
 /// Fields that stand on a line beside the message; what else a library logs does not get out, so that no body,
 /// header or token of a debug line ever does.
-const KEYS: [&str; 7] = ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
+const LOGGED_FIELDS: [&str; 7] =
+    ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
 
 /// Lines go to stdout, and spans with the target `otel` to the tracer, if there is one.
 pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTracerProvider>) {
-    let lines = lines(service, level, tracer.is_some());
+    let lines = json_layer(service, level, tracer.is_some());
     let subscriber = tracing_subscriber::registry().with(lines);
     // A second start in one process (tests) keeps the first log.
     let _ = match tracer {
@@ -34,7 +35,7 @@ pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTrace
                 .with_threads(false)
                 .with_tracked_inactivity(false)
                 .with_tracer(tracer.tracer("enablebot"))
-                .with_filter(Targets::new().with_target(EXPORTED, LevelFilter::INFO));
+                .with_filter(Targets::new().with_target(OTEL_TARGET, LevelFilter::INFO));
             subscriber.with(spans).try_init()
         }
         None => subscriber.try_init(),
@@ -42,7 +43,7 @@ pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTrace
 }
 
 /// The log alone.
-fn lines<S>(service: &'static str, level: Level, is_traced: bool) -> impl Layer<S>
+fn json_layer<S>(service: &'static str, level: Level, is_traced: bool) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -53,10 +54,10 @@ where
         // It logs what the model's server sent, in which people's words may stand.
         .with_target("async_openai", LevelFilter::OFF)
         .with_targets(own);
-    JsonLines { service, is_traced }.with_filter(filter)
+    JsonLogLayer { service, is_traced }.with_filter(filter)
 }
 
-struct JsonLines {
+struct JsonLogLayer {
     service: &'static str,
     /// Whether there are traces in which a line may stand.
     is_traced: bool,
@@ -64,9 +65,9 @@ struct JsonLines {
 
 /// The fields of a span, and of those around it by inheritance.
 #[derive(Clone, Default)]
-struct Fields(BTreeMap<&'static str, Value>);
+struct SpanFields(BTreeMap<&'static str, Value>);
 
-impl Visit for Fields {
+impl Visit for SpanFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.insert(field, format!("{value:?}").into());
     }
@@ -88,21 +89,21 @@ impl Visit for Fields {
     }
 }
 
-impl Fields {
+impl SpanFields {
     fn insert(&mut self, field: &Field, value: Value) {
-        if let Some(key) = KEYS.iter().chain(&["message"]).find(|key| **key == field.name()) {
+        if let Some(key) = LOGGED_FIELDS.iter().chain(&["message"]).find(|key| **key == field.name()) {
             self.0.insert(key, value);
         }
     }
 }
 
-impl<S> Layer<S> for JsonLines
+impl<S> Layer<S> for JsonLogLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let inherited = span.parent().and_then(|parent| parent.extensions().get::<Fields>().cloned());
+        let inherited = span.parent().and_then(|parent| parent.extensions().get::<SpanFields>().cloned());
         let mut fields = inherited.unwrap_or_default();
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);
@@ -110,13 +111,14 @@ where
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+        if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
             values.record(fields);
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let inherited = context.event_span(event).and_then(|span| span.extensions().get::<Fields>().cloned());
+        let inherited =
+            context.event_span(event).and_then(|span| span.extensions().get::<SpanFields>().cloned());
         let mut fields = inherited.unwrap_or_default();
         event.record(&mut fields);
         let mut line = self.line(event.metadata(), fields).to_string();
@@ -126,8 +128,8 @@ where
     }
 }
 
-impl JsonLines {
-    fn line(&self, metadata: &Metadata<'_>, Fields(mut fields): Fields) -> Value {
+impl JsonLogLayer {
+    fn line(&self, metadata: &Metadata<'_>, SpanFields(mut fields): SpanFields) -> Value {
         let failed = *metadata.level() == Level::ERROR || fields.contains_key("error");
         let status = fields.remove("status").unwrap_or(json!(if failed { "error" } else { "success" }));
         let mut line = Map::new();
@@ -152,10 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_tracer_spans_for_it_are_off_however_much_is_logged() {
-        let log_alone = tracing_subscriber::registry().with(lines("api", Level::TRACE, false));
+    fn otel_spans_are_off_without_tracer() {
+        let log_alone = tracing_subscriber::registry().with(json_layer("api", Level::TRACE, false));
         tracing::subscriber::with_default(log_alone, || {
-            assert!(tracing::info_span!(target: EXPORTED, "store").is_disabled());
+            assert!(tracing::info_span!(target: OTEL_TARGET, "store").is_disabled());
             assert!(!tracing::info_span!("request").is_disabled());
         });
     }

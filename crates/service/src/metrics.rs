@@ -7,20 +7,20 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use metrics_process::Collector;
 use tokio::time::interval;
 
-use crate::share::Share;
+use crate::cgroup::ResourceLimits;
 
 /// From a millisecond to two minutes, in seconds; two of them are what an acknowledgement is promised within.
-const BUCKETS: [f64; 17] =
+const DURATION_BUCKETS_SECONDS: [f64; 17] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
-const UPKEEP: Duration = Duration::from_secs(5);
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What `/metrics` shows. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
     process: Arc<Collector>,
-    share: Share,
+    resource_limits: ResourceLimits,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -40,18 +40,18 @@ impl Metrics {
             return Ok(metrics.clone());
         }
         let handle = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Prefix("enablebot_".into()), &BUCKETS)?
+            .set_buckets_for_metric(Matcher::Prefix("enablebot_".into()), &DURATION_BUCKETS_SECONDS)?
             .install_recorder()?;
         let process = Arc::new(Collector::default());
         process.describe();
-        let share = Share::new(threads);
-        Ok(INSTALLED.get_or_init(|| Self { handle, process, share }).clone())
+        let share = ResourceLimits::new(threads);
+        Ok(INSTALLED.get_or_init(|| Self { handle, process, resource_limits: share }).clone())
     }
 
     /// Never returns. What was timed is kept one by one until it is put into its buckets: by this, also where nobody
     /// ever asks for `/metrics`.
-    pub(crate) async fn keep_up(self) {
-        let mut ticks = interval(UPKEEP);
+    pub(crate) async fn run_upkeep_loop(self) {
+        let mut ticks = interval(METRICS_UPKEEP_INTERVAL);
         loop {
             ticks.tick().await;
             self.handle.run_upkeep();
@@ -61,15 +61,15 @@ impl Metrics {
     /// The text of `/metrics`.
     pub(crate) fn render(&self) -> String {
         self.process.collect();
-        metrics::gauge!("enablebot_memory_limit_bytes").set(self.share.memory_bytes());
-        metrics::gauge!("enablebot_cpu_limit_cores").set(self.share.cpu_cores());
+        metrics::gauge!("enablebot_memory_limit_bytes").set(self.resource_limits.memory_bytes());
+        metrics::gauge!("enablebot_cpu_limit_cores").set(self.resource_limits.cpu_cores());
         self.handle.run_upkeep();
         self.handle.render()
     }
 }
 
 /// Puts a counter with one label at zero for each of the label's values.
-pub fn count_from_zero(
+pub fn init_counters(
     name: &'static str,
     label: &'static str,
     values: impl IntoIterator<Item = &'static str>,

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::otel_settings::TraceSettings;
 use crate::settings::{Environment, SettingsError};
-use crate::traces::TraceSettings;
-use crate::{log, metrics::Metrics, tracer};
+use crate::{log, metrics::Metrics, otel};
 
 /// What every process needs before it begins.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ where
 {
     let (process, settings) = match settings {
         Ok(settings) => settings,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return exit_with_error(&error.to_string()),
     };
     // Two TLS providers in one tree panic at the first connection; this names the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -57,18 +57,18 @@ where
         .build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let tracer = process.traces.as_ref();
-        let tracer = tracer.map(|settings| tracer::open(service, settings, runtime.handle().clone()));
+        let tracer = tracer.map(|settings| otel::build_provider(service, settings, runtime.handle().clone()));
         let tracer = tracer.transpose()?;
         log::init(service, process.log_level, tracer.as_ref());
-        keep_memory_private();
+        protect_memory();
         let ended = runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
             let metrics = Metrics::install(process.worker_threads)?;
-            tokio::spawn(metrics.clone().keep_up());
+            tokio::spawn(metrics.clone().run_upkeep_loop());
             serve(settings, shutdown, metrics).await
         });
-        tracer.iter().for_each(tracer::close);
+        tracer.iter().for_each(otel::shutdown_provider);
         ended
     });
     match result {
@@ -78,13 +78,13 @@ where
         }
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stopped by an error");
-            fail(&format!("{error:#}"))
+            exit_with_error(&format!("{error:#}"))
         }
     }
 }
 
 /// A core dump would hold keys and messages in plain, and so would what a debugger of the same user reads.
-fn keep_memory_private() {
+fn protect_memory() {
     if let Err(error) = forbid_core_dumps() {
         tracing::warn!(error = %error, "core dumps could not be switched off");
     }
@@ -124,13 +124,13 @@ fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<
 }
 
 /// The machine's name with the port: where this process is reached, as far as it knows.
-pub fn host(port: u16) -> String {
+pub fn instance_address(port: u16) -> String {
     let name = rustix::system::uname();
     format!("{}:{port}", name.nodename().to_string_lossy())
 }
 
 #[expect(clippy::print_stderr, reason = "the log may not be up yet, and a person may be looking")]
-pub(crate) fn fail(message: &str) -> ExitCode {
+pub(crate) fn exit_with_error(message: &str) -> ExitCode {
     eprintln!("{message}");
     ExitCode::FAILURE
 }

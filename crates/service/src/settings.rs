@@ -11,7 +11,7 @@ pub const ENCRYPTION_KEYS_EXAMPLE: &str = "k1:<the output of `openssl rand -base
 
 /// What is wrong with one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct InvalidVariable {
     /// The variable.
     pub name: String,
     /// What is wrong, without showing a value that may be a secret.
@@ -22,11 +22,11 @@ pub struct Problem {
 
 /// Everything that is wrong with the settings, a line each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct SettingsError(pub Vec<Problem>);
+pub struct SettingsError(pub Vec<InvalidVariable>);
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Problem { name, reason, example }) in self.0.iter().enumerate() {
+        for (index, InvalidVariable { name, reason, example }) in self.0.iter().enumerate() {
             let line_end = if index + 1 < self.0.len() { "\n" } else { "" };
             write!(f, "{name} {reason}; for example {name}={example}{line_end}")?;
         }
@@ -40,7 +40,7 @@ pub struct Environment {
     variables: Config,
     /// The names in the `.env` file, set or empty.
     file_names: Vec<String>,
-    problems: Vec<Problem>,
+    problems: Vec<InvalidVariable>,
 }
 
 impl Environment {
@@ -52,14 +52,16 @@ impl Environment {
         };
         let file = file.map_err(|error| match error {
             // The line may hold a secret.
-            dotenvy::Error::LineParse(..) => unreadable(env_file, "a line is not of the form NAME=value"),
-            error => unreadable(env_file, &error.to_string()),
+            dotenvy::Error::LineParse(..) => {
+                unreadable_error(env_file, "a line is not of the form NAME=value")
+            }
+            error => unreadable_error(env_file, &error.to_string()),
         })?;
         Self::from_sources(file, process_variables())
     }
 
     /// Reads the process's variables alone: for who goes on though the `.env` file cannot be read.
-    pub fn of_process() -> Result<Self, SettingsError> {
+    pub fn from_process() -> Result<Self, SettingsError> {
         Self::from_sources(config::Map::new(), process_variables())
     }
 
@@ -77,7 +79,7 @@ impl Environment {
             .add_source(layer(process))
             .build()
             .map(|variables| Self { variables, file_names, problems: Vec::new() })
-            .map_err(|error| unreadable("the environment", &error.to_string()))
+            .map_err(|error| unreadable_error("the environment", &error.to_string()))
     }
 
     /// A variable that must be there.
@@ -88,9 +90,9 @@ impl Environment {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         match self.text(name) {
-            Some(text) => self.checked(name, example, parse(&text)),
+            Some(text) => self.parsed_or_report(name, example, parse(&text)),
             None => {
-                self.problem(name, "is not set", example);
+                self.add_problem(name, "is not set", example);
                 None
             }
         }
@@ -104,7 +106,7 @@ impl Environment {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        self.checked(name, example, parse(&text))
+        self.parsed_or_report(name, example, parse(&text))
     }
 
     /// A whole number within bounds, both included.
@@ -125,8 +127,8 @@ impl Environment {
     }
 
     /// An http(s) address, without the slash at its end.
-    pub fn address(&mut self, name: &str, default: &str) -> String {
-        self.optional(name, default, http_address).unwrap_or_else(|| default.to_owned())
+    pub fn http_url(&mut self, name: &str, default: &str) -> String {
+        self.optional(name, default, parse_http_url).unwrap_or_else(|| default.to_owned())
     }
 
     /// The variable's text, if it is set and not empty.
@@ -143,8 +145,12 @@ impl Environment {
     }
 
     /// Notes a problem that no single reading shows.
-    pub fn problem(&mut self, name: &str, reason: &str, example: &str) {
-        self.problems.push(Problem { name: name.into(), reason: reason.into(), example: example.into() });
+    pub fn add_problem(&mut self, name: &str, reason: &str, example: &str) {
+        self.problems.push(InvalidVariable {
+            name: name.into(),
+            reason: reason.into(),
+            example: example.into(),
+        });
     }
 
     /// The settings, if nothing was wrong. `build` returns `None` only where a problem was noted.
@@ -155,8 +161,8 @@ impl Environment {
         }
     }
 
-    fn checked<T>(&mut self, name: &str, example: &str, parsed: Result<T, String>) -> Option<T> {
-        parsed.map_err(|reason| self.problem(name, &reason, example)).ok()
+    fn parsed_or_report<T>(&mut self, name: &str, example: &str, parsed: Result<T, String>) -> Option<T> {
+        parsed.map_err(|reason| self.add_problem(name, &reason, example)).ok()
     }
 }
 
@@ -167,12 +173,12 @@ fn process_variables() -> config::Map<String, String> {
 }
 
 /// Parses a secret of at least one character.
-pub fn secret(text: &str) -> Result<SecretString, String> {
+pub fn parse_secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text.trim()))
 }
 
 /// Parses an address that begins with http:// or https://.
-pub(crate) fn http_address(text: &str) -> Result<String, String> {
+pub(crate) fn parse_http_url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
     match url.scheme() {
         "http" | "https" => Ok(url.as_str().trim_end_matches('/').to_owned()),
@@ -180,8 +186,8 @@ pub(crate) fn http_address(text: &str) -> Result<String, String> {
     }
 }
 
-fn unreadable(name: &str, error: &str) -> SettingsError {
-    SettingsError(vec![Problem {
+fn unreadable_error(name: &str, error: &str) -> SettingsError {
+    SettingsError(vec![InvalidVariable {
         name: name.into(),
         reason: format!("cannot be read ({error})"),
         example: "value".into(),
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_wins_over_the_file_and_empty_is_absent() {
+    fn process_variables_override_env_file() {
         let env = environment(&[("A", "file"), ("B", "file"), ("C", "")], &[("B", "process"), ("A", "")]);
         assert_eq!(env.text("A").as_deref(), Some("file"));
         assert_eq!(env.text("B").as_deref(), Some("process"));
@@ -208,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_at_once_by_name_and_with_an_example() {
+    fn every_settings_problem_is_reported() {
         let mut env = environment(&[], &[("PORT", "eighty"), ("BASE", "ftp://x"), ("N", "7")]);
-        let secret = env.required("SECRET", "abc", secret);
+        let secret = env.required("SECRET", "abc", parse_secret);
         let port = env.number("PORT", 8001, 1..=65535);
-        let base = env.address("BASE", "https://slack.com");
+        let base = env.http_url("BASE", "https://slack.com");
         assert_eq!(env.number("N", 1, 1..=9), 7);
         let error = env.finish(|| Some((secret?, port, base))).unwrap_err();
         assert_eq!(

@@ -16,23 +16,23 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The target of spans that are exported.
-pub const EXPORTED: &str = "otel";
+pub const OTEL_TARGET: &str = "otel";
 
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT_HEADER: &str = "traceparent";
 
 /// Where what is being done stands in its trace, for whoever goes on with it later and elsewhere; `None` where there is none.
-pub fn traceparent() -> Option<String> {
+pub fn current_traceparent() -> Option<String> {
     current_trace_id()?;
     let mut carrier = HashMap::new();
     TraceContextPropagator::new().inject_context(&Context::current(), &mut carrier);
-    carrier.remove(TRACEPARENT)
+    carrier.remove(TRACEPARENT_HEADER)
 }
 
 /// Goes on with the trace in which the sender stands. Of what is no `traceparent` nothing is believed: then a trace begins.
 /// To be called before the span is entered.
-pub fn go_on(span: &Span, traceparent: Option<&str>) {
+pub fn set_remote_parent(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent.filter(|_| !span.is_disabled()) else { return };
-    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    let carrier = HashMap::from([(TRACEPARENT_HEADER.to_owned(), traceparent.to_owned())]);
     // Only what was entered before cannot have another parent.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
 }
@@ -40,7 +40,7 @@ pub fn go_on(span: &Span, traceparent: Option<&str>) {
 /// A request, in the trace that a proxy may have begun.
 pub(crate) fn request_span(method: &'static str, route: &'static str, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
-        target: EXPORTED,
+        target: OTEL_TARGET,
         "request",
         otel.name = %format_args!("{method} {route}"),
         otel.kind = "server",
@@ -50,7 +50,10 @@ pub(crate) fn request_span(method: &'static str, route: &'static str, headers: &
         http.response.status_code = Empty,
     );
     if !span.is_disabled() {
-        go_on(&span, headers.get(TRACEPARENT).and_then(|traceparent| traceparent.to_str().ok()));
+        set_remote_parent(
+            &span,
+            headers.get(TRACEPARENT_HEADER).and_then(|traceparent| traceparent.to_str().ok()),
+        );
     }
     span
 }

@@ -11,12 +11,14 @@ use axum::{Router, routing::get};
 use serde::Deserialize;
 use url::Url;
 
-use crate::document::{check_redirect, document, escape, hidden, refusal, send_back};
-use crate::shared::Shared;
-use crate::world::{Grant, World};
+use crate::fake_slack::{FakeSlack, InstallGrant};
+use crate::html::{
+    error_page, escape_html, hidden_inputs, html_page, redirect_location, validate_redirect_uri,
+};
+use crate::state::SimulatorState;
 
 /// The bot scopes there are here, in plain words.
-const SCOPES: &[(&str, &str)] = &[
+const SCOPE_DESCRIPTIONS: &[(&str, &str)] = &[
     ("app_mentions:read", "See messages that mention it"),
     ("assistant:write", "Act as an assistant: show its status, titles and suggested prompts"),
     ("channels:history", "Read messages in public channels it has been added to"),
@@ -46,7 +48,7 @@ const SCOPES: &[(&str, &str)] = &[
 /// What the app asks for, in the address.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Ask {
+pub(crate) struct ConsentRequest {
     client_id: String,
     scope: String,
     redirect_uri: String,
@@ -56,7 +58,7 @@ pub(crate) struct Ask {
 
 /// What a person answers.
 #[derive(Clone, Copy)]
-pub(crate) enum Decided {
+pub(crate) enum ConsentDecision {
     Cancel,
     Allow,
     /// For all workspaces of the team's organisation.
@@ -65,46 +67,56 @@ pub(crate) enum Decided {
 
 /// The form of the page: what was asked, and the answer.
 #[derive(Deserialize)]
-struct Decision {
+struct ConsentForm {
     #[serde(flatten)]
-    ask: Ask,
+    request: ConsentRequest,
     decision: String,
 }
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/oauth/v2/authorize", get(ask).post(answer))
+pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
+    Router::new().route("/oauth/v2/authorize", get(show_consent).post(submit_consent))
 }
 
-async fn ask(State(shared): State<Arc<Shared>>, Query(ask): Query<Ask>) -> Response {
-    shared.with(|world| match ask.check(world) {
-        Ok(grant) => Html(page(world, &ask, &grant)).into_response(),
-        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+async fn show_consent(
+    State(shared): State<Arc<SimulatorState>>,
+    Query(ask): Query<ConsentRequest>,
+) -> Response {
+    shared.with(|slack| match ask.check(slack) {
+        Ok(grant) => Html(render_consent(slack, &ask, &grant)).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(error_page(&why))).into_response(),
     })
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, Form(form): Form<Decision>) -> Response {
+async fn submit_consent(
+    State(shared): State<Arc<SimulatorState>>,
+    Form(form): Form<ConsentForm>,
+) -> Response {
     let decision = match form.decision.as_str() {
-        "allow" => Decided::Allow,
-        "allow_org_wide" => Decided::AllowOrgWide,
-        _ => Decided::Cancel,
+        "allow" => ConsentDecision::Allow,
+        "allow_org_wide" => ConsentDecision::AllowOrgWide,
+        _ => ConsentDecision::Cancel,
     };
-    match shared.with(|world| form.ask.decide(world, decision)) {
+    match shared.with(|slack| form.request.decide(slack, decision)) {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
-        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(error_page(&why))).into_response(),
     }
 }
 
 /// Answers a consent page's address as a person would; where the browser goes then.
-pub(crate) fn decide(world: &mut World, authorize_url: &str, decision: Decided) -> anyhow::Result<String> {
+pub(crate) fn decide(
+    slack: &mut FakeSlack,
+    authorize_url: &str,
+    decision: ConsentDecision,
+) -> anyhow::Result<String> {
     let url = Url::parse(authorize_url).context("no address of a consent page")?;
-    let ask: Ask = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
-    ask.decide(world, decision).map_err(anyhow::Error::msg)
+    let ask: ConsentRequest = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
+    ask.decide(slack, decision).map_err(anyhow::Error::msg)
 }
 
-impl Ask {
+impl ConsentRequest {
     /// What would be granted, or a sentence that says what is wrong with the address.
-    fn check(&self, world: &World) -> Result<Grant, String> {
-        if self.client_id != world.settings.client_id {
+    fn check(&self, slack: &FakeSlack) -> Result<InstallGrant, String> {
+        if self.client_id != slack.settings.client_id {
             return Err(format!("Invalid client_id parameter: there is no app “{}” here.", self.client_id));
         }
         let scopes: BTreeSet<String> =
@@ -112,39 +124,41 @@ impl Ask {
         if scopes.is_empty() {
             return Err("Invalid scope parameter: the app requests no bot scopes.".to_owned());
         }
-        if let Some(unknown) = scopes.iter().find(|scope| meaning(scope).is_none()) {
+        if let Some(unknown) = scopes.iter().find(|scope| find_scope_description(scope).is_none()) {
             return Err(format!("Invalid scope parameter: “{unknown}” is no bot scope."));
         }
-        check_redirect(&self.redirect_uri)?;
-        let first = world.teams.keys().next().cloned().unwrap_or_default();
+        validate_redirect_uri(&self.redirect_uri)?;
+        let first = slack.teams.keys().next().cloned().unwrap_or_default();
         let team = self.team.clone().filter(|team| !team.is_empty()).unwrap_or(first);
-        let user = world.admin_of(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
-        Ok(Grant { team, enterprise: None, user, scopes, redirect_uri: self.redirect_uri.clone() })
+        let user = slack.find_admin(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
+        Ok(InstallGrant { team, enterprise: None, user, scopes, redirect_uri: self.redirect_uri.clone() })
     }
 
-    fn decide(&self, world: &mut World, decision: Decided) -> Result<String, String> {
-        let mut grant = self.check(world)?;
-        if matches!(decision, Decided::AllowOrgWide) {
-            let enterprise = world.enterprise_of(&grant.team).map(|enterprise| enterprise.id.clone());
+    fn decide(&self, slack: &mut FakeSlack, decision: ConsentDecision) -> Result<String, String> {
+        let mut grant = self.check(slack)?;
+        if matches!(decision, ConsentDecision::AllowOrgWide) {
+            let enterprise = slack.find_enterprise(&grant.team).map(|enterprise| enterprise.id.clone());
             grant.enterprise = Some(enterprise.ok_or("This workspace is not part of an organization.")?);
         }
         let answer = match decision {
-            Decided::Cancel => ("error", "access_denied".to_owned()),
-            Decided::Allow | Decided::AllowOrgWide => ("code", world.issue_code(grant)),
+            ConsentDecision::Cancel => ("error", "access_denied".to_owned()),
+            ConsentDecision::Allow | ConsentDecision::AllowOrgWide => {
+                ("code", slack.issue_install_code(grant))
+            }
         };
-        send_back(&self.redirect_uri, answer, self.state.as_deref())
+        redirect_location(&self.redirect_uri, answer, self.state.as_deref())
     }
 }
 
-fn meaning(scope: &str) -> Option<&'static str> {
-    SCOPES.iter().find(|(name, _)| *name == scope).map(|(_, meaning)| *meaning)
+fn find_scope_description(scope: &str) -> Option<&'static str> {
+    SCOPE_DESCRIPTIONS.iter().find(|(name, _)| *name == scope).map(|(_, meaning)| *meaning)
 }
 
-fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
-    let app = escape(&world.settings.app_name);
-    let team = world.teams.get(&grant.team).map(|team| escape(&team.name)).unwrap_or_default();
-    let org_wide = world.enterprise_of(&grant.team).map(|enterprise| {
-        let name = escape(&enterprise.name);
+fn render_consent(slack: &FakeSlack, ask: &ConsentRequest, grant: &InstallGrant) -> String {
+    let app = escape_html(&slack.settings.app_name);
+    let team = slack.teams.get(&grant.team).map(|team| escape_html(&team.name)).unwrap_or_default();
+    let org_wide = slack.find_enterprise(&grant.team).map(|enterprise| {
+        let name = escape_html(&enterprise.name);
         format!(r#"<button name="decision" value="allow_org_wide">Allow for all of {name}</button>"#)
     });
     let org_wide = org_wide.unwrap_or_default();
@@ -152,18 +166,18 @@ fn page(world: &World, ask: &Ask, grant: &Grant) -> String {
         .scopes
         .iter()
         .map(|scope| {
-            let meaning = meaning(scope).unwrap_or_default();
-            format!("<li>{}<code>{}</code></li>", escape(meaning), escape(scope))
+            let meaning = find_scope_description(scope).unwrap_or_default();
+            format!("<li>{}<code>{}</code></li>", escape_html(meaning), escape_html(scope))
         })
         .collect();
-    let hidden = hidden(&[
+    let hidden = hidden_inputs(&[
         ("client_id", &ask.client_id),
         ("scope", &ask.scope),
         ("redirect_uri", &ask.redirect_uri),
         ("state", ask.state.as_deref().unwrap_or_default()),
         ("team", &grant.team),
     ]);
-    document(&format!(
+    html_page(&format!(
         r#"<h1>{app} would like to join <b>{team}</b></h1>
 <p>It will be able to:</p><ul>{scopes}</ul>
 <form method="post" action="/oauth/v2/authorize">{hidden}

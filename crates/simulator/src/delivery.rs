@@ -9,32 +9,32 @@ use bytes::Bytes;
 use chrono::Utc;
 use serde_json::Value;
 
-use crate::door::{Door, signed};
-use crate::shared::Shared;
-use crate::world::Delivery;
+use crate::fake_slack::DeliveryAttempt;
+use crate::request_urls::{RequestUrl, signed_request};
+use crate::state::SimulatorState;
 
 /// Slack follows at most two redirects.
-const REDIRECTS: usize = 2;
+const MAX_DELIVERY_REDIRECTS: usize = 2;
 
 /// The client events are posted with.
-pub(crate) fn client(ack_timeout: Duration) -> anyhow::Result<reqwest::Client> {
+pub(crate) fn http_client(ack_timeout: Duration) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
         .timeout(ack_timeout)
-        .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
+        .redirect(reqwest::redirect::Policy::limited(MAX_DELIVERY_REDIRECTS))
         .build()
         .context("the HTTP client for events")
 }
 
 /// How a failed attempt is told to the app in the next one.
-struct Failed {
+struct FailedAttempt {
     reason: &'static str,
-    no_retry: bool,
+    is_final: bool,
 }
 
 /// Delivers an envelope until it is acknowledged or the retries are used up.
-pub(crate) async fn deliver(shared: Weak<Shared>, body: Bytes) {
-    let mut failed: Option<Failed> = None;
+pub(crate) async fn deliver_with_retries(shared: Weak<SimulatorState>, body: Bytes) {
+    let mut failed: Option<FailedAttempt> = None;
     for attempt in 0..=3_u8 {
         let Some(delay) = shared.upgrade().map(|shared| match attempt {
             0 => Duration::ZERO,
@@ -49,7 +49,7 @@ pub(crate) async fn deliver(shared: Weak<Shared>, body: Bytes) {
         let retry = failed.as_ref().map(|failed| (attempt, failed.reason));
         match attempt_delivery(&shared, body.clone(), retry).await {
             Ok(()) => return,
-            Err(now) if now.no_retry => return,
+            Err(now) if now.is_final => return,
             Err(now) => failed = Some(now),
         }
     }
@@ -57,29 +57,29 @@ pub(crate) async fn deliver(shared: Weak<Shared>, body: Bytes) {
 }
 
 async fn attempt_delivery(
-    shared: &Arc<Shared>,
+    shared: &Arc<SimulatorState>,
     body: Bytes,
     retry: Option<(u8, &'static str)>,
-) -> Result<(), Failed> {
+) -> Result<(), FailedAttempt> {
     let (started, sent_at) = (Instant::now(), Utc::now());
-    let answer = send(shared, body.clone(), retry).await;
+    let answer = post_event(shared, body.clone(), retry).await;
     let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let delivery = Delivery {
+    let delivery = DeliveryAttempt {
         event_id: text(&envelope["event_id"]),
         event_type: text(&envelope["event"]["type"]),
         event_ts: text(&envelope["event"]["event_ts"]),
         sent_at,
         retry_num: retry.map_or(0, |(attempt, _)| attempt),
         status: answer.as_ref().ok().map(|answer| answer.status().as_u16()),
-        took: started.elapsed(),
+        elapsed: started.elapsed(),
     };
-    shared.with(|world| world.log_delivery(delivery));
+    shared.with(|slack| slack.log_delivery(delivery));
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => {
             let no_retry = answer.headers().get("x-slack-no-retry").is_some_and(|value| value == "1");
-            Err(Failed { reason: "http_error", no_retry })
+            Err(FailedAttempt { reason: "http_error", is_final: no_retry })
         }
         Err(error) => {
             let reason = match &error {
@@ -87,18 +87,18 @@ async fn attempt_delivery(
                 error if error.is_redirect() => "too_many_redirects",
                 _ => "connection_failed",
             };
-            Err(Failed { reason, no_retry: false })
+            Err(FailedAttempt { reason, is_final: false })
         }
     }
 }
 
 /// Posts an event's signed bytes to the next of the app's addresses.
-pub(crate) async fn send(
-    shared: &Shared,
+pub(crate) async fn post_event(
+    shared: &SimulatorState,
     body: Bytes,
     retry: Option<(u8, &'static str)>,
 ) -> reqwest::Result<reqwest::Response> {
-    let mut request = signed(shared, Door::Events, body);
+    let mut request = signed_request(shared, RequestUrl::Events, body);
     if let Some((attempt, reason)) = retry {
         request =
             request.header("x-slack-retry-num", u64::from(attempt)).header("x-slack-retry-reason", reason);

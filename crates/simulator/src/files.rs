@@ -12,24 +12,24 @@ use bytes::Bytes;
 use chrono::Utc;
 use serde_json::json;
 
-use crate::document::document;
-use crate::shared::Shared;
-use crate::world::{Call, File, World};
+use crate::fake_slack::{Call, FakeSlack, SlackFile};
+use crate::html::html_page;
+use crate::state::SimulatorState;
 
 /// Bytes an upload may have; the files of a test are small.
-const LARGEST: usize = 64 * 1024 * 1024;
+const MAX_UPLOAD_BYTES: usize = 64 * 1024 * 1024;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
         .route("/files-pri/{place}/{name}", get(download))
         .route("/files-pri/{place}/download/{name}", get(download))
-        .route("/signin", get(async || sign_in_page()))
-        .route("/upload/v1/{secret}", post(upload).layer(DefaultBodyLimit::max(LARGEST)))
+        .route("/signin", get(async || members_only_page()))
+        .route("/upload/v1/{secret}", post(upload).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES)))
 }
 
 /// Answers a wrong token with 200 and a page to sign in, as Slack does, and none with the way there.
 async fn download(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<SimulatorState>>,
     Path((place, _)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
@@ -40,43 +40,47 @@ async fn download(
         return (StatusCode::FOUND, [(header::LOCATION, format!("/signin?redir={way}"))]).into_response();
     };
     let id = place.rsplit_once('-').map_or("", |(_, id)| id);
-    let (known, file) = shared.with(|world| (world.has_file(id), give(world, token, id)));
+    let (known, file) = shared.with(|slack| (slack.has_file(id), authorize_download(slack, token, id)));
     match file {
         Some(file) => ([(header::CONTENT_TYPE, file.mimetype)], file.content).into_response(),
-        None if known => sign_in_page(),
-        None => (StatusCode::NOT_FOUND, Html(document("<h1>There is no such file</h1>"))).into_response(),
+        None if known => members_only_page(),
+        None => (StatusCode::NOT_FOUND, Html(html_page("<h1>There is no such file</h1>"))).into_response(),
     }
 }
 
 /// The file, if the token may read it; logged as a call of `files-pri`.
-fn give(world: &mut World, token: &str, id: &str) -> Option<File> {
-    let tenant = world.tokens.tenant_of(token).ok().map(str::to_owned);
-    let bot = tenant.as_ref().and_then(|tenant| world.installation_of(tenant));
+fn authorize_download(slack: &mut FakeSlack, token: &str, id: &str) -> Option<SlackFile> {
+    let tenant = slack.tokens.authenticate(token).ok().map(str::to_owned);
+    let bot = tenant.as_ref().and_then(|tenant| slack.find_installation(tenant));
     let may = bot.is_some_and(|bot| bot.scopes.contains("files:read"));
-    let file = tenant.as_ref().filter(|_| may).and_then(|tenant| world.find_file(tenant, id)).cloned();
+    let file = tenant.as_ref().filter(|_| may).and_then(|tenant| slack.find_file(tenant, id)).cloned();
     let now = Utc::now();
-    world.log_call(Call {
+    slack.log_call(Call {
         method: "files-pri".to_owned(),
-        team: tenant,
-        ok: file.is_some(),
+        tenant,
+        is_ok: file.is_some(),
         error: file.is_none().then(|| "signin".to_owned()),
         args: json!({"file": id}),
-        came_at: now,
-        at: now,
+        received_at: now,
+        finished_at: now,
     });
     file
 }
 
-fn sign_in_page() -> Response {
-    Html(document("<h1>Sign in to your workspace</h1><p>This file is for members only.</p>")).into_response()
+fn members_only_page() -> Response {
+    Html(html_page("<h1>Sign in to your workspace</h1><p>This file is for members only.</p>")).into_response()
 }
 
 /// Takes raw bytes or a multipart form with the file
 /// (<https://docs.slack.dev/reference/methods/files.getUploadURLExternal>).
-async fn upload(State(shared): State<Arc<Shared>>, Path(secret): Path<String>, request: Request) -> Response {
+async fn upload(
+    State(shared): State<Arc<SimulatorState>>,
+    Path(secret): Path<String>,
+    request: Request,
+) -> Response {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let content = if kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) {
-        first_part(request).await
+        read_first_part(request).await
     } else {
         Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)
     };
@@ -84,13 +88,13 @@ async fn upload(State(shared): State<Arc<Shared>>, Path(secret): Path<String>, r
         Ok(content) => content,
         Err(refusal) => return refusal,
     };
-    match shared.with(|world| world.take_upload(&secret, content)) {
+    match shared.with(|slack| slack.receive_upload(&secret, content)) {
         Ok(length) => format!("OK - {length}").into_response(),
         Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
     }
 }
 
-async fn first_part(request: Request) -> Result<Bytes, Response> {
+async fn read_first_part(request: Request) -> Result<Bytes, Response> {
     let mut form = Multipart::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
     let part = form.next_field().await.map_err(IntoResponse::into_response)?;
     let part = part.ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;

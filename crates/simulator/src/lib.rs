@@ -3,25 +3,26 @@
 
 mod consent;
 mod delivery;
-mod document;
-mod door;
+mod external_users;
+mod fake_slack;
 mod files;
-mod interacting;
-mod looking;
+mod html;
+mod inspect;
+mod interactions;
 mod model;
-mod others;
 mod page;
+mod request_urls;
 mod settings;
-mod shared;
 mod sign_in;
 mod simulator;
+mod state;
 mod tenants;
 mod web_api;
-mod world;
 
-pub use settings::Settings;
-pub use simulator::Simulator;
-pub use web_api::Fault;
-pub use world::{
-    Call, Delivery, File, Installation, Message, ModelAnswer, NewFile, OtherBot, Person, PostMessage, World,
+pub use fake_slack::{
+    AppInstallation, Call, DeliveryAttempt, FakeSlack, ModelCompletion, NewFile, OtherBot, PostMessage,
+    SimulatedUser, SlackFile, SlackMessage,
 };
+pub use settings::SimulatorSettings;
+pub use simulator::Simulator;
+pub use web_api::InjectedFault;

@@ -2,11 +2,11 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simulator::{Settings, Simulator};
+use simulator::{Simulator, SimulatorSettings};
 
 /// A Slack workspace and an OpenAI-compatible model on loopback.
 #[derive(Parser)]
-struct Arguments {
+struct SimulatorArgs {
     /// The port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 8002)]
     port: u16,
@@ -33,10 +33,10 @@ struct Arguments {
     signing_secret: Option<String>,
 }
 
-impl Arguments {
-    fn into_settings(self) -> Settings {
-        let defaults = Settings::default();
-        Settings {
+impl SimulatorArgs {
+    fn into_settings(self) -> SimulatorSettings {
+        let defaults = SimulatorSettings::default();
+        SimulatorSettings {
             port: self.port,
             events_url: self.events_url,
             install_url: self.install_url,
@@ -44,7 +44,7 @@ impl Arguments {
             client_id: self.client_id.unwrap_or(defaults.client_id),
             client_secret: self.client_secret.unwrap_or(defaults.client_secret),
             signing_secret: self.signing_secret.unwrap_or(defaults.signing_secret),
-            ..Settings::default()
+            ..SimulatorSettings::default()
         }
     }
 }
@@ -53,7 +53,7 @@ impl Arguments {
 #[expect(clippy::print_stdout, reason = "where it listens is what this command has to say")]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
+    let arguments = SimulatorArgs::parse();
     let teams = arguments.team.clone();
     let simulator = Simulator::start(arguments.into_settings()).await?;
     for team in &teams {

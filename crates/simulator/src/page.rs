@@ -1,6 +1,6 @@
 //! The page's own routes: its files, and what its scripts ask for.
 
-mod acts;
+mod ui_actions;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,31 +17,31 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 
-use crate::shared::Shared;
-use crate::world::{Change, Message, Session, World, millis_of};
+use crate::fake_slack::{AgentSession, FakeSlack, SlackMessage, StateChange, parse_millis};
+use crate::state::SimulatorState;
 
 /// Messages of a channel that the page shows.
-const SHOWN: usize = 400;
+const MAX_PAGE_MESSAGES: usize = 400;
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
-struct Assets;
+struct SimulatorAssets;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
-        .route("/", get(async || asset(Path("index.html".to_owned())).await))
-        .route("/assets/{*path}", get(asset))
+        .route("/", get(async || serve_asset(Path("index.html".to_owned())).await))
+        .route("/assets/{*path}", get(serve_asset))
         // Where Slack opens an app's conversation; here that is the page itself.
         .route("/app_redirect", get(async || Redirect::to("/")))
-        .route("/page/team", get(team))
-        .route("/page/messages", get(messages))
-        .route("/page/changes", get(changes))
-        .route("/page/file", get(file))
-        .merge(acts::routes())
+        .route("/page/team", get(show_team))
+        .route("/page/messages", get(list_messages))
+        .route("/page/changes", get(stream_changes))
+        .route("/page/file", get(download_file))
+        .merge(ui_actions::routes())
 }
 
-async fn asset(Path(path): Path<String>) -> Response {
-    match Assets::get(&path) {
+async fn serve_asset(Path(path): Path<String>) -> Response {
+    match SimulatorAssets::get(&path) {
         None => StatusCode::NOT_FOUND.into_response(),
         Some(file) => {
             let kind = file.metadata.mimetype().to_owned();
@@ -54,42 +54,45 @@ async fn asset(Path(path): Path<String>) -> Response {
 /// Where on the page, and who; what does not matter to a route is left out.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Place {
+struct PageQuery {
     team: String,
     channel: String,
     user: String,
 }
 
-async fn team(State(shared): State<Arc<Shared>>, Query(place): Query<Place>) -> Response {
-    let team = shared.with(|world| team_json(world, &place.team));
+async fn show_team(State(shared): State<Arc<SimulatorState>>, Query(place): Query<PageQuery>) -> Response {
+    let team = shared.with(|slack| team_json(slack, &place.team));
     team.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |team| Json(team).into_response())
 }
 
-fn team_json(world: &World, id: &str) -> Option<Value> {
-    let team = world.teams.get(id).or_else(|| world.teams.values().next())?;
+fn team_json(slack: &FakeSlack, id: &str) -> Option<Value> {
+    let team = slack.teams.get(id).or_else(|| slack.teams.values().next())?;
     let bot = team.installation.as_ref().map(|bot| json!({"user": bot.bot_user_id, "id": bot.bot_id}));
     let channels = team.channels.values().map(|channel| {
-        json!({"id": channel.id, "name": channel.name, "person": channel.person, "joined": channel.bot_is_member})
+        json!({"id": channel.id, "name": channel.name, "person": channel.person, "joined": channel.is_bot_member})
     });
-    let teams = world.teams.values().map(|team| json!({"id": team.id, "name": team.name}));
+    let teams = slack.teams.values().map(|team| json!({"id": team.id, "name": team.name}));
     Some(json!({
         "id": team.id, "name": team.name, "people": team.people, "bot": bot,
         "channels": channels.collect::<Vec<_>>(), "teams": teams.collect::<Vec<_>>(),
-        "app": world.settings.app_name, "install_url": world.settings.install_url,
-        "agent": world.settings.agent_sessions, "home_tab": world.settings.home_tab,
-        "command": world.command_of(&team.id),
+        "app": slack.settings.app_name, "install_url": slack.settings.install_url,
+        "agent": slack.settings.has_agent_sessions, "home_tab": slack.settings.has_home_tab,
+        "command": slack.find_command(&team.id),
     }))
 }
 
-async fn messages(State(shared): State<Arc<Shared>>, Query(place): Query<Place>) -> Json<Value> {
-    shared.with(|world| {
-        let found = world.teams.get(&place.team).and_then(|team| {
+async fn list_messages(
+    State(shared): State<Arc<SimulatorState>>,
+    Query(place): Query<PageQuery>,
+) -> Json<Value> {
+    shared.with(|slack| {
+        let found = slack.teams.get(&place.team).and_then(|team| {
             let channel = team.channels.get(&place.channel)?;
-            let skipped = channel.messages.len().saturating_sub(SHOWN);
-            let public = channel.messages.values().skip(skipped).map(|message| shown(message, None));
+            let skipped = channel.messages.len().saturating_sub(MAX_PAGE_MESSAGES);
+            let public = channel.messages.values().skip(skipped).map(|message| message_json(message, None));
             let private = channel.ephemerals.iter().filter(|(to, _)| *to == place.user);
             let mut all: Vec<Value> =
-                public.chain(private.map(|(to, message)| shown(message, Some(to)))).collect();
+                public.chain(private.map(|(to, message)| message_json(message, Some(to)))).collect();
             all.sort_by(|a, b| a["ts"].as_str().cmp(&b["ts"].as_str()));
             let sessions = team.sessions.iter().filter(|((channel, _), _)| *channel == place.channel);
             let sessions = sessions.map(|((_, ts), session)| (ts.clone(), session_json(session)));
@@ -102,30 +105,33 @@ async fn messages(State(shared): State<Arc<Shared>>, Query(place): Query<Place>)
 }
 
 /// What the app says about its work in a thread.
-fn session_json(session: &Session) -> Value {
-    json!({"status": session.shown(), "title": session.title, "prompts": session.prompts})
+fn session_json(session: &AgentSession) -> Value {
+    json!({"status": session.visible_status(), "title": session.title, "prompts": session.suggested_prompts})
 }
 
 /// A message as the page gets it; `to` is the one person who sees an ephemeral one.
-fn shown(message: &Message, to: Option<&String>) -> Value {
+fn message_json(message: &SlackMessage, to: Option<&String>) -> Value {
     let mut json = serde_json::to_value(message).unwrap_or_default();
-    json["at"] = json!(millis_of(&message.ts));
+    json["at"] = json!(parse_millis(&message.ts));
     json["to"] = json!(to);
     json
 }
 
 /// A file of a message.
 #[derive(Deserialize)]
-struct Wanted {
+struct FileQuery {
     team: String,
     channel: String,
     ts: String,
     file: String,
 }
 
-async fn file(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Response {
-    let file = shared.with(|world| {
-        let message = world.message_mut(&wanted.team, &wanted.channel, &wanted.ts)?;
+async fn download_file(
+    State(shared): State<Arc<SimulatorState>>,
+    Query(wanted): Query<FileQuery>,
+) -> Response {
+    let file = shared.with(|slack| {
+        let message = slack.message_mut(&wanted.team, &wanted.channel, &wanted.ts)?;
         message.files.iter().find(|file| file.id == wanted.file).cloned()
     });
     match file {
@@ -139,15 +145,15 @@ async fn file(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -
 }
 
 /// Every change of a team, with what changed as it is when it is sent.
-async fn changes(
-    State(shared): State<Arc<Shared>>,
-    Query(place): Query<Place>,
+async fn stream_changes(
+    State(shared): State<Arc<SimulatorState>>,
+    Query(place): Query<PageQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut stopping = shared.stopping.subscribe();
     let changes = BroadcastStream::new(shared.changes.subscribe());
     let events = changes.filter_map(move |change| {
         let event = match change {
-            Ok(change) => shared.with(|world| describe(world, &place.team, &change)),
+            Ok(change) => shared.with(|slack| change_json(slack, &place.team, &change)),
             // Too much at once: the page is to load everything again.
             Err(_) => Some(json!({"type": "reload"})),
         };
@@ -157,26 +163,26 @@ async fn changes(
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-fn describe(world: &World, team: &str, change: &Change) -> Option<Value> {
+fn change_json(slack: &FakeSlack, team: &str, change: &StateChange) -> Option<Value> {
     let mut event = serde_json::to_value(change).ok()?;
     if event["team"] != team {
         return None;
     }
     match change {
-        Change::Message { team, channel, ts } => {
-            let channel = world.teams.get(team)?.channels.get(channel)?;
+        StateChange::Message { team, channel, ts } => {
+            let channel = slack.teams.get(team)?.channels.get(channel)?;
             let private = || channel.ephemerals.iter().rev().find(|(_, message)| message.ts == *ts);
             event["message"] = match channel.messages.get(ts) {
-                Some(message) => shown(message, None),
-                None => private().map(|(to, message)| shown(message, Some(to)))?,
+                Some(message) => message_json(message, None),
+                None => private().map(|(to, message)| message_json(message, Some(to)))?,
             };
         }
-        Change::Status { team, channel, thread_ts } => {
+        StateChange::Status { team, channel, thread_ts } => {
             let key = (channel.clone(), thread_ts.clone());
-            event["session"] = session_json(world.teams.get(team)?.sessions.get(&key)?);
+            event["session"] = session_json(slack.teams.get(team)?.sessions.get(&key)?);
         }
-        Change::Home { team, user } => event["home"] = json!(world.home(team, user)),
-        Change::Deleted { .. } | Change::Team { .. } | Change::Logged => {}
+        StateChange::Home { team, user } => event["home"] = json!(slack.home(team, user)),
+        StateChange::Deleted { .. } | StateChange::Team { .. } | StateChange::Logged => {}
     }
     Some(event)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How the simulated Slack and its one app are set up. The defaults are for loopback and guard nothing.
 #[derive(Clone)]
-pub struct Settings {
+pub struct SimulatorSettings {
     /// The port on 127.0.0.1; 0 takes any free one.
     pub port: u16,
     /// Where events are delivered, `api`'s `/slack/events`.
@@ -30,20 +30,20 @@ pub struct Settings {
     /// How long a stream lives from its start. Slack's: about 5 minutes.
     pub stream_lifetime: Duration,
     /// Whether Slack's rate limits apply (<https://docs.slack.dev/apis/web-api/rate-limits>).
-    pub rate_limits: bool,
+    pub has_rate_limits: bool,
     /// Whether the app is listed in Slack's Marketplace. If not, `conversations.history` and
     /// `conversations.replies` answer once a minute and with at most 15 messages.
-    pub marketplace: bool,
+    pub is_marketplace_app: bool,
     /// Whether the app has `agent_view`, and with it `agents.sessions.*`. If not, it is the assistant of before:
     /// threads are opened for it (<https://docs.slack.dev/ai/migrating-to-agent-messaging>).
-    pub agent_sessions: bool,
+    pub has_agent_sessions: bool,
     /// Whether the app's Home tab is enabled.
-    pub home_tab: bool,
-    /// How long a `response_url` takes answers. Slack's: 30 minutes.
+    pub has_home_tab: bool,
+    /// How long a `issue_response_url` takes answers. Slack's: 30 minutes.
     pub response_url_lifetime: Duration,
 }
 
-impl Default for Settings {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self {
             port: 0,
@@ -57,10 +57,10 @@ impl Default for Settings {
             ack_timeout: Duration::from_secs(3),
             token_lifetime: None,
             stream_lifetime: Duration::from_secs(300),
-            rate_limits: true,
-            marketplace: true,
-            agent_sessions: true,
-            home_tab: true,
+            has_rate_limits: true,
+            is_marketplace_app: true,
+            has_agent_sessions: true,
+            has_home_tab: true,
             response_url_lifetime: Duration::from_secs(1800),
         }
     }

@@ -11,14 +11,16 @@ use axum::{Json, Router, routing::get};
 use serde::Deserialize;
 use url::Url;
 
-use crate::document::{check_redirect, document, escape, hidden, refusal, send_back};
-use crate::shared::Shared;
-use crate::world::{SignIn, World};
+use crate::fake_slack::{ApprovedSignIn, FakeSlack};
+use crate::html::{
+    error_page, escape_html, hidden_inputs, html_page, redirect_location, validate_redirect_uri,
+};
+use crate::state::SimulatorState;
 
 /// What the app asks for, in the address.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Ask {
+struct SignInRequest {
     client_id: String,
     response_type: String,
     scope: String,
@@ -32,51 +34,58 @@ struct Ask {
 
 /// The form of the page: what was asked, the answer, and who one is.
 #[derive(Deserialize)]
-struct Decision {
+struct SignInForm {
     #[serde(flatten)]
-    ask: Ask,
+    request: SignInRequest,
     decision: String,
     user: String,
 }
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
-        .route("/openid/connect/authorize", get(ask).post(answer))
-        .route("/openid/connect/keys", get(keys))
+        .route("/openid/connect/authorize", get(show_sign_in).post(submit_sign_in))
+        .route("/openid/connect/keys", get(show_keys))
 }
 
-async fn ask(State(shared): State<Arc<Shared>>, Query(ask): Query<Ask>) -> Response {
-    shared.with(|world| match ask.check(world) {
-        Ok(()) => Html(page(world, &ask)).into_response(),
-        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+async fn show_sign_in(
+    State(shared): State<Arc<SimulatorState>>,
+    Query(ask): Query<SignInRequest>,
+) -> Response {
+    shared.with(|slack| match ask.check(slack) {
+        Ok(()) => Html(render_sign_in(slack, &ask)).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(error_page(&why))).into_response(),
     })
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, Form(form): Form<Decision>) -> Response {
+async fn submit_sign_in(State(shared): State<Arc<SimulatorState>>, Form(form): Form<SignInForm>) -> Response {
     let user = (form.decision == "allow").then_some(form.user.as_str());
-    match shared.with(|world| form.ask.decide(world, user)) {
+    match shared.with(|slack| form.request.decide(slack, user)) {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
-        Err(why) => (StatusCode::BAD_REQUEST, Html(refusal(&why))).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, Html(error_page(&why))).into_response(),
     }
 }
 
-async fn keys(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.with(World::id_key) {
+async fn show_keys(State(shared): State<Arc<SimulatorState>>) -> Response {
+    match shared.with(FakeSlack::id_token_key) {
         Ok(key) => Json(key.jwks()).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 /// Answers a sign-in page's address as a person would, None being Cancel; where the browser goes then.
-pub(crate) fn decide(world: &mut World, authorize_url: &str, user: Option<&str>) -> anyhow::Result<String> {
+pub(crate) fn decide(
+    slack: &mut FakeSlack,
+    authorize_url: &str,
+    user: Option<&str>,
+) -> anyhow::Result<String> {
     let url = Url::parse(authorize_url).context("no address of a sign-in page")?;
-    let ask: Ask = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
-    ask.decide(world, user).map_err(anyhow::Error::msg)
+    let ask: SignInRequest = serde_urlencoded::from_str(url.query().unwrap_or_default())?;
+    ask.decide(slack, user).map_err(anyhow::Error::msg)
 }
 
-impl Ask {
-    fn check(&self, world: &World) -> Result<(), String> {
-        if self.client_id != world.settings.client_id {
+impl SignInRequest {
+    fn check(&self, slack: &FakeSlack) -> Result<(), String> {
+        if self.client_id != slack.settings.client_id {
             return Err(format!("Invalid client_id parameter: there is no app “{}” here.", self.client_id));
         }
         if self.response_type != "code" {
@@ -92,36 +101,41 @@ impl Ask {
         if self.code_challenge.is_some() && self.code_challenge_method.as_deref() != Some("S256") {
             return Err("Invalid code_challenge_method parameter: it has to be “S256”.".to_owned());
         }
-        check_redirect(&self.redirect_uri)
+        validate_redirect_uri(&self.redirect_uri)
     }
 
-    fn decide(&self, world: &mut World, user: Option<&str>) -> Result<String, String> {
-        self.check(world)?;
+    fn decide(&self, slack: &mut FakeSlack, user: Option<&str>) -> Result<String, String> {
+        self.check(slack)?;
         let answer = match user {
             None => ("error", "access_denied".to_owned()),
             Some(user) => {
-                let team = world.home_of(user).map(|home| home.id.clone());
-                let sign_in = SignIn {
+                let team = slack.find_home_team(user).map(|home| home.id.clone());
+                let sign_in = ApprovedSignIn {
                     user: user.to_owned(),
                     team: team.ok_or_else(|| format!("There is no person “{user}” here."))?,
                     redirect_uri: self.redirect_uri.clone(),
-                    with_email: self.scope.split([' ', ',']).any(|scope| scope == "email"),
+                    is_email_requested: self.scope.split([' ', ',']).any(|scope| scope == "email"),
                     nonce: self.nonce.clone(),
-                    challenge: self.code_challenge.clone(),
+                    code_challenge: self.code_challenge.clone(),
                 };
-                ("code", world.issue_sign_in(sign_in))
+                ("code", slack.issue_sign_in_code(sign_in))
             }
         };
-        send_back(&self.redirect_uri, answer, self.state.as_deref())
+        redirect_location(&self.redirect_uri, answer, self.state.as_deref())
     }
 }
 
-fn page(world: &World, ask: &Ask) -> String {
-    let app = escape(&world.settings.app_name);
-    let wanted = ask.team.as_deref().filter(|team| world.teams.contains_key(*team));
-    let teams = world.teams.values().filter(|team| wanted.is_none_or(|wanted| team.id == wanted));
+fn render_sign_in(slack: &FakeSlack, ask: &SignInRequest) -> String {
+    let app = escape_html(&slack.settings.app_name);
+    let wanted = ask.team.as_deref().filter(|team| slack.teams.contains_key(*team));
+    let teams = slack.teams.values().filter(|team| wanted.is_none_or(|wanted| team.id == wanted));
     let option = |team: &str, id: &str, name: &str| {
-        format!(r#"<option value="{}">{} – {}</option>"#, escape(id), escape(name), escape(team))
+        format!(
+            r#"<option value="{}">{} – {}</option>"#,
+            escape_html(id),
+            escape_html(name),
+            escape_html(team)
+        )
     };
     let people: String =
         teams.flat_map(|team| team.people.iter().map(|one| option(&team.name, &one.id, &one.name))).collect();
@@ -138,8 +152,8 @@ fn page(world: &World, ask: &Ask) -> String {
     let optional =
         [("nonce", nonce.as_str()), ("code_challenge", &challenge), ("code_challenge_method", &method)];
     fields.extend(optional.into_iter().filter(|(_, value)| !value.is_empty()));
-    let hidden = hidden(&fields);
-    document(&format!(
+    let hidden = hidden_inputs(&fields);
+    html_page(&format!(
         r#"<h1>Sign in to <b>{app}</b> with your workspace account</h1>
 <form method="post" action="/openid/connect/authorize">{hidden}
 <label>You are <select name="user" data-testid="sign-in-as">{people}</select></label>

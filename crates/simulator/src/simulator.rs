@@ -9,20 +9,20 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::shared::Shared;
-use crate::web_api::Fault;
-use crate::world::{Effect, Grant, Installation, Person, PostMessage, World};
-use crate::{consent, delivery, files, model, page, settings::Settings, sign_in, web_api};
+use crate::fake_slack::{AppInstallation, Effect, FakeSlack, InstallGrant, PostMessage, SimulatedUser};
+use crate::state::SimulatorState;
+use crate::web_api::InjectedFault;
+use crate::{consent, delivery, files, model, page, settings::SimulatorSettings, sign_in, web_api};
 
 /// A running simulator; it serves until its last clone is dropped, or [`Simulator::shutdown`].
 #[derive(Clone)]
 pub struct Simulator {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<SimulatorState>,
     address: SocketAddr,
-    _last: Arc<StopOnDrop>,
+    _stop_on_drop: Arc<StopOnDrop>,
 }
 
-struct StopOnDrop(Arc<Shared>);
+struct StopOnDrop(Arc<SimulatorState>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -32,13 +32,13 @@ impl Drop for StopOnDrop {
 
 impl Simulator {
     /// Listens on 127.0.0.1 and serves on the current runtime. Fails when the port is taken.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: SimulatorSettings) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", settings.port))?;
         let address = listener.local_addr()?;
-        let settings = Settings { port: address.port(), ..settings };
-        let shared = Arc::new(Shared::new(settings)?);
+        let settings = SimulatorSettings { port: address.port(), ..settings };
+        let shared = Arc::new(SimulatorState::new(settings)?);
         let routes = Router::new()
             .merge(page::routes())
             .merge(consent::routes())
@@ -54,12 +54,12 @@ impl Simulator {
                 tracing::error!(%error, "the simulator stopped serving");
             }
         });
-        Ok(Self { address, _last: Arc::new(StopOnDrop(shared.clone())), shared })
+        Ok(Self { address, _stop_on_drop: Arc::new(StopOnDrop(shared.clone())), state: shared })
     }
 
     /// Takes no more requests and ends open streams; what is known can still be looked at.
     pub fn shutdown(&self) {
-        self.shared.stopping.send_replace(true);
+        self.state.stopping.send_replace(true);
     }
 
     /// `http://127.0.0.1:port`, for `SLACK_BASE_URL` and for a browser.
@@ -79,85 +79,90 @@ impl Simulator {
 
     /// Delivers events to these addresses in turn, as a load balancer over replicas would.
     pub fn set_events_urls(&self, urls: Vec<String>) {
-        *self.shared.events_urls.lock().unwrap_or_else(PoisonError::into_inner) = urls;
+        *self.state.events_urls.lock().unwrap_or_else(PoisonError::into_inner) = urls;
     }
 
     /// Works on the world under its lock.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
-        self.shared.with(work)
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut FakeSlack) -> T) -> T {
+        self.state.with(work)
     }
 
     /// Adds a workspace with three people, `#general` and `#random`. Ids are Slack-like and derived: in
     /// `T0BETA` they are `U0ADABETA` (the admin), `U0GRACEBETA`, `U0LINUSBETA`, `C0GENERALBETA`, `C0RANDOMBETA`;
     /// in the default `T0ACME` they are without an ending.
     pub fn add_team(&self, id: &str, name: &str) {
-        self.with(|world| world.add_team(id, name));
+        self.with(|slack| slack.add_team(id, name));
     }
 
     /// Adds a person to a team, with a DM where the app is installed.
-    pub fn add_person(&self, team: &str, person: Person) {
-        self.with(|world| world.add_person(team, person));
+    pub fn add_person(&self, team: &str, person: SimulatedUser) {
+        self.with(|slack| slack.add_person(team, person));
     }
 
     /// Invites the bot to a channel (id or name).
     pub fn invite(&self, team: &str, channel: &str) -> anyhow::Result<()> {
-        self.with(|world| world.invite(team, channel))
+        self.with(|slack| slack.invite(team, channel))
     }
 
     /// The DM of a person with the bot, opened if need be; None for who is not in the team.
     pub fn dm(&self, team: &str, user: &str) -> Option<String> {
-        self.with(|world| world.teams.get_mut(team)?.open_dm(user))
+        self.with(|slack| slack.teams.get_mut(team)?.open_dm(user))
     }
 
     /// Installs the app past OAuth, allowed by the team's admin.
-    pub fn install(&self, team: &str, scopes: &[&str]) -> anyhow::Result<Installation> {
-        self.with(|world| {
+    pub fn install(&self, team: &str, scopes: &[&str]) -> anyhow::Result<AppInstallation> {
+        self.with(|slack| {
             let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-            let user = world.admin_of(team).with_context(|| format!("no team {team} with an admin"))?;
-            let grant =
-                Grant { team: team.into(), enterprise: None, user, scopes, redirect_uri: String::new() };
-            world.install(grant).with_context(|| format!("no team {team}"))
+            let user = slack.find_admin(team).with_context(|| format!("no team {team} with an admin"))?;
+            let grant = InstallGrant {
+                team: team.into(),
+                enterprise: None,
+                user,
+                scopes,
+                redirect_uri: String::new(),
+            };
+            slack.install(grant).with_context(|| format!("no team {team}"))
         })
     }
 
     /// The installation of a team, or of an organisation, if there is one.
-    pub fn installation(&self, team: &str) -> Option<Installation> {
-        self.with(|world| world.installation_of(team).cloned())
+    pub fn installation(&self, team: &str) -> Option<AppInstallation> {
+        self.with(|slack| slack.find_installation(team).cloned())
     }
 
     /// Uninstalls the app as an admin does, from a team or an organisation; the app gets `app_uninstalled` and
     /// `tokens_revoked`.
     pub fn uninstall(&self, team: &str) {
-        self.with(|world| world.uninstall(team, "account_inactive"));
+        self.with(|slack| slack.uninstall(team, "account_inactive"));
     }
 
     /// Answers a consent page as the admin's Allow does: the address the browser is sent to.
     pub fn allow(&self, authorize_url: &str) -> anyhow::Result<String> {
-        self.with(|world| consent::decide(world, authorize_url, consent::Decided::Allow))
+        self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Allow))
     }
 
     /// Answers a consent page as Cancel does: the address the browser is sent to.
     pub fn deny(&self, authorize_url: &str) -> anyhow::Result<String> {
-        self.with(|world| consent::decide(world, authorize_url, consent::Decided::Cancel))
+        self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Cancel))
     }
 
     /// Answers a "Sign in with Slack" page as this person, or with Cancel for None: the address the browser is sent
     /// to.
     pub fn sign_in(&self, authorize_url: &str, user: Option<&str>) -> anyhow::Result<String> {
-        self.with(|world| sign_in::decide(world, authorize_url, user))
+        self.with(|slack| sign_in::decide(slack, authorize_url, user))
     }
 
     /// Posts as a person and delivers the events that Slack would; the message's `ts`.
     pub fn post(&self, message: PostMessage) -> anyhow::Result<String> {
-        self.deliver_times(1, message)
+        self.post_with_copies(1, message)
     }
 
-    /// Posts as a person, each of the envelopes being delivered `copies` times at once, with the same `event_id`.
-    pub fn deliver_times(&self, copies: usize, message: PostMessage) -> anyhow::Result<String> {
-        self.with(|world| {
-            let before = world.effects.len();
-            let ts = world.post(message)?;
-            for effect in world.effects.iter_mut().skip(before) {
+    /// Posts as a person, each of the envelopes being delivered `copies` times at once, with the same `new_event_id`.
+    pub fn post_with_copies(&self, copies: usize, message: PostMessage) -> anyhow::Result<String> {
+        self.with(|slack| {
+            let before = slack.effects.len();
+            let ts = slack.post(message)?;
+            for effect in slack.effects.iter_mut().skip(before) {
                 if let Effect::Deliver { copies: planned, .. } = effect {
                     *planned = copies;
                 }
@@ -167,35 +172,35 @@ impl Simulator {
     }
 
     /// Delivers an event of any type in an envelope, if the app is installed in the team.
-    pub fn deliver(&self, team: &str, event: Value) {
-        self.with(|world| world.announce(team, team, false, event));
+    pub fn deliver_event(&self, team: &str, event: Value) {
+        self.with(|slack| slack.announce(team, team, false, event));
     }
 
     /// Signs a body and posts it once to the app; the answer's status. Fails when there is no answer in time.
     pub async fn deliver_raw(&self, body: impl Into<Bytes>) -> anyhow::Result<u16> {
-        let answer = delivery::send(&self.shared, body.into(), None).await?;
+        let answer = delivery::post_event(&self.state, body.into(), None).await?;
         Ok(answer.status().as_u16())
     }
 
     /// Lets the next `times` calls of a method fail.
-    pub fn fail(&self, method: &str, fault: Fault, times: usize) {
-        self.with(|world| {
-            let faults = world.faults.entry(method.to_owned()).or_default();
+    pub fn inject_fault(&self, method: &str, fault: InjectedFault, times: usize) {
+        self.with(|slack| {
+            let faults = slack.faults.entry(method.to_owned()).or_default();
             faults.extend(std::iter::repeat_n(fault, times));
         });
     }
 
     /// Sets Slack's clock, as `Date` has it, so many seconds ahead of this machine's.
-    pub fn set_clock_ahead(&self, seconds: i64) {
-        self.with(|world| world.clock_ahead = chrono::TimeDelta::seconds(seconds));
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.with(|slack| slack.clock_offset = chrono::TimeDelta::seconds(seconds));
     }
 
     /// Overrides the knobs in the model's name with those of `query`; an empty query ends that. Starts
-    /// `fail_times` afresh.
-    pub fn set_model_behaviour(&self, query: &str) {
-        self.with(|world| {
-            world.model_override = Some(query.to_owned()).filter(|query| !query.is_empty());
-            world.model_failures = 0;
+    /// `max_failures` afresh.
+    pub fn set_model_options(&self, query: &str) {
+        self.with(|slack| {
+            slack.model_options_override = Some(query.to_owned()).filter(|query| !query.is_empty());
+            slack.model_failure_count = 0;
         });
     }
 }

@@ -3,11 +3,11 @@
 use models::{TeamId, TenantId};
 use secrecy::SecretString;
 
-use crate::Hold;
+use crate::SendGuard;
 
 /// The bot of one tenant.
 #[derive(Clone, Debug)]
-pub struct Bot {
+pub struct BotAuth {
     /// Whose bot it is; Slack's limits are kept apart by it.
     pub tenant_id: TenantId,
     /// What it calls Slack with.
@@ -15,6 +15,6 @@ pub struct Bot {
     /// In an org-wide install the workspace that a call is about, sent as `team_id` on every call; else `None`.
     /// Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
     pub team_id: Option<TeamId>,
-    /// Where others may go on with the work: whether they do not yet. A call after that is [`crate::SlackError::NotSent`].
-    pub hold: Option<Hold>,
+    /// Where others may go on with the work: whether they do not yet. A call after that is [`crate::SlackError::LeaseLost`].
+    pub send_guard: Option<SendGuard>,
 }

@@ -35,12 +35,12 @@ impl Buttons {
                     "type": "feedback_buttons",
                     "action_id": ACTION_FEEDBACK,
                     "positive_button": {
-                        "text": plain("👍"),
+                        "text": plain_text("👍"),
                         "accessibility_label": "This answer was good",
                         "value": format!("positive:{event_id}"),
                     },
                     "negative_button": {
-                        "text": plain("👎"),
+                        "text": plain_text("👎"),
                         "accessibility_label": "This answer was bad",
                         "value": format!("negative:{event_id}"),
                     },
@@ -55,11 +55,11 @@ impl Buttons {
 fn button(action_id: &str, text: &str, event_id: &EventId) -> Value {
     json!({
         "type": "actions",
-        "elements": [{ "type": "button", "action_id": action_id, "text": plain(text), "value": event_id }],
+        "elements": [{ "type": "button", "action_id": action_id, "text": plain_text(text), "value": event_id }],
     })
 }
 
-fn plain(text: &str) -> Value {
+fn plain_text(text: &str) -> Value {
     json!({ "type": "plain_text", "text": text, "emoji": true })
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_button_carries_the_event() {
+    fn each_button_carries_event_id() {
         let event_id = EventId::from("Ev1");
         let feedback = Buttons::Feedback.to_block(&event_id);
         let element = &feedback["elements"][0];

@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::held::Held;
-use crate::hold::was_let_go;
-use crate::repeat;
-use crate::surface::Surfaces;
-use crate::{Bot, Hold, SlackError};
+use crate::agent_api::AgentApiSupport;
+use crate::lease_guard::is_lease_lost;
+use crate::method_backoff::MethodBackoff;
+use crate::retry;
+use crate::{BotAuth, SendGuard, SlackError};
 
 /// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last four are no methods, but
 /// addresses that Slack hands out.
-pub const METHODS: [&str; 26] = [
+pub const API_METHODS: [&str; 26] = [
     "agents.sessions.rename",
     "agents.sessions.setStatus",
     "assistant.threads.setStatus",
@@ -60,8 +60,8 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Client {
     pub(crate) http: reqwest::Client,
     pub(crate) base_url: String,
-    pub(crate) surfaces: Surfaces,
-    held: Held,
+    pub(crate) agent_api_support: AgentApiSupport,
+    method_backoff: MethodBackoff,
 }
 
 impl Client {
@@ -78,14 +78,19 @@ impl Client {
             .user_agent(concat!("enablebot/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let base_url = base_url.trim_end_matches('/').to_owned();
-        Ok(Self { http, base_url, surfaces: Surfaces::default(), held: Held::default() })
+        Ok(Self {
+            http,
+            base_url,
+            agent_api_support: AgentApiSupport::default(),
+            method_backoff: MethodBackoff::default(),
+        })
     }
 
     /// Calls a method with JSON arguments.
     pub(crate) async fn call(
         &self,
         method: &'static str,
-        bot: &Bot,
+        bot: &BotAuth,
         mut arguments: Value,
     ) -> Result<Value, SlackError> {
         if let Some(team_id) = &bot.team_id {
@@ -99,7 +104,7 @@ impl Client {
     pub(crate) async fn call_form(
         &self,
         method: &'static str,
-        bot: &Bot,
+        bot: &BotAuth,
         arguments: &[(&str, &str)],
     ) -> Result<Value, SlackError> {
         let mut arguments = arguments.to_vec();
@@ -116,17 +121,21 @@ impl Client {
     pub(crate) async fn send(
         &self,
         method: &'static str,
-        bot: Option<&Bot>,
+        bot: Option<&BotAuth>,
         request: RequestBuilder,
     ) -> Result<Value, SlackError> {
-        repeat::where_harmless(method, || async {
+        retry::retry_idempotent(method, || async {
             // Every body here is in memory, and so can be sent again.
-            let request = request.try_clone().ok_or_else(|| unsendable(method))?;
-            let hold = bot.and_then(|bot| bot.hold.as_ref());
-            self.counted(method, bot.map(|bot| &bot.tenant_id), async {
-                let response = deliver(method, request, hold).await?;
+            let request = request.try_clone().ok_or_else(|| unclonable_request_error(method))?;
+            let hold = bot.and_then(|bot| bot.send_guard.as_ref());
+            self.call_instrumented(method, bot.map(|bot| &bot.tenant_id), async {
+                let response = send_request(method, request, hold).await?;
                 let headers = response.headers().clone();
-                read_answer(method, &headers, response.json().await.map_err(|e| unanswered(method, e))?)
+                parse_api_response(
+                    method,
+                    &headers,
+                    response.json().await.map_err(|e| transport_error(method, e))?,
+                )
             })
             .await
         })
@@ -134,14 +143,14 @@ impl Client {
     }
 
     /// Makes one call, unless Slack has asked to wait; counts how it ended, and notes whether to wait from now on.
-    pub(crate) async fn counted<T>(
+    pub(crate) async fn call_instrumented<T>(
         &self,
         method: &'static str,
         tenant_id: Option<&TenantId>,
         call: impl Future<Output = Result<T, SlackError>>,
     ) -> Result<T, SlackError> {
         if let Some(tenant_id) = tenant_id {
-            self.held.pass(tenant_id, method).await?;
+            self.method_backoff.until_ready(tenant_id, method).await?;
         }
         let span = tracing::info_span!(
             target: "otel",
@@ -156,9 +165,9 @@ impl Client {
         let result = match &answer {
             Ok(_) => "ok",
             Err(SlackError::RateLimited { .. }) => "rate_limited",
-            Err(SlackError::Refused { .. }) => "refused",
-            Err(SlackError::Unanswered { .. }) => "unanswered",
-            Err(SlackError::NotSent { .. }) => "not_sent",
+            Err(SlackError::Api { .. }) => "refused",
+            Err(SlackError::Transport { .. }) => "unanswered",
+            Err(SlackError::LeaseLost { .. }) => "not_sent",
         };
         span.record("slack.result", result);
         if answer.is_err() {
@@ -166,58 +175,58 @@ impl Client {
         }
         metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result).increment(1);
         if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&answer, tenant_id) {
-            self.held.hold(tenant_id, method, *retry_after);
+            self.method_backoff.record(tenant_id, method, *retry_after);
         }
         answer
     }
 }
 
 /// Sends a request, while `hold` does if there is one; a status that is no success is an error already.
-pub(crate) async fn deliver(
+pub(crate) async fn send_request(
     method: &'static str,
     request: RequestBuilder,
-    hold: Option<&Hold>,
+    send_guard: Option<&SendGuard>,
 ) -> Result<Response, SlackError> {
     let (http, request) = request.build_split();
-    let mut request = request.map_err(|error| unanswered(method, error))?;
-    if let Some(hold) = hold {
+    let mut request = request.map_err(|error| transport_error(method, error))?;
+    if let Some(hold) = send_guard {
         request = hold.guard(request);
     }
-    let response = http.execute(request).await.map_err(|error| match was_let_go(&error) {
-        true => SlackError::NotSent { method },
-        false => unanswered(method, error),
+    let response = http.execute(request).await.map_err(|error| match is_lease_lost(&error) {
+        true => SlackError::LeaseLost { method },
+        false => transport_error(method, error),
     })?;
     match response.status() {
-        StatusCode::TOO_MANY_REQUESTS => Err(limited(method, response.headers())),
+        StatusCode::TOO_MANY_REQUESTS => Err(rate_limited_error(method, response.headers())),
         status if status.is_success() => Ok(response),
-        status => Err(SlackError::Unanswered { method, reason: format!("HTTP {}", status.as_u16()) }),
+        status => Err(SlackError::Transport { method, reason: format!("HTTP {}", status.as_u16()) }),
     }
 }
 
-fn read_answer(method: &'static str, headers: &HeaderMap, answer: Value) -> Result<Value, SlackError> {
+fn parse_api_response(method: &'static str, headers: &HeaderMap, answer: Value) -> Result<Value, SlackError> {
     if answer.get("ok").and_then(Value::as_bool) == Some(true) {
         return Ok(answer);
     }
     let text = |key| answer.get(key).and_then(Value::as_str).map(str::to_owned);
     match text("error") {
         Some(code) if matches!(code.as_str(), "ratelimited" | "rate_limited" | "message_limit_exceeded") => {
-            Err(limited(method, headers))
+            Err(rate_limited_error(method, headers))
         }
-        Some(code) => Err(SlackError::Refused { method, code, needed: text("needed") }),
-        None => Err(SlackError::Unanswered { method, reason: "neither ok nor error".into() }),
+        Some(code) => Err(SlackError::Api { method, code, needed: text("needed") }),
+        None => Err(SlackError::Transport { method, reason: "neither ok nor error".into() }),
     }
 }
 
-pub(crate) fn limited(method: &'static str, headers: &HeaderMap) -> SlackError {
+pub(crate) fn rate_limited_error(method: &'static str, headers: &HeaderMap) -> SlackError {
     let seconds = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     SlackError::RateLimited { method, retry_after: seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs) }
 }
 
 /// Without the address: that of a file or an answer to a command is a secret.
-pub(crate) fn unanswered(method: &'static str, error: reqwest::Error) -> SlackError {
-    SlackError::Unanswered { method, reason: error.without_url().to_string() }
+pub(crate) fn transport_error(method: &'static str, error: reqwest::Error) -> SlackError {
+    SlackError::Transport { method, reason: error.without_url().to_string() }
 }
 
-fn unsendable(method: &'static str) -> SlackError {
-    SlackError::Unanswered { method, reason: "the request cannot be repeated".into() }
+fn unclonable_request_error(method: &'static str) -> SlackError {
+    SlackError::Transport { method, reason: "the request cannot be repeated".into() }
 }

@@ -15,7 +15,7 @@ pub enum SlackError {
     },
     /// Slack answered `ok: false`.
     #[error("{method}: {code}{}", needed.as_ref().map(|scope| format!(" (needs {scope})")).unwrap_or_default())]
-    Refused {
+    Api {
         /// The method.
         method: &'static str,
         /// Slack's `error`.
@@ -23,15 +23,15 @@ pub enum SlackError {
         /// The scope that is missing, with `missing_scope`.
         needed: Option<String>,
     },
-    /// It was not made, because the work had been let go; see [`crate::Hold`].
+    /// It was not made, because the work had been let go; see [`crate::SendGuard`].
     #[error("{method}: not sent, the work is another's")]
-    NotSent {
+    LeaseLost {
         /// The method.
         method: &'static str,
     },
     /// No answer, or none that can be read: whether it took effect is unknown.
     #[error("{method}: no usable answer ({reason})")]
-    Unanswered {
+    Transport {
         /// The method.
         method: &'static str,
         /// What happened instead.
@@ -41,44 +41,44 @@ pub enum SlackError {
 
 /// What to do about a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum SlackErrorKind {
     /// Wait so long, then call again.
-    Throttled(Duration),
+    RateLimited(Duration),
     /// Slack is in trouble; a post may have been made all the same.
     Transient,
     /// The token's time is over: refresh it, then call again.
-    Expired,
+    TokenExpired,
     /// The token is dead: only a new install helps.
-    DeadToken,
+    TokenRevoked,
     /// A person pressed Slack's stop button: the work is to end.
-    Stopped,
+    StoppedByUser,
     /// The app or the workspace is set up wrongly for this call; an admin can mend it.
-    Setup,
+    AppMisconfigured,
     /// The channel, thread or message is gone, or closed to the bot.
-    PlaceGone,
+    ChannelUnavailable,
     /// Slack does not take this content, or not in this form.
-    Content,
+    InvalidContent,
 }
 
 impl SlackError {
-    pub(crate) fn refused(method: &'static str, code: &str) -> Self {
-        Self::Refused { method, code: code.to_owned(), needed: None }
+    pub(crate) fn api(method: &'static str, code: &str) -> Self {
+        Self::Api { method, code: code.to_owned(), needed: None }
     }
 
     /// Slack's `error`, where it answered with one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused { code, .. } => Some(code),
+            Self::Api { code, .. } => Some(code),
             _ => None,
         }
     }
 
     /// Sorts the error into what is to be done. An unknown code counts as content: trying again would not change it.
-    pub fn failure(&self) -> Failure {
+    pub fn kind(&self) -> SlackErrorKind {
         let code = match self {
-            Self::RateLimited { retry_after, .. } => return Failure::Throttled(*retry_after),
-            Self::Unanswered { .. } | Self::NotSent { .. } => return Failure::Transient,
-            Self::Refused { code, .. } => code.as_str(),
+            Self::RateLimited { retry_after, .. } => return SlackErrorKind::RateLimited(*retry_after),
+            Self::Transport { .. } | Self::LeaseLost { .. } => return SlackErrorKind::Transient,
+            Self::Api { code, .. } => code.as_str(),
         };
         match code {
             "service_unavailable"
@@ -88,12 +88,12 @@ impl SlackError {
             | "team_added_to_org"
             // The message still streams; it has ended soon, or is stopped by whoever tries again.
             | "streaming_state_conflict"
-            | "org_login_required" => Failure::Transient,
-            "token_expired" => Failure::Expired,
+            | "org_login_required" => SlackErrorKind::Transient,
+            "token_expired" => SlackErrorKind::TokenExpired,
             "invalid_auth" | "account_inactive" | "token_revoked" | "not_authed" | "invalid_refresh_token" => {
-                Failure::DeadToken
+                SlackErrorKind::TokenRevoked
             }
-            "stopped_by_user" => Failure::Stopped,
+            "stopped_by_user" => SlackErrorKind::StoppedByUser,
             "missing_scope"
             | "not_allowed_token_type"
             | "no_permission"
@@ -106,7 +106,7 @@ impl SlackError {
             | "ekm_access_denied"
             | "accesslimited"
             | "bad_client_secret"
-            | "invalid_client_id" => Failure::Setup,
+            | "invalid_client_id" => SlackErrorKind::AppMisconfigured,
             "channel_not_found"
             | "is_archived"
             | "is_inactive"
@@ -120,9 +120,9 @@ impl SlackError {
             | "file_deleted"
             | "user_not_found"
             | "user_not_visible"
-            | "user_disabled" => Failure::PlaceGone,
-            code if code.starts_with("restricted_action") => Failure::PlaceGone,
-            _ => Failure::Content,
+            | "user_disabled" => SlackErrorKind::ChannelUnavailable,
+            code if code.starts_with("restricted_action") => SlackErrorKind::ChannelUnavailable,
+            _ => SlackErrorKind::InvalidContent,
         }
     }
 }
@@ -132,27 +132,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_says_what_to_do() {
+    fn error_codes_map_to_kinds() {
         let cases = [
-            ("internal_error", Failure::Transient),
-            ("streaming_state_conflict", Failure::Transient),
-            ("org_login_required", Failure::Transient),
-            ("token_expired", Failure::Expired),
-            ("token_revoked", Failure::DeadToken),
-            ("stopped_by_user", Failure::Stopped),
-            ("missing_scope", Failure::Setup),
-            ("team_access_not_granted", Failure::Setup),
-            ("restricted_action_read_only_channel", Failure::PlaceGone),
-            ("thread_not_found", Failure::PlaceGone),
-            ("msg_too_long", Failure::Content),
-            ("something_new", Failure::Content),
+            ("internal_error", SlackErrorKind::Transient),
+            ("streaming_state_conflict", SlackErrorKind::Transient),
+            ("org_login_required", SlackErrorKind::Transient),
+            ("token_expired", SlackErrorKind::TokenExpired),
+            ("token_revoked", SlackErrorKind::TokenRevoked),
+            ("stopped_by_user", SlackErrorKind::StoppedByUser),
+            ("missing_scope", SlackErrorKind::AppMisconfigured),
+            ("team_access_not_granted", SlackErrorKind::AppMisconfigured),
+            ("restricted_action_read_only_channel", SlackErrorKind::ChannelUnavailable),
+            ("thread_not_found", SlackErrorKind::ChannelUnavailable),
+            ("msg_too_long", SlackErrorKind::InvalidContent),
+            ("something_new", SlackErrorKind::InvalidContent),
         ];
         for (code, failure) in cases {
-            let error = SlackError::Refused { method: "chat.update", code: code.into(), needed: None };
-            assert_eq!(error.failure(), failure, "{code}");
+            let error = SlackError::Api { method: "chat.update", code: code.into(), needed: None };
+            assert_eq!(error.kind(), failure, "{code}");
         }
         let wait = Duration::from_secs(7);
         let limited = SlackError::RateLimited { method: "chat.update", retry_after: wait };
-        assert_eq!(limited.failure(), Failure::Throttled(wait));
+        assert_eq!(limited.kind(), SlackErrorKind::RateLimited(wait));
     }
 }

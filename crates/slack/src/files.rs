@@ -9,35 +9,46 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
-use crate::client::{deliver, limited, unanswered};
-use crate::messages::incomplete;
-use crate::{Bot, Client, SlackError, repeat};
+use crate::client::{rate_limited_error, send_request, transport_error};
+use crate::messages::missing_field_error;
+use crate::{BotAuth, Client, SlackError, retry};
 
-const DOWNLOAD: &str = "file_download";
-const UPLOAD: &str = "file_upload";
+const FILE_DOWNLOAD: &str = "file_download";
+const FILE_UPLOAD: &str = "file_upload";
 
 /// Where Slack keeps files.
-const HOSTS: [&str; 2] = ["files.slack.com", "files.slack-gov.com"];
+const FILE_HOSTS: [&str; 2] = ["files.slack.com", "files.slack-gov.com"];
 
 impl Client {
     /// `files.info`: a file of which a message told too little, as in Slack Connect.
-    pub async fn find_file(&self, bot: &Bot, file_id: &str) -> Result<FileRef, SlackError> {
-        const METHOD: &str = "files.info";
-        let answer = self.call_form(METHOD, bot, &[("file", file_id)]).await?;
-        answer.get("file").and_then(read_file).ok_or_else(|| incomplete(METHOD))
+    pub async fn fetch_file_info(&self, bot: &BotAuth, file_id: &str) -> Result<FileRef, SlackError> {
+        const FILES_INFO: &str = "files.info";
+        let answer = self.call_form(FILES_INFO, bot, &[("file", file_id)]).await?;
+        answer.get("file").and_then(parse_file).ok_or_else(|| missing_field_error(FILES_INFO))
     }
 
     /// A file's bytes, at most `limit` of them. The bot's token goes to where Slack keeps files and nowhere else.
     ///
     /// # Errors
     /// Beside those of a call: the codes `foreign_file_url`, `not_downloadable` (Slack shows a page to sign in) and
-    /// `too_large`.
-    pub async fn download(&self, bot: &Bot, url: &str, limit: usize) -> Result<Bytes, SlackError> {
-        let url = self.file_url(url).ok_or_else(|| SlackError::refused(DOWNLOAD, "foreign_file_url"))?;
-        let may_be_page = is_page(&url);
-        repeat::where_harmless(DOWNLOAD, || async {
+    /// `form_too_large`.
+    pub async fn download_file(
+        &self,
+        bot: &BotAuth,
+        url: &str,
+        max_bytes: usize,
+    ) -> Result<Bytes, SlackError> {
+        let url =
+            self.trusted_file_url(url).ok_or_else(|| SlackError::api(FILE_DOWNLOAD, "foreign_file_url"))?;
+        let is_html_expected = is_html_path(&url);
+        retry::retry_idempotent(FILE_DOWNLOAD, || async {
             let request = self.http.get(url.clone()).bearer_auth(bot.token.expose_secret());
-            self.counted(DOWNLOAD, Some(&bot.tenant_id), fetch(request, may_be_page, limit)).await
+            self.call_instrumented(
+                FILE_DOWNLOAD,
+                Some(&bot.tenant_id),
+                download_bytes(request, is_html_expected, max_bytes),
+            )
+            .await
         })
         .await
     }
@@ -45,21 +56,30 @@ impl Client {
     /// Sends a file into a channel or DM, with a comment.
     pub async fn upload_file(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         filename: &str,
         bytes: impl Into<Bytes>,
         comment: &str,
     ) -> Result<(), SlackError> {
-        const METHOD: &str = "files.getUploadURLExternal";
+        const FILES_GET_UPLOAD_URL: &str = "files.getUploadURLExternal";
         let bytes = bytes.into();
         let length = bytes.len().to_string();
-        let answer = self.call_form(METHOD, bot, &[("filename", filename), ("length", &length)]).await?;
-        let text = |key| answer.get(key).and_then(Value::as_str).ok_or_else(|| incomplete(METHOD));
+        let answer =
+            self.call_form(FILES_GET_UPLOAD_URL, bot, &[("filename", filename), ("length", &length)]).await?;
+        let text = |key| {
+            answer.get(key).and_then(Value::as_str).ok_or_else(|| missing_field_error(FILES_GET_UPLOAD_URL))
+        };
         let (file_id, url) = (text("file_id")?, text("upload_url")?);
-        let url = self.file_url(url).ok_or_else(|| SlackError::refused(UPLOAD, "foreign_file_url"))?;
+        let url =
+            self.trusted_file_url(url).ok_or_else(|| SlackError::api(FILE_UPLOAD, "foreign_file_url"))?;
         let request = self.http.post(url).header(CONTENT_TYPE, "application/octet-stream").body(bytes);
-        self.counted(UPLOAD, Some(&bot.tenant_id), deliver(UPLOAD, request, bot.hold.as_ref())).await?;
+        self.call_instrumented(
+            FILE_UPLOAD,
+            Some(&bot.tenant_id),
+            send_request(FILE_UPLOAD, request, bot.send_guard.as_ref()),
+        )
+        .await?;
         let arguments = json!({
             "files": [{ "id": file_id, "title": filename }],
             "channel_id": channel_id,
@@ -69,17 +89,17 @@ impl Client {
     }
 
     /// The address, if a token or a file may be sent there.
-    fn file_url(&self, url: &str) -> Option<Url> {
+    fn trusted_file_url(&self, url: &str) -> Option<Url> {
         let url = Url::parse(url).ok()?;
         let host = url.host_str()?;
-        let keeps_files = HOSTS
+        let is_file_host = FILE_HOSTS
             .iter()
             .any(|known| host == *known || host.strip_suffix(known).is_some_and(|sub| sub.ends_with('.')));
-        (self.is_own(&url) || (keeps_files && url.scheme() == "https")).then_some(url)
+        (self.is_api_origin(&url) || (is_file_host && url.scheme() == "https")).then_some(url)
     }
 
     /// Whether it is of the same origin as the methods; in plain only on loopback.
-    pub(crate) fn is_own(&self, url: &Url) -> bool {
+    pub(crate) fn is_api_origin(&self, url: &Url) -> bool {
         let is_loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -91,17 +111,21 @@ impl Client {
     }
 }
 
-async fn fetch(request: RequestBuilder, may_be_page: bool, limit: usize) -> Result<Bytes, SlackError> {
-    let mut response = request.send().await.map_err(|error| unanswered(DOWNLOAD, error))?;
-    check(&response, may_be_page)?;
-    let too_large = || SlackError::refused(DOWNLOAD, "too_large");
-    let announced = response.content_length().unwrap_or_default();
-    if announced > limit as u64 {
+async fn download_bytes(
+    request: RequestBuilder,
+    is_html_expected: bool,
+    max_bytes: usize,
+) -> Result<Bytes, SlackError> {
+    let mut response = request.send().await.map_err(|error| transport_error(FILE_DOWNLOAD, error))?;
+    check_download_response(&response, is_html_expected)?;
+    let too_large = || SlackError::api(FILE_DOWNLOAD, "too_large");
+    let content_length = response.content_length().unwrap_or_default();
+    if content_length > max_bytes as u64 {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(DOWNLOAD, error))? {
-        if bytes.len() + chunk.len() > limit {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(FILE_DOWNLOAD, error))? {
+        if bytes.len() + chunk.len() > max_bytes {
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
@@ -110,24 +134,24 @@ async fn fetch(request: RequestBuilder, may_be_page: bool, limit: usize) -> Resu
 }
 
 /// Who may not have a file is sent to a page to sign in, with 200 or by a redirect.
-fn check(response: &Response, may_be_page: bool) -> Result<(), SlackError> {
+fn check_download_response(response: &Response, is_html_expected: bool) -> Result<(), SlackError> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match response.status() {
-        status if status.is_success() && (may_be_page || !kind.starts_with("text/html")) => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(limited(DOWNLOAD, response.headers())),
+        status if status.is_success() && (is_html_expected || !kind.starts_with("text/html")) => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS => Err(rate_limited_error(FILE_DOWNLOAD, response.headers())),
         status if status.is_server_error() => {
-            Err(SlackError::Unanswered { method: DOWNLOAD, reason: format!("HTTP {}", status.as_u16()) })
+            Err(SlackError::Transport { method: FILE_DOWNLOAD, reason: format!("HTTP {}", status.as_u16()) })
         }
-        _ => Err(SlackError::refused(DOWNLOAD, "not_downloadable")),
+        _ => Err(SlackError::api(FILE_DOWNLOAD, "not_downloadable")),
     }
 }
 
-fn is_page(url: &Url) -> bool {
+fn is_html_path(url: &Url) -> bool {
     let name = url.path().to_ascii_lowercase();
     [".html", ".htm", ".xhtml"].iter().any(|ending| name.ends_with(ending))
 }
 
-fn read_file(file: &Value) -> Option<FileRef> {
+fn parse_file(file: &Value) -> Option<FileRef> {
     let text = |key| file.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     Some(FileRef {
         id: text("id")?.to_owned(),
@@ -145,9 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_where_slack_keeps_them_or_where_its_methods_are() {
-        let goes = |base_url: &str, url: &str| {
-            Client::new(base_url, Duration::from_secs(1)).is_ok_and(|client| client.file_url(url).is_some())
+    fn file_urls_limited_to_slack_hosts() {
+        let is_trusted = |base_url: &str, url: &str| {
+            Client::new(base_url, Duration::from_secs(1))
+                .is_ok_and(|client| client.trusted_file_url(url).is_some())
         };
         for url in [
             "https://files.slack.com/files-pri/T1-F1/a.txt",
@@ -155,22 +180,22 @@ mod tests {
             "https://files.slack-gov.com/a.txt",
             "https://slack.com/a.txt",
         ] {
-            assert!(goes("https://slack.com", url), "{url}");
+            assert!(is_trusted("https://slack.com", url), "{url}");
         }
-        assert!(!goes("https://slack.com", "https://bank.slack.com/a.txt"));
+        assert!(!is_trusted("https://slack.com", "https://bank.slack.com/a.txt"));
         for base_url in ["http://127.0.0.1:8002", "http://localhost:8002", "http://[::1]:8002"] {
-            assert!(goes(base_url, &format!("{base_url}/a.txt")), "{base_url}");
+            assert!(is_trusted(base_url, &format!("{base_url}/a.txt")), "{base_url}");
         }
-        assert!(!goes("http://slack.test", "http://slack.test/a.txt"));
+        assert!(!is_trusted("http://slack.test", "http://slack.test/a.txt"));
     }
 
     #[test]
-    fn a_file_is_read_with_whatever_slack_tells() {
-        let bare = read_file(&json!({ "id": "F1" }));
+    fn partial_file_object_is_parsed() {
+        let bare = parse_file(&json!({ "id": "F1" }));
         let bare = bare.map(|file| (file.name, file.mimetype, file.size, file.url));
         assert_eq!(bare, Some(("file".into(), "application/octet-stream".into(), 0, None)));
-        let url = read_file(&json!({ "id": "F1", "url_private": "a", "url_private_download": "" }));
+        let url = parse_file(&json!({ "id": "F1", "url_private": "a", "url_private_download": "" }));
         assert_eq!(url.and_then(|file| file.url), Some("a".into()));
-        assert_eq!(read_file(&json!({ "name": "a" })), None);
+        assert_eq!(parse_file(&json!({ "name": "a" })), None);
     }
 }

@@ -1,12 +1,12 @@
 //! The `event` of an envelope: messages and all the other kinds, field by field as Slack names them.
 //! Source: <https://docs.slack.dev/reference/events>
 
-use models::{EventBody, FileRef, TeamId, UserId};
+use models::{EventPayload, FileRef, TeamId, UserId};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::envelope::{NoInterest, unsupported};
+use crate::envelope::{IgnoreReason, unsupported};
 
 #[derive(Deserialize)]
 pub(crate) struct InnerEvent {
@@ -19,7 +19,7 @@ pub(crate) struct InnerEvent {
     pub(crate) edited: Option<IgnoredAny>,
     pub(crate) bot_id: Option<String>,
     #[serde(default, deserialize_with = "user")]
-    pub(crate) user: Option<User>,
+    pub(crate) user: Option<EventUser>,
     user_team: Option<String>,
     source_team: Option<String>,
     team: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct InnerEvent {
     pub(crate) parent_user_id: Option<String>,
     pub(crate) client_msg_id: Option<String>,
     #[serde(default)]
-    pub(crate) files: Vec<File>,
+    pub(crate) files: Vec<EventFile>,
     /// `app_home_opened`.
     tab: Option<String>,
     /// `tokens_revoked`.
@@ -41,14 +41,14 @@ pub(crate) struct InnerEvent {
     #[serde(default)]
     team_ids: Vec<String>,
     /// `app_context_changed`.
-    context: Option<Context>,
+    context: Option<EventContext>,
     /// `assistant_thread_started`, `assistant_thread_context_changed`.
     assistant_thread: Option<AssistantThread>,
 }
 
 /// An id, or in some events the whole person.
 #[derive(Default, Deserialize)]
-pub(crate) struct User {
+pub(crate) struct EventUser {
     #[serde(default)]
     pub(crate) id: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(crate) struct User {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct File {
+pub(crate) struct EventFile {
     id: Option<String>,
     name: Option<String>,
     mimetype: Option<String>,
@@ -75,14 +75,14 @@ struct RevokedTokens {
 }
 
 #[derive(Default, Deserialize)]
-struct Context {
+struct EventContext {
     #[serde(default)]
-    entities: Vec<Entity>,
+    entities: Vec<ContextEntity>,
     channel_id: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Entity {
+struct ContextEntity {
     #[serde(rename = "type", default)]
     kind: String,
     value: Option<String>,
@@ -94,7 +94,7 @@ struct AssistantThread {
     channel_id: Option<String>,
     thread_ts: Option<String>,
     #[serde(default)]
-    context: Context,
+    context: EventContext,
 }
 
 impl InnerEvent {
@@ -116,7 +116,7 @@ impl InnerEvent {
     }
 
     /// The thread it belongs to, if it is no first message.
-    pub(crate) fn parent(&self) -> Option<&str> {
+    pub(crate) fn parent_ts(&self) -> Option<&str> {
         self.thread_ts.as_deref().filter(|thread_ts| !thread_ts.is_empty())
     }
 
@@ -132,51 +132,51 @@ impl InnerEvent {
     }
 
     /// What is to be done about an event that is no message, and whom it concerns.
-    pub(crate) fn into_body(
+    pub(crate) fn into_payload(
         self,
         team_id: Option<TeamId>,
         event_time: i64,
-    ) -> Result<(Option<UserId>, EventBody), NoInterest> {
+    ) -> Result<(Option<UserId>, EventPayload), IgnoreReason> {
         let kind = self.kind.as_str();
         let missing = || unsupported(format!("{kind} without what it is about"));
         let user_id = self.user.as_ref().map(|user| UserId::new(user.id.as_str()));
         match (kind, self.tab.as_deref()) {
-            ("app_uninstalled", _) => Ok((None, EventBody::Uninstalled { event_time })),
+            ("app_uninstalled", _) => Ok((None, EventPayload::Uninstalled { event_time })),
             ("tokens_revoked", _) => {
                 let bots = self.tokens.map(|tokens| tokens.bot).unwrap_or_default();
                 if bots.is_empty() {
                     return Err(unsupported("tokens_revoked without a bot's"));
                 }
                 let bot_user_ids = bots.into_iter().map(Into::into).collect();
-                Ok((None, EventBody::TokensRevoked { event_time, bot_user_ids }))
+                Ok((None, EventPayload::TokensRevoked { event_time, bot_user_ids }))
             }
             ("team_access_granted" | "team_access_revoked", _) => {
                 let granted = kind == "team_access_granted";
                 let team_ids = self.team_ids.into_iter().map(Into::into).collect();
-                Ok((None, EventBody::TeamAccess { granted, team_ids }))
+                Ok((None, EventPayload::TeamAccess { is_granted: granted, team_ids }))
             }
             ("app_home_opened", Some("messages")) => {
                 let channel_id = self.channel.ok_or_else(missing)?.into();
-                let body = EventBody::ConversationOpened { team_id, channel_id, thread_ts: None };
+                let body = EventPayload::ConversationOpened { team_id, channel_id, thread_ts: None };
                 Ok((Some(user_id.ok_or_else(missing)?), body))
             }
             ("app_home_opened", _) => {
-                Ok((Some(user_id.ok_or_else(missing)?), EventBody::HomeOpened { team_id }))
+                Ok((Some(user_id.ok_or_else(missing)?), EventPayload::HomeOpened { team_id }))
             }
             ("app_context_changed", _) => {
-                let channel_id = self.context.and_then(Context::into_channel).map(Into::into);
-                Ok((Some(user_id.ok_or_else(missing)?), EventBody::ContextChanged { channel_id }))
+                let channel_id = self.context.and_then(EventContext::into_channel_id).map(Into::into);
+                Ok((Some(user_id.ok_or_else(missing)?), EventPayload::ContextChanged { channel_id }))
             }
             ("assistant_thread_started" | "assistant_thread_context_changed", _) => {
                 let thread = self.assistant_thread.ok_or_else(missing)?;
                 let user_id = UserId::from(thread.user_id.ok_or_else(missing)?);
                 if kind == "assistant_thread_context_changed" {
-                    let channel_id = thread.context.into_channel().map(Into::into);
-                    return Ok((Some(user_id), EventBody::ContextChanged { channel_id }));
+                    let channel_id = thread.context.into_channel_id().map(Into::into);
+                    return Ok((Some(user_id), EventPayload::ContextChanged { channel_id }));
                 }
                 let channel_id = thread.channel_id.ok_or_else(missing)?.into();
                 let thread_ts = thread.thread_ts.map(Into::into);
-                Ok((Some(user_id), EventBody::ConversationOpened { team_id, channel_id, thread_ts }))
+                Ok((Some(user_id), EventPayload::ConversationOpened { team_id, channel_id, thread_ts }))
             }
             ("team_join", _) => {
                 let user = self.user.ok_or_else(missing)?;
@@ -184,23 +184,23 @@ impl InnerEvent {
                     // Slack lets no guest use an agent.
                     return Err(unsupported("team_join of a bot or a guest"));
                 }
-                Ok((Some(user.id.into()), EventBody::TeamJoined { team_id }))
+                Ok((Some(user.id.into()), EventPayload::TeamJoined { team_id }))
             }
             _ => Err(unsupported(kind)),
         }
     }
 }
 
-impl Context {
-    fn into_channel(self) -> Option<String> {
-        let channel = |entity: &Entity| entity.kind.ends_with("/channel_id");
+impl EventContext {
+    fn into_channel_id(self) -> Option<String> {
+        let channel = |entity: &ContextEntity| entity.kind.ends_with("/channel_id");
         self.channel_id.or_else(|| self.entities.into_iter().find(channel)?.value)
     }
 }
 
-impl From<File> for Option<FileRef> {
+impl From<EventFile> for Option<FileRef> {
     /// A file of another organisation has to be asked for: `file_access` says so.
-    fn from(file: File) -> Self {
+    fn from(file: EventFile) -> Self {
         let url = file.url_private_download.or(file.url_private);
         Some(FileRef {
             id: file.id?,
@@ -213,10 +213,10 @@ impl From<File> for Option<FileRef> {
 }
 
 /// `"U1"`, `{"id": "U1", …}`, or something else, which counts as nothing.
-fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
+fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EventUser>, D::Error> {
     let user = match Value::deserialize(deserializer)? {
-        Value::String(id) => Some(User { id, ..User::default() }),
-        object => User::deserialize(object).ok(),
+        Value::String(id) => Some(EventUser { id, ..EventUser::default() }),
+        object => EventUser::deserialize(object).ok(),
     };
     Ok(user.filter(|user| !user.id.is_empty()))
 }

@@ -2,61 +2,61 @@
 //! Source: <https://docs.slack.dev/interactivity/handling-user-interaction>,
 //! <https://docs.slack.dev/interactivity/implementing-slash-commands>
 
-use models::{EventBody, EventId, InboundEvent, Outcome, TeamId, TenantId, ThreadKey, UserId};
+use models::{EventId, EventOutcome, EventPayload, InboundEvent, TeamId, TenantId, ThreadKey, UserId};
 use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::buttons::{ACTION_FEEDBACK, ACTION_STOP, ACTION_TRY_AGAIN};
-use crate::envelope::{NoInterest, is_id, unsupported};
-use crate::{Delivery, StopRequest};
+use crate::envelope::{IgnoreReason, is_valid_id, unsupported};
+use crate::{ParsedDelivery, StopRequest};
 
 /// The body is no form of the kind that Slack posts there.
 #[derive(Debug, thiserror::Error)]
-pub enum NotForm {
+pub enum SlackFormError {
     /// A field that Slack always sends is absent.
     #[error("the form has no {0}")]
-    Missing(&'static str),
+    MissingField(&'static str),
     /// The payload is not JSON.
     #[error("the payload is not JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
+    InvalidJson(#[from] serde_json::Error),
 }
 
 #[derive(Deserialize)]
-struct Payload {
+struct InteractionPayload {
     #[serde(rename = "type")]
     kind: String,
     trigger_id: Option<String>,
-    user: Option<Acting>,
-    team: Option<Place>,
-    enterprise: Option<Place>,
+    user: Option<InteractingUser>,
+    team: Option<ObjectRef>,
+    enterprise: Option<ObjectRef>,
     #[serde(default)]
     is_enterprise_install: bool,
-    channel: Option<Place>,
-    message: Option<Clicked>,
+    channel: Option<ObjectRef>,
+    message: Option<SourceMessage>,
     #[serde(default)]
-    actions: Vec<Action>,
+    actions: Vec<BlockAction>,
 }
 
 #[derive(Deserialize)]
-struct Place {
+struct ObjectRef {
     id: String,
 }
 
 #[derive(Deserialize)]
-struct Acting {
+struct InteractingUser {
     id: String,
     team_id: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Clicked {
+struct SourceMessage {
     ts: String,
     thread_ts: Option<String>,
     team: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Action {
+struct BlockAction {
     action_id: String,
     value: Option<String>,
     action_ts: Option<String>,
@@ -66,52 +66,57 @@ struct Action {
 ///
 /// # Errors
 /// There is no payload, or it is not JSON.
-pub fn read_interaction(body: &[u8]) -> Result<Delivery, NotForm> {
-    let payload = field(body, "payload").ok_or(NotForm::Missing("payload"))?;
-    let payload: Payload = match serde_json::from_str(&payload) {
+pub fn parse_interaction(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> {
+    let payload = form_field(body, "payload").ok_or(SlackFormError::MissingField("payload"))?;
+    let payload: InteractionPayload = match serde_json::from_str(&payload) {
         Ok(payload) => payload,
-        Err(error) if error.is_data() => return Ok(ignored()),
+        Err(error) if error.is_data() => return Ok(ignored_delivery()),
         Err(error) => return Err(error.into()),
     };
-    Ok(payload.into_delivery().unwrap_or_else(|(outcome, _)| Delivery::Ignored { outcome, event: None }))
+    Ok(payload
+        .into_delivery()
+        .unwrap_or_else(|(outcome, _)| ParsedDelivery::Ignored { outcome, event: None }))
 }
 
 /// Reads a slash command.
 ///
 /// # Errors
 /// A field is absent without which there is nobody to answer.
-pub fn read_command(body: &[u8]) -> Result<Delivery, NotForm> {
-    let required = |name| field(body, name).filter(|value| is_id(value)).ok_or(NotForm::Missing(name));
+pub fn parse_command(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> {
+    let required = |name| {
+        form_field(body, name).filter(|value| is_valid_id(value)).ok_or(SlackFormError::MissingField(name))
+    };
     required("command")?;
     let trigger_id = required("trigger_id")?;
     let (team_id, user_id, channel_id) =
         (required("team_id")?, required("user_id")?, required("channel_id")?);
-    let response_url = field(body, "response_url").ok_or(NotForm::Missing("response_url"))?;
-    let is_org_wide = field(body, "is_enterprise_install").as_deref() == Some("true");
-    let enterprise_id = field(body, "enterprise_id").filter(|_| is_org_wide);
+    let response_url =
+        form_field(body, "response_url").ok_or(SlackFormError::MissingField("response_url"))?;
+    let is_org_wide = form_field(body, "is_enterprise_install").as_deref() == Some("true");
+    let enterprise_id = form_field(body, "enterprise_id").filter(|_| is_org_wide);
     let team_in_org = enterprise_id.is_some().then(|| TeamId::from(team_id.as_str()));
     let tenant_id: TenantId = enterprise_id.unwrap_or(team_id).into();
-    let body = EventBody::Command {
-        text: field(body, "text").unwrap_or_default(),
+    let body = EventPayload::Command {
+        text: form_field(body, "text").unwrap_or_default(),
         channel_id: channel_id.into(),
         team_id: team_in_org,
         response_url,
     };
     let event_id = EventId::new(format!("command-{trigger_id}"));
-    let event = InboundEvent::without_message(tenant_id, event_id, Some(user_id.into()), body);
-    Ok(Delivery::Event(Box::new(event)))
+    let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id.into()), body);
+    Ok(ParsedDelivery::Event(Box::new(event)))
 }
 
-fn ignored() -> Delivery {
-    Delivery::Ignored { outcome: Outcome::Unsupported, event: None }
+fn ignored_delivery() -> ParsedDelivery {
+    ParsedDelivery::Ignored { outcome: EventOutcome::Unsupported, event: None }
 }
 
-fn field(body: &[u8], name: &str) -> Option<String> {
+fn form_field(body: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-impl Payload {
-    fn into_delivery(self) -> Result<Delivery, NoInterest> {
+impl InteractionPayload {
+    fn into_delivery(self) -> Result<ParsedDelivery, IgnoreReason> {
         if self.kind != "block_actions" {
             return Err(unsupported(self.kind));
         }
@@ -122,26 +127,33 @@ impl Payload {
         };
         let value = action.value.unwrap_or_default();
         let trigger = self.trigger_id.or(action.action_ts).unwrap_or_default();
-        if ![tenant_id.as_str(), &user.id, &value, &trigger].into_iter().all(is_id) {
+        if ![tenant_id.as_str(), &user.id, &value, &trigger].into_iter().all(is_valid_id) {
             return Err(unsupported("an interaction with ids that are none"));
         }
         let user_id = UserId::from(user.id);
         let event_id = EventId::new(format!("interaction-{trigger}"));
         let body = match action.action_id.as_str() {
-            ACTION_FEEDBACK => feedback(&value).ok_or_else(|| unsupported("feedback without its answer"))?,
-            ACTION_TRY_AGAIN => EventBody::TryAgain { event_id: value.into() },
+            ACTION_FEEDBACK => {
+                parse_feedback(&value).ok_or_else(|| unsupported("feedback without its answer"))?
+            }
+            ACTION_TRY_AGAIN => EventPayload::TryAgain { event_id: value.into() },
             ACTION_STOP => {
                 let (Some(channel), Some(message)) = (self.channel, self.message) else {
                     return Err(unsupported("a stop without its message"));
                 };
                 let thread_ts = message.thread_ts.unwrap_or(message.ts).into();
                 let thread = ThreadKey { channel_id: channel.id.into(), thread_ts };
-                return Ok(Delivery::Stop(Box::new(StopRequest { tenant_id, thread, user_id, event_id })));
+                return Ok(ParsedDelivery::Stop(Box::new(StopRequest {
+                    tenant_id,
+                    thread,
+                    user_id,
+                    event_id,
+                })));
             }
             other => return Err(unsupported(other)),
         };
-        let event = InboundEvent::without_message(tenant_id, event_id, Some(user_id), body);
-        Ok(Delivery::Event(Box::new(event)))
+        let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id), body);
+        Ok(ParsedDelivery::Event(Box::new(event)))
     }
 
     /// The message is the bot's own, so its workspace is the installation's; the one at the top is that of whoever
@@ -156,12 +168,12 @@ impl Payload {
     }
 }
 
-fn feedback(value: &str) -> Option<EventBody> {
+fn parse_feedback(value: &str) -> Option<EventPayload> {
     let (judgement, event_id) = value.split_once(':')?;
     let positive = match judgement {
         "positive" => true,
         "negative" => false,
         _ => return None,
     };
-    Some(EventBody::Feedback { event_id: event_id.into(), positive })
+    Some(EventPayload::Feedback { event_id: event_id.into(), is_positive: positive })
 }

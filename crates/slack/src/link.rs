@@ -4,28 +4,29 @@
 use crate::escape;
 
 /// Schemes that a link may have.
-const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+const ALLOWED_SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
 /// Brackets within brackets, before they count as text.
-const DEEPEST: usize = 32;
+const MAX_BRACKET_DEPTH: usize = 32;
 
 /// Characters that one does not see.
-const UNSEEN: [char; 7] = ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}', '\\'];
+const INVISIBLE_CHARS: [char; 7] =
+    ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}', '\\'];
 
 /// What a stretch of Markdown turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading<T> {
+pub(crate) enum Parse<T> {
     /// That depends on what follows.
-    Unfinished,
+    Incomplete,
     /// Nothing but text.
-    Text,
+    PlainText,
     /// This.
-    Found(T),
+    Parsed(T),
 }
 
 /// What a bracket may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link<'a> {
+pub(crate) enum MarkdownLink<'a> {
     /// `[text](target)`.
     Inline { text: &'a str, target: &'a str },
     /// `[label]:`, which makes links of the same words elsewhere.
@@ -33,29 +34,29 @@ pub(crate) enum Link<'a> {
 }
 
 /// Reads what begins with `[`; at the end, nothing follows the view.
-pub(crate) fn read(view: &str, is_end: bool) -> Reading<Link<'_>> {
-    let missing = if is_end { Reading::Text } else { Reading::Unfinished };
-    let text = match enclosed(view, is_end) {
-        Reading::Found(text) => text,
-        Reading::Text => return Reading::Text,
-        Reading::Unfinished => return missing,
+pub(crate) fn parse_link(view: &str, is_end: bool) -> Parse<MarkdownLink<'_>> {
+    let missing = if is_end { Parse::PlainText } else { Parse::Incomplete };
+    let text = match parse_bracketed(view, is_end) {
+        Parse::Parsed(text) => text,
+        Parse::PlainText => return Parse::PlainText,
+        Parse::Incomplete => return missing,
     };
     let behind = &view[text.len() + 2..];
     match behind.as_bytes().first() {
         None => missing,
-        Some(b':') => Reading::Found(Link::Definition { label: text }),
-        Some(b'(') => match enclosed(behind, is_end) {
-            Reading::Found(target) => Reading::Found(Link::Inline { text, target }),
-            Reading::Text => Reading::Text,
-            Reading::Unfinished => missing,
+        Some(b':') => Parse::Parsed(MarkdownLink::Definition { label: text }),
+        Some(b'(') => match parse_bracketed(behind, is_end) {
+            Parse::Parsed(target) => Parse::Parsed(MarkdownLink::Inline { text, target }),
+            Parse::PlainText => Parse::PlainText,
+            Parse::Incomplete => missing,
         },
-        Some(_) => Reading::Text,
+        Some(_) => Parse::PlainText,
     }
 }
 
 /// What stands between the first bracket and the one that closes it, in one paragraph. Brackets that are escaped do not
 /// count, and between `[` and `]` neither do those in code.
-fn enclosed(view: &str, is_end: bool) -> Reading<&str> {
+fn parse_bracketed(view: &str, is_end: bool) -> Parse<&str> {
     let is_text = view.starts_with('[');
     let (open, close) = if is_text { (b'[', b']') } else { (b'(', b')') };
     let (mut at, mut depth, mut has_code) = (0, 0, is_text);
@@ -63,26 +64,26 @@ fn enclosed(view: &str, is_end: bool) -> Reading<&str> {
         match *byte {
             b'\\' => at += 1,
             b'\n' if view[at + 1..].trim_start_matches([' ', '\t', '\r']).starts_with('\n') => {
-                return Reading::Text;
+                return Parse::PlainText;
             }
-            b'`' if has_code => match code_span(&view[at..], is_end) {
-                Reading::Found(span) => at += span.len() - 1,
-                Reading::Text => has_code = false,
-                Reading::Unfinished => return Reading::Unfinished,
+            b'`' if has_code => match parse_code_span(&view[at..], is_end) {
+                Parse::Parsed(span) => at += span.len() - 1,
+                Parse::PlainText => has_code = false,
+                Parse::Incomplete => return Parse::Incomplete,
             },
-            byte if byte == open && depth == DEEPEST => return Reading::Text,
+            byte if byte == open && depth == MAX_BRACKET_DEPTH => return Parse::PlainText,
             byte if byte == open => depth += 1,
-            byte if byte == close && depth == 1 => return Reading::Found(&view[1..at]),
+            byte if byte == close && depth == 1 => return Parse::Parsed(&view[1..at]),
             byte if byte == close => depth -= 1,
             _ => {}
         }
         at += 1;
     }
-    Reading::Unfinished
+    Parse::Incomplete
 }
 
 /// The code span that a text begins with, if it ends on the same line.
-pub(crate) fn code_span(view: &str, is_end: bool) -> Reading<&str> {
+pub(crate) fn parse_code_span(view: &str, is_end: bool) -> Parse<&str> {
     let is_whole = is_end || view.contains('\n');
     let line = view.split('\n').next().unwrap_or_default();
     let run = |text: &str| text.len() - text.trim_start_matches('`').len();
@@ -92,33 +93,33 @@ pub(crate) fn code_span(view: &str, is_end: bool) -> Reading<&str> {
         let length = run(&line[at + found..]);
         at += found + length;
         if length == mark && (is_whole || at < line.len()) {
-            return Reading::Found(&line[..at]);
+            return Parse::Parsed(&line[..at]);
         }
     }
-    if is_whole { Reading::Text } else { Reading::Unfinished }
+    if is_whole { Parse::PlainText } else { Parse::Incomplete }
 }
 
 /// A link as people may get it.
-pub(crate) fn harmless(text: &str, target: &str) -> String {
+pub(crate) fn sanitize_link(text: &str, target: &str) -> String {
     let (address, rest) = split_target(target.trim());
     if !rest.is_empty() && !rest.starts_with(['"', '\'', '(']) {
-        return format!("[{}] ({})", unlinked(text), unlinked(target));
+        return format!("[{}] ({})", strip_links(text), strip_links(target));
     }
-    let has_bad_scheme =
-        scheme(&address).is_some_and(|scheme| !SCHEMES.contains(&scheme.to_lowercase().as_str()));
+    let has_bad_scheme = find_scheme(&address)
+        .is_some_and(|scheme| !ALLOWED_SCHEMES.contains(&scheme.to_lowercase().as_str()));
     if has_bad_scheme || address.is_empty() {
-        unlinked(text)
+        strip_links(text)
     } else if text.trim().is_empty() {
         escape(&address)
     } else if is_disguised(text, &address) || text.contains("](") {
-        format!("{} ({})", unlinked(text), escape(&address))
+        format!("{} ({})", strip_links(text), escape(&address))
     } else {
         format!("[{}]({})", escape(text), escape(&address))
     }
 }
 
 /// Text in which no link and no image is left.
-pub(crate) fn unlinked(text: &str) -> String {
+pub(crate) fn strip_links(text: &str) -> String {
     escape(text).replace("](", "] (").replace("![", "[")
 }
 
@@ -136,8 +137,8 @@ fn split_target(target: &str) -> (String, &str) {
 }
 
 /// What stands before the colon, however it is written; a host with its port has no scheme.
-fn scheme(address: &str) -> Option<String> {
-    let seen: String = address.chars().filter(|c| !UNSEEN.contains(c) && !c.is_control()).collect();
+fn find_scheme(address: &str) -> Option<String> {
+    let seen: String = address.chars().filter(|c| !INVISIBLE_CHARS.contains(c) && !c.is_control()).collect();
     let before_path = seen.split(['/', '?', '#']).next()?;
     match before_path.split_once(':') {
         Some((scheme, _)) if scheme.contains('.') || scheme == "localhost" => None,
@@ -152,15 +153,15 @@ fn scheme(address: &str) -> Option<String> {
 fn is_disguised(text: &str, address: &str) -> bool {
     // An escaped character may be anything.
     let names_an_address = text.contains("&#") || text.replace('\\', "").contains("://");
-    match host(text) {
-        Some(named) => host(address) != Some(named),
+    match find_host(text) {
+        Some(named) => find_host(address) != Some(named),
         None => names_an_address,
     }
 }
 
 /// The host that an address leads to, or that a text looks like.
-fn host(text: &str) -> Option<String> {
-    let text: String = text.chars().filter(|c| !UNSEEN.contains(c)).collect();
+fn find_host(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !INVISIBLE_CHARS.contains(c)).collect();
     let text = text.trim_matches(|c: char| c.is_whitespace() || "*_~`\"'“”()<>".contains(c));
     let (has_scheme, text) = match text.split_once("://") {
         Some((_, behind)) => (true, behind),
@@ -186,24 +187,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_read_with_what_it_holds() {
-        let link = |text, target| Reading::Found(Link::Inline { text, target });
-        assert_eq!(read("[a](b) c", true), link("a", "b"));
-        assert_eq!(read("[a [b]](c(d)e) f", true), link("a [b]", "c(d)e"));
-        assert_eq!(read("[`]` a](b)", true), link("`]` a", "b"));
-        assert_eq!(read("[a\\]](b)", true), link("a\\]", "b"));
+    fn link_is_parsed_with_nested_brackets() {
+        let link = |text, target| Parse::Parsed(MarkdownLink::Inline { text, target });
+        assert_eq!(parse_link("[a](b) c", true), link("a", "b"));
+        assert_eq!(parse_link("[a [b]](c(d)e) f", true), link("a [b]", "c(d)e"));
+        assert_eq!(parse_link("[`]` a](b)", true), link("`]` a", "b"));
+        assert_eq!(parse_link("[a\\]](b)", true), link("a\\]", "b"));
         for text in ["[a] (b)", "[a\n \nb](c)", "[a](b", "[", "[a][b]", "[`a](b)`"] {
-            assert_eq!(read(text, true), Reading::Text, "{text}");
+            assert_eq!(parse_link(text, true), Parse::PlainText, "{text}");
         }
         for text in ["[a](b", "[a]", "[`](b)", "[`` a`"] {
-            assert_eq!(read(text, false), Reading::Unfinished, "{text}");
+            assert_eq!(parse_link(text, false), Parse::Incomplete, "{text}");
         }
-        assert_eq!(read("[a]: b", false), Reading::Found(Link::Definition { label: "a" }));
-        assert_eq!(read(&"[".repeat(100), false), Reading::Text);
+        assert_eq!(parse_link("[a]: b", false), Parse::Parsed(MarkdownLink::Definition { label: "a" }));
+        assert_eq!(parse_link(&"[".repeat(100), false), Parse::PlainText);
     }
 
     #[test]
-    fn nobody_is_led_elsewhere_than_they_read() {
+    fn misleading_links_are_disarmed() {
         let cases = [
             ("the docs", "https://docs.example", "[the docs](https://docs.example)"),
             ("docs.example", "https://www.docs.example/a", "[docs.example](https://www.docs.example/a)"),
@@ -237,7 +238,7 @@ mod tests {
             ("", "https://pixel.example/x.png", "https://pixel.example/x.png"),
         ];
         for (text, target, shown) in cases {
-            assert_eq!(harmless(text, target), shown, "[{text}]({target})");
+            assert_eq!(sanitize_link(text, target), shown, "[{text}]({target})");
         }
     }
 }

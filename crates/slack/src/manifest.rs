@@ -5,46 +5,55 @@ use serde_json::{Value, json};
 
 /// A permission of the bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub struct RequiredScope {
     /// Slack's name for it.
     pub name: &'static str,
     /// What does not work without it.
-    pub breaks: &'static str,
+    pub impact: &'static str,
 }
 
 /// What the bot may do; each is used.
-pub const SCOPES: &[Scope] = &[
-    Scope { name: "app_mentions:read", breaks: "I do not hear it when somebody mentions me in a channel." },
-    Scope { name: "assistant:write", breaks: "I cannot suggest what to ask, nor name conversations." },
-    Scope { name: "channels:history", breaks: "I cannot follow threads in public channels." },
-    Scope { name: "chat:write", breaks: "I cannot answer at all." },
-    Scope { name: "commands", breaks: "The command /enablebot does not work." },
-    Scope { name: "files:read", breaks: "I cannot read files that come with a message." },
-    Scope { name: "files:write", breaks: "I cannot send anybody the export of their data." },
-    Scope { name: "groups:history", breaks: "I cannot follow threads in private channels." },
-    Scope { name: "im:history", breaks: "I do not hear direct messages." },
-    Scope { name: "im:write", breaks: "I cannot write to anybody first, for example to welcome them." },
-    Scope { name: "mpim:history", breaks: "I cannot follow threads in group messages." },
-    Scope { name: "users:read", breaks: "I cannot tell guests, admins and bots from other people." },
+pub const REQUIRED_SCOPES: &[RequiredScope] = &[
+    RequiredScope {
+        name: "app_mentions:read",
+        impact: "I do not hear it when somebody mentions me in a channel.",
+    },
+    RequiredScope {
+        name: "assistant:write",
+        impact: "I cannot suggest what to ask, nor name conversations.",
+    },
+    RequiredScope { name: "channels:history", impact: "I cannot follow threads in public channels." },
+    RequiredScope { name: "chat:write", impact: "I cannot answer at all." },
+    RequiredScope { name: "commands", impact: "The command /enablebot does not work." },
+    RequiredScope { name: "files:read", impact: "I cannot read files that come with a message." },
+    RequiredScope { name: "files:write", impact: "I cannot send anybody the export of their data." },
+    RequiredScope { name: "groups:history", impact: "I cannot follow threads in private channels." },
+    RequiredScope { name: "im:history", impact: "I do not hear direct messages." },
+    RequiredScope {
+        name: "im:write",
+        impact: "I cannot write to anybody first, for example to welcome them.",
+    },
+    RequiredScope { name: "mpim:history", impact: "I cannot follow threads in group messages." },
+    RequiredScope { name: "users:read", impact: "I cannot tell guests, admins and bots from other people." },
 ];
 
-/// The names of [`SCOPES`].
-pub const BOT_SCOPES: [&str; SCOPES.len()] = names();
+/// The names of [`REQUIRED_SCOPES`].
+pub const BOT_SCOPES: [&str; REQUIRED_SCOPES.len()] = scope_names();
 
-const fn names() -> [&'static str; SCOPES.len()] {
-    let mut names = [""; SCOPES.len()];
+const fn scope_names() -> [&'static str; REQUIRED_SCOPES.len()] {
+    let mut names = [""; REQUIRED_SCOPES.len()];
     let mut at = 0;
-    while at < SCOPES.len() {
-        names[at] = SCOPES[at].name;
+    while at < REQUIRED_SCOPES.len() {
+        names[at] = REQUIRED_SCOPES[at].name;
         at += 1;
     }
     names
 }
 
 /// What an install lacks; `granted` is Slack's comma-separated list.
-pub fn missing_scopes(granted: &str) -> Vec<Scope> {
+pub fn missing_scopes(granted: &str) -> Vec<RequiredScope> {
     let granted: Vec<&str> = granted.split(',').map(str::trim).collect();
-    SCOPES.iter().filter(|scope| !granted.contains(&scope.name)).copied().collect()
+    REQUIRED_SCOPES.iter().filter(|scope| !granted.contains(&scope.name)).copied().collect()
 }
 
 /// What Slack tells the bot of. Source: <https://docs.slack.dev/reference/events>
@@ -125,16 +134,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_scope_is_named_with_what_breaks() {
+    fn missing_scopes_are_listed() {
         assert!(missing_scopes(&BOT_SCOPES.join(",")).is_empty());
         let without: Vec<&str> = BOT_SCOPES.into_iter().filter(|name| *name != "files:read").collect();
         let missing = missing_scopes(&without.join(", "));
         assert_eq!(missing.iter().map(|scope| scope.name).collect::<Vec<_>>(), ["files:read"]);
-        assert_eq!(missing_scopes("").len(), SCOPES.len());
+        assert_eq!(missing_scopes("").len(), REQUIRED_SCOPES.len());
     }
 
     #[test]
-    fn the_manifest_leads_to_every_address() {
+    fn manifest_has_every_url() {
         let origin = "https://bot.example.com";
         let [install, login] =
             ["/slack/oauth/callback", "/login/callback"].map(|path| format!("{origin}{path}"));

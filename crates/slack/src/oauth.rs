@@ -8,12 +8,12 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::manifest::BOT_SCOPES;
-use crate::messages::incomplete;
-use crate::{Bot, Client, SlackError};
+use crate::messages::missing_field_error;
+use crate::{BotAuth, Client, SlackError};
 
 /// The Slack app that is installed.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct OAuthApp {
     /// `SLACK_CLIENT_ID`.
     pub client_id: String,
     /// `SLACK_CLIENT_SECRET`.
@@ -24,18 +24,18 @@ pub struct App {
 
 /// What an install grants.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct OAuthGrant {
     /// The bot in the workspace.
     pub installation: Installation,
     /// What it calls Slack with.
     pub bot_token: SecretString,
     /// How the token is renewed, where the app's tokens rotate.
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<TokenRotation>,
 }
 
 /// How a token is renewed. Source: <https://docs.slack.dev/authentication/using-token-rotation>
 #[derive(Clone, Debug)]
-pub struct Rotation {
+pub struct TokenRotation {
     /// Good once.
     pub refresh_token: SecretString,
     /// How long the token it came with lives.
@@ -43,37 +43,37 @@ pub struct Rotation {
 }
 
 #[derive(Deserialize)]
-struct Access {
+struct OAuthAccessResponse {
     app_id: String,
     access_token: SecretString,
     #[serde(default)]
     scope: String,
     bot_user_id: String,
-    team: Option<Place>,
-    enterprise: Option<Place>,
+    team: Option<TeamOrEnterprise>,
+    enterprise: Option<TeamOrEnterprise>,
     #[serde(default)]
     is_enterprise_install: bool,
     authed_user: AuthedUser,
     #[serde(flatten)]
-    renewal: Renewal,
+    rotation_fields: RotationFields,
 }
 
 /// Both are there, or the token lives until it is revoked.
 #[derive(Deserialize)]
-struct Renewal {
+struct RotationFields {
     refresh_token: Option<SecretString>,
     expires_in: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct Renewed {
+struct TokenRefreshResponse {
     access_token: SecretString,
     #[serde(flatten)]
-    renewal: Renewal,
+    rotation_fields: RotationFields,
 }
 
 #[derive(Deserialize)]
-struct Place {
+struct TeamOrEnterprise {
     id: String,
     name: Option<String>,
 }
@@ -83,7 +83,7 @@ struct AuthedUser {
     id: String,
 }
 
-impl App {
+impl OAuthApp {
     /// Where the browser goes to ask for the install.
     ///
     /// # Errors
@@ -101,52 +101,57 @@ impl App {
 
 impl Client {
     /// `oauth.v2.access`: what a code is worth. A code is good once, for ten minutes.
-    pub async fn exchange(&self, app: &App, code: &SecretString) -> Result<Grant, SlackError> {
-        const METHOD: &str = "oauth.v2.access";
+    pub async fn exchange_code(&self, app: &OAuthApp, code: &SecretString) -> Result<OAuthGrant, SlackError> {
+        const OAUTH_V2_ACCESS: &str = "oauth.v2.access";
         let request = self
-            .post(METHOD)
+            .post(OAUTH_V2_ACCESS)
             .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
             .form(&[("code", code.expose_secret()), ("redirect_uri", &app.redirect_uri)]);
-        let answer = self.send(METHOD, None, request).await?;
-        Access::deserialize(answer).ok().and_then(Access::into_grant).ok_or_else(|| incomplete(METHOD))
+        let answer = self.send(OAUTH_V2_ACCESS, None, request).await?;
+        OAuthAccessResponse::deserialize(answer)
+            .ok()
+            .and_then(OAuthAccessResponse::into_grant)
+            .ok_or_else(|| missing_field_error(OAUTH_V2_ACCESS))
     }
 
     /// `oauth.v2.access` once more: a new token and a new refresh token for a refresh token, which is used up by this,
     /// also when the answer is lost.
-    pub async fn refresh(
+    pub async fn refresh_bot_token(
         &self,
         client_id: &str,
         client_secret: &SecretString,
         refresh_token: &SecretString,
-    ) -> Result<(SecretString, Rotation), SlackError> {
-        const METHOD: &str = "oauth.v2.access";
+    ) -> Result<(SecretString, TokenRotation), SlackError> {
+        const OAUTH_V2_ACCESS: &str = "oauth.v2.access";
         let request = self
-            .post(METHOD)
+            .post(OAUTH_V2_ACCESS)
             .basic_auth(client_id, Some(client_secret.expose_secret()))
             .form(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())]);
-        let answer = self.send(METHOD, None, request).await?;
-        let renewed = Renewed::deserialize(answer).map_err(|_| incomplete(METHOD))?;
-        let rotation = renewed.renewal.into_rotation().ok_or_else(|| incomplete(METHOD))?;
+        let answer = self.send(OAUTH_V2_ACCESS, None, request).await?;
+        let renewed =
+            TokenRefreshResponse::deserialize(answer).map_err(|_| missing_field_error(OAUTH_V2_ACCESS))?;
+        let rotation =
+            renewed.rotation_fields.into_rotation().ok_or_else(|| missing_field_error(OAUTH_V2_ACCESS))?;
         Ok((renewed.access_token, rotation))
     }
 
     /// `auth.revoke`: the token is worth nothing from now on. Of an app whose tokens do not rotate this usually ends
     /// the installation too.
-    pub async fn revoke(&self, bot: &Bot) -> Result<(), SlackError> {
+    pub async fn revoke_bot_token(&self, bot: &BotAuth) -> Result<(), SlackError> {
         self.call_form("auth.revoke", bot, &[]).await.map(drop)
     }
 }
 
-impl Renewal {
-    fn into_rotation(self) -> Option<Rotation> {
+impl RotationFields {
+    fn into_rotation(self) -> Option<TokenRotation> {
         let refresh_token = self.refresh_token?;
-        Some(Rotation { refresh_token, expires_in: Duration::from_secs(self.expires_in?) })
+        Some(TokenRotation { refresh_token, expires_in: Duration::from_secs(self.expires_in?) })
     }
 }
 
-impl Access {
+impl OAuthAccessResponse {
     /// An org-wide install belongs to the enterprise, whatever team comes with it: the flag decides.
-    fn into_grant(self) -> Option<Grant> {
+    fn into_grant(self) -> Option<OAuthGrant> {
         let team = self.team.filter(|_| !self.is_enterprise_install);
         let place = if self.is_enterprise_install { self.enterprise.as_ref() } else { team.as_ref() }?;
         let installation = Installation {
@@ -159,8 +164,8 @@ impl Access {
             scopes: self.scope,
             installed_by: self.authed_user.id.into(),
         };
-        let rotation = self.renewal.into_rotation();
-        Some(Grant { installation, bot_token: self.access_token, rotation })
+        let rotation = self.rotation_fields.into_rotation();
+        Some(OAuthGrant { installation, bot_token: self.access_token, rotation })
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn grant(changes: Value) -> Option<Grant> {
+    fn grant(changes: Value) -> Option<OAuthGrant> {
         let mut answer = json!({
             "ok": true, "app_id": "A1", "access_token": "xoxb-1", "scope": "chat:write", "bot_user_id": "UBOT",
             "team": { "id": "T1", "name": "Team" }, "enterprise": null, "authed_user": { "id": "U1" },
@@ -178,11 +183,11 @@ mod tests {
         for (key, value) in changes.as_object()? {
             answer[key] = value.clone();
         }
-        Access::deserialize(answer).ok()?.into_grant()
+        OAuthAccessResponse::deserialize(answer).ok()?.into_grant()
     }
 
     #[test]
-    fn a_token_rotates_where_slack_says_so() {
+    fn rotation_needs_refresh_token_and_expiry() {
         assert!(grant(json!({})).unwrap().rotation.is_none());
         assert!(grant(json!({ "refresh_token": null })).unwrap().rotation.is_none());
         let rotating = grant(json!({ "refresh_token": "xoxe-1", "expires_in": 43_200 })).unwrap();
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_org_wide_install_belongs_to_the_enterprise() {
+    fn org_install_belongs_to_enterprise() {
         let enterprise = json!({ "id": "E1", "name": "Org" });
         let of_team = grant(json!({ "enterprise": enterprise })).unwrap().installation;
         assert_eq!((of_team.tenant_id.as_str(), of_team.enterprise_id), ("T1", Some("E1".into())));

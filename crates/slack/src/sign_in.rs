@@ -16,20 +16,20 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use crate::client::{deliver, unanswered};
-use crate::messages::incomplete;
-use crate::{App, Client, SlackError};
+use crate::client::{send_request, transport_error};
+use crate::messages::missing_field_error;
+use crate::{Client, OAuthApp, SlackError};
 
 /// Who Slack says it is, wherever it is reached.
-const ISSUER: &str = "https://slack.com";
+const OPENID_ISSUER: &str = "https://slack.com";
 
-const SCOPES: &str = "openid profile email";
+const OPENID_SCOPES: &str = "openid profile email";
 
-const TOKEN: &str = "openid.connect.token";
+const OPENID_TOKEN: &str = "openid.connect.token";
 
 /// What the browser has to bring back, and what it must not be able to make up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SignIn {
+pub struct PendingSignIn {
     /// Comes back in the address.
     pub state: String,
     /// Comes back in the signed token.
@@ -41,7 +41,7 @@ pub struct SignIn {
 
 /// Who has signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct SlackIdentity {
     /// Their workspace.
     pub team_id: TeamId,
     /// Who they are there.
@@ -60,7 +60,7 @@ pub enum SignInError {
     Slack(#[from] SlackError),
     /// What Slack sent cannot be believed.
     #[error("the id token is not good: {0}")]
-    Token(String),
+    InvalidToken(String),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ type SlackIdToken =
     IdToken<SlackClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
 
 #[derive(Deserialize)]
-struct Tokens {
+struct OpenIdTokenResponse {
     id_token: String,
 }
 
@@ -86,9 +86,9 @@ fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(secret.expose_secret())
 }
 
-impl SignIn {
+impl PendingSignIn {
     /// A new one, of the system's randomness.
-    pub fn begin() -> Self {
+    pub fn generate() -> Self {
         let random = || Nonce::new_random_len(32).secret().to_owned();
         let (_, verifier) = PkceCodeChallenge::new_random_sha256();
         Self { state: random(), nonce: random(), verifier: verifier.into_secret().into() }
@@ -98,12 +98,17 @@ impl SignIn {
     ///
     /// # Errors
     /// The base address is none.
-    pub fn url(&self, app: &App, base_url: &str, redirect_uri: &str) -> Result<Url, url::ParseError> {
+    pub fn authorize_url(
+        &self,
+        app: &OAuthApp,
+        base_url: &str,
+        redirect_uri: &str,
+    ) -> Result<Url, url::ParseError> {
         let verifier = PkceCodeVerifier::new(self.verifier.expose_secret().to_owned());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
         let parameters = [
             ("response_type", "code"),
-            ("scope", SCOPES),
+            ("scope", OPENID_SCOPES),
             ("client_id", &app.client_id),
             ("redirect_uri", redirect_uri),
             ("state", &self.state),
@@ -122,45 +127,48 @@ impl Client {
     /// # Errors
     /// Slack does not take the code or does not answer, or its token is not signed by it, for this app, now, and for this
     /// sign-in.
-    pub async fn identify(
+    pub async fn fetch_identity(
         &self,
-        app: &App,
+        app: &OAuthApp,
         redirect_uri: &str,
-        sign_in: &SignIn,
+        sign_in: &PendingSignIn,
         code: &SecretString,
-    ) -> Result<Identity, SignInError> {
-        let request =
-            self.post(TOKEN).basic_auth(&app.client_id, Some(app.client_secret.expose_secret())).form(&[
+    ) -> Result<SlackIdentity, SignInError> {
+        let request = self
+            .post(OPENID_TOKEN)
+            .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
+            .form(&[
                 ("code", code.expose_secret()),
                 ("redirect_uri", redirect_uri),
                 ("code_verifier", sign_in.verifier.expose_secret()),
             ]);
-        let answer = self.send(TOKEN, None, request).await?;
-        let tokens = Tokens::deserialize(answer).map_err(|_| incomplete(TOKEN))?;
-        let keys = self.openid_keys().await?;
-        believe(&tokens.id_token, app, keys, sign_in)
+        let answer = self.send(OPENID_TOKEN, None, request).await?;
+        let tokens =
+            OpenIdTokenResponse::deserialize(answer).map_err(|_| missing_field_error(OPENID_TOKEN))?;
+        let keys = self.fetch_openid_keys().await?;
+        verify_id_token(&tokens.id_token, app, keys, sign_in)
     }
 
     /// Asked anew each time: people sign in seldom, and Slack may change its keys.
-    async fn openid_keys(&self) -> Result<CoreJsonWebKeySet, SlackError> {
-        const KEYS: &str = "openid_keys";
+    async fn fetch_openid_keys(&self) -> Result<CoreJsonWebKeySet, SlackError> {
+        const OPENID_KEYS: &str = "openid_keys";
         let request = self.http.get(format!("{}/openid/connect/keys", self.base_url));
-        self.counted(KEYS, None, async {
-            let response = deliver(KEYS, request, None).await?;
-            response.json().await.map_err(|error| unanswered(KEYS, error))
+        self.call_instrumented(OPENID_KEYS, None, async {
+            let response = send_request(OPENID_KEYS, request, None).await?;
+            response.json().await.map_err(|error| transport_error(OPENID_KEYS, error))
         })
         .await
     }
 }
 
-fn believe(
+fn verify_id_token(
     id_token: &str,
-    app: &App,
+    app: &OAuthApp,
     keys: CoreJsonWebKeySet,
-    sign_in: &SignIn,
-) -> Result<Identity, SignInError> {
-    let bad = |error: &dyn std::fmt::Display| SignInError::Token(error.to_string());
-    let issuer = IssuerUrl::new(ISSUER.to_owned()).map_err(|error| bad(&error))?;
+    sign_in: &PendingSignIn,
+) -> Result<SlackIdentity, SignInError> {
+    let bad = |error: &dyn std::fmt::Display| SignInError::InvalidToken(error.to_string());
+    let issuer = IssuerUrl::new(OPENID_ISSUER.to_owned()).map_err(|error| bad(&error))?;
     let secret = ClientSecret::new(app.client_secret.expose_secret().to_owned());
     let verifier = CoreIdTokenVerifier::new_confidential_client(
         ClientId::new(app.client_id.clone()),
@@ -173,7 +181,7 @@ fn believe(
     let own = claims.additional_claims();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
     let email = claims.email().filter(|_| claims.email_verified() == Some(true));
-    Ok(Identity {
+    Ok(SlackIdentity {
         team_id: TeamId::from(own.team_id.as_str()),
         user_id: UserId::from(own.user_id.as_str()),
         name: name.unwrap_or_else(|| own.user_id.clone()),

@@ -97,7 +97,7 @@ mod tests {
     const SIGNED_AT: i64 = 1_531_420_618;
 
     #[test]
-    fn official_vectors_verify_and_are_what_we_sign() {
+    fn official_signature_vectors_match() {
         for (secret, body, signature) in VECTORS {
             let secret = SigningSecret::new(secret.into());
             assert_eq!(secret.sign(SIGNED_AT, body.as_bytes()), signature);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_that_is_no_number_is_stale() {
+    fn non_numeric_timestamp_is_stale() {
         let secret = SigningSecret::new("s".into());
         for timestamp in ["", "soon", "99999999999999999999", "-9223372036854775808"] {
             assert_eq!(

@@ -4,17 +4,17 @@
 use models::{ChannelId, MessageTs};
 use serde_json::{Value, json};
 
-use crate::{Bot, Client, SlackError};
+use crate::{BotAuth, Client, SlackError};
 
 /// Characters of a title. Source: <https://docs.slack.dev/reference/methods/agents.sessions.rename>
-const TITLE_LIMIT: usize = 200;
+const MAX_TITLE_CHARS: usize = 200;
 
 /// Prompts that Slack shows. Source: <https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts>
-const PROMPT_LIMIT: usize = 4;
+const MAX_SUGGESTED_PROMPTS: usize = 4;
 
 /// What people see of the work on their message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum ThreadStatus {
     /// An answer is on its way.
     Processing,
     /// Nothing is in work.
@@ -25,49 +25,49 @@ impl Client {
     /// Sets a thread's status, by the one interface for it that the tenant has.
     pub async fn set_status(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         thread_ts: &MessageTs,
-        status: Status,
+        status: ThreadStatus,
     ) -> Result<(), SlackError> {
         let (session_status, words) = match status {
-            Status::Processing => ("processing", "is thinking…"),
-            Status::Active => ("active", ""),
+            ThreadStatus::Processing => ("processing", "is thinking…"),
+            ThreadStatus::Active => ("active", ""),
         };
         let arguments =
             |status| json!({ "channel_id": channel_id, "thread_ts": thread_ts, "status": status });
         let sessions = ("agents.sessions.setStatus", arguments(session_status));
-        self.call_surface(bot, sessions, ("assistant.threads.setStatus", arguments(words))).await
+        self.call_agent_api(bot, sessions, ("assistant.threads.setStatus", arguments(words))).await
     }
 
     /// Names a thread, in at most 200 characters; the rest is cut off. An empty title changes nothing.
     pub async fn set_title(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         thread_ts: &MessageTs,
         title: &str,
     ) -> Result<(), SlackError> {
-        let title: String = title.trim().chars().take(TITLE_LIMIT).collect();
+        let title: String = title.trim().chars().take(MAX_TITLE_CHARS).collect();
         if title.is_empty() {
             return Ok(());
         }
         let arguments = json!({ "channel_id": channel_id, "thread_ts": thread_ts, "title": title });
         let sessions = ("agents.sessions.rename", arguments.clone());
-        self.call_surface(bot, sessions, ("assistant.threads.setTitle", arguments)).await
+        self.call_agent_api(bot, sessions, ("assistant.threads.setTitle", arguments)).await
     }
 
     /// `assistant.threads.setSuggestedPrompts`: what to ask first, each as title and message; Slack shows four.
     pub async fn set_suggested_prompts(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         thread_ts: Option<&MessageTs>,
         prompts: &[(&str, &str)],
     ) -> Result<(), SlackError> {
         let prompts: Vec<Value> = prompts
             .iter()
-            .take(PROMPT_LIMIT)
+            .take(MAX_SUGGESTED_PROMPTS)
             .map(|(title, message)| json!({ "title": title, "message": message }))
             .collect();
         let mut arguments = json!({ "channel_id": channel_id, "prompts": prompts });

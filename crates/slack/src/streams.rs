@@ -4,8 +4,8 @@
 use models::{ChannelId, MessageTs, TeamId, UserId};
 use serde_json::json;
 
-use crate::messages::{MessageMetadata, read_ts};
-use crate::{Bot, Buttons, Client, SlackError};
+use crate::messages::{MessageMetadata, parse_ts};
+use crate::{BotAuth, Buttons, Client, SlackError};
 
 /// Who a stream is for; Slack asks for both ids outside DMs.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct NewStream<'a> {
 
 impl Client {
     /// `chat.startStream`; returns the message's `ts`.
-    pub async fn start_stream(&self, bot: &Bot, stream: &NewStream<'_>) -> Result<MessageTs, SlackError> {
+    pub async fn start_stream(&self, bot: &BotAuth, stream: &NewStream<'_>) -> Result<MessageTs, SlackError> {
         let mut arguments = json!({
             "channel": stream.channel_id, "thread_ts": stream.thread_ts, "markdown_text": stream.markdown,
         });
@@ -40,13 +40,13 @@ impl Client {
             arguments["recipient_team_id"] = json!(recipient.team_id);
         }
         let answer = self.call("chat.startStream", bot, arguments).await?;
-        read_ts("chat.startStream", &answer)
+        parse_ts("chat.startStream", &answer)
     }
 
     /// `chat.appendStream`: more words.
     pub async fn append_stream(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         ts: &MessageTs,
         markdown: &str,
@@ -58,7 +58,7 @@ impl Client {
     /// `chat.stopStream`: the last words, the buttons under them, and the mark of which answer this was.
     pub async fn stop_stream(
         &self,
-        bot: &Bot,
+        bot: &BotAuth,
         channel_id: &ChannelId,
         ts: &MessageTs,
         markdown: &str,
@@ -71,6 +71,6 @@ impl Client {
         }
         let with_buttons = buttons.map(|buttons| json!({ "blocks": [buttons.to_block(&metadata.event_id)] }));
         let forms = with_buttons.into_iter().chain([json!({})]).collect();
-        self.call_in_form("chat.stopStream", bot, &arguments, forms).await.map(drop)
+        self.call_with_fallbacks("chat.stopStream", bot, &arguments, forms).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ pub fn escape(markdown: &str) -> String {
 }
 
 /// What a person wrote, as they see it: without the mention of the bot in front, and with Slack's escapes undone.
-pub fn readable(text: &str, bot_user_id: &str) -> String {
+pub fn unescape_message(text: &str, bot_user_id: &str) -> String {
     let mention = format!("<@{bot_user_id}>");
     let text = text.trim();
     let text = text.strip_prefix(&mention).unwrap_or(text).trim_start();
@@ -20,8 +20,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_mentions_are_inert_and_a_persons_text_is_plain() {
+    fn mentions_are_escaped_and_text_unescaped() {
         assert_eq!(escape("<!channel> <@U1> a < b\n> quote"), "&lt;!channel> &lt;@U1> a &lt; b\n> quote");
-        assert_eq!(readable(" <@UBOT> is 1 &lt; 2 &amp;&amp; 3?", "UBOT"), "is 1 < 2 && 3?");
+        assert_eq!(unescape_message(" <@UBOT> is 1 &lt; 2 &amp;&amp; 3?", "UBOT"), "is 1 < 2 && 3?");
     }
 }

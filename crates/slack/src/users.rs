@@ -4,8 +4,8 @@ use models::{EnterpriseId, TeamId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::messages::incomplete;
-use crate::{Bot, Client, SlackError};
+use crate::messages::missing_field_error;
+use crate::{BotAuth, Client, SlackError};
 
 /// Slackbot, which Slack does not call a bot.
 const SLACKBOT: &str = "USLACKBOT";
@@ -40,13 +40,13 @@ pub struct SlackUser {
 /// Only what is used; flags that Slack leaves out are false.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct User {
+struct UserObject {
     id: String,
     team_id: String,
     name: String,
     real_name: Option<String>,
     tz: Option<String>,
-    profile: Profile,
+    profile: ProfileObject,
     enterprise_user: Option<EnterpriseUser>,
     deleted: bool,
     is_bot: bool,
@@ -60,7 +60,7 @@ struct User {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Profile {
+struct ProfileObject {
     display_name: Option<String>,
     real_name: Option<String>,
     title: Option<String>,
@@ -76,22 +76,27 @@ struct EnterpriseUser {
 
 impl Client {
     /// `users.info`.
-    pub async fn find_user(&self, bot: &Bot, user_id: &UserId) -> Result<SlackUser, SlackError> {
-        const METHOD: &str = "users.info";
-        let answer = self.call_form(METHOD, bot, &[("user", user_id.as_str())]).await?;
-        let user = answer.get("user").and_then(|user| User::deserialize(user).ok());
-        user.map(SlackUser::from).ok_or_else(|| incomplete(METHOD))
+    pub async fn fetch_user(&self, bot: &BotAuth, user_id: &UserId) -> Result<SlackUser, SlackError> {
+        const USERS_INFO: &str = "users.info";
+        let answer = self.call_form(USERS_INFO, bot, &[("user", user_id.as_str())]).await?;
+        let user = answer.get("user").and_then(|user| UserObject::deserialize(user).ok());
+        user.map(SlackUser::from).ok_or_else(|| missing_field_error(USERS_INFO))
     }
 
     /// `views.publish`: what a person sees in the Home tab.
-    pub async fn publish_home(&self, bot: &Bot, user_id: &UserId, blocks: &Value) -> Result<(), SlackError> {
+    pub async fn publish_home(
+        &self,
+        bot: &BotAuth,
+        user_id: &UserId,
+        blocks: &Value,
+    ) -> Result<(), SlackError> {
         let view = json!({ "type": "home", "blocks": blocks });
         self.call("views.publish", bot, json!({ "user_id": user_id, "view": view })).await.map(drop)
     }
 }
 
-impl From<User> for SlackUser {
-    fn from(user: User) -> Self {
+impl From<UserObject> for SlackUser {
+    fn from(user: UserObject) -> Self {
         let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let enterprise = user.enterprise_user.unwrap_or_default();
         let name = given(user.profile.display_name).unwrap_or(user.name);
@@ -122,11 +127,11 @@ mod tests {
     use super::*;
 
     fn user(user: Value) -> SlackUser {
-        User::deserialize(user).unwrap().into()
+        UserObject::deserialize(user).unwrap().into()
     }
 
     #[test]
-    fn a_person_is_read_with_whatever_slack_tells() {
+    fn partial_user_object_is_parsed() {
         let bare = user(json!({ "id": "U1", "team_id": "T1", "name": "ada" }));
         assert_eq!((bare.name.as_str(), bare.real_name.as_str(), bare.tz.as_str()), ("ada", "ada", ""));
         assert!(!bare.is_admin && !bare.is_bot && !bare.is_guest && !bare.is_stranger && !bare.is_deleted);

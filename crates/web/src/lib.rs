@@ -1,25 +1,25 @@
 //! The landing page and the install; later the dashboard. Also the operator's commands.
 
-mod app;
 mod audit;
+mod auth;
+mod batcher;
 mod chart;
 pub mod commands;
 pub mod doctor;
-mod door;
-mod headers;
-mod intake;
+mod format;
+mod key_rotation;
 mod operators;
-mod overviews;
+mod overview_cache;
 mod page;
 pub mod plan;
-mod reading;
-mod rotation;
+mod read_your_writes;
+mod request_limits;
 mod routes;
-mod secret;
-mod session;
+mod secrets;
+mod security_headers;
+mod session_loader;
 mod settings;
-mod together;
-mod words;
+mod state;
 
-pub use app::serve;
-pub use settings::Settings;
+pub use settings::WebSettings;
+pub use state::serve;

@@ -3,23 +3,23 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use web::{Settings, commands, doctor, plan};
+use web::{WebSettings, commands, doctor, plan};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static GLOBAL_ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Serves the landing page and the install on port 8000 (WEB_PORT, else PORT).
 ///
 /// All settings are environment variables; a file .env.web in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
-struct Arguments {
+struct WebCli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<WebCommand>,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum WebCommand {
     /// Bring the database's schema up to this binary (DATABASE_DIRECT_URL, else DATABASE_URL)
     Migrate,
     /// Ask the `web` of this machine whether it lives (WEB_PORT, else PORT)
@@ -27,34 +27,34 @@ enum Command {
     /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
     Manifest,
     /// Look at the whole set-up, from the variables to the backups, and name all that is wrong with it
-    Doctor(doctor::Options),
+    Doctor(doctor::DoctorOptions),
     /// Count what a deployment of a size takes and costs: replicas, cores, connections, disk
-    Plan(plan::Options),
+    Plan(plan::PlanOptions),
     /// Who uses the bot, and what is set for them
     #[command(subcommand)]
-    Tenants(commands::tenants::Command),
+    Tenants(commands::tenants::TenantsCommand),
     /// What became of what Slack sent: "why no reply?"
     #[command(subcommand)]
-    Events(commands::events::Command),
+    Events(commands::events::EventsCommand),
     /// The keys to what is stored: which there are, and their replacement
     #[command(subcommand)]
-    Keys(commands::keys::Command),
+    Keys(commands::keys::KeysCommand),
     /// What was done, and whether that log is as it was written
     #[command(subcommand)]
-    Audit(commands::audit::Command),
+    Audit(commands::audit::AuditCommand),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        None => service::run("web", Settings::read(), web::serve),
-        Some(Command::Migrate) => commands::migrate(),
-        Some(Command::Health) => service::health(Settings::read_port()),
-        Some(Command::Manifest) => commands::manifest(),
-        Some(Command::Doctor(options)) => doctor::run(&options),
-        Some(Command::Plan(options)) => plan::run(&options),
-        Some(Command::Tenants(command)) => commands::tenants::run(command),
-        Some(Command::Events(command)) => commands::events::run(command),
-        Some(Command::Keys(command)) => commands::keys::run(command),
-        Some(Command::Audit(command)) => commands::audit::run(command),
+    match WebCli::parse().command {
+        None => service::run("web", WebSettings::read(), web::serve),
+        Some(WebCommand::Migrate) => commands::migrate(),
+        Some(WebCommand::Health) => service::run_healthcheck(WebSettings::read_port()),
+        Some(WebCommand::Manifest) => commands::print_manifest(),
+        Some(WebCommand::Doctor(options)) => doctor::run(&options),
+        Some(WebCommand::Plan(options)) => plan::run(&options),
+        Some(WebCommand::Tenants(command)) => commands::tenants::run(command),
+        Some(WebCommand::Events(command)) => commands::events::run(command),
+        Some(WebCommand::Keys(command)) => commands::keys::run(command),
+        Some(WebCommand::Audit(command)) => commands::audit::run(command),
     }
 }

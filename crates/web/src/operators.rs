@@ -2,14 +2,14 @@
 
 use std::str::FromStr;
 
-use db::sessions::Session;
+use db::sessions::DashboardSession;
 
 /// The operators. Slack's user ids are unique over all workspaces.
 #[derive(Clone, Debug, Default)]
-pub struct Operators(Vec<Named>);
+pub struct Operators(Vec<OperatorEntry>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Named {
+enum OperatorEntry {
     Id(String),
     /// In lower case.
     Email(String),
@@ -22,11 +22,11 @@ impl Operators {
     }
 
     /// Whether whoever is signed in is one of them.
-    pub(crate) fn include(&self, session: &Session) -> bool {
+    pub(crate) fn contains(&self, session: &DashboardSession) -> bool {
         let email = session.email.as_deref().map(str::to_lowercase);
         self.0.iter().any(|named| match named {
-            Named::Id(id) => id == session.user_id.as_str(),
-            Named::Email(address) => email.as_ref() == Some(address),
+            OperatorEntry::Id(id) => id == session.user_id.as_str(),
+            OperatorEntry::Email(address) => email.as_ref() == Some(address),
         })
     }
 }
@@ -37,33 +37,33 @@ impl FromStr for Operators {
     fn from_str(text: &str) -> Result<Self, String> {
         let entries = text.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
         let named = entries.map(|(at, entry)| {
-            name(entry)
+            parse_entry(entry)
                 .ok_or_else(|| format!("has an entry ({}) that is no Slack user id and no e-mail", at + 1))
         });
         named.collect::<Result<_, _>>().map(Self)
     }
 }
 
-fn name(entry: &str) -> Option<Named> {
+fn parse_entry(entry: &str) -> Option<OperatorEntry> {
     if let Some((local, domain)) = entry.split_once('@') {
         let is_plain =
             |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '@');
         let is_domain = domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.');
         return (is_plain(local) && is_plain(domain) && is_domain)
-            .then(|| Named::Email(entry.to_lowercase()));
+            .then(|| OperatorEntry::Email(entry.to_lowercase()));
     }
     let is_id = entry.len() > 2
         && entry.starts_with(['U', 'W'])
         && entry.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-    is_id.then(|| Named::Id(entry.to_owned()))
+    is_id.then(|| OperatorEntry::Id(entry.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn session(user_id: &str, email: Option<&str>) -> Session {
-        Session {
+    fn session(user_id: &str, email: Option<&str>) -> DashboardSession {
+        DashboardSession {
             tenant_id: "T1".into(),
             user_id: user_id.into(),
             name: String::new(),
@@ -74,18 +74,18 @@ mod tests {
     }
 
     #[test]
-    fn operators_are_known_by_their_id_or_their_email() -> Result<(), String> {
+    fn operators_match_by_id_or_email() -> Result<(), String> {
         let operators: Operators = "U0ADA, Ops@Example.com ,".parse()?;
-        assert!(operators.include(&session("U0ADA", None)));
-        assert!(operators.include(&session("U0GRACE", Some("ops@example.COM"))));
-        assert!(!operators.include(&session("U0GRACE", Some("u0ada"))));
-        assert!(!operators.include(&session("U0GRACE", None)));
+        assert!(operators.contains(&session("U0ADA", None)));
+        assert!(operators.contains(&session("U0GRACE", Some("ops@example.COM"))));
+        assert!(!operators.contains(&session("U0GRACE", Some("u0ada"))));
+        assert!(!operators.contains(&session("U0GRACE", None)));
         assert!(Operators::default().is_empty() && " ".parse::<Operators>()?.is_empty());
         Ok(())
     }
 
     #[test]
-    fn an_entry_that_names_nobody_is_told_by_its_place() {
+    fn invalid_operator_entry_names_position() {
         for wrong in
             ["ada", "u0ada", "T0ACME", "U1,ada@", "U0ADA,@example.com", "a@b", "a@b@c.d", "a b@c.d", "U"]
         {

@@ -6,8 +6,8 @@ use cache::Rate;
 use chrono::TimeDelta;
 use crypto::MasterKeys;
 use secrecy::SecretString;
-use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, secret};
-use slack::App;
+use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, parse_secret};
+use slack::OAuthApp;
 use url::Url;
 
 use crate::audit::AuditSettings;
@@ -15,12 +15,12 @@ use crate::operators::Operators;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
 pub(crate) const LOGIN_PATH: &str = "/login/callback";
-const PER_ADDRESS: &str = "30/minute";
+const DEFAULT_RATE_LIMIT_PER_ADDRESS: &str = "30/minute";
 const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
 
 /// The settings of `web`; the README lists the variables.
 #[derive(Debug)]
-pub struct Settings {
+pub struct WebSettings {
     /// `WEB_PORT`, else `PORT`.
     pub port: u16,
     /// How to reach Postgres.
@@ -32,7 +32,7 @@ pub struct Settings {
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
     /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`, `SLACK_REDIRECT_URI`.
-    pub slack_app: App,
+    pub slack_app: OAuthApp,
     /// Where Slack sends the browser back to after a sign-in: at the origin of `SLACK_REDIRECT_URI`.
     pub login_uri: String,
     /// `SESSION_SECRET`: seals what browsers keep.
@@ -53,7 +53,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-impl Settings {
+impl WebSettings {
     /// Reads the process's variables over those of `.env.web`.
     ///
     /// # Errors
@@ -71,33 +71,36 @@ impl Settings {
         let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);
         let read_url = database.as_ref().and_then(|database| database.read_standby(&mut env));
-        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_address);
+        let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_redis_url);
         // The same as api's, and checked as there; pages always read what is stored.
         env.number("CACHE_TTL", 3600, 0..=604_800);
         let master_keys = read_master_keys(&mut env);
         let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
         let client_secret: Option<SecretString> =
-            env.required("SLACK_CLIENT_SECRET", "0123456789abcdef0123456789abcdef", secret);
+            env.required("SLACK_CLIENT_SECRET", "0123456789abcdef0123456789abcdef", parse_secret);
         let redirect_uri = read_redirect_uri(&mut env);
         let session_secret =
             env.required("SESSION_SECRET", "<the output of `openssl rand -base64 32`>", |text| {
-                if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { secret(text) }
+                if text.len() < 32 { Err("is shorter than 32 characters".into()) } else { parse_secret(text) }
             });
         let trusted_proxies = TrustedProxies::read(&mut env);
-        let limit = env.text("RATE_LIMIT_PER_ADDRESS").unwrap_or_else(|| PER_ADDRESS.to_owned());
+        let limit =
+            env.text("RATE_LIMIT_PER_ADDRESS").unwrap_or_else(|| DEFAULT_RATE_LIMIT_PER_ADDRESS.to_owned());
         let limit: Option<Rate> = limit
             .parse()
-            .map_err(|why: String| env.problem("RATE_LIMIT_PER_ADDRESS", &why, PER_ADDRESS))
+            .map_err(|why: String| {
+                env.add_problem("RATE_LIMIT_PER_ADDRESS", &why, DEFAULT_RATE_LIMIT_PER_ADDRESS)
+            })
             .ok();
         let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
         let key_rotation_interval = read_key_rotation_interval(&mut env);
         let audit = AuditSettings::read(&mut env);
-        let slack_base_url = env.address("SLACK_BASE_URL", "https://slack.com");
+        let slack_base_url = env.http_url("SLACK_BASE_URL", "https://slack.com");
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
             let redirect_uri = redirect_uri?;
             let login_uri = login_uri(&redirect_uri);
-            let slack_app = App {
+            let slack_app = OAuthApp {
                 client_id: client_id?,
                 client_secret: client_secret?,
                 redirect_uri: redirect_uri.into(),
@@ -139,7 +142,7 @@ fn port(env: &mut Environment) -> u16 {
 }
 
 /// `90 days`, `12 weeks` or `36 hours`.
-fn interval(text: &str) -> Result<TimeDelta, String> {
+fn parse_interval(text: &str) -> Result<TimeDelta, String> {
     let wrong = || "is not a number above 0 and hours, days or weeks".to_owned();
     let text = text.trim();
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
@@ -171,7 +174,7 @@ pub(crate) fn read_master_keys(env: &mut Environment) -> Option<MasterKeys> {
 }
 
 pub(crate) fn read_key_rotation_interval(env: &mut Environment) -> TimeDelta {
-    env.optional("KEY_ROTATION_INTERVAL", "90 days", interval).unwrap_or(TimeDelta::days(90))
+    env.optional("KEY_ROTATION_INTERVAL", "90 days", parse_interval).unwrap_or(TimeDelta::days(90))
 }
 
 /// Slack sends the browser back there, so it must be https, except on loopback.
@@ -193,11 +196,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_reads_as_people_write_it() {
-        assert_eq!(interval("90 days"), Ok(TimeDelta::days(90)));
-        assert_eq!(interval(" 1week "), Ok(TimeDelta::days(7)));
+    fn interval_accepts_units_and_whitespace() {
+        assert_eq!(parse_interval("90 days"), Ok(TimeDelta::days(90)));
+        assert_eq!(parse_interval(" 1week "), Ok(TimeDelta::days(7)));
         for wrong in ["", "90", "days", "0 days", "-1 days", "3 fortnights", "10001 hours"] {
-            assert!(interval(wrong).is_err(), "{wrong}");
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
         }
     }
 }

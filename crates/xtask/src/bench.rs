@@ -2,33 +2,33 @@
 
 mod ack;
 mod audit;
-mod bare;
+mod baseline_axum;
 mod claim;
 pub mod cost;
 mod crypto;
 mod day;
-mod envelopes;
 mod fair;
+mod fixture;
 mod load;
-pub mod measured;
 mod memory;
 mod overview;
+mod payloads;
 mod pgbench;
 mod reply;
+pub mod results;
 mod scale;
 pub mod simulate;
 mod start;
-mod town;
 
 use anyhow::Result;
-use measured::Figure;
+use results::BenchResult;
 
 use crate::binaries::Binaries;
 use crate::workspace;
 
 /// What `cargo xtask bench` can be told.
 #[derive(Debug, Default, clap::Args)]
-pub struct Options {
+pub struct BenchOptions {
     /// Only this one.
     #[arg(value_enum)]
     only: Option<Benchmark>,
@@ -37,7 +37,7 @@ pub struct Options {
     record: bool,
     /// How the simulation is set up.
     #[command(flatten)]
-    simulation: simulate::Options,
+    simulation: simulate::SimulationOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -70,10 +70,10 @@ enum Benchmark {
     Start,
 }
 
-type Run = fn(&Binaries) -> Result<Vec<Figure>>;
+type BenchmarkRun = fn(&Binaries) -> Result<Vec<BenchResult>>;
 
 /// In the order in which they run.
-const ALL: [(Benchmark, Run); 12] = [
+const BENCHMARKS: [(Benchmark, BenchmarkRun); 12] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
     (Benchmark::Audit, audit::run),
@@ -89,7 +89,7 @@ const ALL: [(Benchmark, Run); 12] = [
 ];
 
 /// Runs one benchmark or all.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &BenchOptions) -> Result<()> {
     // The generator shares the machine with what it measures: unoptimized, it would take most of it.
     if cfg!(debug_assertions) {
         let arguments = std::env::args_os().skip(1);
@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
     if matches!(options.only, None | Some(Benchmark::Simulate)) {
         simulate::run(&options.simulation)?;
     }
-    let wanted = ALL.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
+    let wanted = BENCHMARKS.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
     let wanted: Vec<_> = wanted.collect();
     // A simulation measures none of the programs.
     if wanted.is_empty() {
@@ -111,12 +111,12 @@ pub fn run(options: &Options) -> Result<()> {
     for (_, run) in wanted {
         figures.extend(run(&binaries)?);
     }
-    if options.record { measured::record(&figures) } else { Ok(()) }
+    if options.record { results::record(&figures) } else { Ok(()) }
 }
 
 /// The value below which this share of the sorted values lies.
-pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
+pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], quantile: f64) -> T {
+    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_were_seen() {
+    fn percentile_is_one_of_the_samples() {
         let sorted: Vec<u64> = (1..=100).collect();
         assert_eq!(
             (percentile(&sorted, 0.5), percentile(&sorted, 0.99), percentile(&sorted, 1.0)),

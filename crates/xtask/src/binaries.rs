@@ -18,24 +18,25 @@ pub struct Binaries {
 impl Binaries {
     /// Builds them; cargo shows its own progress.
     pub fn build(release: bool) -> Result<Self> {
-        let mut cargo = all(&["--bins"]);
+        let mut cargo = cargo_build(&["--bins"]);
         if release {
             cargo.arg("--release");
         }
-        Ok(Self { paths: build(cargo)? })
+        Ok(Self { paths: run_cargo_build(cargo)? })
     }
 
     /// Builds those of another checkout.
     pub fn build_in(checkout: &Path, target: &Path) -> Result<Self> {
-        let mut cargo = all(&["--bins"]);
+        let mut cargo = cargo_build(&["--bins"]);
         cargo.current_dir(checkout).env("CARGO_TARGET_DIR", target);
-        Ok(Self { paths: build(cargo)? })
+        Ok(Self { paths: run_cargo_build(cargo)? })
     }
 
     /// Builds them, with an `api` that has fail points.
     pub fn build_with_fail_points() -> Result<Self> {
         let mut built = Self::build(false)?;
-        let mut special = build(all(&["--example", "fail_points", "--features", "api/fail-points"]))?;
+        let mut special =
+            run_cargo_build(cargo_build(&["--example", "fail_points", "--features", "api/fail-points"]))?;
         built.paths.extend(special.remove("fail_points").map(|path| ("api".to_owned(), path)));
         Ok(built)
     }
@@ -48,21 +49,21 @@ impl Binaries {
 }
 
 /// Not of xtask: it is what runs.
-fn all(what: &[&str]) -> Command {
+fn cargo_build(what: &[&str]) -> Command {
     let mut cargo = workspace::cargo(&["build", "--workspace", "--exclude", "xtask"]);
     cargo.args(what).arg("--message-format=json-render-diagnostics");
     cargo
 }
 
-fn build(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
+fn run_cargo_build(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
     let build = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     if !build.status.success() {
         bail!("cargo could not build the programs");
     }
-    Ok(executables(&String::from_utf8_lossy(&build.stdout)))
+    Ok(parse_executables(&String::from_utf8_lossy(&build.stdout)))
 }
 
-fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
+fn parse_executables(messages: &str) -> BTreeMap<String, PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let programs = messages.filter_map(|message| {
         let name = message["target"]["name"].as_str()?.to_owned();
@@ -76,10 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executables_are_read_from_cargos_messages() {
+    fn executables_are_parsed_from_cargo_output() {
         let messages = r#"{"reason":"compiler-artifact","target":{"name":"db"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"web"},"executable":"/t/web"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executables(messages), BTreeMap::from([("web".to_owned(), "/t/web".into())]));
+        assert_eq!(parse_executables(messages), BTreeMap::from([("web".to_owned(), "/t/web".into())]));
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use url::Url;
 
-use crate::http::{self, Answer};
+use crate::http::{self, HttpResponse};
 
 /// So many redirects are one after another at most.
-const REDIRECTS: usize = 10;
+const MAX_BROWSER_REDIRECTS: usize = 10;
 
 /// A browser with its cookies. All it visits is on 127.0.0.1, whose ports share their cookies.
 #[derive(Debug, Default)]
@@ -18,43 +18,43 @@ pub struct Browser {
 
 /// The page at which a visit ended.
 #[derive(Debug)]
-pub struct Page {
+pub struct BrowserPage {
     /// Where it is.
     pub url: Url,
     /// The answer.
-    pub answer: Answer,
+    pub response: HttpResponse,
 }
 
 /// Installs the bot through `web`'s own pages, and Slack's, in the first workspace that Slack offers.
-pub fn install(web: u16) -> Result<()> {
+pub fn install_bot(web: u16) -> Result<()> {
     let mut browser = Browser::default();
     let consent = browser.get(&format!("http://127.0.0.1:{web}/slack/install"))?;
     let end = browser.submit(&consent, "allow")?;
-    if end.answer.status != 200 || end.url.port() != Some(web) {
-        bail!("the installation ended with {} at {}", end.answer.status, end.url);
+    if end.response.status != 200 || end.url.port() != Some(web) {
+        bail!("the installation ended with {} at {}", end.response.status, end.url);
     }
     Ok(())
 }
 
 impl Browser {
     /// Opens an address and follows where it leads.
-    pub fn get(&mut self, address: &str) -> Result<Page> {
+    pub fn get(&mut self, address: &str) -> Result<BrowserPage> {
         self.visit(Url::parse(address)?, "GET", "")
     }
 
     /// Submits a page's first form as it stands, by the button with this value.
-    pub fn submit(&mut self, page: &Page, button: &str) -> Result<Page> {
-        let form =
-            Form::read(&page.answer.body, button).with_context(|| format!("no form at {}", page.url))?;
+    pub fn submit(&mut self, page: &BrowserPage, button: &str) -> Result<BrowserPage> {
+        let form = HtmlForm::parse(&page.response.body, button)
+            .with_context(|| format!("no form at {}", page.url))?;
         let fields = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
         self.visit(page.url.join(&form.action)?, "POST", &fields)
     }
 
-    fn visit(&mut self, mut url: Url, mut method: &str, mut body: &str) -> Result<Page> {
-        for _ in 0..REDIRECTS {
-            let answer = self.ask(&url, method, body)?;
+    fn visit(&mut self, mut url: Url, mut method: &str, mut body: &str) -> Result<BrowserPage> {
+        for _ in 0..MAX_BROWSER_REDIRECTS {
+            let answer = self.send_request(&url, method, body)?;
             let Some(location) = answer.header("location").filter(|_| answer.status / 100 == 3) else {
-                return Ok(Page { url, answer });
+                return Ok(BrowserPage { url, response: answer });
             };
             url = url.join(location)?;
             (method, body) = ("GET", "");
@@ -62,7 +62,7 @@ impl Browser {
         bail!("too many redirects, the last to {url}")
     }
 
-    fn ask(&mut self, url: &Url, method: &str, body: &str) -> Result<Answer> {
+    fn send_request(&mut self, url: &Url, method: &str, body: &str) -> Result<HttpResponse> {
         let port = url.port().with_context(|| format!("{url} leads away from this machine"))?;
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -72,8 +72,8 @@ impl Browser {
         if method == "POST" {
             headers.extend([("Content-Type", "application/x-www-form-urlencoded"), ("Origin", &origin)]);
         }
-        let answer = http::ask(port, method, &url[url::Position::BeforePath..], &headers, body)?;
-        for cookie in answer.all("set-cookie") {
+        let answer = http::send_request(port, method, &url[url::Position::BeforePath..], &headers, body)?;
+        for cookie in answer.header_values("set-cookie") {
             let pair = cookie.split(';').next().unwrap_or_default();
             if let Some((name, value)) = pair.split_once('=') {
                 self.cookies.insert(name.trim().to_owned(), value.to_owned());
@@ -84,27 +84,30 @@ impl Browser {
 }
 
 #[derive(Debug, PartialEq)]
-struct Form {
+struct HtmlForm {
     action: String,
     fields: Vec<(String, String)>,
 }
 
-impl Form {
+impl HtmlForm {
     /// The first form that posts: what is filled in or chosen, and the button that is pressed.
-    fn read(html: &str, button: &str) -> Option<Self> {
+    fn parse(html: &str, button: &str) -> Option<Self> {
         let start = html.match_indices("<form").map(|(at, _)| at).find(|at| {
-            let method = attribute(tag(&html[*at..]), "method");
+            let method = attribute(first_tag(&html[*at..]), "method");
             method.is_some_and(|method| method.eq_ignore_ascii_case("post"))
         })?;
         let form = html[start..].split("</form>").next()?;
-        let action = attribute(tag(form), "action").unwrap_or_default();
-        let fields = form.match_indices('<').filter_map(|(at, _)| field(tag(&form[at..]), button)).collect();
+        let action = attribute(first_tag(form), "action").unwrap_or_default();
+        let fields = form
+            .match_indices('<')
+            .filter_map(|(at, _)| form_field(first_tag(&form[at..]), button))
+            .collect();
         Some(Self { action, fields })
     }
 }
 
 /// What a tag adds to a form.
-fn field(tag: &str, button: &str) -> Option<(String, String)> {
+fn form_field(tag: &str, button: &str) -> Option<(String, String)> {
     let value = attribute(tag, "value").unwrap_or_default();
     let counts = match attribute(tag, "type").as_deref() {
         Some("radio" | "checkbox") => tag.contains(" checked"),
@@ -114,7 +117,7 @@ fn field(tag: &str, button: &str) -> Option<(String, String)> {
     Some((attribute(tag, "name").filter(|_| counts)?, value))
 }
 
-fn tag(html: &str) -> &str {
+fn first_tag(html: &str) -> &str {
     html.find('>').map_or(html, |end| &html[..end])
 }
 
@@ -130,12 +133,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_read_as_a_browser_would_submit_it() {
+    fn form_is_read_as_browser_submits_it() {
         let html = r#"<form action="/search"></form><form method="post" action="/a?b=1&amp;c=2">
             <input type="hidden" name="state" value="x&quot;y"><input type="radio" name="team" value="T1" checked>
             <input type="radio" name="team" value="T2"><button name="decision" value="cancel">Cancel</button>
             <button name="decision" value="allow">Allow</button></form>"#;
-        let form = Form::read(html, "allow").expect("a form");
+        let form = HtmlForm::parse(html, "allow").expect("a form");
         assert_eq!(form.action, "/a?b=1&c=2");
         let fields = [("state", "x\"y"), ("team", "T1"), ("decision", "allow")];
         assert_eq!(form.fields, fields.map(|(name, value)| (name.to_owned(), value.to_owned())));

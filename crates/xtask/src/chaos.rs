@@ -1,13 +1,13 @@
 //! `cargo xtask chaos`: people ask, while everything is killed, stopped, cut off or made to fail at random; in the end
 //! every message must have exactly one reply, in order.
 
-mod base;
+mod failover;
 mod faults;
-mod fleet;
-mod people;
+mod infra;
+mod instances;
+mod load;
 mod proxy;
-mod takeovers;
-mod verdict;
+mod report;
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,14 +19,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::Simulator;
 
-use self::base::{Base, Way};
-use self::faults::{Ground, SOUND_MODEL};
-use self::fleet::Replica;
-use self::people::People;
-use self::takeovers::Takeovers;
-pub use self::verdict::Verdict;
+use self::failover::TakeoverTracker;
+use self::faults::{FaultContext, HEALTHY_MODEL};
+use self::infra::{Infra, PostgresRoute};
+use self::instances::ServiceInstance;
+use self::load::LoadGenerator;
+pub use self::report::ChaosReport;
 use crate::binaries::Binaries;
-use crate::cluster::{self, Options as ClusterOptions};
+use crate::cluster::{self, ClusterOptions};
 use crate::progress::step;
 use crate::settings::{Ports, SIGNING_SECRET};
 use crate::stack::Stack;
@@ -39,22 +39,22 @@ const RETRY_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Dur
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Between two looks at who fell, and at the leases.
-const TICK: Duration = Duration::from_millis(50);
-const LOOK: Duration = Duration::from_millis(400);
+const TICK_INTERVAL: Duration = Duration::from_millis(50);
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(400);
 
 /// How long the queue may take to empty once nothing is broken any more: an event has eight tries in two minutes.
-const PATIENCE: Duration = Duration::from_secs(240);
+const QUEUE_DRAIN_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// A silent model is given up soon; and now and then a message waits for its turn.
-const OF_API: [(&str, &str); 3] =
+const API_OVERRIDES: [(&str, &str); 3] =
     [("TIMEOUT", "4"), ("RATE_LIMIT_PER_TENANT", "2/second"), ("RATE_LIMIT_GLOBAL", "8/second")];
 
-const APIS: usize = 3;
-const WEBS: usize = 2;
+const API_INSTANCES: usize = 3;
+const WEB_INSTANCES: usize = 2;
 
 /// What `cargo xtask chaos` can be told.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct ChaosOptions {
     /// How long things go wrong.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
@@ -67,146 +67,169 @@ pub struct Options {
 }
 
 /// Runs it, prints the table, and fails if anything was lost, doubled or out of order, or taken over too late.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &ChaosOptions) -> Result<()> {
     let seed = options.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     println!("seed {seed}");
-    let length = if options.short { SHORT } else { Duration::from_secs(options.minutes * 60) };
-    if !wreak(seed, length)?.is_good() {
+    let length = if options.short { SHORT_RUN_DURATION } else { Duration::from_secs(options.minutes * 60) };
+    if !run_with_seed(seed, length)?.has_passed() {
         bail!("with the seed {seed} it does not hold");
     }
     Ok(())
 }
 
 /// How long the short form lasts, before it waits for the rest to be answered.
-pub const SHORT: Duration = Duration::from_secs(30);
+pub const SHORT_RUN_DURATION: Duration = Duration::from_secs(30);
 
 /// One run.
-pub fn wreak(seed: u64, length: Duration) -> Result<Verdict> {
+pub fn run_with_seed(seed: u64, length: Duration) -> Result<ChaosReport> {
     let binaries = Binaries::build_with_fail_points()?;
     let folder = workspace::target().join("chaos");
     fs::create_dir_all(&folder)?;
     let ports = Ports::free()?;
     // A commit that was acknowledged must be there after a kill.
-    let options = ClusterOptions { fsync: true, fresh: true };
+    let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let data = folder.join("postgres");
     let stack = step("starting Postgres", || Stack::start(&binaries, &data, options, ports))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let apis: Vec<u16> = (0..APIS).map(|_| cluster::free_port()).collect::<Result<_>>()?;
-    let simulator = runtime.block_on(Simulator::start(simulator::Settings {
+    let apis: Vec<u16> = (0..API_INSTANCES).map(|_| cluster::free_port()).collect::<Result<_>>()?;
+    let simulator = runtime.block_on(Simulator::start(simulator::SimulatorSettings {
         port: ports.simulator,
         install_url: format!("http://127.0.0.1:{}/slack/install", ports.web),
         signing_secret: SIGNING_SECRET.into(),
         retry_delays: RETRY_DELAYS,
         ack_timeout: ACK_TIMEOUT,
-        rate_limits: false,
-        ..simulator::Settings::default()
+        has_rate_limits: false,
+        ..simulator::SimulatorSettings::default()
     }))?;
     simulator
         .set_events_urls(apis.iter().map(|port| format!("http://127.0.0.1:{port}/slack/events")).collect());
-    simulator.set_model_behaviour(SOUND_MODEL);
+    simulator.set_model_options(HEALTHY_MODEL);
     let base =
-        step("starting pgBouncer and Redis", || Base::start(&runtime, &stack.cluster, stack.database()))?;
-    let mut chaos = Chaos::begin(stack, simulator, base, apis, &folder)?;
-    chaos.rage(seed, length)?;
-    chaos.settle()?;
-    let Chaos { stack, simulator, people, takeovers, .. } = &chaos;
-    let verdict = Verdict::reach(stack, simulator, &people.asked, takeovers.times.clone())?;
+        step("starting pgBouncer and Redis", || Infra::start(&runtime, &stack.cluster, stack.database()))?;
+    let mut chaos = ChaosRun::start(stack, simulator, base, apis, &folder)?;
+    chaos.inject_faults(seed, length)?;
+    chaos.drain()?;
+    let ChaosRun { stack, simulator, load: people, takeovers, .. } = &chaos;
+    let verdict = ChaosReport::build(stack, simulator, &people.sent, takeovers.takeovers.clone())?;
     verdict.print();
     eprintln!("what each replica logged is in {}", folder.display());
     Ok(verdict)
 }
 
-struct Chaos {
-    apis: Vec<Replica>,
-    webs: Vec<Replica>,
+struct ChaosRun {
+    apis: Vec<ServiceInstance>,
+    webs: Vec<ServiceInstance>,
     simulator: Simulator,
-    base: Base,
-    takeovers: Takeovers,
-    looked_at: Instant,
-    people: People,
+    infra: Infra,
+    takeovers: TakeoverTracker,
+    leases_polled_at: Instant,
+    load: LoadGenerator,
     stack: Stack,
 }
 
-impl Chaos {
-    fn begin(stack: Stack, simulator: Simulator, base: Base, ports: Vec<u16>, folder: &Path) -> Result<Self> {
-        let replica = |name, at, port| Replica::new(name, port, &folder.join(format!("{name}{at}.log")));
+impl ChaosRun {
+    fn start(
+        stack: Stack,
+        simulator: Simulator,
+        infra: Infra,
+        ports: Vec<u16>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let replica =
+            |name, at, port| ServiceInstance::new(name, port, &folder.join(format!("{name}{at}.log")));
         let mut webs = vec![replica("web", 0, stack.settings.ports.web)?];
-        for at in 1..WEBS {
+        for at in 1..WEB_INSTANCES {
             webs.push(replica("web", at, cluster::free_port()?)?);
         }
         while !webs[0].is_up() {
-            webs[0].tend(&stack, &[])?;
-            std::thread::sleep(TICK);
+            webs[0].poll(&stack, &[])?;
+            std::thread::sleep(TICK_INTERVAL);
         }
-        let people = People::install(&simulator, &stack.settings)?;
+        let people = LoadGenerator::install(&simulator, &stack.settings)?;
         let apis = ports.into_iter().enumerate().map(|(at, port)| replica("api", at, port));
         let apis = apis.collect::<Result<_>>()?;
-        let (takeovers, looked_at) = (Takeovers::default(), Instant::now());
-        let mut chaos = Self { apis, webs, simulator, base, takeovers, looked_at, people, stack };
-        chaos.tend()?;
+        let (takeovers, looked_at) = (TakeoverTracker::default(), Instant::now());
+        let mut chaos = Self {
+            apis,
+            webs,
+            simulator,
+            infra,
+            takeovers,
+            leases_polled_at: looked_at,
+            load: people,
+            stack,
+        };
+        chaos.tick()?;
         Ok(chaos)
     }
 
     /// People ask and things break, for so long.
-    fn rage(&mut self, seed: u64, length: Duration) -> Result<()> {
-        let mut chance = StdRng::seed_from_u64(seed);
+    fn inject_faults(&mut self, seed: u64, length: Duration) -> Result<()> {
+        let mut rng = StdRng::seed_from_u64(seed);
         let (begun, mut ask_at, mut break_at) = (Instant::now(), Instant::now(), Instant::now());
         while begun.elapsed() < length {
             if Instant::now() >= ask_at {
-                self.people.ask(&mut chance)?;
-                ask_at = Instant::now() + Duration::from_millis(chance.random_range(20..400));
+                self.load.send_message(&mut rng)?;
+                ask_at = Instant::now() + Duration::from_millis(rng.random_range(20..400));
             }
             if Instant::now() >= break_at {
-                let Self { apis, webs, simulator, base, takeovers, stack, .. } = self;
+                let Self { apis, webs, simulator, infra: base, takeovers, stack, .. } = self;
                 let cluster = &mut stack.cluster;
-                let mut ground = Ground { apis, webs, simulator, base, cluster, takeovers };
-                let broken = ground.break_something(&mut chance)?;
+                let mut ground = FaultContext { apis, webs, simulator, infra: base, cluster, takeovers };
+                let broken = ground.inject_fault(&mut rng)?;
                 eprintln!("{:7.1} s  {broken}", begun.elapsed().as_secs_f64());
-                break_at = Instant::now() + Duration::from_millis(chance.random_range(300..2_500));
+                break_at = Instant::now() + Duration::from_millis(rng.random_range(300..2_500));
             }
-            self.tend()?;
-            std::thread::sleep(TICK);
+            self.tick()?;
+            std::thread::sleep(TICK_INTERVAL);
         }
         Ok(())
     }
 
-    fn tend(&mut self) -> Result<()> {
-        self.base.tend(&mut self.stack.cluster)?;
-        let ways = [Way::Pooled, Way::Straight].map(|way| self.base.variables(&self.stack.cluster, way));
+    fn tick(&mut self) -> Result<()> {
+        self.infra.restart_due(&mut self.stack.cluster)?;
+        let ways = [PostgresRoute::Pooled, PostgresRoute::Direct]
+            .map(|way| self.infra.variables(&self.stack.cluster, way));
         let own = |at: usize| -> Vec<(&str, &str)> {
             let way = ways[at % ways.len()].iter().map(|(name, value)| (*name, &**value));
             // Five replicas share one Postgres.
             way.chain([("DATABASE_POOL_SIZE", "5")]).collect()
         };
         for (at, web) in self.webs.iter_mut().enumerate() {
-            web.tend(&self.stack, &own(at))?;
+            web.poll(&self.stack, &own(at))?;
         }
         for (at, api) in self.apis.iter_mut().enumerate() {
-            if api.tend(&self.stack, &[own(at).as_slice(), &OF_API].concat())? {
-                self.takeovers.note_death();
+            if api.poll(&self.stack, &[own(at).as_slice(), &API_OVERRIDES].concat())? {
+                self.takeovers.record_failure();
             }
         }
-        self.takeovers.note_postgres(self.base.is_reachable());
-        if self.looked_at.elapsed() > LOOK && self.base.has_postgres() {
-            self.takeovers.look(&self.stack)?;
-            self.looked_at = Instant::now();
+        self.takeovers.record_postgres_state(self.infra.is_postgres_reachable());
+        if self.leases_polled_at.elapsed() > LEASE_POLL_INTERVAL && self.infra.is_postgres_up() {
+            self.takeovers.poll_leases(&self.stack)?;
+            self.leases_polled_at = Instant::now();
         }
         Ok(())
     }
 
     /// Nothing breaks any more; waits until all is delivered and the queue is empty.
-    fn settle(&mut self) -> Result<()> {
+    fn drain(&mut self) -> Result<()> {
         eprintln!("nothing breaks any more");
-        self.simulator.set_model_behaviour(SOUND_MODEL);
-        self.base.mend(&mut self.stack.cluster)?;
-        self.apis.iter_mut().chain(&mut self.webs).for_each(Replica::mend);
+        self.simulator.set_model_options(HEALTHY_MODEL);
+        self.infra.end_faults(&mut self.stack.cluster)?;
+        self.apis.iter_mut().chain(&mut self.webs).for_each(ServiceInstance::end_faults);
         let begun = Instant::now();
-        while !(self.is_delivered() && self.stack.waiting()? == 0 && begun.elapsed() > ACK_TIMEOUT) {
-            if begun.elapsed() > PATIENCE {
-                bail!("after {PATIENCE:?} without faults {} events still wait", self.stack.waiting()?);
+        while !(self.is_delivered()
+            && self.stack.count_pending_events()? == 0
+            && begun.elapsed() > ACK_TIMEOUT)
+        {
+            if begun.elapsed() > QUEUE_DRAIN_TIMEOUT {
+                bail!(
+                    "after {QUEUE_DRAIN_TIMEOUT:?} without faults {} events still wait",
+                    self.stack.count_pending_events()?
+                );
             }
-            self.tend()?;
-            std::thread::sleep(TICK);
+            self.tick()?;
+            std::thread::sleep(TICK_INTERVAL);
         }
         eprintln!("the queue is empty after {:.1} s", begun.elapsed().as_secs_f64());
         Ok(())
@@ -218,6 +241,6 @@ impl Chaos {
         for delivery in self.simulator.deliveries() {
             last.insert(delivery.event_id, delivery.retry_num == 3 || delivery.status == Some(200));
         }
-        last.into_values().all(|is_over| is_over) && self.apis.iter().all(Replica::is_up)
+        last.into_values().all(|is_over| is_over) && self.apis.iter().all(ServiceInstance::is_up)
     }
 }

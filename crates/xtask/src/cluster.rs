@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::postgres::{Programs, ServerUser};
-use crate::{launch, workspace};
+use crate::postgres::{PostgresPrograms, ServerUser};
+use crate::{child_process, workspace};
 pub use pooler::Pooler;
 
 /// The role that owns the databases; like Supabase's `postgres` it is no superuser.
@@ -24,46 +24,46 @@ pub const ROLE: &str = "enablebot";
 /// Where the services have their tables; what psql is told here finds them by their names.
 pub const SCHEMA: &str = "enablebot";
 
-const START_PATIENCE: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const POSTGRES_START_TIMEOUT: Duration = Duration::from_secs(60);
+const POSTGRES_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a cluster is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct ClusterOptions {
     /// Whether a commit waits for the disk. Only tests may do without.
     pub fsync: bool,
     /// Whether it starts empty, whatever the folder held, and leaves nothing when it is dropped.
-    pub fresh: bool,
+    pub is_ephemeral: bool,
 }
 
 /// A running Postgres on a free port of loopback.
 #[derive(Debug)]
 pub struct Cluster {
-    programs: Programs,
+    programs: PostgresPrograms,
     data: PathBuf,
     log: PathBuf,
     fsync: bool,
-    fresh: bool,
+    is_ephemeral: bool,
     port: u16,
     server: Child,
 }
 
 impl Cluster {
     /// Starts the cluster kept in `folder`, and makes it first if there is none.
-    pub fn start(folder: &Path, options: Options) -> Result<Self> {
-        let programs = Programs::find_or_install()?;
-        let user = ServerUser::needed();
-        let data = server::home(folder, user)?;
+    pub fn start(folder: &Path, options: ClusterOptions) -> Result<Self> {
+        let programs = PostgresPrograms::find_or_install()?;
+        let user = ServerUser::find_required();
+        let data = server::data_folder(folder, user)?;
         let log = data.with_extension("log");
-        server::wait_for_the_last_one(&data)?;
-        if options.fresh || !data.join("PG_VERSION").exists() {
-            server::create(&programs, user, &data)?;
+        server::wait_for_previous_server(&data)?;
+        if options.is_ephemeral || !data.join("PG_VERSION").exists() {
+            server::init_data_folder(&programs, user, &data)?;
         }
         let port = free_port()?;
-        let server = server::serve(&programs, user, &data, &log, port, options.fsync)?;
-        let Options { fsync, fresh } = options;
-        let mut cluster = Self { programs, data, log, fsync, fresh, port, server };
-        cluster.wait_until_it_accepts()?;
+        let server = server::spawn_server(&programs, user, &data, &log, port, options.fsync)?;
+        let ClusterOptions { fsync, is_ephemeral: fresh } = options;
+        let mut cluster = Self { programs, data, log, fsync, is_ephemeral: fresh, port, server };
+        cluster.wait_until_ready()?;
         cluster.ensure_role()?;
         Ok(cluster)
     }
@@ -81,9 +81,9 @@ impl Cluster {
     /// From now on each statement stands in its log, behind `<database>`; where that is.
     pub fn log_statements(&self) -> Result<&Path> {
         for set in ["log_min_duration_statement = 0", "log_line_prefix = '<%d> '"] {
-            self.ask_as("postgres", "postgres", &format!("alter system set {set}"))?;
+            self.query_as("postgres", "postgres", &format!("alter system set {set}"))?;
         }
-        self.ask_as("postgres", "postgres", "select pg_reload_conf()")?;
+        self.query_as("postgres", "postgres", "select pg_reload_conf()")?;
         Ok(&self.log)
     }
 
@@ -94,24 +94,24 @@ impl Cluster {
 
     /// Makes an empty database that [`ROLE`] owns.
     pub fn create_database(&self, name: &str) -> Result<()> {
-        self.ask_as("postgres", "postgres", &format!("create database \"{name}\" owner {ROLE}")).map(drop)
+        self.query_as("postgres", "postgres", &format!("create database \"{name}\" owner {ROLE}")).map(drop)
     }
 
     /// Drops a database, its connections too, if there is one of that name.
     pub fn drop_database(&self, name: &str) -> Result<()> {
-        self.ask_as("postgres", "postgres", &format!("drop database if exists \"{name}\" with (force)"))
+        self.query_as("postgres", "postgres", &format!("drop database if exists \"{name}\" with (force)"))
             .map(drop)
     }
 
     /// Whether there is a database of that name.
     pub fn has_database(&self, name: &str) -> Result<bool> {
         let query = format!("select count(*) from pg_database where datname = '{name}'");
-        Ok(self.ask_as("postgres", "postgres", &query)? == "1")
+        Ok(self.query_as("postgres", "postgres", &query)? == "1")
     }
 
     /// Runs SQL as [`ROLE`] and returns what psql prints: columns parted by `|`, a row a line.
-    pub fn ask(&self, database: &str, sql: &str) -> Result<String> {
-        self.ask_as(ROLE, database, sql)
+    pub fn query(&self, database: &str, sql: &str) -> Result<String> {
+        self.query_as(ROLE, database, sql)
     }
 
     /// Runs a file of SQL as [`ROLE`], in one transaction unless its first line forbids it as sqlx's migrations do.
@@ -131,7 +131,7 @@ impl Cluster {
 
     /// Stops the server at once but in order, and waits until it is gone.
     pub fn stop(&mut self) -> Result<()> {
-        launch::stop(&mut self.server, launch::Signal::INT, STOP_PATIENCE)?;
+        child_process::stop(&mut self.server, child_process::Signal::INT, POSTGRES_STOP_TIMEOUT)?;
         Ok(())
     }
 
@@ -139,20 +139,21 @@ impl Cluster {
     pub fn restart(&mut self, pause: Duration) -> Result<()> {
         self.stop()?;
         std::thread::sleep(pause);
-        self.revive()
+        self.relaunch()
     }
 
     /// Ends the server as in a crash: without a checkpoint, its connections cut off.
     pub fn crash(&mut self) -> Result<()> {
-        launch::stop(&mut self.server, launch::Signal::QUIT, STOP_PATIENCE)?;
+        child_process::stop(&mut self.server, child_process::Signal::QUIT, POSTGRES_STOP_TIMEOUT)?;
         Ok(())
     }
 
     /// Starts a server that has ended anew on the same port, and waits until it accepts connections.
-    pub fn revive(&mut self) -> Result<()> {
-        let user = ServerUser::needed();
-        self.server = server::serve(&self.programs, user, &self.data, &self.log, self.port, self.fsync)?;
-        self.wait_until_it_accepts()
+    pub fn relaunch(&mut self) -> Result<()> {
+        let user = ServerUser::find_required();
+        self.server =
+            server::spawn_server(&self.programs, user, &self.data, &self.log, self.port, self.fsync)?;
+        self.wait_until_ready()
     }
 
     fn client_as(&self, program: &str, role: &str) -> Command {
@@ -169,28 +170,28 @@ impl Cluster {
         psql
     }
 
-    fn ask_as(&self, role: &str, database: &str, sql: &str) -> Result<String> {
+    fn query_as(&self, role: &str, database: &str, sql: &str) -> Result<String> {
         let answer = workspace::output(self.psql(role, database).args(["--command", sql]))?;
         Ok(answer.trim_end().to_owned())
     }
 
     fn ensure_role(&self) -> Result<()> {
         let query = format!("select count(*) from pg_roles where rolname = '{ROLE}'");
-        if self.ask_as("postgres", "postgres", &query)? == "0" {
+        if self.query_as("postgres", "postgres", &query)? == "0" {
             let role = format!("create role {ROLE} login createrole createdb bypassrls nosuperuser");
-            self.ask_as("postgres", "postgres", &role)?;
+            self.query_as("postgres", "postgres", &role)?;
         }
         Ok(())
     }
 
-    fn wait_until_it_accepts(&mut self) -> Result<()> {
-        let until = Instant::now() + START_PATIENCE;
-        while self.ask_as("postgres", "postgres", "select 1").is_err() {
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let until = Instant::now() + POSTGRES_START_TIMEOUT;
+        while self.query_as("postgres", "postgres", "select 1").is_err() {
             if self.server.try_wait()?.is_some() || Instant::now() > until {
                 bail!(
                     "Postgres does not start; the end of {}:\n{}",
                     self.log.display(),
-                    server::tail(&self.log)
+                    server::log_tail(&self.log)
                 );
             }
             std::thread::sleep(Duration::from_millis(30));
@@ -201,7 +202,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.stop().is_ok() && self.fresh {
+        if self.stop().is_ok() && self.is_ephemeral {
             let _ = fs::remove_dir_all(&self.data);
             let _ = fs::remove_file(&self.log);
         }
@@ -209,22 +210,22 @@ impl Drop for Cluster {
 }
 
 /// Below those that systems give to outgoing connections: one of these could take a port before it is used.
-const PORTS: Range<u16> = 10_000..32_000;
+const PORT_RANGE: Range<u16> = 10_000..32_000;
 
 /// A port of loopback that is free now.
 pub fn free_port() -> Result<u16> {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
+    static NEXT_OFFSET: AtomicU32 = AtomicU32::new(0);
     // Processes that run side by side look in different places.
     let first = std::process::id().wrapping_mul(16);
-    let count = u32::from(PORTS.end - PORTS.start);
+    let count = u32::from(PORT_RANGE.end - PORT_RANGE.start);
     for _ in 0..count {
-        let place = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % count;
-        let port = PORTS.start + u16::try_from(place)?;
+        let place = first.wrapping_add(NEXT_OFFSET.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORT_RANGE.start + u16::try_from(place)?;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
     }
-    bail!("none of the ports {PORTS:?} is free")
+    bail!("none of the ports {PORT_RANGE:?} is free")
 }
 
 #[cfg(test)]
@@ -232,27 +233,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_killed_server_hinders_no_start_and_its_data_stays() {
+    fn killed_server_restarts_with_its_data() {
         let folder = workspace::target().join(format!("test/cluster-{}", std::process::id()));
-        let mut killed = Cluster::start(&folder, Options { fsync: true, fresh: false }).unwrap();
+        let mut killed =
+            Cluster::start(&folder, ClusterOptions { fsync: true, is_ephemeral: false }).unwrap();
         killed.create_database("kept").unwrap();
         killed.server.kill().unwrap();
         killed.server.wait().unwrap();
         assert!(killed.data.join("postmaster.pid").exists());
-        let mut next = Cluster::start(&folder, Options { fsync: true, fresh: false }).unwrap();
+        let mut next = Cluster::start(&folder, ClusterOptions { fsync: true, is_ephemeral: false }).unwrap();
         assert!(next.has_database("kept").unwrap());
-        next.fresh = true;
+        next.is_ephemeral = true;
         let data = next.data.clone();
         drop(next);
         assert!(!data.exists());
     }
 
     #[test]
-    fn the_role_is_as_supabases() {
+    fn role_has_same_rights_as_supabase() {
         let folder = workspace::target().join(format!("test/role-{}", std::process::id()));
-        let cluster = Cluster::start(&folder, Options { fsync: false, fresh: true }).unwrap();
+        let cluster = Cluster::start(&folder, ClusterOptions { fsync: false, is_ephemeral: true }).unwrap();
         let rights =
             "select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls from pg_roles where rolname = user";
-        assert_eq!(cluster.ask("postgres", rights).unwrap(), "f|t|t|t");
+        assert_eq!(cluster.query("postgres", rights).unwrap(), "f|t|t|t");
     }
 }

@@ -10,21 +10,21 @@ use crate::service::Variables;
 use crate::{venv, workspace};
 
 /// It ships the schema of the Compose specification, and a reader of YAML.
-const SCHEMAS: &str = "check-jsonschema==0.39.0";
+const COMPOSE_VALIDATOR: &str = "check-jsonschema==0.39.0";
 
 /// Installs what is missing.
 pub fn install() -> Result<()> {
-    venv::install(SCHEMAS).map(drop)
+    venv::install(COMPOSE_VALIDATOR).map(drop)
 }
 
 /// The file itself.
-pub fn file() -> PathBuf {
+pub fn compose_file() -> PathBuf {
     workspace::root().join("docker/compose.yaml")
 }
 
 /// Fails where a file is not what the Compose specification allows.
 pub fn check(file: &Path) -> Result<()> {
-    let mut check = Command::new(venv::install(SCHEMAS)?.join("check-jsonschema"));
+    let mut check = Command::new(venv::install(COMPOSE_VALIDATOR)?.join("check-jsonschema"));
     workspace::output(check.args(["--builtin-schema", "vendor.compose-spec"]).arg(file)).map(drop)
 }
 
@@ -32,37 +32,37 @@ pub fn check(file: &Path) -> Result<()> {
 pub fn read(file: &Path) -> Result<Value> {
     let script = "import json, sys; from ruamel.yaml import YAML; \
                   json.dump(YAML(typ='safe').load(open(sys.argv[1])), sys.stdout)";
-    let mut python = Command::new(venv::install(SCHEMAS)?.join("python"));
+    let mut python = Command::new(venv::install(COMPOSE_VALIDATOR)?.join("python"));
     let json = workspace::output(python.args(["-c", script]).arg(file))?;
     Ok(serde_json::from_str(&json)?)
 }
 
 /// A `${NAME}`, `${NAME:-default}` or `${NAME:?what to set}` of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference<'a> {
+pub struct VariableReference<'a> {
     /// The variable.
     pub name: &'a str,
     /// What stands for it where it is not set.
     pub default: Option<&'a str>,
-    whole: &'a str,
+    text: &'a str,
 }
 
 /// All of them in a text, in their order.
-pub fn references(text: &str) -> Vec<Reference<'_>> {
+pub fn list_references(text: &str) -> Vec<VariableReference<'_>> {
     let begun = text.match_indices("${");
     let found = begun.filter_map(|(at, _)| {
         let whole = &text[at..=at + text[at..].find('}')?];
         let inner = &whole[2..whole.len() - 1];
         let (name, rest) = inner.split_once(':').unwrap_or((inner, ""));
-        Some(Reference { name, default: rest.strip_prefix('-'), whole })
+        Some(VariableReference { name, default: rest.strip_prefix('-'), text: whole })
     });
     found.collect()
 }
 
 /// A text with its variables filled in; one that is neither set nor has a default is an error, as it is compose's.
-pub fn fill(text: &str, variables: &Variables) -> Result<String> {
+pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
     let mut filled = text.to_owned();
-    for Reference { name, default, whole } in references(text) {
+    for VariableReference { name, default, text: whole } in list_references(text) {
         let set = variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
         let value = set.or(default).ok_or_else(|| anyhow::anyhow!("{name} is not set: {whole}"))?;
         filled = filled.replace(whole, value);
@@ -75,11 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_filled_in_as_compose_does() {
+    fn variables_are_interpolated_like_compose() {
         let set = Variables::from([("A".to_owned(), "1".to_owned()), ("E".to_owned(), String::new())]);
         let text = "${A:?say A}-${B:-b:2}-${E:-e}-${A}";
-        assert_eq!(fill(text, &set).unwrap(), "1-b:2-e-1");
-        assert!(fill("${E:?say E}", &set).unwrap_err().to_string().contains("E is not set"));
-        assert_eq!(references(text).len(), 4);
+        assert_eq!(interpolate(text, &set).unwrap(), "1-b:2-e-1");
+        assert!(interpolate("${E:?say E}", &set).unwrap_err().to_string().contains("E is not set"));
+        assert_eq!(list_references(text).len(), 4);
     }
 }

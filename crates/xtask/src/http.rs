@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const HTTP_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A service's answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status, as a number.
     pub status: u16,
     /// The headers in their order, names in lower case.
@@ -19,22 +19,28 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     /// A header's first value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a header that may come more than once.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Asks on 127.0.0.1. It speaks HTTP/1.0, so that the answer is never chunked and ends with the connection.
-pub fn ask(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+pub fn send_request(
+    port: u16,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<HttpResponse> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(HTTP_READ_TIMEOUT))?;
     let mut request = format!("{method} {target} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
@@ -43,21 +49,21 @@ pub fn ask(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    parse(&String::from_utf8_lossy(&bytes)).with_context(|| format!("no HTTP from port {port}"))
+    parse_response(&String::from_utf8_lossy(&bytes)).with_context(|| format!("no HTTP from port {port}"))
 }
 
 /// Whether a GET is answered with 200.
 pub fn is_ok(port: u16, path: &str) -> bool {
-    ask(port, "GET", path, &[], "").is_ok_and(|answer| answer.status == 200)
+    send_request(port, "GET", path, &[], "").is_ok_and(|answer| answer.status == 200)
 }
 
-fn parse(text: &str) -> Option<Answer> {
+fn parse_response(text: &str) -> Option<HttpResponse> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    Some(Answer { status, headers, body: body.to_owned() })
+    Some(HttpResponse { status, headers, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -65,13 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read() {
+    fn response_is_parsed() {
         let text = "HTTP/1.0 302 Found\r\nLocation: /x\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\nbye";
-        let answer = parse(text).expect("an answer");
+        let answer = parse_response(text).expect("an answer");
         assert_eq!(
             (answer.status, answer.header("location"), answer.body.as_str()),
             (302, Some("/x"), "bye")
         );
-        assert_eq!(answer.all("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+        assert_eq!(answer.header_values("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
     }
 }

@@ -1,83 +1,94 @@
 //! `cargo xtask images`: both images by their own files, without a daemon and without a registry, tried as they will run.
 
+mod buildah;
 mod debian;
-mod store;
-mod trial;
+mod smoke_test;
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::packages::{self, Need};
 use crate::progress::step;
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
-pub use store::Store;
-pub use trial::{Tried, try_out};
+pub use buildah::ImageStore;
+pub use smoke_test::{SmokeTestResult, run_smoke_tests};
 
 /// What there is an image of.
-pub const SERVICES: [&str; 2] = ["api", "web"];
+pub const IMAGE_SERVICES: [&str; 2] = ["api", "web"];
 
 /// Bytes that an image may have.
-const LIMIT: u64 = 40_000_000;
+const MAX_CONTAINER_IMAGE_BYTES: u64 = 40_000_000;
 
 /// A Debian with a compiler and this machine's Rust; what `RUST` is in the files of `docker/`.
-const COMPILER: &str = "localhost/enablebot-compiler";
+const COMPILER_IMAGE: &str = "localhost/enablebot-compiler";
 
 /// A Debian, with the root certificates.
-const DEBIAN: &str = "localhost/enablebot-debian";
+const DEBIAN_IMAGE: &str = "localhost/enablebot-debian";
 
 /// Installs what is missing.
 pub fn install() -> Result<()> {
-    for need in [Need::Debootstrap, Need::Buildah, Need::Podman, Need::Runc] {
-        packages::find_or_install(need)?;
+    for need in
+        [SystemPackage::Debootstrap, SystemPackage::Buildah, SystemPackage::Podman, SystemPackage::Runc]
+    {
+        system_packages::find_or_install(need)?;
     }
     Ok(())
 }
 
 /// Builds both, runs them, and fails if one is too large.
 pub fn run() -> Result<()> {
-    let store = Store::open()?;
+    let store = ImageStore::open()?;
     step("making a Debian with a compiler", || {
-        debian::make(&store, COMPILER, &["ca-certificates", "gcc", "libc6-dev"], &TOOLCHAIN)
+        debian::ensure_image(
+            &store,
+            COMPILER_IMAGE,
+            &["ca-certificates", "gcc", "libc6-dev"],
+            &TOOLCHAIN_VARIABLES,
+        )
     })?;
     workspace::run(&mut workspace::cargo(&["fetch", "--locked"]))?;
     let mut images = Vec::new();
-    for service in SERVICES {
+    for service in IMAGE_SERVICES {
         images.push(build(&store, service)?);
     }
-    let tried = step("running them", || try_out(&store, &images))?;
+    let tried = step("running them", || run_smoke_tests(&store, &images))?;
     workspace::output(store.podman("image").args(["prune", "--force"]))?;
-    tell(&images, &tried);
-    if let Some(large) = tried.iter().find(|tried| tried.size >= LIMIT) {
-        bail!("{} has {} bytes; an image may have {LIMIT}", large.version, large.size);
+    print_sizes(&images, &tried);
+    if let Some(large) = tried.iter().find(|tried| tried.size_bytes >= MAX_CONTAINER_IMAGE_BYTES) {
+        bail!(
+            "{} has {} bytes; an image may have {MAX_CONTAINER_IMAGE_BYTES}",
+            large.version,
+            large.size_bytes
+        );
     }
     Ok(())
 }
 
 /// Says how large they are.
-pub fn tell(images: &[String], tried: &[Tried]) {
-    for (image, Tried { size, version, .. }) in images.iter().zip(tried) {
+pub fn print_sizes(images: &[String], results: &[SmokeTestResult]) {
+    for (image, SmokeTestResult { size_bytes: size, version, .. }) in images.iter().zip(results) {
         println!("{image}: {version}, {:.1} MB", *size as f64 / 1e6);
     }
 }
 
 /// Where [`build`] mounts this machine's Rust, and the crates that it has; there the build finds them.
-const TOOLCHAIN: [(&str, &str); 3] = [
+const TOOLCHAIN_VARIABLES: [(&str, &str); 3] = [
     ("PATH", "/toolchain/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("CARGO_HOME", "/cargo"),
     ("CARGO_NET_OFFLINE", "true"),
 ];
 
 /// Builds an image as its file says, in release.
-fn build(store: &Store, service: &str) -> Result<String> {
+fn build(store: &ImageStore, service: &str) -> Result<String> {
     let sysroot = workspace::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let revision = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(workspace::root()).output();
     let revision = revision.map(|git| String::from_utf8_lossy(&git.stdout).trim().to_owned());
     let registry = cargo_home()?.join("registry");
     let image = format!("localhost/enablebot-{service}");
-    let mut buildah = store.build(service, &image);
-    buildah.args(["--build-arg", &format!("RUST={COMPILER}")]);
+    let mut buildah = store.build_command(service, &image);
+    buildah.args(["--build-arg", &format!("RUST={COMPILER_IMAGE}")]);
     buildah.args(["--build-arg", concat!("VERSION=", env!("CARGO_PKG_VERSION"))]);
     buildah.args(["--build-arg", &format!("REVISION={}", revision.unwrap_or_default())]);
     buildah.args(["--volume", &format!("{}:/toolchain:ro", sysroot.trim())]);
@@ -87,15 +98,18 @@ fn build(store: &Store, service: &str) -> Result<String> {
 }
 
 /// Builds an image as its file says, but for the compiling: of this program.
-pub fn build_of(store: &Store, service: &str, program: &Path) -> Result<String> {
-    debian::make(store, DEBIAN, &["ca-certificates"], &[])?;
-    let folder = store.scratch(service)?;
+pub fn build_from_program(store: &ImageStore, service: &str, program: &Path) -> Result<String> {
+    debian::ensure_image(store, DEBIAN_IMAGE, &["ca-certificates"], &[])?;
+    let folder = store.create_scratch_folder(service)?;
     workspace::output(Command::new("strip").arg("-o").arg(folder.join(service)).arg(program))?;
     let built = format!("localhost/enablebot-built-{service}");
-    std::fs::write(folder.join("Dockerfile"), format!("FROM {DEBIAN}\nCOPY {service} /image/{service}\n"))?;
+    std::fs::write(
+        folder.join("Dockerfile"),
+        format!("FROM {DEBIAN_IMAGE}\nCOPY {service} /image/{service}\n"),
+    )?;
     workspace::output(store.buildah("build").args(["--isolation", "chroot", "--tag", &built]).arg(&folder))?;
     let image = format!("localhost/enablebot-{service}:tried");
-    let mut buildah = store.build(service, &image);
+    let mut buildah = store.build_command(service, &image);
     buildah.args(["--build-context", &format!("build=container-image://{built}")]);
     workspace::output(buildah.arg(workspace::root()))?;
     Ok(image)

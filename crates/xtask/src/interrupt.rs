@@ -34,13 +34,13 @@ impl Interrupt {
     }
 
     /// Whether somebody asked to stop.
-    pub fn came(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Fails if somebody asked to stop.
-    pub fn check(&self) -> Result<()> {
-        if self.came() {
+    pub fn fail_if_requested(&self) -> Result<()> {
+        if self.is_requested() {
             bail!("stopped");
         }
         Ok(())

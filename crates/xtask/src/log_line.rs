@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_line_becomes_readable() {
+    fn log_line_is_rendered_for_people() {
         let line = r#"{"timestamp":"2026-11-24T09:08:07.123Z","service":"api","level":"WARN","tenant_id":"T1",
             "user_id":null,"message":"the model is slow","duration_ms":12.4,"status":"error","error":"timeout"}"#;
         let shown = "09:08:07 api       WARN  the model is slow (12 ms) tenant_id=T1 error=timeout";
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_stay() {
+    fn other_lines_are_unchanged() {
         assert_eq!(render("web", "thread main panicked"), "         web       thread main panicked");
     }
 }

@@ -3,40 +3,40 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, chaos, dev, images, prepare, test};
+use xtask::{bench, chaos, dev, images, sqlx_prepare, test};
 
 /// The commands of this checkout.
 #[derive(Parser)]
 #[command(name = "cargo xtask", disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: XtaskCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum XtaskCommand {
     /// Run everything on this machine, as far as possible without real credentials.
-    Dev(dev::Options),
+    Dev(dev::DevOptions),
     /// Run all that CI runs, and install what it needs.
     Test,
     /// Measure, as ratios within one run.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Kill, stop and cut off parts of it at random under load, and look whether a reply was lost or doubled.
-    Chaos(chaos::Options),
+    Chaos(chaos::ChaosOptions),
     /// Build both images without a daemon, run them, and say how large they are.
     Images,
     /// Renew `.sqlx`, against which the queries are checked.
-    Prepare(prepare::Options),
+    Prepare(sqlx_prepare::PrepareOptions),
 }
 
 fn main() -> ExitCode {
     let end = match Cli::parse().command {
-        Command::Dev(options) => dev::run(&options),
-        Command::Test => test::run(),
-        Command::Bench(options) => bench::run(&options),
-        Command::Chaos(options) => chaos::run(&options),
-        Command::Images => images::run(),
-        Command::Prepare(options) => prepare::run(&options),
+        XtaskCommand::Dev(options) => dev::run(&options),
+        XtaskCommand::Test => test::run(),
+        XtaskCommand::Bench(options) => bench::run(&options),
+        XtaskCommand::Chaos(options) => chaos::run(&options),
+        XtaskCommand::Images => images::run(),
+        XtaskCommand::Prepare(options) => sqlx_prepare::run(&options),
     };
     if let Err(error) = end {
         eprintln!("error: {error:#}");

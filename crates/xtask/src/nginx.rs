@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::child_process::Signal;
 use crate::cluster::free_port;
-use crate::launch::Signal;
-use crate::packages::{self, Need};
-use crate::{launch, workspace};
+use crate::system_packages::{self, SystemPackage};
+use crate::{child_process, workspace};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const NGINX_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a certificate is good.
-const DAYS: u32 = 90;
+const CERTIFICATE_DAYS: u32 = 90;
 
 /// As the files name them.
 pub const HOST: &str = "bot.example.com";
@@ -36,8 +36,8 @@ pub struct Nginx {
 
 impl Nginx {
     /// Lays the files out around `file`, for replicas at these ports, and lets nginx check them.
-    pub fn lay_out(file: &str, api: &[u16], web: &[u16]) -> Result<Self> {
-        let program = packages::find_or_install(Need::Nginx)?;
+    pub fn write_config(file: &str, api: &[u16], web: &[u16]) -> Result<Self> {
+        let program = system_packages::find_or_install(SystemPackage::Nginx)?;
         let name = format!("test/nginx-{}-{}", std::process::id(), free_port()?);
         let folder = workspace::target().join(name);
         let files = folder.join("enablebot");
@@ -51,10 +51,10 @@ impl Nginx {
         };
         for entry in fs::read_dir(workspace::root().join("deploy/nginx"))? {
             let entry = entry?;
-            let text = nginx.adapt(fs::read_to_string(entry.path())?, api, web);
+            let text = nginx.adapt_config(fs::read_to_string(entry.path())?, api, web);
             fs::write(files.join(entry.file_name()), text)?;
         }
-        nginx.make_certificate(DAYS)?;
+        nginx.make_certificate(CERTIFICATE_DAYS)?;
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary: String = temporary.map(|kind| format!("{kind}_temp_path tmp_{kind};\n")).concat();
         let main = format!(
@@ -62,17 +62,17 @@ impl Nginx {
              http {{\naccess_log off;\n{temporary}include enablebot/{file};\n}}\n"
         );
         fs::write(nginx.folder.join("nginx.conf"), main)?;
-        workspace::output(nginx.placed(Command::new(&program)).arg("-t"))?;
+        workspace::output(nginx.with_config(Command::new(&program)).arg("-t"))?;
         Ok(nginx)
     }
 
     /// Starts it, once it can be connected to.
     pub fn start(mut self) -> Result<Self> {
-        let program = packages::find_or_install(Need::Nginx)?;
-        let mut command = self.placed(launch::tied(&program, "TERM"));
+        let program = system_packages::find_or_install(SystemPackage::Nginx)?;
+        let mut command = self.with_config(child_process::with_parent_death_signal(&program, "TERM"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.process = Some(launch::spawn(command).context("cannot start nginx")?);
-        let until = Instant::now() + PATIENCE;
+        self.process = Some(child_process::spawn(command).context("cannot start nginx")?);
+        let until = Instant::now() + NGINX_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.tls_port)).is_err() {
             if Instant::now() > until {
                 let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
@@ -94,31 +94,32 @@ impl Nginx {
     }
 
     /// Has it show another certificate from now on, good for so many days; with 0 it has ended already.
-    pub fn renew(&self, days: u32) -> Result<()> {
+    pub fn renew_certificate(&self, days: u32) -> Result<()> {
         self.make_certificate(days)?;
         workspace::output(
-            self.placed(Command::new(packages::find_or_install(Need::Nginx)?)).args(["-s", "reload"]),
+            self.with_config(Command::new(system_packages::find_or_install(SystemPackage::Nginx)?))
+                .args(["-s", "reload"]),
         )
         .map(drop)
     }
 
     /// Where one of the files lies.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub fn config_file(&self, name: &str) -> PathBuf {
         self.folder.join("enablebot").join(name)
     }
 
     /// What it says went wrong.
-    pub fn log(&self) -> String {
+    pub fn error_log(&self) -> String {
         fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
     }
 
-    fn placed(&self, mut command: Command) -> Command {
+    fn with_config(&self, mut command: Command) -> Command {
         command.arg("-p").arg(&self.folder).args(["-c", "nginx.conf", "-e", "error.log"]);
         command
     }
 
     /// Ports, replicas and the certificate's place; all else stays as it is.
-    fn adapt(&self, mut text: String, api: &[u16], web: &[u16]) -> String {
+    fn adapt_config(&self, mut text: String, api: &[u16], web: &[u16]) -> String {
         for (name, port, ports) in [("api", 8001, api), ("web", 8000, web)] {
             for (number, own) in (1..).zip(ports) {
                 text = text.replace(&format!("{name}{number}:{port}"), &format!("127.0.0.1:{own}"));
@@ -153,7 +154,7 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
             // Killed, it would leave its workers.
-            let _ = launch::stop(process, Signal::TERM, PATIENCE);
+            let _ = child_process::stop(process, Signal::TERM, NGINX_TIMEOUT);
         }
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -6,25 +6,25 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::packages::{self, Need};
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
-const LOCK: &str = "package-lock.json";
+const LOCK_FILE: &str = "package-lock.json";
 
 /// The `node_modules` of what `tests/<name>/package.json` wants, installed if it is not there as locked.
 pub fn install(name: &str) -> Result<PathBuf> {
     let wanted = workspace::root().join("crates/xtask/tests").join(name);
     let folder = workspace::target().join(name);
     let modules = folder.join("node_modules");
-    let _alone = workspace::alone(name)?;
+    let _alone = workspace::lock_exclusively(name)?;
     // Written at the end, so that what broke off is begun again.
-    let is_installed =
-        modules.join(LOCK).is_file() && fs::read(wanted.join(LOCK))? == fs::read(modules.join(LOCK))?;
+    let is_installed = modules.join(LOCK_FILE).is_file()
+        && fs::read(wanted.join(LOCK_FILE))? == fs::read(modules.join(LOCK_FILE))?;
     if !is_installed {
         println!("{name} is missing: installing it.");
-        let npm = packages::find_or_install(Need::Node)?;
+        let npm = system_packages::find_or_install(SystemPackage::Node)?;
         fs::create_dir_all(&folder)?;
-        for file in ["package.json", LOCK] {
+        for file in ["package.json", LOCK_FILE] {
             fs::copy(wanted.join(file), folder.join(file))?;
         }
         let mut install = Command::new(npm);
@@ -37,7 +37,7 @@ pub fn install(name: &str) -> Result<PathBuf> {
             "--legacy-peer-deps",
         ]);
         workspace::run(install.current_dir(&folder))?;
-        fs::copy(wanted.join(LOCK), modules.join(LOCK))?;
+        fs::copy(wanted.join(LOCK_FILE), modules.join(LOCK_FILE))?;
     }
     Ok(modules)
 }

@@ -7,22 +7,22 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::packages::{self, Need};
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace::{find_program, output};
 
 /// The folder of Postgres' server programs.
 #[derive(Clone, Debug)]
-pub struct Programs {
+pub struct PostgresPrograms {
     folder: PathBuf,
 }
 
-impl Programs {
+impl PostgresPrograms {
     /// Finds them, or installs them.
     pub fn find_or_install() -> Result<Self> {
         if let Some(found) = Self::find() {
             return Ok(found);
         }
-        packages::install(Need::Postgres)?;
+        system_packages::install(SystemPackage::Postgres)?;
         match Self::find() {
             Some(found) => Ok(found),
             None => bail!(
@@ -33,8 +33,9 @@ impl Programs {
 
     /// Finds them where distributions, Homebrew and source builds put them.
     pub fn find() -> Option<Self> {
-        let complete = |folder: &PathBuf| NEEDED.iter().all(|program| folder.join(program).is_file());
-        candidates().into_iter().find(complete).map(|folder| Self { folder })
+        let complete =
+            |folder: &PathBuf| REQUIRED_PROGRAMS.iter().all(|program| folder.join(program).is_file());
+        list_candidate_folders().into_iter().find(complete).map(|folder| Self { folder })
     }
 
     /// One of the programs; those of other packages (`pgbench` on some systems) may be on PATH instead.
@@ -44,16 +45,16 @@ impl Programs {
     }
 }
 
-const NEEDED: [&str; 3] = ["initdb", "postgres", "psql"];
+const REQUIRED_PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
 
-fn candidates() -> Vec<PathBuf> {
+fn list_candidate_folders() -> Vec<PathBuf> {
     let beside_path = find_program("postgres").and_then(|program| program.canonicalize().ok());
     let beside_path = beside_path.and_then(|program| program.parent().map(Path::to_owned));
     let named = output(Command::new("pg_config").arg("--bindir")).ok().map(|folder| folder.trim().into());
     let mut folders: Vec<PathBuf> = beside_path.into_iter().chain(named).collect();
-    folders.extend(newest_first("/usr/lib/postgresql", "bin"));
+    folders.extend(list_newest_first("/usr/lib/postgresql", "bin"));
     for prefix in ["/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew"] {
-        folders.extend(newest_first(&format!("{prefix}/opt"), "bin"));
+        folders.extend(list_newest_first(&format!("{prefix}/opt"), "bin"));
         folders.push(Path::new(prefix).join("bin"));
     }
     folders.extend(["/usr/local/pgsql/bin".into(), "/usr/libexec/postgresql".into()]);
@@ -61,7 +62,7 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// `<parent>/<version>/<inner>`, the highest version first; of other entries only `postgresql@<version>` counts.
-fn newest_first(parent: &str, inner: &str) -> Vec<PathBuf> {
+fn list_newest_first(parent: &str, inner: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {
@@ -85,16 +86,20 @@ pub struct ServerUser {
 
 impl ServerUser {
     /// None unless this process is root; else the user `postgres`, or `nobody` where there is none.
-    pub fn needed() -> Option<Self> {
+    pub fn find_required() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let nobody = Self { uid: 65534, gid: 65534 };
-        Some(Self::named(&users, "postgres").or_else(|| Self::named(&users, "nobody")).unwrap_or(nobody))
+        Some(
+            Self::find_by_name(&users, "postgres")
+                .or_else(|| Self::find_by_name(&users, "nobody"))
+                .unwrap_or(nobody),
+        )
     }
 
-    fn named(users: &str, name: &str) -> Option<Self> {
+    fn find_by_name(users: &str, name: &str) -> Option<Self> {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
         Some(Self { uid: numbers.next()?, gid: numbers.next()? })
@@ -113,9 +118,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_read_from_the_password_file() {
+    fn user_is_read_from_password_file() {
         let users = "root:x:0:0::/root:/bin/bash\npostgres:x:103:107::/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(ServerUser::named(users, "postgres"), Some(ServerUser { uid: 103, gid: 107 }));
-        assert_eq!(ServerUser::named(users, "nobody"), None);
+        assert_eq!(ServerUser::find_by_name(users, "postgres"), Some(ServerUser { uid: 103, gid: 107 }));
+        assert_eq!(ServerUser::find_by_name(users, "nobody"), None);
     }
 }

@@ -10,16 +10,16 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
+use crate::child_process::Signal;
 use crate::cluster::free_port;
-use crate::launch::Signal;
-use crate::packages::{self, Need};
-use crate::{http, launch, workspace};
+use crate::system_packages::{self, SystemPackage};
+use crate::{child_process, http, workspace};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PROMETHEUS_READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What Prometheus looks at.
 #[derive(Debug)]
-pub struct Targets<'a> {
+pub struct ScrapeTargets<'a> {
     /// Ports of replicas of `api`.
     pub api: &'a [u16],
     /// Of `web`.
@@ -38,17 +38,19 @@ pub struct Prometheus {
 
 /// A program of Prometheus' package: `promtool` stands beside `prometheus`.
 pub fn promtool() -> Result<PathBuf> {
-    Ok(packages::find_or_install(Need::Prometheus)?.with_file_name("promtool"))
+    Ok(system_packages::find_or_install(SystemPackage::Prometheus)?.with_file_name("promtool"))
 }
 
 impl Prometheus {
     /// Starts both, once Prometheus is ready.
-    pub fn start(targets: &Targets<'_>) -> Result<Self> {
-        let (program, exporter) =
-            (packages::find_or_install(Need::Prometheus)?, packages::find_or_install(Need::Blackbox)?);
+    pub fn start(targets: &ScrapeTargets<'_>) -> Result<Self> {
+        let (program, exporter) = (
+            system_packages::find_or_install(SystemPackage::Prometheus)?,
+            system_packages::find_or_install(SystemPackage::Blackbox)?,
+        );
         let (port, exporter_port) = (free_port()?, free_port()?);
         let folder = workspace::target().join(format!("test/prometheus-{}-{port}", std::process::id()));
-        lay_out(&folder, targets, exporter_port)?;
+        write_config(&folder, targets, exporter_port)?;
         let mut prometheus = Self { folder, port, processes: Vec::new() };
         prometheus.launch(
             &exporter,
@@ -62,7 +64,7 @@ impl Prometheus {
                 &format!("--web.listen-address=127.0.0.1:{port}"),
             ],
         )?;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + PROMETHEUS_READY_TIMEOUT;
         while !http::is_ok(port, "/-/ready") {
             if Instant::now() > until {
                 bail!("Prometheus does not start:\n{}", prometheus.log());
@@ -73,8 +75,8 @@ impl Prometheus {
     }
 
     /// The `data` of an answer of its API, at a path behind `/api/v1/`.
-    pub fn ask(&self, path: &str) -> Result<Value> {
-        let answer = http::ask(self.port, "GET", &format!("/api/v1/{path}"), &[], "")?;
+    pub fn query_api(&self, path: &str) -> Result<Value> {
+        let answer = http::send_request(self.port, "GET", &format!("/api/v1/{path}"), &[], "")?;
         let mut body: Value = serde_json::from_str(&answer.body).context("no JSON")?;
         if body["status"] != "success" {
             bail!("{path}: {}", body["error"]);
@@ -86,9 +88,9 @@ impl Prometheus {
     ///
     /// # Errors
     /// It is none, or there is no number to it: a name in it is one that nobody exports.
-    pub fn values(&self, expression: &str) -> Result<Vec<f64>> {
+    pub fn list_values(&self, expression: &str) -> Result<Vec<f64>> {
         let encoded: String = byte_serialize(expression.as_bytes()).collect();
-        let data = self.ask(&format!("query?query={encoded}"))?;
+        let data = self.query_api(&format!("query?query={encoded}"))?;
         let samples = data["result"].as_array().context("no vector")?;
         let values = samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok());
         let values: Vec<f64> = values.filter(|value: &f64| !value.is_nan()).collect();
@@ -104,11 +106,11 @@ impl Prometheus {
 
     fn launch(&mut self, program: &Path, arguments: &[&str]) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
-        let mut command = launch::tied(program, "TERM");
+        let mut command = child_process::with_parent_death_signal(program, "TERM");
         command.args(arguments).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process =
-            launch::spawn(command).with_context(|| format!("cannot start {}", program.display()))?;
+            child_process::spawn(command).with_context(|| format!("cannot start {}", program.display()))?;
         self.processes.push(process);
         Ok(())
     }
@@ -117,14 +119,14 @@ impl Prometheus {
 impl Drop for Prometheus {
     fn drop(&mut self) {
         for process in &mut self.processes {
-            let _ = launch::stop(process, Signal::TERM, PATIENCE);
+            let _ = child_process::stop(process, Signal::TERM, PROMETHEUS_READY_TIMEOUT);
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
 /// The files as they are, but for the targets, how often they are looked at, and whom the exporter believes.
-fn lay_out(folder: &Path, targets: &Targets<'_>, exporter_port: u16) -> Result<()> {
+fn write_config(folder: &Path, targets: &ScrapeTargets<'_>, exporter_port: u16) -> Result<()> {
     let from = workspace::root().join("deploy/prometheus");
     fs::create_dir_all(folder.join("targets"))?;
     workspace::output(Command::new("cp").arg("-r").arg(from.join("rules")).arg(folder))?;

@@ -15,7 +15,7 @@ pub fn install() -> Result<()> {
 
 /// What the TypeScript compiler says against the configurations of services, a line each that begins with the place of the
 /// configuration in the list, as `0.ts`.
-pub fn faults(configurations: &[&str]) -> Result<Vec<String>> {
+pub fn list_type_errors(configurations: &[&str]) -> Result<Vec<String>> {
     let modules = npm::install("railway")?;
     // Beside the modules, where it finds them.
     let folder = modules.with_file_name(format!("check-{}-{}", std::process::id(), free_port()?));

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::child_process;
 use crate::cluster::free_port;
-use crate::launch;
-use crate::packages::{self, Need};
+use crate::system_packages::{self, SystemPackage};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const REDIS_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running Redis. Dropping it ends it.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub struct Redis {
 impl Redis {
     /// Starts one on a free port, once it can be connected to.
     pub fn start() -> Result<Self> {
-        let (program, port) = (packages::find_or_install(Need::Redis)?, free_port()?);
-        let process = serve(&program, port)?;
+        let (program, port) = (system_packages::find_or_install(SystemPackage::Redis)?, free_port()?);
+        let process = spawn_redis(&program, port)?;
         let mut redis = Self { port, program, process };
-        redis.wait_until_it_accepts()?;
+        redis.wait_until_ready()?;
         Ok(redis)
     }
 
@@ -39,9 +39,9 @@ impl Redis {
     }
 
     /// Starts it anew on the same port, after [`Redis::kill`].
-    pub fn revive(&mut self) -> Result<()> {
-        self.process = serve(&self.program, self.port)?;
-        self.wait_until_it_accepts()
+    pub fn relaunch(&mut self) -> Result<()> {
+        self.process = spawn_redis(&self.program, self.port)?;
+        self.wait_until_ready()
     }
 
     /// Its address.
@@ -59,8 +59,8 @@ impl Redis {
         self.process.id()
     }
 
-    fn wait_until_it_accepts(&mut self) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let until = Instant::now() + REDIS_START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             if self.process.try_wait()?.is_some() || Instant::now() > until {
                 bail!("redis-server does not start on port {}", self.port);
@@ -78,12 +78,12 @@ impl Drop for Redis {
     }
 }
 
-fn serve(program: &Path, port: u16) -> Result<Child> {
-    let mut command = launch::tied(program, "TERM");
+fn spawn_redis(program: &Path, port: u16) -> Result<Child> {
+    let mut command = child_process::with_parent_death_signal(program, "TERM");
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    launch::spawn(command).context("cannot start redis-server")
+    child_process::spawn(command).context("cannot start redis-server")
 }

@@ -7,6 +7,6 @@ use anyhow::Result;
 use crate::venv;
 
 /// Its program, installed if it is missing.
-pub fn program() -> Result<PathBuf> {
+pub fn find_or_install() -> Result<PathBuf> {
     Ok(venv::install("schemathesis==4.32.0")?.join("schemathesis"))
 }

@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::launch::{self, Signal};
+use crate::child_process::{self, Signal};
 use crate::{http, workspace};
 
 /// Environment variables, by name.
 pub type Variables = BTreeMap<String, String>;
 
 /// What sees each line a service prints, as it comes.
-pub type Show = Arc<dyn Fn(&str) + Send + Sync>;
+pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The contract gives a service 30 s to end after SIGTERM.
-const STOP_PATIENCE: Duration = Duration::from_secs(35);
+const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// So many of its last lines are kept.
-const KEPT: usize = 10_000;
+const MAX_KEPT_LINES: usize = 10_000;
 
 /// What the system gives every program; of all else a service sees only its own variables.
-const INHERITED: [&str; 7] =
+const INHERITED_VARIABLES: [&str; 7] =
     ["PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
 
 /// How a service is started.
 #[derive(Clone)]
-pub struct Start<'a> {
+pub struct ServiceSpec<'a> {
     /// The name in what is shown.
     pub name: &'a str,
     /// The program.
@@ -43,7 +43,7 @@ pub struct Start<'a> {
     /// The port on which these make it listen.
     pub port: u16,
     /// What sees its lines.
-    pub show: Show,
+    pub log_sink: LogSink,
 }
 
 /// A running service. Dropping it kills it.
@@ -60,17 +60,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it; see [`Service::wait_ready`].
-    pub fn start(start: Start) -> Result<Self> {
-        let mut command = launch::tied(start.program, "TERM");
+    /// Starts it; see [`Service::wait_until_ready`].
+    pub fn start(start: ServiceSpec) -> Result<Self> {
+        let mut command = child_process::with_parent_death_signal(start.program, "TERM");
         isolate(command.args(&start.arguments), &start.variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
-        let mut child = launch::spawn(command).with_context(|| format!("cannot start {}", start.name))?;
+        let mut child =
+            child_process::spawn(command).with_context(|| format!("cannot start {}", start.name))?;
         let lines = Arc::default();
         if let (Some(out), Some(errors)) = (child.stdout.take(), child.stderr.take()) {
-            follow(out, Arc::clone(&lines), Arc::clone(&start.show));
-            follow(errors, Arc::clone(&lines), start.show);
+            collect_lines(out, Arc::clone(&lines), Arc::clone(&start.log_sink));
+            collect_lines(errors, Arc::clone(&lines), start.log_sink);
         }
         Ok(Self {
             name: start.name.to_owned(),
@@ -83,13 +84,13 @@ impl Service {
     }
 
     /// Waits until a GET of `path` is answered with 200.
-    pub fn wait_ready(&mut self, path: &str, patience: Duration) -> Result<()> {
+    pub fn wait_until_ready(&mut self, path: &str, timeout: Duration) -> Result<()> {
         while !http::is_ok(self.port, path) {
-            if let Some(status) = self.exited()? {
-                bail!("{} ended ({status}) before it was ready.\n{}", self.name, self.last_lines(20));
+            if let Some(status) = self.exit_status()? {
+                bail!("{} ended ({status}) before it was ready.\n{}", self.name, self.last_log_lines(20));
             }
-            if self.started.elapsed() > patience {
-                bail!("{} is not ready after {patience:?}.\n{}", self.name, self.last_lines(20));
+            if self.started.elapsed() > timeout {
+                bail!("{} is not ready after {timeout:?}.\n{}", self.name, self.last_log_lines(20));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -113,18 +114,18 @@ impl Service {
     }
 
     /// How it ended, if it did.
-    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// What it has printed, to stdout and stderr.
-    pub fn lines(&self) -> Vec<String> {
+    pub fn log_lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The end of what it has printed.
-    pub fn last_lines(&self, count: usize) -> String {
-        let lines = self.lines();
+    pub fn last_log_lines(&self, count: usize) -> String {
+        let lines = self.log_lines();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
@@ -138,12 +139,12 @@ impl Service {
 
     /// Asks it to end (SIGTERM) without waiting.
     pub fn terminate(&self) {
-        launch::send(self.pid(), Signal::TERM);
+        child_process::send_signal(self.pid(), Signal::TERM);
     }
 
     /// Asks it to end and waits; one that takes longer than the contract allows is killed.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        Ok(launch::stop(&mut self.child, Signal::TERM, STOP_PATIENCE)?)
+        Ok(child_process::stop(&mut self.child, Signal::TERM, SERVICE_STOP_TIMEOUT)?)
     }
 
     /// Kills it (SIGKILL) and waits.
@@ -160,23 +161,23 @@ impl Drop for Service {
 }
 
 /// Runs a command of a service (`web migrate`) to its end, and returns what it prints.
-pub fn run(program: &Path, arguments: &[&str], variables: &Variables) -> Result<String> {
+pub fn run_command(program: &Path, arguments: &[&str], variables: &Variables) -> Result<String> {
     workspace::output(isolate(Command::new(program).args(arguments), variables))
 }
 
 /// A service sees only its own variables, and no `.env` file of the folder it happens to run in.
 fn isolate<'a>(command: &'a mut Command, variables: &Variables) -> &'a mut Command {
-    let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let inherited = INHERITED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.env_clear().envs(inherited).envs(variables).current_dir(workspace::target())
 }
 
-fn follow(stream: impl Read + Send + 'static, lines: Arc<Mutex<VecDeque<String>>>, show: Show) {
+fn collect_lines(stream: impl Read + Send + 'static, lines: Arc<Mutex<VecDeque<String>>>, log_sink: LogSink) {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            show(&line);
+            log_sink(&line);
             let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() == KEPT {
+            if lines.len() == MAX_KEPT_LINES {
                 lines.pop_front();
             }
             lines.push_back(line);

@@ -41,20 +41,20 @@ pub struct Secrets {
 
 impl Secrets {
     /// New ones.
-    pub fn random() -> Result<Self> {
-        Ok(Self { encryption_keys: format!("dev:{}", random()?), session_secret: random()? })
+    pub fn generate() -> Result<Self> {
+        Ok(Self { encryption_keys: format!("dev:{}", random_base64()?), session_secret: random_base64()? })
     }
 
     /// Those kept in a file only its owner reads; new ones if there is none.
-    pub fn kept_in(file: &Path) -> Result<Self> {
+    pub fn load_or_create(file: &Path) -> Result<Self> {
         if !file.exists() {
-            let new = Self::random()?;
+            let new = Self::generate()?;
             let text =
                 format!("ENCRYPTION_KEYS={}\nSESSION_SECRET={}\n", new.encryption_keys, new.session_secret);
             let mut handle = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
             handle.write_all(text.as_bytes())?;
         }
-        let kept = read(file)?;
+        let kept = read_env_file(file)?;
         let get =
             |name: &str| kept.get(name).cloned().with_context(|| format!("{} lacks {name}", file.display()));
         Ok(Self { encryption_keys: get("ENCRYPTION_KEYS")?, session_secret: get("SESSION_SECRET")? })
@@ -63,7 +63,7 @@ impl Secrets {
 
 /// The variables that make both services talk to a private Postgres, the simulated Slack and the offline model.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct StackSettings {
     /// Where they listen.
     pub ports: Ports,
     /// The database, if it is a private one.
@@ -73,7 +73,7 @@ pub struct Settings {
     /// A Redis that replicas share.
     pub redis_url: Option<String>,
     /// Whether the limits of answers are out of reach.
-    pub is_unlimited: bool,
+    pub is_rate_limit_off: bool,
     /// `OPERATORS`: who looks at all workspaces.
     pub operators: Option<String>,
     /// `TRUSTED_PROXIES`: whose word on where a request comes from is believed.
@@ -81,12 +81,12 @@ pub struct Settings {
     /// The keys to what they store.
     pub secrets: Secrets,
     /// Whether Slack is the simulator.
-    pub slack_is_simulated: bool,
+    pub is_slack_simulated: bool,
     /// Whether the model is the simulator's.
-    pub model_is_simulated: bool,
+    pub is_model_simulated: bool,
 }
 
-impl Settings {
+impl StackSettings {
     /// All of it private and made up, as tests and benchmarks have it.
     pub fn simulated(ports: Ports, database_url: String, secrets: Secrets) -> Self {
         Self {
@@ -94,19 +94,19 @@ impl Settings {
             database_url: Some(database_url),
             database_direct_url: None,
             redis_url: None,
-            is_unlimited: true,
+            is_rate_limit_off: true,
             operators: None,
             trusted_proxies: None,
             secrets,
-            slack_is_simulated: true,
-            model_is_simulated: true,
+            is_slack_simulated: true,
+            is_model_simulated: true,
         }
     }
 
     /// For `web`.
-    pub fn web(&self) -> Variables {
+    pub fn web_variables(&self) -> Variables {
         let origin = format!("http://127.0.0.1:{}", self.ports.web);
-        let mut all = self.shared();
+        let mut all = self.shared_variables();
         all.insert("WEB_PORT".into(), self.ports.web.to_string());
         all.insert("SESSION_SECRET".into(), self.secrets.session_secret.clone());
         all.insert("SLACK_REDIRECT_URI".into(), format!("{origin}/slack/oauth/callback"));
@@ -116,18 +116,18 @@ impl Settings {
     }
 
     /// For `api`.
-    pub fn api(&self) -> Variables {
-        let mut all = self.shared();
+    pub fn api_variables(&self) -> Variables {
+        let mut all = self.shared_variables();
         all.insert("API_PORT".into(), self.ports.api.to_string());
-        if self.is_unlimited {
+        if self.is_rate_limit_off {
             for limit in ["RATE_LIMIT_PER_TENANT", "RATE_LIMIT_GLOBAL"] {
-                all.insert(limit.into(), UNLIMITED.into());
+                all.insert(limit.into(), UNLIMITED_RATE.into());
             }
         }
-        if self.slack_is_simulated {
+        if self.is_slack_simulated {
             all.insert("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into());
         }
-        if self.model_is_simulated {
+        if self.is_model_simulated {
             all.insert("OPENAI_API_KEY".into(), "offline".into());
             all.insert("OPENAI_BASE_URL".into(), format!("http://127.0.0.1:{}/v1", self.ports.simulator));
             all.insert("OPENAI_MODEL".into(), "offline".into());
@@ -136,8 +136,8 @@ impl Settings {
     }
 
     /// For the simulator, whose app these variables describe.
-    pub fn simulator(&self) -> Variables {
-        let app = SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    pub fn simulator_variables(&self) -> Variables {
+        let app = SIMULATED_SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         app.chain([("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into())]).collect()
     }
 
@@ -152,10 +152,10 @@ impl Settings {
         arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 
-    fn shared(&self) -> Variables {
+    fn shared_variables(&self) -> Variables {
         let mut all = Variables::new();
-        if self.is_unlimited {
-            all.insert("RATE_LIMIT_PER_ADDRESS".into(), UNLIMITED.into());
+        if self.is_rate_limit_off {
+            all.insert("RATE_LIMIT_PER_ADDRESS".into(), UNLIMITED_RATE.into());
         }
         // Made-up keys must never encrypt what a database of somebody's own keeps.
         if let Some(url) = &self.database_url {
@@ -164,25 +164,25 @@ impl Settings {
             all.insert("ENCRYPTION_KEYS".into(), self.secrets.encryption_keys.clone());
         }
         all.extend(self.redis_url.clone().map(|url| ("REDIS_URL".into(), url)));
-        if self.slack_is_simulated {
-            all.extend(SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        if self.is_slack_simulated {
+            all.extend(SIMULATED_SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into())));
             all.insert("SLACK_BASE_URL".into(), format!("http://127.0.0.1:{}", self.ports.simulator));
         }
         all
     }
 }
 
-const UNLIMITED: &str = "1000000/second";
+const UNLIMITED_RATE: &str = "1000000/second";
 
 /// The app of the simulated Slack. Nothing real is guarded by it.
-const SLACK_APP: [(&str, &str); 2] =
+const SIMULATED_SLACK_APP: [(&str, &str); 2] =
     [("SLACK_CLIENT_ID", "1000000001.2000000001"), ("SLACK_CLIENT_SECRET", "simulated-client-secret")];
 
 /// The signing secret of the simulated Slack.
 pub const SIGNING_SECRET: &str = "simulated-signing-secret";
 
 /// The variables of a `.env` file, without the empty ones; none if there is no such file.
-pub fn read(file: &Path) -> Result<Variables> {
+pub fn read_env_file(file: &Path) -> Result<Variables> {
     if !file.exists() {
         return Ok(Variables::new());
     }
@@ -194,7 +194,7 @@ pub fn read(file: &Path) -> Result<Variables> {
 }
 
 /// 32 random bytes of the system's, in base64.
-fn random() -> Result<String> {
+fn random_base64() -> Result<String> {
     let mut bytes = [0; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(STANDARD.encode(bytes))

@@ -7,18 +7,18 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::binaries::Binaries;
-use crate::cluster::{Cluster, Options};
-use crate::service::{self, Service, Show, Start, Variables};
-use crate::settings::{Ports, Secrets, Settings};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::service::{self, LogSink, Service, ServiceSpec, Variables};
+use crate::settings::{Ports, Secrets, StackSettings};
 
-const DATABASE: &str = "enablebot";
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const STACK_DATABASE: &str = "enablebot";
+const SERVICE_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The ground on which services are started; they are to be dropped before it.
 #[derive(Debug)]
 pub struct Stack {
     /// What the services are told, unless a start says otherwise.
-    pub settings: Settings,
+    pub settings: StackSettings,
     /// Their Postgres.
     pub cluster: Cluster,
     binaries: Binaries,
@@ -27,102 +27,116 @@ pub struct Stack {
 impl Stack {
     /// Starts Postgres in `folder`, and lets `web migrate` make an empty database ready. The simulator is whatever
     /// listens on its port: [`Stack::simulator`], or one in this process.
-    pub fn start(binaries: &Binaries, folder: &Path, options: Options, ports: Ports) -> Result<Self> {
+    pub fn start(binaries: &Binaries, folder: &Path, options: ClusterOptions, ports: Ports) -> Result<Self> {
         let cluster = Cluster::start(folder, options)?;
-        cluster.drop_database(DATABASE)?;
-        cluster.create_database(DATABASE)?;
-        let settings = Settings::simulated(ports, cluster.url(DATABASE), Secrets::random()?);
-        service::run(binaries.path("web")?, &["migrate"], &settings.web())?;
+        cluster.drop_database(STACK_DATABASE)?;
+        cluster.create_database(STACK_DATABASE)?;
+        let settings = StackSettings::simulated(ports, cluster.url(STACK_DATABASE), Secrets::generate()?);
+        service::run_command(binaries.path("web")?, &["migrate"], &settings.web_variables())?;
         Ok(Self { settings, cluster, binaries: binaries.clone() })
     }
 
     /// Starts `web`, with some variables changed, and waits until it is ready.
-    pub fn web(&self, own: &[(&str, &str)]) -> Result<Service> {
-        self.service("web", self.settings.ports.web, with(self.settings.web(), own))
+    pub fn start_web(&self, overrides: &[(&str, &str)]) -> Result<Service> {
+        self.start_service(
+            "web",
+            self.settings.ports.web,
+            with_overrides(self.settings.web_variables(), overrides),
+        )
     }
 
     /// Starts `api`, with some variables changed, and waits until it is ready.
-    pub fn api(&self, own: &[(&str, &str)]) -> Result<Service> {
-        self.service("api", self.settings.ports.api, with(self.settings.api(), own))
+    pub fn start_api(&self, overrides: &[(&str, &str)]) -> Result<Service> {
+        self.start_service(
+            "api",
+            self.settings.ports.api,
+            with_overrides(self.settings.api_variables(), overrides),
+        )
     }
 
     /// Starts one more replica of `api`, on a port of its own.
-    pub fn api_on(&self, port: u16, own: &[(&str, &str)]) -> Result<Service> {
-        let mut variables = with(self.settings.api(), own);
+    pub fn start_api_on(&self, port: u16, overrides: &[(&str, &str)]) -> Result<Service> {
+        let mut variables = with_overrides(self.settings.api_variables(), overrides);
         variables.insert("API_PORT".into(), port.to_string());
-        self.service("api", port, variables)
+        self.start_service("api", port, variables)
     }
 
     /// Starts one more replica of `api` or `web`, on a port of its own, and does not wait for it.
-    pub fn replica(&self, name: &str, port: u16, own: &[(&str, &str)], show: Show) -> Result<Service> {
+    pub fn spawn_instance(
+        &self,
+        name: &str,
+        port: u16,
+        overrides: &[(&str, &str)],
+        show: LogSink,
+    ) -> Result<Service> {
         let (mut variables, variable) = match name {
-            "web" => (with(self.settings.web(), own), "WEB_PORT"),
-            _ => (with(self.settings.api(), own), "API_PORT"),
+            "web" => (with_overrides(self.settings.web_variables(), overrides), "WEB_PORT"),
+            _ => (with_overrides(self.settings.api_variables(), overrides), "API_PORT"),
         };
         variables.insert(variable.into(), port.to_string());
-        self.begin(name, port, Vec::new(), variables, show)
+        self.spawn(name, port, Vec::new(), variables, show)
     }
 
     /// Starts the simulator as a process, and waits until it serves.
-    pub fn simulator(&self) -> Result<Service> {
+    pub fn start_simulator(&self) -> Result<Service> {
         let arguments = self.settings.simulator_arguments();
-        let (port, variables) = (self.settings.ports.simulator, self.settings.simulator());
-        self.launch("simulator", port, arguments, variables, "/")
+        let (port, variables) = (self.settings.ports.simulator, self.settings.simulator_variables());
+        self.start_and_wait("simulator", port, arguments, variables, "/")
     }
 
     /// Runs a command of `web` (`keys rotate`) to its end, and returns what it prints.
     pub fn run_web(&self, arguments: &[&str]) -> Result<String> {
-        service::run(self.binaries.path("web")?, arguments, &self.settings.web())
+        service::run_command(self.binaries.path("web")?, arguments, &self.settings.web_variables())
     }
 
     /// Runs SQL as the role of the services and returns what psql prints: columns parted by `|`, a row a line.
-    pub fn ask(&self, sql: &str) -> Result<String> {
-        self.cluster.ask(DATABASE, sql)
+    pub fn query(&self, sql: &str) -> Result<String> {
+        self.cluster.query(STACK_DATABASE, sql)
     }
 
     /// How many events have no outcome yet, those that are not sorted into the queue among them.
-    pub fn waiting(&self) -> Result<usize> {
+    pub fn count_pending_events(&self) -> Result<usize> {
         let waiting = "select (select count(*) from events where outcome is null)
                             + (select coalesce(sum(event_count), 0) from deliveries)";
-        Ok(self.ask(waiting)?.parse()?)
+        Ok(self.query(waiting)?.parse()?)
     }
 
     /// The name of the database of the services.
     pub fn database(&self) -> &'static str {
-        DATABASE
+        STACK_DATABASE
     }
 
-    fn service(&self, name: &str, port: u16, variables: Variables) -> Result<Service> {
-        self.launch(name, port, Vec::new(), variables, "/health/ready")
+    fn start_service(&self, name: &str, port: u16, variables: Variables) -> Result<Service> {
+        self.start_and_wait(name, port, Vec::new(), variables, "/health/ready")
     }
 
-    fn launch(
+    fn start_and_wait(
         &self,
         name: &str,
         port: u16,
         arguments: Vec<String>,
         variables: Variables,
-        ready: &str,
+        ready_path: &str,
     ) -> Result<Service> {
-        let mut service = self.begin(name, port, arguments, variables, Arc::new(|_: &str| ()))?;
-        service.wait_ready(ready, START_PATIENCE)?;
+        let mut service = self.spawn(name, port, arguments, variables, Arc::new(|_: &str| ()))?;
+        service.wait_until_ready(ready_path, SERVICE_START_TIMEOUT)?;
         Ok(service)
     }
 
-    fn begin(
+    fn spawn(
         &self,
         name: &str,
         port: u16,
         arguments: Vec<String>,
         variables: Variables,
-        show: Show,
+        show: LogSink,
     ) -> Result<Service> {
         let program = self.binaries.path(name)?;
-        Service::start(Start { name, program, arguments, variables, port, show })
+        Service::start(ServiceSpec { name, program, arguments, variables, port, log_sink: show })
     }
 }
 
-fn with(mut variables: Variables, own: &[(&str, &str)]) -> Variables {
-    variables.extend(own.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+fn with_overrides(mut variables: Variables, overrides: &[(&str, &str)]) -> Variables {
+    variables.extend(overrides.iter().map(|(name, value)| ((*name).into(), (*value).into())));
     variables
 }

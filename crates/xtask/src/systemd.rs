@@ -7,27 +7,27 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cluster::free_port;
-use crate::packages::{self, Need};
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
 /// An exposure of 1.5 of 10: what is left to say against a service is that it may use the network.
-const THRESHOLD: &str = "--threshold=15";
+const EXPOSURE_THRESHOLD: &str = "--threshold=15";
 
 /// Installs what is missing.
 pub fn install() -> Result<()> {
     if cfg!(target_os = "linux") {
-        packages::find_or_install(Need::Systemd)?;
+        system_packages::find_or_install(SystemPackage::Systemd)?;
     }
     Ok(())
 }
 
 /// A root file system with the units and what they name. Dropping it removes it.
 #[derive(Debug)]
-pub struct Root(PathBuf);
+pub struct SystemdRoot(PathBuf);
 
-impl Root {
+impl SystemdRoot {
     /// The units are changed by `change`, which gets the name and the text of each.
-    pub fn lay_out(change: impl Fn(&str, String) -> String) -> Result<Self> {
+    pub fn create(change: impl Fn(&str, String) -> String) -> Result<Self> {
         let name = format!("test/systemd-{}-{}", std::process::id(), free_port()?);
         let root = Self(workspace::target().join(name));
         let units = root.0.join("etc/systemd/system");
@@ -39,7 +39,7 @@ impl Root {
             fs::copy("/bin/true", root.0.join("opt/enablebot").join(service))?;
             fs::write(root.0.join(format!("etc/enablebot/{service}.env")), "")?;
         }
-        for (name, text) in units_of_the_checkout()? {
+        for (name, text) in list_units()? {
             let text = change(&name, text);
             fs::write(units.join(name), text)?;
         }
@@ -52,12 +52,12 @@ impl Root {
     }
 
     /// What `systemd-analyze security` says where one of these units is too exposed.
-    pub fn exposure(&self, units: &[&str]) -> Result<String> {
-        self.analyze(&["--offline=yes", THRESHOLD, "security"], units)
+    pub fn check_exposure(&self, units: &[&str]) -> Result<String> {
+        self.analyze(&["--offline=yes", EXPOSURE_THRESHOLD, "security"], units)
     }
 
     fn analyze(&self, what: &[&str], units: &[&str]) -> Result<String> {
-        let program = packages::find_or_install(Need::Systemd)?;
+        let program = system_packages::find_or_install(SystemPackage::Systemd)?;
         let mut analyze = Command::new(program);
         analyze.arg("--man=no").arg("--no-pager").arg(format!("--root={}", self.0.display()));
         let told = analyze.args(what).args(units).output().context("systemd-analyze does not run")?;
@@ -67,25 +67,25 @@ impl Root {
     }
 }
 
-impl Drop for Root {
+impl Drop for SystemdRoot {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 /// Each unit's name and text.
-pub fn units_of_the_checkout() -> Result<Vec<(String, String)>> {
+pub fn list_units() -> Result<Vec<(String, String)>> {
     let folder = workspace::root().join("deploy/systemd");
     let mut units = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "service" || ending == "target") {
-            units.push((name(&path), fs::read_to_string(&path)?));
+            units.push((file_name(&path), fs::read_to_string(&path)?));
         }
     }
     Ok(units)
 }
 
-fn name(path: &Path) -> String {
+fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

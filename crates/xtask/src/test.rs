@@ -10,28 +10,28 @@ use crate::binaries::Binaries;
 use crate::cluster::{self, Cluster};
 use crate::progress::step;
 use crate::workspace::{self, cargo};
-use crate::{arrows, layout, prepare, previous, tools};
+use crate::{crate_deps, previous_release, repo_layout, sqlx_prepare, test_tools};
 
 /// A step's name, and what it does.
-type Step = (&'static str, fn() -> Result<()>);
+type CiStep = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
-    ("tools", tools::install),
-    ("format", format),
-    ("lints", lints),
-    ("documentation", documentation),
-    ("dependencies", dependencies),
-    ("crate arrows", arrows::check),
-    ("layout", layout::check),
-    ("offline queries", offline_queries),
-    ("tests", tests),
-    ("documentation tests", documentation_tests),
+const CI_STEPS: [CiStep; 10] = [
+    ("tools", test_tools::install),
+    ("format", check_format),
+    ("lints", run_lints),
+    ("documentation", build_documentation),
+    ("dependencies", check_dependencies),
+    ("crate arrows", crate_deps::check),
+    ("layout", repo_layout::check),
+    ("offline queries", check_offline_queries),
+    ("tests", run_tests),
+    ("documentation tests", run_documentation_tests),
 ];
 
 /// Runs every step, also after one has failed, so that one run tells all.
 pub fn run() -> Result<()> {
     let mut ends = Vec::new();
-    for (name, work) in STEPS {
+    for (name, work) in CI_STEPS {
         println!("\n── {name} ──");
         let began = Instant::now();
         let end = work();
@@ -55,32 +55,32 @@ fn summarize(ends: &[(&str, Duration, bool)]) -> Result<()> {
     Ok(())
 }
 
-fn format() -> Result<()> {
+fn check_format() -> Result<()> {
     workspace::run(&mut cargo(&["fmt", "--all", "--check"]))
 }
 
-fn lints() -> Result<()> {
+fn run_lints() -> Result<()> {
     workspace::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-fn documentation() -> Result<()> {
+fn build_documentation() -> Result<()> {
     workspace::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn dependencies() -> Result<()> {
+fn check_dependencies() -> Result<()> {
     workspace::run(&mut cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))
 }
 
-fn offline_queries() -> Result<()> {
-    prepare::run(&prepare::Options { check: true })
+fn check_offline_queries() -> Result<()> {
+    sqlx_prepare::run(&sqlx_prepare::PrepareOptions { check: true })
 }
 
 /// The tests make databases of their own, and start the programs that are built here.
-fn tests() -> Result<()> {
+fn run_tests() -> Result<()> {
     Binaries::build_with_fail_points()?;
-    previous::build()?;
+    previous_release::build()?;
     let folder = workspace::target().join("test/postgres");
-    let options = cluster::Options { fsync: false, fresh: true };
+    let options = cluster::ClusterOptions { fsync: false, is_ephemeral: true };
     let cluster = step("starting Postgres", || Cluster::start(&folder, options))?;
     let url = cluster.url("postgres");
     let mut nextest = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
@@ -88,19 +88,19 @@ fn tests() -> Result<()> {
 }
 
 /// Without an example in the documentation there is nothing to run, and it would still take its time.
-fn documentation_tests() -> Result<()> {
-    if !has_example(&workspace::root().join("crates"))? {
+fn run_documentation_tests() -> Result<()> {
+    if !has_doc_example(&workspace::root().join("crates"))? {
         println!("none.");
         return Ok(());
     }
     workspace::run(&mut cargo(&["test", "--workspace", "--doc"]))
 }
 
-fn has_example(folder: &Path) -> Result<bool> {
+fn has_doc_example(folder: &Path) -> Result<bool> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            if has_example(&path)? {
+            if has_doc_example(&path)? {
                 return Ok(true);
             }
         } else if path.extension().is_some_and(|ending| ending == "rs") {

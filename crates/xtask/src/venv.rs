@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::packages::{self, Need};
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace::{self, run};
 
 /// The folder with the programs of a package (`name==version`), installed if it is not there in this version.
@@ -15,17 +15,17 @@ pub fn install(package: &str) -> Result<PathBuf> {
 
 /// The same, with other packages that it needs for what it is used for here.
 pub fn install_with(package: &str, others: &[&str]) -> Result<PathBuf> {
-    let folder = workspace::target().join(name(package));
+    let folder = workspace::target().join(package_name(package));
     let programs = folder.join("bin");
     let mark = folder.join(package);
-    let _alone = workspace::alone(name(package))?;
+    let _alone = workspace::lock_exclusively(package_name(package))?;
     if mark.exists() {
         return Ok(programs);
     }
     println!("{package} is missing: installing it.");
     let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
     if make().is_err() {
-        packages::install(Need::Python)?;
+        system_packages::install(SystemPackage::Python)?;
         make()?;
     }
     run(Command::new(programs.join("pip")).args(["install", "--quiet", package]).args(others))?;
@@ -33,6 +33,6 @@ pub fn install_with(package: &str, others: &[&str]) -> Result<PathBuf> {
     Ok(programs)
 }
 
-fn name(package: &str) -> &str {
+fn package_name(package: &str) -> &str {
     package.split("==").next().unwrap_or(package)
 }

@@ -18,7 +18,7 @@ pub fn target() -> PathBuf {
 }
 
 /// What only one process of the checkout may do at a time: until this is dropped, others wait here.
-pub fn alone(work: &str) -> Result<File> {
+pub fn lock_exclusively(work: &str) -> Result<File> {
     let name = target().join(format!("{work}.lock"));
     let file = File::create(&name).with_context(|| format!("cannot write {}", name.display()))?;
     file.lock()?;
@@ -34,19 +34,19 @@ pub fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a command, its output shown, and fails unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;
+    let status = command.status().with_context(|| format!("cannot run {}", display_command(command)))?;
     if !status.success() {
-        bail!("{} failed ({status})", shown(command));
+        bail!("{} failed ({status})", display_command(command));
     }
     Ok(())
 }
 
 /// Runs a command and returns what it prints; if it fails, its errors are the error.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
+    let output = command.output().with_context(|| format!("cannot run {}", display_command(command)))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("{} failed ({})\n{}", shown(command), output.status, errors.trim_end());
+        bail!("{} failed ({})\n{}", display_command(command), output.status, errors.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -58,7 +58,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// A command as one would type it.
-fn shown(command: &Command) -> String {
+fn display_command(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -1,30 +1,33 @@
 //! What is asked while an operator has suspended the workspace: it ends at once, and costs nothing.
 
-use models::Outcome;
-use slack::Status;
+use models::EventOutcome;
+use slack::ThreadStatus;
 
-use super::Question;
-use super::draft::Draft;
-use crate::failure::Failure;
-use crate::work::Work;
+use super::IncomingMessage;
+use super::slack_message::StreamingMessage;
+use crate::job_context::JobContext;
+use crate::job_error::JobError;
 
-const SENTENCE: &str = "Sorry, I do not answer in this workspace at the moment: whoever runs me has suspended it. An admin \
+const SUSPENDED_TEXT: &str = "Sorry, I do not answer in this workspace at the moment: whoever runs me has suspended it. An admin \
                         here finds the reason in my dashboard.";
 
-impl Work<'_> {
+impl JobContext<'_> {
     /// Whoever asks is told, once a thread. What stands there of an answer stays, and no stream is left open.
-    pub(super) async fn settle_suspended(&self, question: &Question) -> Result<Outcome, Failure> {
-        if self.job.is_begun {
-            Draft::resume(self, question, &self.progress().await?).await?;
-            self.set_status(Status::Active).await;
+    pub(super) async fn finish_suspended(
+        &self,
+        question: &IncomingMessage,
+    ) -> Result<EventOutcome, JobError> {
+        if self.job.is_started {
+            StreamingMessage::resume(self, question, &self.load_progress().await?).await?;
+            self.set_status(ThreadStatus::Active).await;
         }
-        let mut tx = self.fenced().await?;
+        let mut tx = self.begin_fenced().await?;
         // Noted first: better not told than told twice.
-        let first = db::threads::set_suspension_told(&mut tx, &self.held.lease).await?;
+        let first = db::threads::mark_suspension_notified(&mut tx, &self.lease_handle.lease).await?;
         tx.commit().await?;
         if first {
-            self.tell_alone(SENTENCE).await;
+            self.post_ephemeral_notice(SUSPENDED_TEXT).await;
         }
-        self.refuse((Outcome::Suspended, Some("an operator suspended the workspace"))).await
+        self.finish_unanswered((EventOutcome::Suspended, Some("an operator suspended the workspace"))).await
     }
 }

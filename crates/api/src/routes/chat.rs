@@ -12,7 +12,9 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::chat::{Caller, ChatAnswer, ChatEvent, ChatRequest, Desk, Problem, Said, openapi};
+use crate::http_chat::{
+    Caller, ChatAnswer, ChatEvent, ChatRequest, ChatService, Problem, StreamItem, openapi,
+};
 
 /// Ask, and go on in a conversation.
 ///
@@ -35,37 +37,37 @@ use crate::chat::{Caller, ChatAnswer, ChatEvent, ChatRequest, Desk, Problem, Sai
     security(("key" = []))
 )]
 pub(crate) async fn ask(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<ChatService>>,
     caller: Caller,
     request: ChatRequest,
 ) -> Result<Response, Problem> {
     let is_stream = request.stream;
     let said = desk.ask(caller, request);
-    if is_stream { stream(said).await } else { whole(said).await }
+    if is_stream { respond_stream(said).await } else { respond_whole(said).await }
 }
 
 pub(crate) async fn describe() -> Response {
-    ([(CONTENT_TYPE, "application/json")], openapi::description()).into_response()
+    ([(CONTENT_TYPE, "application/json")], openapi::openapi_json()).into_response()
 }
 
-async fn whole(mut said: UnboundedReceiver<Said>) -> Result<Response, Problem> {
+async fn respond_whole(mut said: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
     let mut answer = String::new();
     while let Some(said) = said.recv().await {
         match said {
-            Said::Words(words) => answer.push_str(&words),
-            Said::End(end) => {
+            StreamItem::Delta(words) => answer.push_str(&words),
+            StreamItem::End(end) => {
                 return Ok(([(CACHE_CONTROL, "no-store")], Json(ChatAnswer { answer, end })).into_response());
             }
-            Said::Problem(problem) => return Err(problem),
+            StreamItem::Problem(problem) => return Err(problem),
         }
     }
-    Err(Problem::stopping())
+    Err(Problem::shutting_down())
 }
 
 /// Begins once there are words: until then a problem has a status of its own.
-async fn stream(mut said: UnboundedReceiver<Said>) -> Result<Response, Problem> {
+async fn respond_stream(mut said: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
     let first = match said.recv().await {
-        Some(Said::Problem(problem)) => return Err(problem),
+        Some(StreamItem::Problem(problem)) => return Err(problem),
         first => first,
     };
     let events = stream::unfold((first, said), |(ready, mut said)| async {
@@ -73,20 +75,22 @@ async fn stream(mut said: UnboundedReceiver<Said>) -> Result<Response, Problem> 
             Some(ready) => ready,
             None => said.recv().await?,
         };
-        Some((Ok::<_, Infallible>(event(&next)), (None, said)))
+        Some((Ok::<_, Infallible>(to_sse_event(&next)), (None, said)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-fn event(said: &Said) -> Event {
+fn to_sse_event(said: &StreamItem) -> Event {
     match said {
-        Said::Words(words) => named("delta", &crate::chat::ChatDelta { text: words.clone() }),
-        Said::End(end) => named("done", end),
-        Said::Problem(problem) => named("error", problem),
+        StreamItem::Delta(words) => {
+            named_event("delta", &crate::http_chat::ChatDelta { text: words.clone() })
+        }
+        StreamItem::End(end) => named_event("done", end),
+        StreamItem::Problem(problem) => named_event("error", problem),
     }
 }
 
-fn named(name: &str, data: &impl Serialize) -> Event {
+fn named_event(name: &str, data: &impl Serialize) -> Event {
     // These are plain structs, which are always written.
     Event::default().event(name).json_data(data).unwrap_or_default()
 }

@@ -6,13 +6,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::Door;
-use super::accept::accept;
-use crate::extract::Verified;
+use super::SlackState;
+use super::ingest::ingest_delivery;
+use crate::extract::SignedBody;
 
-pub(crate) async fn receive(State(door): State<Arc<Door>>, Verified(body): Verified) -> Response {
-    match slack::read_delivery(&body) {
-        Ok(delivery) => accept(&door.inbox, delivery).await,
+pub(crate) async fn receive_event(
+    State(door): State<Arc<SlackState>>,
+    SignedBody(body): SignedBody,
+) -> Response {
+    match slack::parse_delivery(&body) {
+        Ok(delivery) => ingest_delivery(&door.inbox, delivery).await,
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }

@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::Door;
-use super::accept::accept;
-use crate::extract::VerifiedForm;
+use super::SlackState;
+use super::ingest::ingest_delivery;
+use crate::extract::SignedForm;
 
-pub(crate) async fn receive(State(door): State<Arc<Door>>, form: VerifiedForm) -> Response {
-    let VerifiedForm::Signed(body) = form else { return StatusCode::OK.into_response() };
-    match slack::read_interaction(&body) {
-        Ok(delivery) => accept(&door.inbox, delivery).await,
+pub(crate) async fn receive_interaction(State(door): State<Arc<SlackState>>, form: SignedForm) -> Response {
+    let SignedForm::Signed(body) = form else { return StatusCode::OK.into_response() };
+    match slack::parse_interaction(&body) {
+        Ok(delivery) => ingest_delivery(&door.inbox, delivery).await,
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }

@@ -1,42 +1,42 @@
 //! `/enablebot help | status | forget me | export`: answered to the person alone.
 
-use db::audit_log::Action;
-use models::Outcome;
+use db::audit_log::AuditAction;
+use models::EventOutcome;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::failure::Failure;
-use crate::work::Work;
+use crate::job_context::JobContext;
+use crate::job_error::JobError;
 
-pub(crate) const HELP: &str =
+pub(crate) const HELP_TEXT: &str =
     "Write to me in our conversation, or mention me in a channel: I answer in the thread.
 
 - `/enablebot status` – whether I am well, and what I am missing
 - `/enablebot forget me` – I forget all that was said with you
 - `/enablebot export` – you get all that I remember of you, as a file";
 
-impl Work<'_> {
-    pub(crate) async fn run_command(&self, text: &str, response_url: &str) -> Result<Outcome, Failure> {
+impl JobContext<'_> {
+    pub(crate) async fn run_command(&self, text: &str, response_url: &str) -> Result<EventOutcome, JobError> {
         let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
         let answer = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["status"] => self.status().await?,
+            ["status"] => self.status_text().await?,
             ["forget", "me"] => self.forget_person().await?,
             ["export"] => self.export_person().await?,
-            [] | ["help"] => HELP.to_owned(),
-            _ => format!("I do not know that one.\n\n{HELP}"),
+            [] | ["help"] => HELP_TEXT.to_owned(),
+            _ => format!("I do not know that one.\n\n{HELP_TEXT}"),
         };
         self.respond(response_url, &answer).await?;
-        self.finish((Outcome::Done, None)).await
+        self.finish_event((EventOutcome::Done, None)).await
     }
 
-    pub(crate) async fn respond(&self, response_url: &str, markdown: &str) -> Result<(), Failure> {
+    pub(crate) async fn respond(&self, response_url: &str, markdown: &str) -> Result<(), JobError> {
         Ok(self.app.slack.respond(&SecretString::from(response_url), markdown).await?)
     }
 
     /// The workspace's state at a glance, the same in the Home tab.
-    pub(crate) async fn status(&self) -> Result<String, Failure> {
+    pub(crate) async fn status_text(&self) -> Result<String, JobError> {
         let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
-        let waiting = db::events::count_waiting(&mut tx, &self.job.tenant_id).await?;
+        let waiting = db::events::count_pending(&mut tx, &self.job.tenant_id).await?;
         let open_channels = db::channels::list_external_allowed(&mut tx, &self.job.tenant_id).await?;
         drop(tx);
         let installed = self.installed();
@@ -63,7 +63,7 @@ impl Work<'_> {
         }
         let missing = slack::missing_scopes(&self.installation.scopes);
         for scope in &missing {
-            lines.push(format!("⚠️ The scope `{}` was not granted: {}", scope.name, scope.breaks));
+            lines.push(format!("⚠️ The scope `{}` was not granted: {}", scope.name, scope.impact));
         }
         if !missing.is_empty() {
             lines.push("Installing me again grants what is missing.".to_owned());
@@ -75,29 +75,34 @@ impl Work<'_> {
         Ok(lines.join("\n"))
     }
 
-    async fn forget_person(&self) -> Result<String, Failure> {
-        let mut tx = self.fenced().await?;
-        let turns = db::people::forget(&mut tx, &self.job.tenant_id, &self.job.user_id).await?;
-        self.audit(&mut tx, Action::PersonForgotten, json!({ "turns": turns })).await?;
+    async fn forget_person(&self) -> Result<String, JobError> {
+        let mut tx = self.begin_fenced().await?;
+        let turns = db::people::erase(&mut tx, &self.job.tenant_id, &self.job.user_id).await?;
+        self.write_audit_entry(&mut tx, AuditAction::PersonForgotten, json!({ "turns": turns })).await?;
         tx.commit().await?;
         Ok(format!(
             "Done: I have forgotten you, and {turns} messages of our conversations. What stands in Slack itself stays there."
         ))
     }
 
-    async fn export_person(&self) -> Result<String, Failure> {
+    async fn export_person(&self) -> Result<String, JobError> {
         let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
         let mut tx = self.app.db.begin(tenant_id).await?;
         let export = db::profiles::export(&mut tx, tenant_id, user_id).await?;
         drop(tx);
         let slack = &self.app.slack;
         let dm = slack.open_dm(&self.bot, user_id).await?;
-        let bytes = serde_json::to_vec_pretty(&export).map_err(Failure::give_up_silently)?;
+        let bytes = serde_json::to_vec_pretty(&export).map_err(JobError::fatal_silent)?;
         slack
             .upload_file(&self.bot, &dm, "enablebot-export.json", bytes, "All that I remember of you.")
             .await?;
-        let mut tx = self.fenced().await?;
-        self.audit(&mut tx, Action::PersonExported, json!({ "turns": export.conversations.len() })).await?;
+        let mut tx = self.begin_fenced().await?;
+        self.write_audit_entry(
+            &mut tx,
+            AuditAction::PersonExported,
+            json!({ "turns": export.conversations.len() }),
+        )
+        .await?;
         tx.commit().await?;
         Ok("I have sent it to you as a file, in our conversation.".to_owned())
     }

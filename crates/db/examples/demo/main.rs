@@ -8,53 +8,67 @@
 #![expect(clippy::print_stdout, reason = "the secrets of the sessions are for whoever started it")]
 #![expect(clippy::print_stderr, reason = "how far it is, is for people")]
 
-mod days;
-mod rows;
-mod talk;
+mod activity;
+mod sample_dialogs;
+mod seed_writer;
 
 use std::time::Duration;
 
 use chrono::Utc;
 use crypto::MasterKeys;
-use db::sessions::{self, Session};
-use db::{Db, Settings};
+use db::sessions::{self, DashboardSession};
+use db::{Db, DbSettings};
 use models::TenantId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rows::Filling;
+use seed_writer::SeedWriter;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 
-type Failed = Box<dyn std::error::Error>;
+type SeedError = Box<dyn std::error::Error>;
 
 /// A workspace as the simulated Slack has it.
-struct Workspace {
+struct DemoWorkspace {
     tenant_id: &'static str,
     name: &'static str,
     /// What its ids end with.
-    ending: &'static str,
+    id_suffix: &'static str,
     people: usize,
     /// Questions of a weekday, by now.
-    a_day: f64,
+    questions_per_day: f64,
     /// Makes what happens there.
     seed: u64,
 }
 
-const WORKSPACES: [Workspace; 2] = [
-    Workspace { tenant_id: "T0ACME", name: "Acme", ending: "", people: 48, a_day: 140.0, seed: 1 },
-    Workspace { tenant_id: "T0BETA", name: "Beta", ending: "BETA", people: 24, a_day: 60.0, seed: 2 },
+const DEMO_WORKSPACES: [DemoWorkspace; 2] = [
+    DemoWorkspace {
+        tenant_id: "T0ACME",
+        name: "Acme",
+        id_suffix: "",
+        people: 48,
+        questions_per_day: 140.0,
+        seed: 1,
+    },
+    DemoWorkspace {
+        tenant_id: "T0BETA",
+        name: "Beta",
+        id_suffix: "BETA",
+        people: 24,
+        questions_per_day: 60.0,
+        seed: 2,
+    },
 ];
 
 /// Questions that are written in one transaction.
-const BATCH: usize = 250;
+const SEED_BATCH: usize = 250;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failed> {
+async fn main() -> Result<(), SeedError> {
     let (url, keys) = (std::env::var("DATABASE_URL")?, std::env::var("ENCRYPTION_KEYS")?);
     let mut connection = PgConnection::connect(&url).await?;
     sqlx::raw_sql("set search_path = enablebot").execute(&mut connection).await?;
     let url: secrecy::SecretString = url.into();
-    let settings = Settings {
+    let settings = DbSettings {
         urls: vec![url.clone()],
         direct_urls: vec![url],
         read_url: None,
@@ -64,12 +78,12 @@ async fn main() -> Result<(), Failed> {
     };
     let db = Db::open(&settings, MasterKeys::parse(&keys)?)?;
     let master = MasterKeys::parse(&keys)?;
-    for workspace in &WORKSPACES {
-        if rows::has_questions(&mut connection, workspace).await? {
+    for workspace in &DEMO_WORKSPACES {
+        if seed_writer::has_questions(&mut connection, workspace).await? {
             eprintln!("  {}: somebody asked there already, so it stays as it is", workspace.name);
             continue;
         }
-        fill(&db, &mut connection, &master, workspace).await?;
+        seed(&db, &mut connection, &master, workspace).await?;
     }
     sqlx::raw_sql("analyze").execute(&mut connection).await?;
     if let Some(count) = std::env::args().nth(1) {
@@ -78,35 +92,35 @@ async fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-async fn fill(
+async fn seed(
     db: &Db,
     connection: &mut PgConnection,
     master: &MasterKeys,
-    workspace: &Workspace,
-) -> Result<(), Failed> {
+    workspace: &DemoWorkspace,
+) -> Result<(), SeedError> {
     let mut random = StdRng::seed_from_u64(workspace.seed);
-    let questions = days::questions(&mut random, workspace, Utc::now());
-    let mut filling = Filling::begin(db, connection, master, workspace).await?;
+    let questions = activity::questions(&mut random, workspace, Utc::now());
+    let mut filling = SeedWriter::begin(db, connection, master, workspace).await?;
     let count = questions.len();
-    for (at, batch) in questions.chunks(BATCH).enumerate() {
+    for (at, batch) in questions.chunks(SEED_BATCH).enumerate() {
         filling.write(batch).await?;
         if at % 8 == 7 {
-            eprintln!("  {}: {} of {count} questions", workspace.name, (at + 1) * BATCH);
+            eprintln!("  {}: {} of {count} questions", workspace.name, (at + 1) * SEED_BATCH);
         }
     }
-    filling.end(&mut random).await?;
+    filling.finish(&mut random).await?;
     eprintln!("  {}: {count} questions of {} people over three months", workspace.name, workspace.people);
     Ok(())
 }
 
 /// Every fourth is an admin's.
-async fn open_sessions(db: &Db, count: usize) -> Result<(), Failed> {
+async fn open_sessions(db: &Db, count: usize) -> Result<(), SeedError> {
     let mut random = StdRng::from_rng(&mut rand::rng());
     for number in 0..count {
-        let workspace = &WORKSPACES[number % WORKSPACES.len()];
-        let (name, user_id) = days::person(workspace, number / WORKSPACES.len());
+        let workspace = &DEMO_WORKSPACES[number % DEMO_WORKSPACES.len()];
+        let (name, user_id) = activity::person(workspace, number / DEMO_WORKSPACES.len());
         let secret = format!("{:032x}", rand::RngExt::random::<u128>(&mut random));
-        let session = Session {
+        let session = DashboardSession {
             tenant_id: TenantId::from(workspace.tenant_id.to_owned()),
             user_id: user_id.into(),
             name: name.to_owned(),

@@ -7,28 +7,32 @@ use crate::{DbError, Tx};
 
 /// How things stand for all tenants together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
+pub struct OperatorGauges {
     /// Events that were given up, and neither redriven nor discarded.
-    pub set_aside: i64,
+    pub dead_letters: i64,
     /// Installations whose token works.
-    pub tokens_good: i64,
+    pub tokens_valid: i64,
     /// Whose token should have been replaced, and was not.
     pub tokens_unrefreshed: i64,
     /// Whose token is dead.
-    pub tokens_dead: i64,
+    pub tokens_disabled: i64,
     /// Workspaces that were told this month that their budget goes to its end.
-    pub budgets_near: i64,
+    pub budgets_near_limit: i64,
     /// In which a question was refused within the last hour because it was at its end.
-    pub budgets_over: i64,
+    pub budgets_exhausted: i64,
     /// People whose session was used within five minutes.
     pub dashboard_users: i64,
 }
 
-/// Looks at all tenants. A token with less than `unrefreshed` left should have been replaced; `over_budget` is the reason
+/// Looks at all tenants. A token with less than `unrefreshed` left should have been replaced; `over_budget_problem` is the reason
 /// that stands beside a question which the month's budget refused.
-pub async fn gauges(tx: &mut Tx, unrefreshed: Duration, over_budget: &str) -> Result<Gauges, DbError> {
+pub async fn load_gauges(
+    tx: &mut Tx,
+    unrefreshed: Duration,
+    over_budget: &str,
+) -> Result<OperatorGauges, DbError> {
     Ok(sqlx::query_as!(
-        Gauges,
+        OperatorGauges,
         r#"with month as (select date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' as begins_at),
            tokens as (
                select count(*) as installed, count(disabled_at) as dead,
@@ -42,9 +46,9 @@ pub async fn gauges(tx: &mut Tx, unrefreshed: Duration, over_budget: &str) -> Re
                             and reason = $2 and created_at >= greatest(begins_at, now() - interval '1 hour'))) as over
                from settings, month
            )
-           select (select count(*) from events where outcome = 'set_aside') as "set_aside!",
-                  installed - dead - unrefreshed as "tokens_good!", unrefreshed as "tokens_unrefreshed!",
-                  dead as "tokens_dead!", near as "budgets_near!", over as "budgets_over!",
+           select (select count(*) from events where outcome = 'set_aside') as "dead_letters!",
+                  installed - dead - unrefreshed as "tokens_valid!", unrefreshed as "tokens_unrefreshed!",
+                  dead as "tokens_disabled!", near as "budgets_near_limit!", over as "budgets_exhausted!",
                   (select count(distinct (tenant_id, user_id)) from sessions
                    where seen_at > now() - interval '5 minutes') as "dashboard_users!"
            from tokens, budgets"#,

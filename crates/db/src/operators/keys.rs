@@ -23,13 +23,13 @@ pub struct MasterKeyState {
 #[derive(Clone, Debug)]
 pub struct KeyState {
     /// Those of `ENCRYPTION_KEYS` in their order, then what else is needed.
-    pub masters: Vec<MasterKeyState>,
+    pub master_keys: Vec<MasterKeyState>,
     /// When the oldest data key was made that still seals.
     pub oldest_at: Option<DateTime<Utc>>,
 }
 
 /// Looks at all keys.
-pub async fn keys(tx: &mut Tx) -> Result<KeyState, DbError> {
+pub async fn load_key_state(tx: &mut Tx) -> Result<KeyState, DbError> {
     let needed = sqlx::query!(
         r#"select master_key_id as "id!", coalesce(data_keys, 0) as "data_keys!", coalesce(receipts, 0) as "receipts!",
                   oldest_at
@@ -56,7 +56,7 @@ pub async fn keys(tx: &mut Tx) -> Result<KeyState, DbError> {
             None => masters.push(MasterKeyState { id, data_keys, receipts, is_known: false }),
         }
     }
-    Ok(KeyState { masters, oldest_at })
+    Ok(KeyState { master_keys: masters, oldest_at })
 }
 
 /// How many data keys there are.
@@ -87,7 +87,7 @@ pub async fn count_data_keys(tx: &mut Tx, older_than: TimeDelta) -> Result<DataK
 
 /// A data key that was replaced.
 #[derive(Clone, Debug)]
-pub struct RetiredKey {
+pub struct RetiredDataKey {
     /// Whose.
     pub tenant_id: TenantId,
     /// Which.
@@ -97,9 +97,9 @@ pub struct RetiredKey {
 }
 
 /// The data keys that were replaced and are still there, the oldest first.
-pub async fn list_retired_keys(tx: &mut Tx, limit: i64) -> Result<Vec<RetiredKey>, DbError> {
+pub async fn list_retired_keys(tx: &mut Tx, limit: i64) -> Result<Vec<RetiredDataKey>, DbError> {
     Ok(sqlx::query_as!(
-        RetiredKey,
+        RetiredDataKey,
         r#"select tenant_id, key_id, retired_at as "retired_at!" from encryption_keys
            where retired_at is not null order by retired_at, key_id limit $1"#,
         limit,

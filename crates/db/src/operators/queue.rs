@@ -7,7 +7,7 @@ use crate::{DbError, Tx};
 
 /// What waits of a tenant.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct TenantBacklog {
     /// The tenant.
     pub tenant_id: TenantId,
     /// Events.
@@ -17,9 +17,9 @@ pub struct Waiting {
 }
 
 /// The tenants of which most waits.
-pub async fn list_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<Waiting>, DbError> {
+pub async fn list_backlogs(tx: &mut Tx, limit: i64) -> Result<Vec<TenantBacklog>, DbError> {
     Ok(sqlx::query_as!(
-        Waiting,
+        TenantBacklog,
         r#"select tenant_id, count(*) as "count!", min(received_at) as "oldest_at!" from events
            where outcome is null group by tenant_id order by 2 desc, 3 limit $1"#,
         limit,
@@ -30,7 +30,7 @@ pub async fn list_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<Waiting>, DbErr
 
 /// Where the threads stand that have something to do, and what is not sorted into them yet.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct QueueStats {
     /// In some worker's hands.
     pub leased: i64,
     /// That some worker may take.
@@ -38,17 +38,17 @@ pub struct Line {
     /// That wait for their next try, or their turn.
     pub backoff: i64,
     /// Events that were acknowledged and not sorted.
-    pub unsorted: i64,
+    pub not_enqueued: i64,
 }
 
 /// Counts them.
-pub async fn line(tx: &mut Tx) -> Result<Line, DbError> {
+pub async fn load_queue_stats(tx: &mut Tx) -> Result<QueueStats, DbError> {
     Ok(sqlx::query_as!(
-        Line,
+        QueueStats,
         r#"select (select count(*) from threads where state = 'leased') as "leased!",
                   (select count(*) from threads where state = 'ready') as "ready!",
                   (select count(*) from threads where state = 'backoff') as "backoff!",
-                  (select coalesce(sum(event_count), 0) from deliveries) as "unsorted!""#
+                  (select coalesce(sum(event_count), 0) from deliveries) as "not_enqueued!""#
     )
     .fetch_one(tx)
     .await?)
@@ -56,7 +56,7 @@ pub async fn line(tx: &mut Tx) -> Result<Line, DbError> {
 
 /// An event that was given up.
 #[derive(Clone, Debug)]
-pub struct SetAside {
+pub struct DeadLetter {
     /// Whose.
     pub tenant_id: TenantId,
     /// Slack's id of it.
@@ -70,13 +70,13 @@ pub struct SetAside {
 }
 
 /// The newest of all tenants, or of one.
-pub async fn list_set_aside(
+pub async fn list_dead_letters(
     tx: &mut Tx,
     tenant_id: Option<&TenantId>,
     limit: i64,
-) -> Result<Vec<SetAside>, DbError> {
+) -> Result<Vec<DeadLetter>, DbError> {
     Ok(sqlx::query_as!(
-        SetAside,
+        DeadLetter,
         "select tenant_id, event_id, kind, finished_at, reason from events
          where outcome = 'set_aside' and ($1::text is null or tenant_id = $1) order by finished_at desc limit $2",
         tenant_id.map(TenantId::as_str),

@@ -6,15 +6,15 @@ use crate::{Db, DbError};
 
 /// The right to rotate. It is a session's own, past the pooler, and ends with it, however the process ends.
 #[derive(Debug)]
-pub struct Lock(PgConnection);
+pub struct RotationLock(PgConnection);
 
-impl Lock {
+impl RotationLock {
     /// Takes it; `None` while somebody else has it.
     ///
     /// # Errors
     /// Postgres cannot be reached past the pooler.
-    pub async fn try_take(db: &Db) -> Result<Option<Self>, DbError> {
-        let (_, mut connection) = db.direct().connect().await?;
+    pub async fn try_acquire(db: &Db) -> Result<Option<Self>, DbError> {
+        let (_, mut connection) = db.direct_addresses().connect_primary().await?;
         let taken = sqlx::query_scalar!(
             r#"select pg_try_advisory_lock(hashtextextended('enablebot rotation', 0)) as "taken!""#
         )

@@ -3,32 +3,32 @@
 use models::TenantId;
 use sqlx::AssertSqlSafe;
 
-use super::reseal::{Cursor, Sql, find_end};
-use super::sealed::Place;
+use super::encrypted_columns::EncryptedColumn;
+use super::reencrypt::{ColumnSql, ReencryptCursor, find_end};
 use crate::{DbError, Tx, keys};
 
 /// What was found on a page of a place.
 #[derive(Clone, Debug, Default)]
-pub struct Opened {
+pub struct DecryptReport {
     /// Values that open.
     pub opened: u64,
     /// The rows of those that do not, by what they are ordered by.
-    pub refused: Vec<String>,
+    pub failed: Vec<String>,
     /// Where the next page begins; `None`: this was the last.
-    pub next: Option<Cursor>,
+    pub next: Option<ReencryptCursor>,
 }
 
 /// Opens the next values of a place, so many, and keeps nothing of them.
 pub async fn verify(
     tx: &mut Tx,
     tenant_id: &TenantId,
-    place: Place,
-    after: Option<&Cursor>,
+    target: EncryptedColumn,
+    after: Option<&ReencryptCursor>,
     size: i64,
-) -> Result<Opened, DbError> {
-    tx.unhurried().await?;
-    let next = find_end(tx, tenant_id, place, after, size).await?;
-    let Sql { table, column, rows, names, texts, behind, .. } = Sql::of(place);
+) -> Result<DecryptReport, DbError> {
+    tx.disable_statement_timeout().await?;
+    let next = find_end(tx, tenant_id, target, after, size).await?;
+    let ColumnSql { table, column, rows, names, texts, after: behind, .. } = ColumnSql::of(target);
     let sql = format!(
         "select array_to_string(array[{texts}], ' '), {column} from {table}
          where {rows} and {column} is not null {} order by {names} limit $2",
@@ -37,14 +37,14 @@ pub async fn verify(
     let values: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
         .bind(size)
-        .bind(after.map(Cursor::parts))
+        .bind(after.map(ReencryptCursor::parts))
         .fetch_all(&mut *tx)
         .await?;
-    let mut found = Opened { next, ..Opened::default() };
+    let mut found = DecryptReport { next, ..DecryptReport::default() };
     for (row, sealed) in values {
-        match keys::open(tx, tenant_id, place.column, &sealed).await {
+        match keys::open(tx, tenant_id, target.column, &sealed).await {
             Ok(_) => found.opened += 1,
-            Err(DbError::Seal(_) | DbError::MasterKeys(_)) => found.refused.push(row),
+            Err(DbError::Seal(_) | DbError::MasterKeys(_)) => found.failed.push(row),
             Err(error) => return Err(error),
         }
     }

@@ -4,8 +4,8 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answers;
-use super::knobs::Knobs;
+use super::canned_answers;
+use super::options::ModelOptions;
 
 /// An answer on its way.
 pub(super) struct Completion {
@@ -20,13 +20,13 @@ pub(super) struct Completion {
 
 impl Completion {
     /// The answer to a request.
-    pub(super) fn of(request: &Value, knobs: &Knobs) -> Self {
+    pub(super) fn from_request(request: &Value, knobs: &ModelOptions) -> Self {
         let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut tokens = tokens_of(&answers::answer(messages));
-        if let Some(words) = knobs.words {
-            tokens = lengthen(tokens, words);
+        let mut tokens = tokenize(&canned_answers::answer(messages));
+        if let Some(words) = knobs.word_count {
+            tokens = resize_tokens(tokens, words);
         }
-        let mut finish_reason = knobs.stop.clone().unwrap_or_else(|| "stop".into());
+        let mut finish_reason = knobs.finish_reason.clone().unwrap_or_else(|| "stop".into());
         let limit = request["max_completion_tokens"].as_u64().or_else(|| request["max_tokens"].as_u64());
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         if tokens.len() > limit {
@@ -41,13 +41,13 @@ impl Completion {
             finish_reason,
             prompt_tokens: messages
                 .iter()
-                .map(|message| 4 + tokens_of(&answers::text_of(message)).len())
+                .map(|message| 4 + tokenize(&canned_answers::text_of(message)).len())
                 .sum(),
         }
     }
 
     /// The answer in one piece.
-    pub(super) fn whole(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
             "choices": [{
@@ -59,7 +59,7 @@ impl Completion {
     }
 
     /// The chunks of its stream; `tokens` of them are said before it ends.
-    pub(super) fn chunks(&self, include_usage: bool) -> Vec<Value> {
+    pub(super) fn to_chunks(&self, include_usage: bool) -> Vec<Value> {
         let choice = |delta: Value, reason: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}]);
         let mut choices = vec![choice(json!({"role": "assistant", "content": ""}), None)];
         choices.extend(self.tokens.iter().map(|token| choice(json!({"content": token}), None)));
@@ -93,7 +93,7 @@ impl Completion {
 }
 
 /// Words, each with the white space before it, so that they join to the text again.
-fn tokens_of(text: &str) -> Vec<String> {
+fn tokenize(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut token = String::new();
     for character in text.chars() {
@@ -109,7 +109,7 @@ fn tokens_of(text: &str) -> Vec<String> {
 }
 
 /// Exactly so many words, the answer being said again as often as needed.
-fn lengthen(mut tokens: Vec<String>, words: usize) -> Vec<String> {
+fn resize_tokens(mut tokens: Vec<String>, words: usize) -> Vec<String> {
     if let Some(first) = tokens.first().filter(|_| tokens.len() < words).cloned() {
         let again = tokens.clone();
         let repeated = again.iter().cycle().enumerate().map(|(at, token)| match at % again.len() {
@@ -127,18 +127,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_join_to_the_text() {
+    fn tokens_join_to_text() {
         for text in ["", "one", " one  two\n\nthree ", "`code`\n- a"] {
-            assert_eq!(tokens_of(text).concat(), text);
+            assert_eq!(tokenize(text).concat(), text);
         }
-        assert_eq!(tokens_of("one two"), ["one", " two"]);
+        assert_eq!(tokenize("one two"), ["one", " two"]);
     }
 
     #[test]
-    fn an_answer_is_as_long_as_asked() {
+    fn answer_has_requested_length() {
         for words in [0, 1, 2, 5, 80] {
-            assert_eq!(lengthen(tokens_of("one two"), words).len(), words);
+            assert_eq!(resize_tokens(tokenize("one two"), words).len(), words);
         }
-        assert!(lengthen(Vec::new(), 5).is_empty());
+        assert!(resize_tokens(Vec::new(), 5).is_empty());
     }
 }

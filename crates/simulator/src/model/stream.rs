@@ -12,18 +12,18 @@ use chrono::Utc;
 use futures_util::stream;
 
 use super::completion::Completion;
-use super::knobs::Knobs;
-use crate::shared::Shared;
-use crate::world::ModelAnswer;
+use super::options::ModelOptions;
+use crate::fake_slack::ModelCompletion;
+use crate::state::SimulatorState;
 
 /// Long enough for what was sent to leave before the connection breaks.
-const FLUSHED: Duration = Duration::from_millis(10);
+const FLUSH_DELAY: Duration = Duration::from_millis(10);
 
 /// Which event holds it: the one before is the role.
-const FIRST_WORD: usize = 1;
+const FIRST_TOKEN_INDEX: usize = 1;
 
 /// What happens next on the connection.
-enum Step {
+enum StreamStep {
     /// Sends an event after a pause.
     Send(Duration, Bytes),
     /// Breaks the connection.
@@ -33,30 +33,35 @@ enum Step {
 }
 
 /// An answer on its way, and where it is noted at its end.
-type Noted = (Arc<Shared>, ModelAnswer);
+type LoggedCompletion = (Arc<SimulatorState>, ModelCompletion);
 
-pub(super) fn respond(completion: Completion, knobs: Knobs, include_usage: bool, noted: Noted) -> Response {
+pub(super) fn respond(
+    completion: Completion,
+    knobs: ModelOptions,
+    include_usage: bool,
+    logged: LoggedCompletion,
+) -> Response {
     let steps = steps(&completion, &knobs, include_usage).into_iter().enumerate();
-    let events = stream::unfold((steps, noted), async |(mut steps, (shared, mut answer))| {
+    let events = stream::unfold((steps, logged), async |(mut steps, (shared, mut answer))| {
         let event = match steps.next()? {
-            (at, Step::Send(pause, event)) => {
+            (at, StreamStep::Send(pause, event)) => {
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
-                if at == FIRST_WORD {
-                    answer.first_word_at = Utc::now();
+                if at == FIRST_TOKEN_INDEX {
+                    answer.first_token_at = Utc::now();
                 }
                 Ok(event)
             }
-            (_, Step::Cut) => {
-                tokio::time::sleep(FLUSHED).await;
+            (_, StreamStep::Cut) => {
+                tokio::time::sleep(FLUSH_DELAY).await;
                 Err(std::io::Error::other("cut"))
             }
-            (_, Step::Stall) => match std::future::pending::<Infallible>().await {},
+            (_, StreamStep::Stall) => match std::future::pending::<Infallible>().await {},
         };
         if steps.len() == 0 && event.is_ok() {
-            answer.ended_at = Utc::now();
-            shared.with(|world| world.log_model_answer(answer.clone()));
+            answer.finished_at = Utc::now();
+            shared.with(|slack| slack.log_model_completion(answer.clone()));
         }
         Some((event, (steps, (shared, answer))))
     });
@@ -66,30 +71,30 @@ pub(super) fn respond(completion: Completion, knobs: Knobs, include_usage: bool,
 }
 
 /// An answer whose connection breaks before there is any.
-pub(super) fn broken() -> Response {
+pub(super) fn broken_response() -> Response {
     let cut = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
     Response::new(Body::from_stream(cut))
 }
 
-fn steps(completion: &Completion, knobs: &Knobs, include_usage: bool) -> Vec<Step> {
-    let mut steps: Vec<Step> = completion
-        .chunks(include_usage)
+fn steps(completion: &Completion, knobs: &ModelOptions, include_usage: bool) -> Vec<StreamStep> {
+    let mut steps: Vec<StreamStep> = completion
+        .to_chunks(include_usage)
         .into_iter()
         .enumerate()
         .map(|(at, chunk)| {
             // The first chunk is the role, the last ones are no tokens.
             let pause = match at {
                 0 => knobs.ttft,
-                at if at > 1 && at <= completion.tokens.len() => knobs.gap,
+                at if at > 1 && at <= completion.tokens.len() => knobs.token_interval,
                 _ => Duration::ZERO,
             };
-            Step::Send(pause, Bytes::from(format!("data: {chunk}\n\n")))
+            StreamStep::Send(pause, Bytes::from(format!("data: {chunk}\n\n")))
         })
         .collect();
-    steps.push(Step::Send(Duration::ZERO, Bytes::from_static(b"data: [DONE]\n\n")));
-    let early = match (knobs.cut, knobs.stall) {
-        (Some(tokens), _) => Some((tokens, Step::Cut)),
-        (None, Some(tokens)) => Some((tokens, Step::Stall)),
+    steps.push(StreamStep::Send(Duration::ZERO, Bytes::from_static(b"data: [DONE]\n\n")));
+    let early = match (knobs.cut_after_tokens, knobs.stall_after_tokens) {
+        (Some(tokens), _) => Some((tokens, StreamStep::Cut)),
+        (None, Some(tokens)) => Some((tokens, StreamStep::Stall)),
         (None, None) => None,
     };
     if let Some((tokens, end)) = early {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Refusal;
+use super::WebApiError;
 
 /// Arguments by name. From a query or a form all values are strings.
 #[derive(Default)]
@@ -11,13 +11,19 @@ pub(crate) struct Args(Map<String, Value>);
 impl Args {
     /// Reads query and body. Methods that only read do not take JSON: Slack ignores such a body, and the
     /// arguments are missing then.
-    pub(crate) fn read(query: &str, content_type: &str, body: &[u8], json: bool) -> Result<Self, Refusal> {
+    pub(crate) fn parse(
+        query: &str,
+        content_type: &str,
+        body: &[u8],
+        json: bool,
+    ) -> Result<Self, WebApiError> {
         let mut args = Self::default();
         args.extend_form(query.as_bytes());
         let kind = content_type.split(';').next().unwrap_or_default().trim();
         match kind {
             "application/json" if json && !body.is_empty() => {
-                let value: Value = serde_json::from_slice(body).map_err(|_| Refusal::from("invalid_json"))?;
+                let value: Value =
+                    serde_json::from_slice(body).map_err(|_| WebApiError::from("invalid_json"))?;
                 let Value::Object(object) = value else { return Err("json_not_object".into()) };
                 args.0.extend(object.into_iter().filter(|(_, value)| !value.is_null()));
             }
@@ -34,7 +40,7 @@ impl Args {
     }
 
     /// Takes an argument out, so that it is not kept in the log of calls.
-    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
         match self.0.remove(name)? {
             Value::String(text) => Some(text),
             _ => None,
@@ -47,14 +53,14 @@ impl Args {
     }
 
     /// A string that has to be there and not empty.
-    pub(crate) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.text(name)
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| Refusal::explained("invalid_arguments", format!("missing required field: {name}")))
+    pub(crate) fn required(&self, name: &str) -> Result<&str, WebApiError> {
+        self.text(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+            WebApiError::with_message("invalid_arguments", format!("missing required field: {name}"))
+        })
     }
 
     /// An array or object, or a string that holds one.
-    pub(crate) fn json(&self, name: &str, error: &'static str) -> Result<Option<Value>, Refusal> {
+    pub(crate) fn json(&self, name: &str, error: &'static str) -> Result<Option<Value>, WebApiError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),

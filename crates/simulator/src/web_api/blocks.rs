@@ -4,17 +4,17 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Refusal, elements};
+use super::{WebApiError, elements};
 
 /// Blocks in a message.
-pub(crate) const MESSAGE_LIMIT: usize = 50;
+pub(crate) const MAX_MESSAGE_BLOCKS: usize = 50;
 /// Blocks in a Home tab.
-pub(crate) const HOME_LIMIT: usize = 100;
+pub(crate) const MAX_HOME_BLOCKS: usize = 100;
 
 /// Characters of all `markdown` blocks of a payload together.
-const MARKDOWN_LIMIT: usize = 12_000;
+const MAX_MARKDOWN_BLOCK_CHARS: usize = 12_000;
 
-const KNOWN: &[&str] = &[
+const BLOCK_TYPES: &[&str] = &[
     "actions",
     "alert",
     "card",
@@ -39,73 +39,83 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Refuses what Slack would: too many blocks, unknown types, texts that are empty or too long, ids twice.
-pub(crate) fn check(blocks: &[Value], limit: usize) -> Result<(), Refusal> {
+pub(crate) fn check(blocks: &[Value], limit: usize) -> Result<(), WebApiError> {
     if blocks.len() > limit {
-        return invalid(&format!("no more than {limit} items allowed"), "/blocks");
+        return invalid_block(&format!("no more than {limit} items allowed"), "/blocks");
     }
     let mut markdown = 0;
     let mut ids = HashSet::new();
     for (at, block) in blocks.iter().enumerate() {
         let path = format!("/blocks/{at}");
         let kind = block["type"].as_str().unwrap_or_default();
-        if !KNOWN.contains(&kind) {
-            return invalid(&format!("unsupported type: {kind}"), &format!("{path}/type"));
+        if !BLOCK_TYPES.contains(&kind) {
+            return invalid_block(&format!("unsupported type: {kind}"), &format!("{path}/type"));
         }
         match kind {
-            "section" => section(block, &path)?,
-            "header" => text_object(&block["text"], &["plain_text"], 150, &format!("{path}/text"))?,
-            "markdown" => markdown += text(&block["text"], usize::MAX, &format!("{path}/text"))?,
-            "context" | "context_actions" | "actions" => elements::check(block, kind, &path)?,
+            "section" => check_section(block, &path)?,
+            "header" => check_text_object(&block["text"], &["plain_text"], 150, &format!("{path}/text"))?,
+            "markdown" => markdown += check_text(&block["text"], usize::MAX, &format!("{path}/text"))?,
+            "context" | "context_actions" | "actions" => elements::check_elements(block, kind, &path)?,
             _ => {}
         }
-        at_most(block, "block_id", 255, &path)?;
+        check_max_chars(block, "block_id", 255, &path)?;
         if block["block_id"].as_str().is_some_and(|id| !ids.insert(id)) {
-            return invalid("block_id already exists", &format!("{path}/block_id"));
+            return invalid_block("block_id already exists", &format!("{path}/block_id"));
         }
     }
-    if markdown > MARKDOWN_LIMIT { Err("msg_blocks_too_long".into()) } else { Ok(()) }
+    if markdown > MAX_MARKDOWN_BLOCK_CHARS { Err("msg_blocks_too_long".into()) } else { Ok(()) }
 }
 
-fn section(block: &Value, path: &str) -> Result<(), Refusal> {
+fn check_section(block: &Value, path: &str) -> Result<(), WebApiError> {
     if let Some(accessory) = block.get("accessory") {
-        elements::one(accessory, &format!("{path}/accessory"))?;
+        elements::check_element(accessory, &format!("{path}/accessory"))?;
     }
     if block.get("text").is_some() || block.get("fields").is_none() {
-        return text_object(&block["text"], &["mrkdwn", "plain_text"], 3_000, &format!("{path}/text"));
+        return check_text_object(&block["text"], &["mrkdwn", "plain_text"], 3_000, &format!("{path}/text"));
     }
     let fields = block["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
     if fields.is_empty() || fields.len() > 10 {
-        return invalid("1 to 10 items allowed", &format!("{path}/fields"));
+        return invalid_block("1 to 10 items allowed", &format!("{path}/fields"));
     }
     let kinds = &["mrkdwn", "plain_text"];
-    fields.iter().try_for_each(|field| text_object(field, kinds, 2_000, &format!("{path}/fields")))
+    fields.iter().try_for_each(|field| check_text_object(field, kinds, 2_000, &format!("{path}/fields")))
 }
 
 /// Refuses what is no text object of one of these kinds, or is empty or too long.
-pub(crate) fn text_object(value: &Value, kinds: &[&str], limit: usize, path: &str) -> Result<(), Refusal> {
+pub(crate) fn check_text_object(
+    value: &Value,
+    kinds: &[&str],
+    limit: usize,
+    path: &str,
+) -> Result<(), WebApiError> {
     if !value["type"].as_str().is_some_and(|kind| kinds.contains(&kind)) {
-        return invalid(&format!("must be a text object of type {}", kinds.join(" or ")), path);
+        return invalid_block(&format!("must be a text object of type {}", kinds.join(" or ")), path);
     }
-    text(&value["text"], limit, path).map(drop)
+    check_text(&value["text"], limit, path).map(drop)
 }
 
 /// Refuses a key whose text is too long; it may be missing.
-pub(crate) fn at_most(value: &Value, key: &str, limit: usize, path: &str) -> Result<(), Refusal> {
+pub(crate) fn check_max_chars(value: &Value, key: &str, limit: usize, path: &str) -> Result<(), WebApiError> {
     if value[key].as_str().is_some_and(|text| text.chars().count() > limit) {
-        return invalid(&format!("must be less than {} characters", limit + 1), &format!("{path}/{key}"));
+        return invalid_block(
+            &format!("must be less than {} characters", limit + 1),
+            &format!("{path}/{key}"),
+        );
     }
     Ok(())
 }
 
 /// The characters of a text, which has to have some.
-fn text(value: &Value, limit: usize, path: &str) -> Result<usize, Refusal> {
+fn check_text(value: &Value, limit: usize, path: &str) -> Result<usize, WebApiError> {
     match value.as_str().unwrap_or_default().chars().count() {
-        0 => invalid("must be more than 0 characters", path),
-        length if length > limit => invalid(&format!("must be less than {} characters", limit + 1), path),
+        0 => invalid_block("must be more than 0 characters", path),
+        length if length > limit => {
+            invalid_block(&format!("must be less than {} characters", limit + 1), path)
+        }
         length => Ok(length),
     }
 }
 
-pub(crate) fn invalid<T>(what: &str, path: &str) -> Result<T, Refusal> {
-    Err(Refusal::explained("invalid_blocks", format!("{what} [json-pointer:{path}]")))
+pub(crate) fn invalid_block<T>(what: &str, path: &str) -> Result<T, WebApiError> {
+    Err(WebApiError::with_message("invalid_blocks", format!("{what} [json-pointer:{path}]")))
 }

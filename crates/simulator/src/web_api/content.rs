@@ -4,37 +4,37 @@ use serde_json::Value;
 
 use super::blocks;
 use super::dispatch::Invocation;
-use super::{Args, Refusal};
-use crate::world::{Content, with_ids};
+use super::{Args, WebApiError};
+use crate::fake_slack::{MessageContent, assign_ids};
 
 /// Characters of `markdown_text` in any method.
-const MARKDOWN_LIMIT: usize = 12_000;
+const MAX_MARKDOWN_TEXT_CHARS: usize = 12_000;
 /// Characters of `text` that `chat.postMessage` keeps; the rest is cut off.
-const TEXT_LIMIT: usize = 40_000;
+const MAX_POST_TEXT_CHARS: usize = 40_000;
 /// Characters of `text` that `chat.update` takes.
-const UPDATE_LIMIT: usize = 4_000;
+const MAX_UPDATE_TEXT_CHARS: usize = 4_000;
 
 /// What a message is to say, for `chat.postMessage` and `chat.postEphemeral`.
-pub(crate) fn to_post(args: &Args) -> Result<Content, Refusal> {
-    let mut content = any(args)?;
-    if let Some((end, _)) = content.text.char_indices().nth(TEXT_LIMIT) {
+pub(crate) fn parse_post(args: &Args) -> Result<MessageContent, WebApiError> {
+    let mut content = parse_content(args)?;
+    if let Some((end, _)) = content.text.char_indices().nth(MAX_POST_TEXT_CHARS) {
         content.text.truncate(end);
     }
     Ok(content)
 }
 
 /// What a message is to say, for `chat.update`, which is stricter.
-pub(crate) fn to_update(args: &Args) -> Result<Content, Refusal> {
-    if args.text("text").is_some_and(|text| text.chars().count() > UPDATE_LIMIT) {
+pub(crate) fn parse_update(args: &Args) -> Result<MessageContent, WebApiError> {
+    if args.text("text").is_some_and(|text| text.chars().count() > MAX_UPDATE_TEXT_CHARS) {
         return Err("msg_too_long".into());
     }
-    any(args)
+    parse_content(args)
 }
 
-fn any(args: &Args) -> Result<Content, Refusal> {
+fn parse_content(args: &Args) -> Result<MessageContent, WebApiError> {
     let text = args.text("text").unwrap_or_default();
-    let markdown = markdown(args)?;
-    let blocks = blocks(args)?;
+    let markdown = parse_markdown(args)?;
+    let blocks = parse_blocks(args)?;
     if markdown.is_some() && (blocks.is_some() || !text.is_empty()) {
         return Err("markdown_text_conflict".into());
     }
@@ -43,28 +43,28 @@ fn any(args: &Args) -> Result<Content, Refusal> {
     if text.trim().is_empty() && blocks.is_none() {
         return Err("no_text".into());
     }
-    Ok(Content { text, markdown: is_markdown, blocks, metadata: metadata(args)? })
+    Ok(MessageContent { text, is_markdown, blocks, metadata: parse_metadata(args)? })
 }
 
 /// `markdown_text`, if there is any.
-pub(crate) fn markdown(args: &Args) -> Result<Option<String>, Refusal> {
+pub(crate) fn parse_markdown(args: &Args) -> Result<Option<String>, WebApiError> {
     let text = args.text("markdown_text").filter(|text| !text.is_empty());
-    if text.is_some_and(|text| text.chars().count() > MARKDOWN_LIMIT) {
+    if text.is_some_and(|text| text.chars().count() > MAX_MARKDOWN_TEXT_CHARS) {
         return Err("msg_too_long".into());
     }
     Ok(text.map(str::to_owned))
 }
 
 /// `blocks`, checked; an empty list is none.
-pub(crate) fn blocks(args: &Args) -> Result<Option<Value>, Refusal> {
+pub(crate) fn parse_blocks(args: &Args) -> Result<Option<Value>, WebApiError> {
     let Some(value) = args.json("blocks", "invalid_blocks_format")? else { return Ok(None) };
     let list = value.as_array().ok_or("invalid_blocks_format")?;
-    blocks::check(list, blocks::MESSAGE_LIMIT)?;
-    Ok((!list.is_empty()).then(|| with_ids(value)))
+    blocks::check(list, blocks::MAX_MESSAGE_BLOCKS)?;
+    Ok((!list.is_empty()).then(|| assign_ids(value)))
 }
 
 /// `metadata`: `{}`, which removes it, or a type and a payload.
-pub(crate) fn metadata(args: &Args) -> Result<Option<Value>, Refusal> {
+pub(crate) fn parse_metadata(args: &Args) -> Result<Option<Value>, WebApiError> {
     let Some(value) = args.json("metadata", "invalid_metadata_format")? else { return Ok(None) };
     let object = value.as_object().ok_or("invalid_metadata_format")?;
     let complete = object.get("event_type").is_some_and(|kind| kind.as_str().is_some_and(|k| !k.is_empty()))
@@ -73,8 +73,8 @@ pub(crate) fn metadata(args: &Args) -> Result<Option<Value>, Refusal> {
 }
 
 /// The text a stream's call brings: `markdown_text`, or the text of its `chunks`.
-pub(crate) fn streamed(args: &Args) -> Result<String, Refusal> {
-    let mut text = markdown(args)?.unwrap_or_default();
+pub(crate) fn parse_stream_text(args: &Args) -> Result<String, WebApiError> {
+    let mut text = parse_markdown(args)?.unwrap_or_default();
     let chunks = args.json("chunks", "invalid_chunks")?.unwrap_or_else(|| Value::Array(Vec::new()));
     let chunks = chunks.as_array().ok_or("invalid_chunks")?;
     if !chunks.is_empty() && !text.is_empty() {
@@ -84,22 +84,25 @@ pub(crate) fn streamed(args: &Args) -> Result<String, Refusal> {
         match chunk["type"].as_str() {
             Some("markdown_text") => text.push_str(chunk["text"].as_str().ok_or("invalid_chunks")?),
             // Not shown here, only checked.
-            Some("task_update") if is_task(chunk) => {}
+            Some("task_update") if is_valid_task_update(chunk) => {}
             Some("plan_update") if chunk["title"].is_string() => {}
             Some("blocks") => {
-                blocks::check(chunk["blocks"].as_array().ok_or("invalid_chunks")?, blocks::MESSAGE_LIMIT)?;
+                blocks::check(
+                    chunk["blocks"].as_array().ok_or("invalid_chunks")?,
+                    blocks::MAX_MESSAGE_BLOCKS,
+                )?;
             }
             _ => return Err("invalid_chunks".into()),
         }
     }
-    if text.chars().count() > MARKDOWN_LIMIT {
+    if text.chars().count() > MAX_MARKDOWN_TEXT_CHARS {
         return Err("msg_too_long".into());
     }
     Ok(text)
 }
 
 /// Whether a chunk has what a `task_update` has to have (<https://docs.slack.dev/ai/developing-agents>).
-fn is_task(chunk: &Value) -> bool {
+fn is_valid_task_update(chunk: &Value) -> bool {
     let states = ["pending", "in_progress", "complete", "error"];
     chunk["id"].is_string()
         && chunk["title"].is_string()
@@ -108,7 +111,7 @@ fn is_task(chunk: &Value) -> bool {
 
 impl Invocation<'_> {
     /// The root a call names, if it names one: `""` and what is no `ts` are refused, as is what is not there.
-    pub(crate) fn thread(&self, channel: &str) -> Result<Option<String>, Refusal> {
+    pub(crate) fn parse_thread(&self, channel: &str) -> Result<Option<String>, WebApiError> {
         let Some(ts) = self.args.text("thread_ts") else { return Ok(None) };
         let well_formed = ts.split_once('.').is_some_and(|(seconds, micros)| {
             let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::Refusal;
-use super::blocks::{at_most, invalid, text_object};
+use super::WebApiError;
+use super::blocks::{check_max_chars, check_text_object, invalid_block};
 
 /// What an `actions` block may hold. Feedback and icon buttons are for `context_actions` alone.
-const ACTIONS: &[&str] = &[
+const ACTIONS_ELEMENTS: &[&str] = &[
     "button",
     "channels_select",
     "checkboxes",
@@ -29,72 +29,77 @@ const ACTIONS: &[&str] = &[
     "users_select",
     "workflow_button",
 ];
-const CONTEXT: &[&str] = &["image", "mrkdwn", "plain_text"];
-const CONTEXT_ACTIONS: &[&str] = &["feedback_buttons", "icon_button"];
+const CONTEXT_ELEMENTS: &[&str] = &["image", "mrkdwn", "plain_text"];
+const CONTEXT_ACTIONS_ELEMENTS: &[&str] = &["feedback_buttons", "icon_button"];
 
 /// Characters of a button's text and of its label for screen readers.
-const BUTTON_TEXT: usize = 75;
+const MAX_BUTTON_TEXT_CHARS: usize = 75;
 /// Characters of a button's value.
-const VALUE: usize = 2_000;
+const MAX_BUTTON_VALUE_CHARS: usize = 2_000;
 
 /// Refuses elements that are too many, of a kind that this block does not take, or wrong in themselves.
-pub(crate) fn check(block: &Value, kind: &str, path: &str) -> Result<(), Refusal> {
+pub(crate) fn check_elements(block: &Value, kind: &str, path: &str) -> Result<(), WebApiError> {
     let (limit, kinds) = match kind {
-        "context" => (10, CONTEXT),
-        "context_actions" => (5, CONTEXT_ACTIONS),
-        _ => (25, ACTIONS),
+        "context" => (10, CONTEXT_ELEMENTS),
+        "context_actions" => (5, CONTEXT_ACTIONS_ELEMENTS),
+        _ => (25, ACTIONS_ELEMENTS),
     };
     let elements = block["elements"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !(1..=limit).contains(&elements.len()) {
-        return invalid(&format!("1 to {limit} items allowed"), &format!("{path}/elements"));
+        return invalid_block(&format!("1 to {limit} items allowed"), &format!("{path}/elements"));
     }
     let mut ids = HashSet::new();
     for (at, element) in elements.iter().enumerate() {
         let path = format!("{path}/elements/{at}");
         let kind = element["type"].as_str().unwrap_or_default();
         if !kinds.contains(&kind) {
-            return invalid(&format!("unsupported type: {kind}"), &format!("{path}/type"));
+            return invalid_block(&format!("unsupported type: {kind}"), &format!("{path}/type"));
         }
-        one(element, &path)?;
+        check_element(element, &path)?;
         if element["action_id"].as_str().is_some_and(|id| !ids.insert(id)) {
-            return invalid("action_id already exists in this block", &format!("{path}/action_id"));
+            return invalid_block("action_id already exists in this block", &format!("{path}/action_id"));
         }
     }
     Ok(())
 }
 
 /// Refuses an element that is wrong in itself; also a section's accessory.
-pub(crate) fn one(element: &Value, path: &str) -> Result<(), Refusal> {
-    at_most(element, "action_id", 255, path)?;
+pub(crate) fn check_element(element: &Value, path: &str) -> Result<(), WebApiError> {
+    check_max_chars(element, "action_id", 255, path)?;
     match element["type"].as_str().unwrap_or_default() {
         "button" | "icon_button" => {
-            text_object(&element["text"], &["plain_text"], BUTTON_TEXT, &format!("{path}/text"))?;
-            at_most(element, "value", VALUE, path)?;
-            at_most(element, "url", 3_000, path)?;
-            at_most(element, "accessibility_label", BUTTON_TEXT, path)?;
+            check_text_object(
+                &element["text"],
+                &["plain_text"],
+                MAX_BUTTON_TEXT_CHARS,
+                &format!("{path}/text"),
+            )?;
+            check_max_chars(element, "value", MAX_BUTTON_VALUE_CHARS, path)?;
+            check_max_chars(element, "url", 3_000, path)?;
+            check_max_chars(element, "accessibility_label", MAX_BUTTON_TEXT_CHARS, path)?;
             let style = element["style"].as_str();
             if style.is_some_and(|style| !["primary", "danger"].contains(&style)) {
-                return invalid("must be primary or danger", &format!("{path}/style"));
+                return invalid_block("must be primary or danger", &format!("{path}/style"));
             }
             if element["type"] == "icon_button" && !element["icon"].is_string() {
-                return invalid("missing required field: icon", path);
+                return invalid_block("missing required field: icon", path);
             }
             Ok(())
         }
         "feedback_buttons" => ["positive_button", "negative_button"]
             .into_iter()
-            .try_for_each(|side| feedback_button(&element[side], &format!("{path}/{side}"))),
-        "mrkdwn" | "plain_text" => text_object(element, &["mrkdwn", "plain_text"], 3_000, path),
+            .try_for_each(|side| check_feedback_button(&element[side], &format!("{path}/{side}"))),
+        "mrkdwn" | "plain_text" => check_text_object(element, &["mrkdwn", "plain_text"], 3_000, path),
         _ => Ok(()),
     }
 }
 
 /// <https://docs.slack.dev/reference/block-kit/block-elements/feedback-buttons-element>
-fn feedback_button(button: &Value, path: &str) -> Result<(), Refusal> {
-    text_object(&button["text"], &["plain_text"], BUTTON_TEXT, &format!("{path}/text"))?;
+fn check_feedback_button(button: &Value, path: &str) -> Result<(), WebApiError> {
+    check_text_object(&button["text"], &["plain_text"], MAX_BUTTON_TEXT_CHARS, &format!("{path}/text"))?;
     if button["value"].as_str().is_none_or(str::is_empty) {
-        return invalid("missing required field: value", path);
+        return invalid_block("missing required field: value", path);
     }
-    at_most(button, "value", VALUE, path)?;
-    at_most(button, "accessibility_label", BUTTON_TEXT, path)
+    check_max_chars(button, "value", MAX_BUTTON_VALUE_CHARS, path)?;
+    check_max_chars(button, "accessibility_label", MAX_BUTTON_TEXT_CHARS, path)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How the next call of a method fails.
 #[derive(Clone, Copy, Debug)]
-pub enum Fault {
+pub enum InjectedFault {
     /// HTTP 200 with `ok: false` and this error, without effect.
     Error(&'static str),
     /// HTTP 429 with `Retry-After`, without effect.
@@ -13,9 +13,9 @@ pub enum Fault {
         retry_after: u64,
     },
     /// This HTTP status without a JSON body, without effect.
-    Http(u16),
+    HttpStatus(u16),
     /// The call waits so long, then goes on as usual.
-    Hang(Duration),
+    Delay(Duration),
     /// The call takes effect, but its answer is lost: the connection breaks.
-    AfterEffect,
+    ResponseLost,
 }

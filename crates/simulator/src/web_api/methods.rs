@@ -1,8 +1,8 @@
 //! Every method there is here, with its tier and scopes.
 
 use super::dispatch::Invocation;
-use super::limits::Tier;
-use super::{Answer, agents, auth, chat, conversations, files, openid, people, streams, views};
+use super::rate_limits::Tier;
+use super::{WebApiResult, agents, auth, chat, conversations, files, openid, streams, users, views};
 
 /// A method of the Web API.
 pub(crate) struct Method {
@@ -11,66 +11,76 @@ pub(crate) struct Method {
     /// Any one of these is enough; none for methods that need only a token.
     pub(crate) scopes: &'static [&'static str],
     /// Whether a JSON body is taken; methods that only read take a query or a form.
-    pub(crate) json: bool,
-    pub(crate) run: fn(&mut Invocation<'_>) -> Answer,
+    pub(crate) accepts_json: bool,
+    pub(crate) run: fn(&mut Invocation<'_>) -> WebApiResult,
 }
 
-const WRITE: &[&str] = &["chat:write"];
-const ASSIST: &[&str] = &["assistant:write"];
+const WRITE_SCOPES: &[&str] = &["chat:write"];
+const ASSISTANT_SCOPES: &[&str] = &["assistant:write"];
 /// Which one is needed depends on the channel; the method looks.
-const HISTORY: &[&str] = &["im:history", "channels:history"];
+const HISTORY_SCOPES: &[&str] = &["im:history", "channels:history"];
 
-const fn write(
+const fn json_method(
     name: &'static str,
     tier: Tier,
     scopes: &'static [&'static str],
-    run: fn(&mut Invocation<'_>) -> Answer,
+    run: fn(&mut Invocation<'_>) -> WebApiResult,
 ) -> Method {
-    Method { name, tier, scopes, json: true, run }
+    Method { name, tier, scopes, accepts_json: true, run }
 }
 
-const fn read(
+const fn form_method(
     name: &'static str,
     tier: Tier,
     scopes: &'static [&'static str],
-    run: fn(&mut Invocation<'_>) -> Answer,
+    run: fn(&mut Invocation<'_>) -> WebApiResult,
 ) -> Method {
-    Method { name, tier, scopes, json: false, run }
+    Method { name, tier, scopes, accepts_json: false, run }
 }
 
 static METHODS: &[Method] = &[
-    write("agents.sessions.rename", Tier::Three, WRITE, agents::rename),
-    write("agents.sessions.setStatus", Tier::Three, WRITE, agents::set_state),
-    write("assistant.threads.setStatus", Tier::Free, &["assistant:write", "chat:write"], agents::set_status),
-    write("assistant.threads.setSuggestedPrompts", Tier::Four, ASSIST, agents::set_prompts),
-    write("assistant.threads.setTitle", Tier::Four, ASSIST, agents::set_title),
-    read("auth.revoke", Tier::Three, &[], auth::revoke),
-    read("auth.teams.list", Tier::Two, &[], auth::list_teams),
-    write("auth.test", Tier::Free, &[], auth::test),
-    write("chat.appendStream", Tier::Four, WRITE, streams::append),
-    write("chat.delete", Tier::Three, WRITE, chat::delete),
-    write("chat.postEphemeral", Tier::Four, WRITE, chat::post_ephemeral),
-    write("chat.postMessage", Tier::Post, WRITE, chat::post_message),
-    write("chat.startStream", Tier::Two, WRITE, streams::start),
-    write("chat.stopStream", Tier::Two, WRITE, streams::stop),
-    write("chat.update", Tier::Three, WRITE, chat::update),
-    read("conversations.history", Tier::Three, HISTORY, conversations::history),
-    read("conversations.info", Tier::Three, &["channels:read", "im:read"], conversations::info),
-    write("conversations.open", Tier::Three, &["im:write"], conversations::open),
-    read("conversations.replies", Tier::Three, HISTORY, conversations::replies),
-    write("files.completeUploadExternal", Tier::Four, &["files:write"], files::complete_upload),
-    read("files.getUploadURLExternal", Tier::Four, &["files:write"], files::get_upload_url),
-    read("files.info", Tier::Four, &["files:read"], files::info),
-    write("reactions.add", Tier::Three, &["reactions:write"], people::react),
-    read("team.info", Tier::Three, &["team:read"], people::team_info),
-    read("users.conversations", Tier::Three, &["channels:read", "im:read"], conversations::of_bot),
-    read("users.info", Tier::Four, &["users:read"], people::user_info),
-    write("views.publish", Tier::Four, &[], views::publish),
+    json_method("agents.sessions.rename", Tier::Three, WRITE_SCOPES, agents::rename),
+    json_method("agents.sessions.setStatus", Tier::Three, WRITE_SCOPES, agents::set_session_status),
+    json_method(
+        "assistant.threads.setStatus",
+        Tier::Unlimited,
+        &["assistant:write", "chat:write"],
+        agents::set_thread_status,
+    ),
+    json_method("assistant.threads.setSuggestedPrompts", Tier::Four, ASSISTANT_SCOPES, agents::set_prompts),
+    json_method("assistant.threads.setTitle", Tier::Four, ASSISTANT_SCOPES, agents::set_title),
+    form_method("auth.revoke", Tier::Three, &[], auth::revoke),
+    form_method("auth.teams.list", Tier::Two, &[], auth::list_teams),
+    json_method("auth.test", Tier::Unlimited, &[], auth::test),
+    json_method("chat.appendStream", Tier::Four, WRITE_SCOPES, streams::append),
+    json_method("chat.delete", Tier::Three, WRITE_SCOPES, chat::delete),
+    json_method("chat.postEphemeral", Tier::Four, WRITE_SCOPES, chat::post_ephemeral),
+    json_method("chat.postMessage", Tier::Post, WRITE_SCOPES, chat::post_message),
+    json_method("chat.startStream", Tier::Two, WRITE_SCOPES, streams::start),
+    json_method("chat.stopStream", Tier::Two, WRITE_SCOPES, streams::stop),
+    json_method("chat.update", Tier::Three, WRITE_SCOPES, chat::update),
+    form_method("conversations.history", Tier::Three, HISTORY_SCOPES, conversations::history),
+    form_method("conversations.info", Tier::Three, &["channels:read", "im:read"], conversations::info),
+    json_method("conversations.open", Tier::Three, &["im:write"], conversations::open),
+    form_method("conversations.replies", Tier::Three, HISTORY_SCOPES, conversations::replies),
+    json_method("files.completeUploadExternal", Tier::Four, &["files:write"], files::complete_upload),
+    form_method("files.getUploadURLExternal", Tier::Four, &["files:write"], files::get_upload_url),
+    form_method("files.info", Tier::Four, &["files:read"], files::info),
+    json_method("reactions.add", Tier::Three, &["reactions:write"], users::add_reaction),
+    form_method("team.info", Tier::Three, &["team:read"], users::team_info),
+    form_method(
+        "users.conversations",
+        Tier::Three,
+        &["channels:read", "im:read"],
+        conversations::list_for_bot,
+    ),
+    form_method("users.info", Tier::Four, &["users:read"], users::user_info),
+    json_method("views.publish", Tier::Four, &[], views::publish),
     // Without a bot token: the client's credentials are in the arguments.
-    read("apps.uninstall", Tier::Free, &[], auth::uninstall),
-    read("oauth.v2.access", Tier::Free, &[], auth::access),
-    read("openid.connect.token", Tier::Free, &[], openid::token),
-    write("api.test", Tier::Free, &[], |_| Ok(serde_json::json!({}))),
+    form_method("apps.uninstall", Tier::Unlimited, &[], auth::uninstall),
+    form_method("oauth.v2.access", Tier::Unlimited, &[], auth::access),
+    form_method("openid.connect.token", Tier::Unlimited, &[], openid::token),
+    json_method("api.test", Tier::Unlimited, &[], |_| Ok(serde_json::json!({}))),
 ];
 
 impl Method {

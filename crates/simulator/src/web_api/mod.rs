@@ -1,6 +1,7 @@
 //! Slack's Web API at `/api/<method>` (<https://docs.slack.dev/apis/web-api>).
 
 mod agents;
+mod api_error;
 mod args;
 mod auth;
 mod blocks;
@@ -11,14 +12,13 @@ mod dispatch;
 mod elements;
 mod faults;
 mod files;
-mod limits;
 mod methods;
 mod openid;
-mod people;
-mod place;
-mod refusal;
-mod responses;
+mod rate_limits;
+mod response_urls;
 mod streams;
+mod team_resolution;
+mod users;
 mod views;
 
 use std::sync::Arc;
@@ -26,18 +26,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub use faults::Fault;
-pub(crate) use limits::Limits;
-pub(crate) use responses::show_at_once;
+pub use faults::InjectedFault;
+pub(crate) use rate_limits::MethodRateLimiter;
+pub(crate) use response_urls::show_command_response;
 
-use crate::shared::Shared;
+use crate::state::SimulatorState;
+use api_error::{WebApiError, WebApiResult};
 use args::Args;
-use refusal::{Answer, Refusal};
 
 /// The route all methods share, for Slack takes GET and POST for each, and those of answers.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
-        .route("/api/{method}", get(dispatch::call).post(dispatch::call))
-        .route("/actions/{team}/{id}/{secret}", post(responses::take))
-        .route("/commands/{team}/{id}/{secret}", post(responses::take))
+        .route("/api/{method}", get(dispatch::handle_call).post(dispatch::handle_call))
+        .route("/actions/{team}/{id}/{secret}", post(response_urls::receive_response))
+        .route("/commands/{team}/{id}/{secret}", post(response_urls::receive_response))
 }

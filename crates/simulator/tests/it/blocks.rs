@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::fake_app::FakeApp;
 
 fn label(text: &str) -> Value {
     json!({"type": "plain_text", "text": text})
@@ -28,13 +28,13 @@ fn merge(into: &mut Value, change: Value) {
     }
 }
 
-async fn post(app: &App, blocks: &Value) -> anyhow::Result<Value> {
+async fn post(app: &FakeApp, blocks: &Value) -> anyhow::Result<Value> {
     app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x", "blocks": blocks})).await
 }
 
 #[tokio::test]
-async fn what_can_be_pressed_is_taken_within_its_limits() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn interactive_elements_accepted_within_limits() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let icon = json!([{"type": "context_actions", "elements":
         [{"type": "icon_button", "icon": "trash", "text": label("Delete"), "action_id": "delete"}]}]);
     let markdown = json!([{"type": "markdown", "text": "x".repeat(12_000)}]);
@@ -52,8 +52,8 @@ async fn what_can_be_pressed_is_taken_within_its_limits() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn what_is_too_long_missing_or_twice_is_refused() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn invalid_blocks_are_refused() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let one = button(json!({}))[0]["elements"][0].clone();
     let with = |elements: Value| json!([{"type": "actions", "elements": elements}]);
     let side = |text: &str, value: &str| json!({"text": label(text), "value": value});
@@ -97,9 +97,9 @@ async fn what_is_too_long_missing_or_twice_is_refused() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn chunks_of_a_stream_are_checked() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let root = app.ada("D0ADA", "hello")?;
+async fn stream_chunks_are_validated() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let root = app.post_as_ada("D0ADA", "hello")?;
     let started = app.call("chat.startStream", json!({"channel": "D0ADA", "thread_ts": root})).await?;
     let append = |chunk: Value| json!({"channel": "D0ADA", "ts": started["ts"], "chunks": [chunk]});
     let task = json!({"type": "task_update", "id": "1", "title": "Look", "status": "in_progress"});
@@ -111,7 +111,7 @@ async fn chunks_of_a_stream_are_checked() -> anyhow::Result<()> {
         json!({"type": "song"}),
     ] {
         assert_eq!(
-            app.refusal("chat.appendStream", append(wrong.clone())).await?,
+            app.call_error("chat.appendStream", append(wrong.clone())).await?,
             "invalid_chunks",
             "{wrong}"
         );

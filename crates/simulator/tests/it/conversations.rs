@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::app::App;
+use crate::fake_app::FakeApp;
 
 #[tokio::test]
-async fn replies_come_in_pages_with_their_root() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let root = app.ada("general", "root")?;
+async fn replies_are_paged_with_root() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let root = app.post_as_ada("general", "root")?;
     for n in 0..4 {
         let metadata = json!({"event_type": "n", "event_payload": {"n": n}});
         let args =
@@ -29,19 +29,19 @@ async fn replies_come_in_pages_with_their_root() -> anyhow::Result<()> {
     assert_eq!(history["messages"].as_array().map(Vec::len), Some(1));
     // A body of JSON is not read by a method that only reads.
     let args = json!({"channel": "C0GENERAL", "ts": root});
-    assert_eq!(app.refusal("conversations.replies", args).await?, "invalid_arguments");
+    assert_eq!(app.call_error("conversations.replies", args).await?, "invalid_arguments");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_unlisted_app_reads_once_a_minute_and_little() -> anyhow::Result<()> {
-    let app = App::with(|settings| {
-        settings.marketplace = false;
-        settings.rate_limits = true;
+async fn unlisted_app_history_is_limited() -> anyhow::Result<()> {
+    let app = FakeApp::start_with(|settings| {
+        settings.is_marketplace_app = false;
+        settings.has_rate_limits = true;
     })
     .await?;
     for _ in 0..20 {
-        app.ada("general", "x")?;
+        app.post_as_ada("general", "x")?;
     }
     let place = [("channel", "C0GENERAL"), ("limit", "100")];
     let page = app.read("conversations.history", &place).await?;
@@ -56,12 +56,12 @@ async fn an_unlisted_app_reads_once_a_minute_and_little() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn scopes_and_tokens_are_checked() -> anyhow::Result<()> {
-    let app = App::start().await?;
+    let app = FakeApp::start().await?;
     let refused = app.read("team.info", &[]).await?;
     assert_eq!(refused["error"], "missing_scope");
     assert_eq!(refused["needed"], "team:read");
     assert!(refused["provided"].as_str().is_some_and(|scopes| scopes.contains("chat:write")));
-    assert_eq!(app.refusal("chat.sing", json!({})).await?, "unknown_method");
+    assert_eq!(app.call_error("chat.sing", json!({})).await?, "unknown_method");
     let admin = app.read("users.info", &[("user", "U0ADA")]).await?;
     assert_eq!(admin["user"]["is_admin"], true);
     let url = format!("{}/api/auth.test", app.sim.base_url());

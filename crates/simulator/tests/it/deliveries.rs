@@ -3,12 +3,12 @@
 use serde_json::json;
 use simulator::PostMessage;
 
-use crate::app::App;
+use crate::fake_app::FakeApp;
 
 #[tokio::test]
-async fn a_mention_is_two_events_of_one_message() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let ts = app.ada("#general", "<@U0BOT0ACME> hello")?;
+async fn mention_delivers_two_events() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let ts = app.post_as_ada("#general", "<@U0BOT0ACME> hello")?;
     let events = app.received(2).await?;
     let mut kinds: Vec<_> = events.iter().map(|event| event.envelope["event"]["type"].clone()).collect();
     kinds.sort_by_key(|kind| kind.to_string());
@@ -29,10 +29,10 @@ async fn a_mention_is_two_events_of_one_message() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_dm_is_one_event_and_a_channel_without_the_bot_none() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    app.ada("#random", "<@U0BOT0ACME> are you here?")?;
-    let root = app.ada("D0ADA", "<@U0BOT0ACME> hello")?;
+async fn dm_delivers_one_event_and_unjoined_none() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    app.post_as_ada("#random", "<@U0BOT0ACME> are you here?")?;
+    let root = app.post_as_ada("D0ADA", "<@U0BOT0ACME> hello")?;
     app.received(1).await?;
     app.sim.post(PostMessage {
         team: "T0ACME".into(),
@@ -51,9 +51,9 @@ async fn a_dm_is_one_event_and_a_channel_without_the_bot_none() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn a_message_can_be_of_another_kind() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let root = app.ada("general", "root")?;
+async fn message_subtype_is_delivered() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let root = app.post_as_ada("general", "root")?;
     for (kind, thread_ts) in [("me_message", None), ("thread_broadcast", Some(root))] {
         let subtype = Some(kind.to_owned());
         let (team, channel, user) = ("T0ACME".into(), "general".into(), "U0ADA".into());
@@ -76,10 +76,10 @@ async fn a_message_can_be_of_another_kind() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_failed_delivery_is_retried_with_its_reason() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn failed_delivery_is_retried_with_reason() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     app.answer_with(&[500, 503]);
-    app.ada("D0ADA", "hello")?;
+    app.post_as_ada("D0ADA", "hello")?;
     let tries = app.received(3).await?;
     let nums: Vec<_> = tries.iter().map(|delivery| delivery.retry_num.as_deref()).collect();
     assert_eq!(nums, [None, Some("1"), Some("2")]);
@@ -91,20 +91,21 @@ async fn a_failed_delivery_is_retried_with_its_reason() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn no_answer_is_a_failed_connection() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn missing_response_is_connection_failure() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let url = app.sim.base_url();
     app.sim.set_events_url("http://127.0.0.1:1/slack/events");
-    app.ada("D0ADA", "hello")?;
-    let look = |world: &simulator::World| (world.deliveries().len() == 4).then(|| world.deliveries().clone());
-    let deliveries = app.sim.wait_for(look, crate::app::PATIENCE).await?;
+    app.post_as_ada("D0ADA", "hello")?;
+    let look =
+        |world: &simulator::FakeSlack| (world.deliveries().len() == 4).then(|| world.deliveries().clone());
+    let deliveries = app.sim.wait_for(look, crate::fake_app::RECEIVE_TIMEOUT).await?;
     assert!(deliveries.iter().all(|delivery| delivery.status.is_none()), "{url}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_test_can_deliver_copies_and_bodies_of_its_own() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn copies_and_raw_bodies_are_delivered() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let message = PostMessage {
         team: "T0ACME".into(),
         channel: "D0GRACE".into(),
@@ -113,7 +114,7 @@ async fn a_test_can_deliver_copies_and_bodies_of_its_own() -> anyhow::Result<()>
         thread_ts: None,
         ..PostMessage::default()
     };
-    app.sim.deliver_times(5, message)?;
+    app.sim.post_with_copies(5, message)?;
     let copies = app.received(5).await?;
     assert!(copies.iter().all(|copy| copy.envelope["event_id"] == copies[0].envelope["event_id"]));
     let status =
@@ -124,8 +125,8 @@ async fn a_test_can_deliver_copies_and_bodies_of_its_own() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_person_of_another_team_comes_by_slack_connect() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn external_author_is_slack_connect() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     app.sim.add_team("T0BETA", "Beta");
     app.sim.post(PostMessage {
         team: "T0ACME".into(),
@@ -144,8 +145,8 @@ async fn a_person_of_another_team_comes_by_slack_connect() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn the_bots_own_messages_come_back_with_a_bot_id_and_no_subtype() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn own_message_has_bot_id_and_no_subtype() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let posted =
         app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "<@U0BOT0ACME>"})).await?;
     let event = app.received(1).await?.remove(0).envelope["event"].clone();
@@ -160,14 +161,14 @@ async fn the_bots_own_messages_come_back_with_a_bot_id_and_no_subtype() -> anyho
 }
 
 #[tokio::test]
-async fn a_thousand_events_are_delivered_at_once() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn many_events_are_delivered_concurrently() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let started = std::time::Instant::now();
     for n in 0..1000 {
-        app.ada("D0ADA", &format!("{n}"))?;
+        app.post_as_ada("D0ADA", &format!("{n}"))?;
     }
-    let look = |world: &simulator::World| (world.deliveries().len() >= 1000).then_some(());
-    app.sim.wait_for(look, crate::app::PATIENCE).await?;
+    let look = |world: &simulator::FakeSlack| (world.deliveries().len() >= 1000).then_some(());
+    app.sim.wait_for(look, crate::fake_app::RECEIVE_TIMEOUT).await?;
     assert!(app.sim.deliveries().iter().all(|delivery| delivery.status == Some(200)));
     assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     Ok(())

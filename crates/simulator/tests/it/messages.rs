@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::app::App;
+use crate::fake_app::FakeApp;
 
 #[tokio::test]
-async fn a_reply_lands_in_its_thread_and_clears_the_status() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let root = app.ada("D0ADA", "hello")?;
+async fn reply_joins_thread_and_clears_status() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let root = app.post_as_ada("D0ADA", "hello")?;
     let place = json!({"channel_id": "D0ADA", "thread_ts": root, "status": "is thinking…"});
     assert_eq!(app.call("assistant.threads.setStatus", place).await?["ok"], true);
     assert_eq!(app.sim.status("T0ACME", "D0ADA", &root).as_deref(), Some("is thinking…"));
@@ -25,9 +25,9 @@ async fn a_reply_lands_in_its_thread_and_clears_the_status() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn posting_is_refused_as_slack_does() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let root = app.ada("general", "hello")?;
+async fn invalid_post_is_refused() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let root = app.post_as_ada("general", "hello")?;
     let long = "x".repeat(12_001);
     let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(3001)}});
     let divider = json!({"type": "divider"});
@@ -45,7 +45,7 @@ async fn posting_is_refused_as_slack_does() -> anyhow::Result<()> {
         (json!({"channel": "C0GENERAL", "text": "x", "blocks": vec![divider; 51]}), "invalid_blocks"),
         (json!({"channel": "C0GENERAL", "text": "x", "metadata": {"x": 1}}), "invalid_metadata_format"),
     ] {
-        assert_eq!(app.refusal("chat.postMessage", args.clone()).await?, error, "{args}");
+        assert_eq!(app.call_error("chat.postMessage", args.clone()).await?, error, "{args}");
     }
     let mine =
         app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "y".repeat(41_000)})).await?;
@@ -55,33 +55,33 @@ async fn posting_is_refused_as_slack_does() -> anyhow::Result<()> {
         (json!({"channel": "C0GENERAL", "ts": "1.000001", "text": "x"}), "message_not_found"),
         (json!({"channel": "C0GENERAL", "ts": mine["ts"], "text": "x".repeat(4001)}), "msg_too_long"),
     ] {
-        assert_eq!(app.refusal("chat.update", args.clone()).await?, error, "{args}");
+        assert_eq!(app.call_error("chat.update", args.clone()).await?, error, "{args}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn an_ephemeral_message_is_in_no_history() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn ephemeral_message_is_not_in_history() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let args = json!({"channel": "C0GENERAL", "user": "U0GRACE", "text": "for you"});
     assert_eq!(app.call("chat.postEphemeral", args).await?["ok"], true);
     assert!(app.sim.messages("T0ACME", "general").is_empty());
     let shown = app.sim.ephemerals("T0ACME", "general");
     assert_eq!((shown[0].0.as_str(), shown[0].1.text.as_str()), ("U0GRACE", "for you"));
     let args = json!({"channel": "D0ADA", "user": "U0GRACE", "text": "for you"});
-    assert_eq!(app.refusal("chat.postEphemeral", args).await?, "user_not_in_channel");
+    assert_eq!(app.call_error("chat.postEphemeral", args).await?, "user_not_in_channel");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_message_can_be_deleted_and_reacted_to_once() -> anyhow::Result<()> {
-    let app = App::start().await?;
-    let theirs = app.ada("general", "hello")?;
+async fn message_deletes_and_reacts_once() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
+    let theirs = app.post_as_ada("general", "hello")?;
     let reaction = json!({"channel": "C0GENERAL", "timestamp": theirs, "name": "eyes"});
     assert_eq!(app.call("reactions.add", reaction.clone()).await?["ok"], true);
-    assert_eq!(app.refusal("reactions.add", reaction).await?, "already_reacted");
+    assert_eq!(app.call_error("reactions.add", reaction).await?, "already_reacted");
     let args = json!({"channel": "C0GENERAL", "ts": theirs});
-    assert_eq!(app.refusal("chat.delete", args).await?, "cant_delete_message");
+    assert_eq!(app.call_error("chat.delete", args).await?, "cant_delete_message");
     let mine = app.call("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x"})).await?;
     let args = json!({"channel": "C0GENERAL", "ts": mine["ts"]});
     assert_eq!(app.call("chat.delete", args).await?["ok"], true);

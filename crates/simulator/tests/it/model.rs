@@ -4,13 +4,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use simulator::{Settings, Simulator};
+use simulator::{Simulator, SimulatorSettings};
 
-async fn ask(sim: &Simulator, model: &str, text: &str, stream: bool) -> anyhow::Result<reqwest::Response> {
-    ask_with(&reqwest::Client::builder().no_proxy().build()?, sim, model, text, stream).await
+async fn complete(
+    sim: &Simulator,
+    model: &str,
+    text: &str,
+    stream: bool,
+) -> anyhow::Result<reqwest::Response> {
+    complete_with_key(&reqwest::Client::builder().no_proxy().build()?, sim, model, text, stream).await
 }
 
-async fn ask_with(
+async fn complete_with_key(
     http: &reqwest::Client,
     sim: &Simulator,
     model: &str,
@@ -25,18 +30,18 @@ async fn ask_with(
     Ok(http.post(url).bearer_auth("key").json(&request).send().await?)
 }
 
-fn chunks(events: &str) -> anyhow::Result<Vec<Value>> {
+fn parse_chunks(events: &str) -> anyhow::Result<Vec<Value>> {
     let data = events.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
     data.filter(|data| *data != "[DONE]").map(|data| Ok(serde_json::from_str(data)?)).collect()
 }
 
 #[tokio::test]
-async fn it_says_exactly_what_it_is_told_as_a_stream() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    let answer = ask(&sim, "offline?ttft=50&gap=0", "say: one **two**\nthree", true).await?;
+async fn verbatim_answer_is_streamed() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    let answer = complete(&sim, "offline?ttft=50&gap=0", "say: one **two**\nthree", true).await?;
     let events = answer.text().await?;
     assert!(events.ends_with("data: [DONE]\n\n"));
-    let chunks = chunks(&events)?;
+    let chunks = parse_chunks(&events)?;
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let text: String =
         chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
@@ -50,9 +55,9 @@ async fn it_says_exactly_what_it_is_told_as_a_stream() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn it_answers_in_one_piece_too() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    let answer: Value = ask(&sim, "offline?ttft=0&gap=0&words=80", "hello", false).await?.json().await?;
+async fn completion_without_stream_is_whole() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    let answer: Value = complete(&sim, "offline?ttft=0&gap=0&words=80", "hello", false).await?.json().await?;
     let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
     assert_eq!(text.split_whitespace().count(), 80);
     assert_eq!(answer["usage"]["completion_tokens"], 80);
@@ -60,11 +65,11 @@ async fn it_answers_in_one_piece_too() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn it_fails_as_often_as_asked() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    sim.set_model_behaviour("fail=503&fail_times=2&ttft=0&gap=0");
+async fn model_fails_configured_times() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    sim.set_model_options("fail=503&fail_times=2&ttft=0&gap=0");
     for expected in [503, 503, 200] {
-        assert_eq!(ask(&sim, "offline", "hello", true).await?.status(), expected);
+        assert_eq!(complete(&sim, "offline", "hello", true).await?.status(), expected);
     }
     let http = reqwest::Client::builder().no_proxy().build()?;
     let answer = http.get(format!("{}/models", sim.model_url())).send().await?;
@@ -74,10 +79,10 @@ async fn it_fails_as_often_as_asked() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn it_breaks_off_or_stalls() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    sim.set_model_behaviour("ttft=0&gap=1");
-    let mut stream = ask(&sim, "offline?cut=2", "say: a b c", true).await?.bytes_stream();
+async fn model_stream_cuts_or_stalls() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    sim.set_model_options("ttft=0&gap=1");
+    let mut stream = complete(&sim, "offline?cut=2", "say: a b c", true).await?.bytes_stream();
     let mut events = String::new();
     let broken = loop {
         match stream.next().await {
@@ -87,20 +92,21 @@ async fn it_breaks_off_or_stalls() -> anyhow::Result<()> {
         }
     };
     assert!(broken);
-    assert_eq!(chunks(&events)?.len(), 3);
-    let stalled = ask(&sim, "offline?stall=1", "say: a b c", true).await?.text();
+    assert_eq!(parse_chunks(&events)?.len(), 3);
+    let stalled = complete(&sim, "offline?stall=1", "say: a b c", true).await?.text();
     assert!(tokio::time::timeout(Duration::from_millis(200), stalled).await.is_err());
     Ok(())
 }
 
 #[tokio::test]
-async fn hundreds_are_answered_at_once() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    sim.set_model_behaviour("ttft=200&gap=5&words=40");
+async fn many_completions_run_concurrently() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    sim.set_model_options("ttft=200&gap=5&words=40");
     let http = reqwest::Client::builder().no_proxy().build()?;
     let started = Instant::now();
-    let all = (0..300)
-        .map(|_| async { anyhow::Ok(ask_with(&http, &sim, "offline", "hi", true).await?.text().await?) });
+    let all = (0..300).map(|_| async {
+        anyhow::Ok(complete_with_key(&http, &sim, "offline", "hi", true).await?.text().await?)
+    });
     let answers = futures_util::future::join_all(all).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|text| text.contains("[DONE]"))));
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());

@@ -2,14 +2,14 @@
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use simulator::World;
+use simulator::FakeSlack;
 
-use crate::app::{App, PATIENCE};
-use crate::forms::Forms;
+use crate::fake_app::{FakeApp, RECEIVE_TIMEOUT};
+use crate::form_app::FormApp;
 
 #[tokio::test]
-async fn what_is_typed_is_escaped_and_names_become_mentions() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn typed_text_is_escaped_and_mentions_resolved() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let url = |path: &str| format!("{}{path}", app.sim.base_url());
     let changes = app.http.get(url("/page/changes?team=T0ACME")).send().await?;
     let typed =
@@ -18,7 +18,7 @@ async fn what_is_typed_is_escaped_and_names_become_mentions() -> anyhow::Result<
     let messages = app.sim.messages("T0ACME", "general");
     assert_eq!(messages[0].text, "<@U0BOT0ACME> a &lt; b");
     assert_eq!(posted["ts"], messages[0].ts);
-    let first = tokio::time::timeout(PATIENCE, changes.bytes_stream().next()).await?;
+    let first = tokio::time::timeout(RECEIVE_TIMEOUT, changes.bytes_stream().next()).await?;
     let event = String::from_utf8(first.transpose()?.unwrap_or_default().to_vec())?;
     assert!(event.contains(&messages[0].ts), "{event}");
     let team: Value = app.http.get(url("/page/team")).send().await?.json().await?;
@@ -30,8 +30,8 @@ async fn what_is_typed_is_escaped_and_names_become_mentions() -> anyhow::Result<
 }
 
 #[tokio::test]
-async fn what_is_clicked_commanded_and_opened_is_told() -> anyhow::Result<()> {
-    let forms = Forms::start().await?;
+async fn page_actions_reach_app() -> anyhow::Result<()> {
+    let forms = FormApp::start().await?;
     let (app, place) = (&forms.app, json!({"team": "T0ACME", "channel": "D0ADA", "user": "U0ADA"}));
     let act = async |path: &str, more: Value| {
         let mut body = place.clone();
@@ -47,12 +47,12 @@ async fn what_is_clicked_commanded_and_opened_is_told() -> anyhow::Result<()> {
     let args = json!({"channel": "D0ADA", "text": "x", "blocks": blocks});
     let ts = app.call("chat.postMessage", args).await?["ts"].clone();
     assert_eq!(act("click", json!({"ts": ts, "action_id": "retry", "value": "e1"})).await?.0, 204);
-    assert_eq!(forms.last().payload()?["actions"][0]["value"], "e1");
+    assert_eq!(forms.last_form().payload()?["actions"][0]["value"], "e1");
     let (status, why) = act("click", json!({"ts": ts, "action_id": "other"})).await?;
     assert_eq!((status, why.as_str()), (502, "nothing to click on."));
     assert_eq!(act("command", json!({"command": "/enablebot", "text": "help"})).await?.0, 204);
-    assert_eq!(forms.last().field("text"), "help");
-    forms.answer_with(500, "text/plain", "");
+    assert_eq!(forms.last_form().field("text"), "help");
+    forms.respond_with(500, "text/plain", "");
     let (_, why) = act("command", json!({"command": "/enablebot"})).await?;
     assert_eq!(why, "EnableBot answered with an error (500).");
     app.call("views.publish", json!({"user_id": "U0ADA", "view": {"type": "home", "blocks": blocks}}))
@@ -67,15 +67,15 @@ async fn what_is_clicked_commanded_and_opened_is_told() -> anyhow::Result<()> {
     assert_eq!(act("open", json!({"tab": "home", "from": "C0GENERAL"})).await?.0, 204);
     for kind in ["app_home_opened", "app_context_changed"] {
         let told =
-            |world: &World| world.deliveries().iter().any(|event| event.event_type == kind).then_some(());
-        app.sim.wait_for(told, PATIENCE).await?;
+            |world: &FakeSlack| world.deliveries().iter().any(|event| event.event_type == kind).then_some(());
+        app.sim.wait_for(told, RECEIVE_TIMEOUT).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_file_is_attached_and_shown() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn attached_file_is_shown() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     let url = |path: &str| format!("{}{path}", app.sim.base_url());
     let file = json!({"name": "notes.txt", "mimetype": "text/plain", "content": "aGVsbG8="});
     let typed = json!({"team": "T0ACME", "channel": "D0ADA", "user": "U0ADA", "text": "", "files": [file]});
@@ -95,8 +95,8 @@ async fn a_file_is_attached_and_shown() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_files_are_there() -> anyhow::Result<()> {
-    let app = App::start().await?;
+async fn page_assets_are_served() -> anyhow::Result<()> {
+    let app = FakeApp::start().await?;
     for (path, kind) in
         [("/", "text/html"), ("/assets/app.js", "text/javascript"), ("/assets/base.css", "text/css")]
     {

@@ -6,21 +6,21 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use simulator::{Settings, Simulator};
+use simulator::{Simulator, SimulatorSettings};
 use url::Url;
 
-const CALLBACK: &str = "https://bot.example.com/login/callback";
+const SIGN_IN_CALLBACK_URL: &str = "https://bot.example.com/login/callback";
 
 #[tokio::test]
-async fn a_sign_in_says_who_it_is_in_a_token_that_verifies() -> anyhow::Result<()> {
-    let sim = Simulator::start(Settings::default()).await?;
-    let Settings { client_id, client_secret, .. } = Settings::default();
+async fn sign_in_returns_verifiable_id_token() -> anyhow::Result<()> {
+    let sim = Simulator::start(SimulatorSettings::default()).await?;
+    let SimulatorSettings { client_id, client_secret, .. } = SimulatorSettings::default();
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, b"verifier"));
     let query = [
         ("client_id", client_id.as_str()),
         ("response_type", "code"),
         ("scope", "openid profile email"),
-        ("redirect_uri", CALLBACK),
+        ("redirect_uri", SIGN_IN_CALLBACK_URL),
         ("state", "s"),
         ("nonce", "n"),
         ("code_challenge", &challenge),
@@ -35,7 +35,8 @@ async fn a_sign_in_says_who_it_is_in_a_token_that_verifies() -> anyhow::Result<(
     let exchange = async |verifier: &str| {
         let back = Url::parse(&sim.sign_in(url.as_str(), Some("U0GRACE"))?)?;
         let code = back.query_pairs().find(|(key, _)| key == "code").context("a code")?.1.into_owned();
-        let form = [("code", code.as_str()), ("redirect_uri", CALLBACK), ("code_verifier", verifier)];
+        let form =
+            [("code", code.as_str()), ("redirect_uri", SIGN_IN_CALLBACK_URL), ("code_verifier", verifier)];
         let request = http.post(format!("{}/api/openid.connect.token", sim.base_url()));
         let request = request.basic_auth(&client_id, Some(&client_secret)).form(&form);
         anyhow::Ok(request.send().await?.json::<Value>().await?)

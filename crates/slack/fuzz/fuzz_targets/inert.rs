@@ -1,10 +1,10 @@
 //! Any words in any two pieces: the same result as at once, and no `<` in it.
 #![no_main]
 
-use slack::Inert;
+use slack::MarkdownSanitizer;
 
 fn inert(pieces: &[&str]) -> String {
-    let mut inert = Inert::default();
+    let mut inert = MarkdownSanitizer::default();
     let words: String = pieces.iter().map(|piece| inert.push(piece)).collect();
     words + &inert.finish()
 }

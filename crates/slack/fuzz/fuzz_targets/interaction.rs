@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
-    let _ = slack::read_interaction(body);
-    let _ = slack::read_command(body);
+    let _ = slack::parse_interaction(body);
+    let _ = slack::parse_command(body);
 });

@@ -5,7 +5,7 @@ libfuzzer_sys::fuzz_target!(|input: (u16, u16, &str)| {
     let (limit, shown, text) = (usize::from(input.0), usize::from(input.1), input.2);
     let (mut start, mut joined) = (0, String::new());
     while start < text.len() {
-        let part = slack::next_part(text, start, start + shown, limit);
+        let part = slack::next_chunk(text, start, start + shown, limit);
         let words = &text[start..part.end];
         assert!(!words.is_empty());
         assert!(words.len() <= limit || words.chars().count() == 1);

@@ -1,13 +1,13 @@
 //! What Slack, or somebody else, sends in: no bytes make it panic.
 
 use proptest::prelude::*;
-use slack::{SigningSecret, read_delivery, readable};
+use slack::{SigningSecret, parse_delivery, unescape_message};
 
 use crate::text::any_text;
 
 /// JSON of the fields that an envelope has, with values of any kind.
 fn any_envelope() -> impl Strategy<Value = String> {
-    const KEYS: [&str; 12] = [
+    const ENVELOPE_KEYS: [&str; 12] = [
         "type",
         "event",
         "authorizations",
@@ -21,17 +21,16 @@ fn any_envelope() -> impl Strategy<Value = String> {
         "challenge",
         "files",
     ];
-    const VALUES: [&str; 9] =
+    const ENVELOPE_VALUES: [&str; 9] =
         ["null", "1", "true", "\"event_callback\"", "\"message\"", "\"C1\"", "\"1.5\"", "[]", "{}"];
-    let leaf = prop::sample::select(&VALUES[..]).prop_map(str::to_owned);
+    let leaf = prop::sample::select(&ENVELOPE_VALUES[..]).prop_map(str::to_owned);
     leaf.prop_recursive(4, 40, 8, |value| {
-        let fields = prop::collection::vec((prop::sample::select(&KEYS[..]), value.clone()), 0..8).prop_map(
-            |fields| {
+        let fields = prop::collection::vec((prop::sample::select(&ENVELOPE_KEYS[..]), value.clone()), 0..8)
+            .prop_map(|fields| {
                 let fields: Vec<String> =
                     fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
                 format!("{{{}}}", fields.join(","))
-            },
-        );
+            });
         let items = prop::collection::vec(value, 0..3).prop_map(|items| format!("[{}]", items.join(",")));
         prop_oneof![fields, items]
     })
@@ -41,13 +40,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn a_delivery_is_read_or_refused(bytes: Vec<u8>, envelope in any_envelope()) {
-        let _ = read_delivery(&bytes);
-        prop_assert!(read_delivery(envelope.as_bytes()).is_ok(), "{}", envelope);
+    fn delivery_parses_or_errors(bytes: Vec<u8>, envelope in any_envelope()) {
+        let _ = parse_delivery(&bytes);
+        prop_assert!(parse_delivery(envelope.as_bytes()).is_ok(), "{}", envelope);
     }
 
     #[test]
-    fn a_signature_is_verified_or_refused(
+    fn signature_verifies_or_errors(
         body: Vec<u8>,
         timestamp: Option<String>,
         signature in prop::option::of("(v0=)?[0-9a-fA-F]{0,70}|.*"),
@@ -60,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_readable(text in any_text(), bot_user_id: String) {
-        let _ = readable(&text, &bot_user_id);
+    fn any_text_is_unescaped(text in any_text(), bot_user_id: String) {
+        let _ = unescape_message(&text, &bot_user_id);
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use models::{ChannelId, EventId, MessageTs, TeamId, UserId};
 use slack::{
-    Bot, Buttons, Failure, Hold, MessageMetadata, NewMessage, SUGGESTED_PROMPTS, SlackError, Status, Update,
+    BotAuth, Buttons, MessageMetadata, MessageUpdate, NewMessage, SUGGESTED_PROMPTS, SendGuard, SlackError,
+    SlackErrorKind, ThreadStatus,
 };
 
-use crate::server::{Answer, Server, bot};
+use crate::server::{MockResponse, MockServer, bot};
 
 fn channel() -> ChannelId {
     ChannelId::from("C1")
@@ -23,7 +24,7 @@ fn metadata() -> MessageMetadata {
     MessageMetadata { event_id: EventId::from("Ev1"), part_start: 0 }
 }
 
-async fn post(server: &slack::Client, bot: &Bot) -> Result<MessageTs, SlackError> {
+async fn post(server: &slack::Client, bot: &BotAuth) -> Result<MessageTs, SlackError> {
     let (channel_id, metadata) = (channel(), metadata());
     let message = NewMessage {
         channel_id: &channel_id,
@@ -35,59 +36,59 @@ async fn post(server: &slack::Client, bot: &Bot) -> Result<MessageTs, SlackError
     server.post_message(bot, &message).await
 }
 
-async fn update(server: &slack::Client, bot: &Bot, buttons: Option<Buttons>) -> Result<(), SlackError> {
+async fn update(server: &slack::Client, bot: &BotAuth, buttons: Option<Buttons>) -> Result<(), SlackError> {
     let (channel_id, ts, metadata) = (channel(), ts(), metadata());
     let update =
-        Update { channel_id: &channel_id, ts: &ts, markdown: "**Hi**", metadata: &metadata, buttons };
+        MessageUpdate { channel_id: &channel_id, ts: &ts, markdown: "**Hi**", metadata: &metadata, buttons };
     server.update_message(bot, &update).await
 }
 
 #[tokio::test]
-async fn an_update_is_repeated_and_a_post_is_not() {
-    let server = Server::start(|_, before| {
-        if before < 2 { Answer::status(503) } else { Answer::json(r#"{"ok":true,"ts":"1.5"}"#) }
+async fn update_is_retried_and_post_is_not() {
+    let server = MockServer::start(|_, before| {
+        if before < 2 { MockResponse::status(503) } else { MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#) }
     })
     .await;
     assert!(update(&server.client(), &bot("T1"), None).await.is_ok());
     assert_eq!(server.paths(), ["/api/chat.update"; 3]);
 
-    let server = Server::start(|_, _| Answer::status(503)).await;
+    let server = MockServer::start(|_, _| MockResponse::status(503)).await;
     let refused = post(&server.client(), &bot("T1")).await;
-    assert_eq!(refused.map_err(|error| error.failure()), Err(Failure::Transient));
+    assert_eq!(refused.map_err(|error| error.kind()), Err(SlackErrorKind::Transient));
     assert_eq!(server.paths(), ["/api/chat.postMessage"]);
 }
 
 #[tokio::test]
-async fn a_call_goes_out_only_while_the_work_is_held() {
-    let server = Server::start(|_, _| Answer::json(r#"{"ok":true,"ts":"1.5"}"#)).await;
+async fn call_is_not_sent_after_lease_loss() {
+    let server = MockServer::start(|_, _| MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#)).await;
     let held = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&held);
-    let bot = Bot { hold: Some(Hold::new(move || seen.load(Ordering::Relaxed))), ..bot("T1") };
+    let bot = BotAuth { send_guard: Some(SendGuard::new(move || seen.load(Ordering::Relaxed))), ..bot("T1") };
     assert!(post(&server.client(), &bot).await.is_ok());
     held.store(false, Ordering::Relaxed);
     for _ in 0..2 {
         let not_sent = post(&server.client(), &bot).await;
-        assert!(matches!(not_sent, Err(SlackError::NotSent { .. })), "{not_sent:?}");
+        assert!(matches!(not_sent, Err(SlackError::LeaseLost { .. })), "{not_sent:?}");
     }
     let not_sent = update(&server.client(), &bot, None).await;
-    assert!(matches!(not_sent, Err(SlackError::NotSent { .. })), "{not_sent:?}");
+    assert!(matches!(not_sent, Err(SlackError::LeaseLost { .. })), "{not_sent:?}");
     assert_eq!(server.paths(), ["/api/chat.postMessage"], "the others never came");
 }
 
 #[tokio::test]
-async fn a_429_holds_back_that_method_of_that_tenant_only() {
-    let server = Server::start(|request, before| {
-        let answer = Answer::json(r#"{"ok":true,"ts":"1.5"}"#);
+async fn http_429_backs_off_method_of_tenant() {
+    let server = MockServer::start(|request, before| {
+        let answer = MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#);
         match (request.path.as_str(), before) {
-            ("/api/chat.postMessage", 0) => Answer::status(429).with("retry-after: 30"),
-            ("/api/chat.update", 1) => Answer::status(429).with("retry-after: 1"),
+            ("/api/chat.postMessage", 0) => MockResponse::status(429).with_header("retry-after: 30"),
+            ("/api/chat.update", 1) => MockResponse::status(429).with_header("retry-after: 1"),
             _ => answer,
         }
     })
     .await;
     let client = server.client();
-    let held = |result: Result<(), SlackError>| match result.map_err(|error| error.failure()) {
-        Err(Failure::Throttled(wait)) => wait,
+    let held = |result: Result<(), SlackError>| match result.map_err(|error| error.kind()) {
+        Err(SlackErrorKind::RateLimited(wait)) => wait,
         other => panic!("expected to be held back, got {other:?}"),
     };
     assert_eq!(held(post(&client, &bot("T1")).await.map(drop)), Duration::from_secs(30));
@@ -104,20 +105,21 @@ async fn a_429_holds_back_that_method_of_that_tenant_only() {
 }
 
 #[tokio::test]
-async fn an_org_wide_install_names_the_workspace_in_every_call() {
+async fn org_install_sends_team_id_on_every_call() {
     let server =
-        Server::start(|_, _| Answer::json(r#"{"ok":true,"ts":"1.5","user":{"team_id":"T1"}}"#)).await;
-    let bot = Bot { team_id: Some(TeamId::from("T1")), ..bot("E1") };
+        MockServer::start(|_, _| MockResponse::json(r#"{"ok":true,"ts":"1.5","user":{"team_id":"T1"}}"#))
+            .await;
+    let bot = BotAuth { team_id: Some(TeamId::from("T1")), ..bot("E1") };
     post(&server.client(), &bot).await.unwrap();
-    server.client().find_user(&bot, &UserId::from("U1")).await.unwrap();
+    server.client().fetch_user(&bot, &UserId::from("U1")).await.unwrap();
     let bodies: Vec<String> = server.requests().into_iter().map(|request| request.body).collect();
     assert!(bodies[0].contains(r#""team_id":"T1""#), "{}", bodies[0]);
     assert_eq!(bodies[1], "user=U1&team_id=T1");
 }
 
 #[tokio::test]
-async fn buttons_come_and_go_with_an_update() {
-    let server = Server::start(|_, _| Answer::json(r#"{"ok":true}"#)).await;
+async fn update_sets_and_clears_buttons() {
+    let server = MockServer::start(|_, _| MockResponse::json(r#"{"ok":true}"#)).await;
     for buttons in [Some(Buttons::Stop), None] {
         update(&server.client(), &bot("T1"), buttons).await.unwrap();
     }
@@ -128,14 +130,18 @@ async fn buttons_come_and_go_with_an_update() {
 }
 
 #[tokio::test]
-async fn a_tenant_without_agent_sessions_is_not_asked_for_them_again() {
-    let server = Server::start(|request, _| {
+async fn missing_agent_sessions_are_remembered() {
+    let server = MockServer::start(|request, _| {
         let lacks = request.path.starts_with("/api/agents.");
-        Answer::json(if lacks { r#"{"ok":false,"error":"feature_disabled"}"# } else { r#"{"ok":true}"# })
+        MockResponse::json(if lacks {
+            r#"{"ok":false,"error":"feature_disabled"}"#
+        } else {
+            r#"{"ok":true}"#
+        })
     })
     .await;
     let client = server.client();
-    for status in [Status::Processing, Status::Active] {
+    for status in [ThreadStatus::Processing, ThreadStatus::Active] {
         client.set_status(&bot("T1"), &channel(), &ts(), status).await.unwrap();
     }
     client.set_title(&bot("T1"), &channel(), &ts(), &"ä".repeat(300)).await.unwrap();
@@ -156,26 +162,27 @@ async fn a_tenant_without_agent_sessions_is_not_asked_for_them_again() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_neither_is_asked_for_neither_again() {
-    let server = Server::start(|_, _| Answer::json(r#"{"ok":false,"error":"not_agent_app"}"#)).await;
+async fn missing_agent_apis_are_remembered() {
+    let server =
+        MockServer::start(|_, _| MockResponse::json(r#"{"ok":false,"error":"not_agent_app"}"#)).await;
     let client = server.client();
-    assert!(client.set_status(&bot("T1"), &channel(), &ts(), Status::Processing).await.is_err());
-    assert!(client.set_status(&bot("T1"), &channel(), &ts(), Status::Active).await.is_ok());
+    assert!(client.set_status(&bot("T1"), &channel(), &ts(), ThreadStatus::Processing).await.is_err());
+    assert!(client.set_status(&bot("T1"), &channel(), &ts(), ThreadStatus::Active).await.is_ok());
     assert_eq!(server.paths().len(), 2);
 }
 
 #[tokio::test]
-async fn a_token_is_refreshed_once() {
-    let server = Server::start(|_, before| match before {
-        0 => Answer::json(
+async fn token_refresh_is_not_retried() {
+    let server = MockServer::start(|_, before| match before {
+        0 => MockResponse::json(
             r#"{"ok":true,"access_token":"xoxe.xoxb-2","refresh_token":"xoxe-2","expires_in":43200}"#,
         ),
-        _ => Answer::status(500),
+        _ => MockResponse::status(500),
     })
     .await;
     use secrecy::ExposeSecret;
     let client = server.client();
-    let refresh = || client.refresh("id", &SECRET, &REFRESH_TOKEN);
+    let refresh = || client.refresh_bot_token("id", &SECRET, &REFRESH_TOKEN);
     static SECRET: std::sync::LazyLock<secrecy::SecretString> = std::sync::LazyLock::new(|| "secret".into());
     static REFRESH_TOKEN: std::sync::LazyLock<secrecy::SecretString> =
         std::sync::LazyLock::new(|| "xoxe-1".into());

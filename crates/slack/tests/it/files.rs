@@ -1,17 +1,17 @@
 //! Files and answers to commands: what may go where.
 
 use models::ChannelId;
-use slack::{Failure, SlackError};
+use slack::{SlackError, SlackErrorKind};
 
-use crate::server::{Answer, Server, bot};
+use crate::server::{MockResponse, MockServer, bot};
 
-fn code<T: std::fmt::Debug>(result: Result<T, SlackError>) -> String {
+fn error_code<T: std::fmt::Debug>(result: Result<T, SlackError>) -> String {
     result.unwrap_err().code().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
-async fn a_token_goes_to_slacks_own_hosts_only() {
-    let server = Server::start(|_, _| Answer::status(500)).await;
+async fn token_is_sent_to_slack_hosts_only() {
+    let server = MockServer::start(|_, _| MockResponse::status(500)).await;
     let client = server.client();
     let foreign = [
         "https://evil.example/files-pri/T1-F1/a.txt",
@@ -24,51 +24,61 @@ async fn a_token_goes_to_slacks_own_hosts_only() {
         &format!("{}0/a.txt", server.url),
     ];
     for url in foreign {
-        assert_eq!(code(client.download(&bot("T1"), url, 10).await), "foreign_file_url", "{url}");
-        assert_eq!(code(client.respond(&url.into(), "Hi").await), "foreign_response_url", "{url}");
+        assert_eq!(error_code(client.download_file(&bot("T1"), url, 10).await), "foreign_file_url", "{url}");
+        assert_eq!(error_code(client.respond(&url.into(), "Hi").await), "foreign_response_url", "{url}");
     }
     assert!(server.paths().is_empty());
 }
 
 #[tokio::test]
-async fn a_file_is_read_to_its_limit() {
-    let server =
-        Server::start(|_, _| Answer { status: 200, headers: String::new(), body: "0123456789".into() });
+async fn download_stops_at_size_limit() {
+    let server = MockServer::start(|_, _| MockResponse {
+        status: 200,
+        headers: String::new(),
+        body: "0123456789".into(),
+    });
     let server = server.await;
     let (client, url) = (server.client(), format!("{}/files-pri/T1-F1/a.txt", server.url));
-    assert_eq!(client.download(&bot("T1"), &url, 10).await.unwrap(), "0123456789");
-    assert_eq!(code(client.download(&bot("T1"), &url, 9).await), "too_large");
+    assert_eq!(client.download_file(&bot("T1"), &url, 10).await.unwrap(), "0123456789");
+    assert_eq!(error_code(client.download_file(&bot("T1"), &url, 9).await), "too_large");
     assert!(server.requests()[0].head.contains("authorization: bearer xoxb-secret"));
 }
 
 #[tokio::test]
-async fn a_page_to_sign_in_is_no_file() {
-    let server = Server::start(|request, _| match request.path.as_str() {
-        "/redirected" => Answer::status(302).with("location: /signin"),
+async fn sign_in_page_is_not_downloaded() {
+    let server = MockServer::start(|request, _| match request.path.as_str() {
+        "/redirected" => MockResponse::status(302).with_header("location: /signin"),
         _ => {
-            let page = Answer { status: 200, headers: String::new(), body: "<html>".into() };
-            page.with("content-type: text/html; charset=utf-8")
+            let page = MockResponse { status: 200, headers: String::new(), body: "<html>".into() };
+            page.with_header("content-type: text/html; charset=utf-8")
         }
     })
     .await;
     let client = server.client();
     for path in ["/a.txt", "/redirected"] {
         let url = format!("{}{path}", server.url);
-        assert_eq!(code(client.download(&bot("T1"), &url, 100).await), "not_downloadable", "{path}");
+        assert_eq!(
+            error_code(client.download_file(&bot("T1"), &url, 100).await),
+            "not_downloadable",
+            "{path}"
+        );
     }
-    assert_eq!(client.download(&bot("T1"), &format!("{}/a.html", server.url), 100).await.unwrap(), "<html>");
+    assert_eq!(
+        client.download_file(&bot("T1"), &format!("{}/a.html", server.url), 100).await.unwrap(),
+        "<html>"
+    );
     assert_eq!(server.paths(), ["/a.txt", "/redirected", "/a.html"]);
 }
 
 #[tokio::test]
-async fn a_file_is_sent_in_three_steps() {
+async fn upload_takes_three_calls() {
     let (told, address) = tokio::sync::watch::channel(String::new());
-    let server = Server::start(move |request, _| match request.path.as_str() {
-        "/api/files.getUploadURLExternal" => Answer::json(&format!(
+    let server = MockServer::start(move |request, _| match request.path.as_str() {
+        "/api/files.getUploadURLExternal" => MockResponse::json(&format!(
             r#"{{"ok":true,"file_id":"F1","upload_url":"{}/upload/secret"}}"#,
             *address.borrow()
         )),
-        _ => Answer::json(r#"{"ok":true}"#),
+        _ => MockResponse::json(r#"{"ok":true}"#),
     })
     .await;
     told.send(server.url.clone()).unwrap();
@@ -88,12 +98,12 @@ async fn a_file_is_sent_in_three_steps() {
 }
 
 #[tokio::test]
-async fn a_command_is_answered_once() {
-    let server = Server::start(|_, before| match before {
-        0 => Answer { status: 200, headers: String::new(), body: "ok".into() },
-        1 => Answer { status: 404, ..Answer::json(r#"{"ok":false,"error":"used_url"}"#) },
-        2 => Answer::status(403),
-        _ => Answer::status(500),
+async fn response_url_call_is_not_retried() {
+    let server = MockServer::start(|_, before| match before {
+        0 => MockResponse { status: 200, headers: String::new(), body: "ok".into() },
+        1 => MockResponse { status: 404, ..MockResponse::json(r#"{"ok":false,"error":"used_url"}"#) },
+        2 => MockResponse::status(403),
+        _ => MockResponse::status(500),
     })
     .await;
     let url = format!("{}/commands/T1/1/secret", server.url).into();
@@ -101,10 +111,10 @@ async fn a_command_is_answered_once() {
     assert!(client.respond(&url, "**Hi**").await.is_ok());
     let sent: serde_json::Value = serde_json::from_str(&server.requests()[0].body).unwrap();
     assert_eq!((&sent["response_type"], &sent["text"]), (&"ephemeral".into(), &"Hi".into()));
-    assert_eq!(code(client.respond(&url, "Hi").await), "used_url");
-    assert_eq!(code(client.respond(&url, "Hi").await), "http_403");
+    assert_eq!(error_code(client.respond(&url, "Hi").await), "used_url");
+    assert_eq!(error_code(client.respond(&url, "Hi").await), "http_403");
     let unknown = client.respond(&url, "Hi").await.unwrap_err();
-    assert_eq!(unknown.failure(), Failure::Transient);
+    assert_eq!(unknown.kind(), SlackErrorKind::Transient);
     assert!(!unknown.to_string().contains("secret"));
     assert_eq!(server.paths().len(), 4);
 }

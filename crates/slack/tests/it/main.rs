@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bytes;
+mod chunk;
 mod client;
 mod files;
-mod inert;
+mod sanitize;
 mod server;
-mod split;
 mod text;

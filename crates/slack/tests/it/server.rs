@@ -4,26 +4,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use models::TenantId;
-use slack::{Bot, Client};
+use slack::{BotAuth, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Request {
+pub(crate) struct RecordedRequest {
     pub(crate) path: String,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
 /// What it is told to answer.
-pub(crate) struct Answer {
+pub(crate) struct MockResponse {
     pub(crate) status: u16,
     pub(crate) headers: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl MockResponse {
     pub(crate) fn json(body: &str) -> Self {
         Self { status: 200, headers: "content-type: application/json\r\n".into(), body: body.into() }
     }
@@ -32,32 +32,34 @@ impl Answer {
         Self { status, headers: String::new(), body: String::new() }
     }
 
-    pub(crate) fn with(mut self, header: &str) -> Self {
+    pub(crate) fn with_header(mut self, header: &str) -> Self {
         self.headers.push_str(header);
         self.headers.push_str("\r\n");
         self
     }
 }
 
-pub(crate) struct Server {
+pub(crate) struct MockServer {
     pub(crate) url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-impl Server {
+impl MockServer {
     /// Answers each request by what is given for it and for how many came before.
-    pub(crate) async fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&RecordedRequest, usize) -> MockResponse + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
         let seen = requests.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let Some(request) = read(&mut stream).await else { continue };
+                let Some(request) = read_request(&mut stream).await else { continue };
                 let before = seen.lock().unwrap().len();
                 let answer = answer(&request, before);
                 seen.lock().unwrap().push(request);
-                write(&mut stream, &answer).await;
+                write_response(&mut stream, &answer).await;
             }
         });
         Self { url, requests }
@@ -67,7 +69,7 @@ impl Server {
         Client::new(&self.url, Duration::from_secs(5)).unwrap()
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.lock().unwrap().clone()
     }
 
@@ -76,11 +78,16 @@ impl Server {
     }
 }
 
-pub(crate) fn bot(tenant_id: &str) -> Bot {
-    Bot { tenant_id: TenantId::from(tenant_id), token: "xoxb-secret".into(), team_id: None, hold: None }
+pub(crate) fn bot(tenant_id: &str) -> BotAuth {
+    BotAuth {
+        tenant_id: TenantId::from(tenant_id),
+        token: "xoxb-secret".into(),
+        team_id: None,
+        send_guard: None,
+    }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read_request(stream: &mut TcpStream) -> Option<RecordedRequest> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -96,11 +103,11 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
     }
     let first = String::from_utf8_lossy(&bytes[..head_end]).lines().next()?.to_owned();
     let path = first.split(' ').nth(1)?.to_owned();
-    Some(Request { path, head, body: String::from_utf8_lossy(&bytes[head_end + 4..]).into_owned() })
+    Some(RecordedRequest { path, head, body: String::from_utf8_lossy(&bytes[head_end + 4..]).into_owned() })
 }
 
-async fn write(stream: &mut TcpStream, answer: &Answer) {
-    let Answer { status, headers, body } = answer;
+async fn write_response(stream: &mut TcpStream, answer: &MockResponse) {
+    let MockResponse { status, headers, body } = answer;
     let length = body.len();
     let response = format!(
         "HTTP/1.1 {status} -\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-const PIECES: [&str; 41] = [
+const TEXT_FRAGMENTS: [&str; 41] = [
     "```",
     "````",
     "~~~",
@@ -49,7 +49,7 @@ const PIECES: [&str; 41] = [
 /// Pieces put together, or anything at all.
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
-        4 => prop::collection::vec(prop::sample::select(&PIECES[..]), 0..120).prop_map(|pieces| pieces.concat()),
+        4 => prop::collection::vec(prop::sample::select(&TEXT_FRAGMENTS[..]), 0..120).prop_map(|pieces| pieces.concat()),
         1 => any::<String>(),
     ]
 }

@@ -1,7 +1,7 @@
 //! How long the audit log is kept, and where it is archived.
 
 use service::Environment;
-use storage::Settings as ArchiveSettings;
+use storage::StorageSettings as ArchiveSettings;
 use url::Url;
 
 /// Says nothing: the audit log is kept for ever, and nowhere else.
@@ -25,13 +25,13 @@ impl AuditSettings {
 }
 
 pub(crate) fn read_archive(env: &mut Environment) -> Option<ArchiveSettings> {
-    let bucket = env.optional("AUDIT_ARCHIVE_BUCKET", "audit", bucket)?;
-    let url = env.required("SUPABASE_URL", "https://abcdefgh.supabase.co", address);
-    let service_key = env.required("SUPABASE_SERVICE_KEY", "sb_secret_…", service::secret);
+    let bucket = env.optional("AUDIT_ARCHIVE_BUCKET", "audit", parse_bucket)?;
+    let url = env.required("SUPABASE_URL", "https://abcdefgh.supabase.co", parse_url);
+    let service_key = env.required("SUPABASE_SERVICE_KEY", "sb_secret_…", service::parse_secret);
     Some(ArchiveSettings { url: url?, service_key: service_key?, bucket })
 }
 
-fn bucket(text: &str) -> Result<String, String> {
+fn parse_bucket(text: &str) -> Result<String, String> {
     let text = text.trim();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     match text.bytes().all(is_name) {
@@ -41,7 +41,7 @@ fn bucket(text: &str) -> Result<String, String> {
 }
 
 /// The key goes there, so it must be https, except on loopback.
-fn address(text: &str) -> Result<String, String> {
+fn parse_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
     let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() == "https" || (url.scheme() == "http" && is_loopback) {
@@ -55,15 +55,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_goes_nowhere_in_plain_and_a_bucket_is_one_part_of_an_address() {
-        assert_eq!(address(" https://abc.supabase.co/ "), Ok("https://abc.supabase.co".to_owned()));
-        assert_eq!(address("http://127.0.0.1:54321"), Ok("http://127.0.0.1:54321".to_owned()));
+    fn archive_settings_require_https_and_plain_name() {
+        assert_eq!(parse_url(" https://abc.supabase.co/ "), Ok("https://abc.supabase.co".to_owned()));
+        assert_eq!(parse_url("http://127.0.0.1:54321"), Ok("http://127.0.0.1:54321".to_owned()));
         for wrong in ["http://abc.supabase.co", "ftp://localhost", "abc"] {
-            assert!(address(wrong).is_err(), "{wrong}");
+            assert!(parse_url(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(bucket("audit-log_1"), Ok("audit-log_1".to_owned()));
+        assert_eq!(parse_bucket("audit-log_1"), Ok("audit-log_1".to_owned()));
         for wrong in ["..", "a/b", "a b", "a?b"] {
-            assert!(bucket(wrong).is_err(), "{wrong}");
+            assert!(parse_bucket(wrong).is_err(), "{wrong}");
         }
     }
 }

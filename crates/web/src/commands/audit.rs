@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use db::audit_log::Chain;
+use db::audit_log::AuditChain;
 use models::TenantId;
 
-use super::{archive, judge};
+use super::{archive, run_query_with_exit_code};
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum AuditCommand {
     /// Look at each entry's digest; ends with 1 where an entry was changed, moved, slipped in or taken out
     Verify {
         /// One tenant, T… or E…; without it all of them
@@ -27,19 +27,19 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub fn run(command: Command) -> ExitCode {
+pub fn run(command: AuditCommand) -> ExitCode {
     match command {
-        Command::Verify { archive, .. } if !archive.is_empty() => archive::verify(&archive),
-        Command::Verify { tenant, .. } => verify(tenant.map(TenantId::new)),
-        Command::Archive => archive::run(),
+        AuditCommand::Verify { archive, .. } if !archive.is_empty() => archive::verify(&archive),
+        AuditCommand::Verify { tenant, .. } => verify(tenant.map(TenantId::new)),
+        AuditCommand::Archive => archive::run(),
     }
 }
 
 fn verify(tenant_id: Option<TenantId>) -> ExitCode {
-    judge(async |tx| {
+    run_query_with_exit_code(async |tx| {
         let tenant_ids = match tenant_id {
             Some(tenant_id) => vec![tenant_id],
-            None => db::audit_log::list_chained(tx).await?,
+            None => db::audit_log::list_chained_tenants(tx).await?,
         };
         let (mut lines, mut code) = (Vec::new(), ExitCode::SUCCESS);
         for tenant_id in tenant_ids {
@@ -47,7 +47,7 @@ fn verify(tenant_id: Option<TenantId>) -> ExitCode {
             if chain.broken.is_some() {
                 code = ExitCode::FAILURE;
             }
-            lines.push(format!("{tenant_id}: {}", tell(&chain)));
+            lines.push(format!("{tenant_id}: {}", describe_chain(&chain)));
         }
         if lines.is_empty() {
             lines.push("Nothing is written in the audit log yet.".to_owned());
@@ -56,13 +56,13 @@ fn verify(tenant_id: Option<TenantId>) -> ExitCode {
     })
 }
 
-fn tell(chain: &Chain) -> String {
+fn describe_chain(chain: &AuditChain) -> String {
     let told = match (chain.broken, chain.entries) {
-        (Some(broken), _) => format!("BROKEN: entry {} {}", broken.place, broken.fault.in_words()),
+        (Some(broken), _) => format!("BROKEN: entry {} {}", broken.place, broken.fault.describe()),
         (None, 0) => "no entries".to_owned(),
         (None, entries) => format!("unbroken, {entries} entries"),
     };
-    match chain.retired {
+    match chain.purged {
         0 => told,
         retired => format!("{told}, behind {retired} that were removed when they were old enough"),
     }

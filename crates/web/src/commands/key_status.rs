@@ -3,30 +3,35 @@
 use std::process::ExitCode;
 
 use chrono::TimeDelta;
-use db::operators::{MasterKeyState, RetiredKey};
+use db::operators::{MasterKeyState, RetiredDataKey};
 use db::{Db, DbError};
 
-use super::{table, time};
+use super::{format_time, table};
 
 /// Retired keys that are shown with what they still hold.
-const SHOWN: i64 = 50;
+const MAX_SHOWN_RETIRED_KEYS: i64 = 50;
 
-pub(super) async fn print(db: &Db, older_than: TimeDelta) -> Result<ExitCode, DbError> {
-    let mut tx = db.begin_for_all().await?;
-    let masters = db::operators::keys(&mut tx).await?.masters;
+pub(super) async fn print_key_status(db: &Db, older_than: TimeDelta) -> Result<ExitCode, DbError> {
+    let mut tx = db.begin_cross_tenant().await?;
+    let masters = db::operators::load_key_state(&mut tx).await?.master_keys;
     let counts = db::operators::count_data_keys(&mut tx, older_than).await?;
-    let retired = db::operators::list_retired_keys(&mut tx, SHOWN).await?;
+    let retired = db::operators::list_retired_keys(&mut tx, MAX_SHOWN_RETIRED_KEYS).await?;
     drop(tx);
     let rows = masters.iter().enumerate().map(|(place, master)| {
         let (data_keys, receipts) = (master.data_keys.to_string(), master.receipts.to_string());
-        vec![Some(master.id.clone()), Some(data_keys), Some(receipts), Some(judge(place, master))]
+        vec![
+            Some(master.id.clone()),
+            Some(data_keys),
+            Some(receipts),
+            Some(describe_master_key(place, master)),
+        ]
     });
     println!("{}", table(&["master key", "data keys", "receipts", "state"], rows));
     println!("Data keys: {} current, {} retired, {} due.", counts.current, counts.retired, counts.due);
     if !retired.is_empty() {
         let mut rows = Vec::new();
         for key in retired {
-            rows.push(describe(db, key).await?);
+            rows.push(describe_retired_key(db, key).await?);
         }
         println!("{}", table(&["tenant", "retired key", "retired at", "still seals"], rows.into_iter()));
         println!(
@@ -37,7 +42,7 @@ pub(super) async fn print(db: &Db, older_than: TimeDelta) -> Result<ExitCode, Db
     Ok(if is_missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn judge(place: usize, master: &MasterKeyState) -> String {
+fn describe_master_key(place: usize, master: &MasterKeyState) -> String {
     match (master.is_known, place, master.data_keys, master.receipts) {
         (false, _, 0, _) => "not among ENCRYPTION_KEYS: its receipts cannot be checked".to_owned(),
         (false, ..) => "MISSING: without it nothing under these data keys opens".to_owned(),
@@ -50,15 +55,15 @@ fn judge(place: usize, master: &MasterKeyState) -> String {
     }
 }
 
-async fn describe(db: &Db, key: RetiredKey) -> Result<Vec<Option<String>>, DbError> {
-    let left = db::rotation::count_left(&mut db.begin(&key.tenant_id).await?, &key.tenant_id).await?;
+async fn describe_retired_key(db: &Db, key: RetiredDataKey) -> Result<Vec<Option<String>>, DbError> {
+    let left = db::rotation::count_remaining(&mut db.begin(&key.tenant_id).await?, &key.tenant_id).await?;
     let places = left.iter().filter(|left| left.key_id == key.key_id);
-    let places: Vec<String> = places.map(|left| format!("{} of {}", left.values, left.place)).collect();
+    let places: Vec<String> = places.map(|left| format!("{} of {}", left.values, left.column)).collect();
     let still = if places.is_empty() { "nothing".to_owned() } else { places.join(", ") };
     Ok(vec![
         Some(key.tenant_id.to_string()),
         Some(key.key_id.to_string()),
-        Some(time(key.retired_at)),
+        Some(format_time(key.retired_at)),
         Some(still),
     ])
 }

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use clap::Subcommand;
 use crypto::MasterKeys;
-use db::rotation::{self, Lock, Scope};
+use db::rotation::{self, RotationLock, RotationScope};
 use db::{Db, DbError};
 use models::TenantId;
 use service::{DatabaseSettings, SettingsError};
 use tokio::time::sleep;
 
-use super::{block_on, fail, key_status, key_verify, open};
-use crate::rotation::{BRISK, rotate};
+use super::{block_on, fail, key_status, key_verify, open_db};
+use crate::key_rotation::{FOREGROUND_PACE, rotate_data_key};
 use crate::settings::{read_environment, read_key_rotation_interval, read_master_keys};
 
 /// Between two looks whether another rotation has ended, and between two words of how far this one is.
-const LOOK: Duration = Duration::from_millis(500);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What can be asked and done.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum KeysCommand {
     /// The keys and what still needs each; ends with 1 where one is missing (ENCRYPTION_KEYS, KEY_ROTATION_INTERVAL)
     Status,
     /// Open everything that is sealed, and tell what does not open; ends with 1 where something does not
@@ -40,19 +40,19 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub fn run(command: Command) -> ExitCode {
-    let (database, master_keys, older_than) = match settings() {
+pub fn run(command: KeysCommand) -> ExitCode {
+    let (database, master_keys, older_than) = match read_settings() {
         Ok(settings) => settings,
         Err(error) => return fail(error),
     };
     let done = block_on(async {
-        let db = open(&database, master_keys)?;
+        let db = open_db(&database, master_keys)?;
         db.check_schema().await?;
         match command {
-            Command::Status => key_status::print(&db, older_than).await,
-            Command::Verify => key_verify::print(&db).await,
-            Command::Rotate { all, tenant } => {
-                let scope = Scope { tenant_ids: tenant.into_iter().map(TenantId::new).collect() };
+            KeysCommand::Status => key_status::print_key_status(&db, older_than).await,
+            KeysCommand::Verify => key_verify::verify_all(&db).await,
+            KeysCommand::Rotate { all, tenant } => {
+                let scope = RotationScope { tenant_ids: tenant.into_iter().map(TenantId::new).collect() };
                 rotate_all(&db, &scope, if all { TimeDelta::zero() } else { older_than }).await
             }
         }
@@ -62,20 +62,20 @@ pub fn run(command: Command) -> ExitCode {
     })
 }
 
-fn settings() -> Result<(DatabaseSettings, MasterKeys, TimeDelta), SettingsError> {
+fn read_settings() -> Result<(DatabaseSettings, MasterKeys, TimeDelta), SettingsError> {
     let mut env = read_environment()?;
     let (database, master_keys) = (DatabaseSettings::read(&mut env), read_master_keys(&mut env));
     let older_than = read_key_rotation_interval(&mut env);
     env.finish(|| Some((database?, master_keys?, older_than)))
 }
 
-async fn rotate_all(db: &Db, scope: &Scope, older_than: TimeDelta) -> Result<ExitCode, DbError> {
-    let lock = take_lock(db).await?;
-    rotation::check_catalogue(&mut db.begin_for_all().await?).await?;
+async fn rotate_all(db: &Db, scope: &RotationScope, older_than: TimeDelta) -> Result<ExitCode, DbError> {
+    let lock = acquire_lock(db).await?;
+    rotation::check_catalog(&mut db.begin_cross_tenant().await?).await?;
     let wrapped = rewrap(db, scope).await?;
     println!("{wrapped} data key(s) wrapped under the first of ENCRYPTION_KEYS.");
-    let mut tx = db.begin_for_all().await?;
-    let made_before = rotation::now(&mut tx).await? - older_than;
+    let mut tx = db.begin_cross_tenant().await?;
+    let made_before = rotation::server_time(&mut tx).await? - older_than;
     let due = rotation::list_due(&mut tx, scope, older_than).await?;
     drop(tx);
     if due.is_empty() {
@@ -84,12 +84,15 @@ async fn rotate_all(db: &Db, scope: &Scope, older_than: TimeDelta) -> Result<Exi
     let mut code = ExitCode::SUCCESS;
     for (tenant_id, place) in due.iter().zip(1..) {
         let line = format!("{tenant_id} ({place} of {})", due.len());
-        let mut progress = Progress::new(&line);
-        let rotated = rotate(db, tenant_id, made_before, BRISK, |done, all| progress.tell(done, all)).await?;
+        let mut progress = ProgressLine::new(&line);
+        let rotated = rotate_data_key(db, tenant_id, made_before, FOREGROUND_PACE, |done, all| {
+            progress.update(done, all)
+        })
+        .await?;
         progress.clear();
-        println!("{line}: {} value(s) sealed with the new key.", rotated.resealed);
-        if let Some(kept) = rotated.kept {
-            println!("{line}: the old key is kept: {}. Run this again.", kept.in_words());
+        println!("{line}: {} value(s) sealed with the new key.", rotated.reencrypted);
+        if let Some(kept) = rotated.old_key_reason {
+            println!("{line}: the old key is kept: {}. Run this again.", kept.description());
             code = ExitCode::FAILURE;
         }
     }
@@ -97,24 +100,24 @@ async fn rotate_all(db: &Db, scope: &Scope, older_than: TimeDelta) -> Result<Exi
     Ok(code)
 }
 
-async fn take_lock(db: &Db) -> Result<Lock, DbError> {
+async fn acquire_lock(db: &Db) -> Result<RotationLock, DbError> {
     let mut is_told = false;
     loop {
-        if let Some(lock) = Lock::try_take(db).await? {
+        if let Some(lock) = RotationLock::try_acquire(db).await? {
             return Ok(lock);
         }
         if !is_told {
             println!("Another rotation is under way; this one begins when that has ended.");
             is_told = true;
         }
-        sleep(LOOK).await;
+        sleep(PROGRESS_INTERVAL).await;
     }
 }
 
-async fn rewrap(db: &Db, scope: &Scope) -> Result<u64, DbError> {
+async fn rewrap(db: &Db, scope: &RotationScope) -> Result<u64, DbError> {
     let mut all = 0;
     loop {
-        let mut tx = db.begin_for_all().await?;
+        let mut tx = db.begin_cross_tenant().await?;
         let wrapped = rotation::rewrap(&mut tx, scope).await?;
         tx.commit().await?;
         if wrapped == 0 {
@@ -125,21 +128,21 @@ async fn rewrap(db: &Db, scope: &Scope) -> Result<u64, DbError> {
 }
 
 /// How far it is: on a terminal one line that changes, else a line now and then.
-pub(super) struct Progress<'a> {
+pub(super) struct ProgressLine<'a> {
     line: &'a str,
-    told: Instant,
+    last_printed: Instant,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ProgressLine<'a> {
     pub(super) fn new(line: &'a str) -> Self {
-        Self { line, told: Instant::now() }
+        Self { line, last_printed: Instant::now() }
     }
 
-    pub(super) fn tell(&mut self, done: u64, all: u64) {
-        if self.told.elapsed() < LOOK {
+    pub(super) fn update(&mut self, done: u64, all: u64) {
+        if self.last_printed.elapsed() < PROGRESS_INTERVAL {
             return;
         }
-        self.told = Instant::now();
+        self.last_printed = Instant::now();
         match stdout().is_terminal() {
             true => print!("\r{}: {done} of {all}", self.line),
             false => println!("{}: {done} of {all}", self.line),

@@ -4,11 +4,11 @@
 
 mod archive;
 pub mod audit;
+mod event_show;
 pub mod events;
 mod key_status;
 mod key_verify;
 pub mod keys;
-mod story;
 pub mod tenants;
 
 use std::fmt::Display;
@@ -43,7 +43,7 @@ pub fn migrate() -> ExitCode {
 }
 
 /// `web manifest`: prints the Slack app manifest.
-pub fn manifest() -> ExitCode {
+pub fn print_manifest() -> ExitCode {
     let redirect_uri = read_environment().and_then(|mut env| {
         let redirect_uri = read_redirect_uri(&mut env);
         env.finish(|| redirect_uri)
@@ -60,12 +60,14 @@ pub fn manifest() -> ExitCode {
 }
 
 /// Asks the database something in a transaction, which is committed where the work succeeds, and prints what is said.
-fn ask<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> ExitCode {
-    judge(async |tx| Ok((work(tx).await?, ExitCode::SUCCESS)))
+fn run_query<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<T, DbError>) -> ExitCode {
+    run_query_with_exit_code(async |tx| Ok((work(tx).await?, ExitCode::SUCCESS)))
 }
 
 /// As [`ask`], where what is found decides how the command ends.
-fn judge<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), DbError>) -> ExitCode {
+fn run_query_with_exit_code<T: Display>(
+    work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), DbError>,
+) -> ExitCode {
     let settings = read_environment().and_then(|mut env| {
         let (database, master_keys) = (DatabaseSettings::read(&mut env), read_master_keys(&mut env));
         env.finish(|| Some((database?, master_keys?)))
@@ -75,9 +77,9 @@ fn judge<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), Db
         Err(error) => return fail(error),
     };
     let asked = block_on(async {
-        let db = open(&database, master_keys)?;
+        let db = open_db(&database, master_keys)?;
         db.check_schema().await?;
-        let mut tx = db.begin_for_all().await?;
+        let mut tx = db.begin_cross_tenant().await?;
         let said = work(&mut tx).await?;
         tx.commit().await?;
         Ok::<_, DbError>(said)
@@ -92,8 +94,8 @@ fn judge<T: Display>(work: impl AsyncFnOnce(&mut Tx) -> Result<(T, ExitCode), Db
 }
 
 /// One connection is enough, and nobody at a terminal waits for half a minute.
-fn open(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbError> {
-    let settings = db::Settings {
+fn open_db(database: &DatabaseSettings, master_keys: MasterKeys) -> Result<Db, DbError> {
+    let settings = db::DbSettings {
         urls: database.urls.clone(),
         direct_urls: database.direct_urls.clone(),
         read_url: None,
@@ -121,7 +123,7 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<Option<String>>>) -> Ta
     table
 }
 
-fn time(at: DateTime<Utc>) -> String {
+fn format_time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 

@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use db::{Db, DbError, Listener};
+use db::{Db, DbError, EventListener};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::setup::Setup;
-use super::{Finding, Look};
+use super::config::DoctorConfig;
+use super::{CheckResult, Finding};
 
 /// Whether it can be worked with, and by whom.
-pub(super) async fn reached(setup: &Setup) -> Look {
+pub(super) async fn check_server(setup: &DoctorConfig) -> CheckResult {
     let server = match &setup.server {
         Ok(server) => server,
         Err(why) => {
@@ -35,7 +35,7 @@ pub(super) async fn reached(setup: &Setup) -> Look {
             "give the services a role of their own that owns the database",
         ));
     }
-    if setup.schema.is_ok() && !server.may_act {
+    if setup.schema.is_ok() && !server.has_service_roles {
         let roles = "enablebot_tenant, enablebot_service";
         findings.push(Finding::fault(
             format!("the role {} may not act as {roles}", server.role),
@@ -49,17 +49,17 @@ pub(super) async fn reached(setup: &Setup) -> Look {
 }
 
 /// Whether others on the way can read along.
-pub(super) async fn encryption(setup: &Setup) -> Look {
-    setup.reached()?;
+pub(super) async fn check_encryption(setup: &DoctorConfig) -> CheckResult {
+    setup.require_db()?;
     let (Some(database), Ok(server)) = (&setup.database, &setup.server) else { return Ok(Vec::new()) };
     let urls: Vec<Url> =
         database.urls.iter().filter_map(|url| Url::parse(url.expose_secret()).ok()).collect();
-    Ok(vec![judge_encryption(&urls, server.is_encrypted)])
+    Ok(vec![evaluate_encryption(&urls, server.is_encrypted)])
 }
 
-fn judge_encryption(urls: &[Url], is_encrypted: bool) -> Finding {
+fn evaluate_encryption(urls: &[Url], is_encrypted: bool) -> Finding {
     let is_mode = |name: &str| matches!(name, "sslmode" | "ssl-mode");
-    let modes = urls.iter().filter(|url| !is_near(url)).map(|url| {
+    let modes = urls.iter().filter(|url| !is_local(url)).map(|url| {
         let mode = url.query_pairs().find(|(name, _)| is_mode(name));
         mode.map(|(_, mode)| mode.into_owned()).unwrap_or_default()
     });
@@ -79,7 +79,7 @@ fn judge_encryption(urls: &[Url], is_encrypted: bool) -> Finding {
 }
 
 /// Whether an address stays on this machine.
-pub(super) fn is_near(url: &Url) -> bool {
+pub(super) fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
@@ -89,8 +89,8 @@ pub(super) fn is_near(url: &Url) -> bool {
 }
 
 /// Whether the schema is this binary's.
-pub(super) async fn migrations(setup: &Setup) -> Look {
-    setup.reached()?;
+pub(super) async fn check_migrations(setup: &DoctorConfig) -> CheckResult {
+    setup.require_db()?;
     Ok(vec![match &setup.schema {
         Ok(()) => Finding::ok("all of this release are applied"),
         Err(why) => Finding::fault(why.clone(), "run `web migrate`"),
@@ -98,15 +98,15 @@ pub(super) async fn migrations(setup: &Setup) -> Look {
 }
 
 /// Whether somebody else may look into the schema.
-pub(super) async fn exposure(setup: &Setup) -> Look {
-    let open_to = setup.ask(Db::list_exposures).await?;
+pub(super) async fn check_schema_exposure(setup: &DoctorConfig) -> CheckResult {
+    let open_to = setup.query(Db::list_exposures).await?;
     Ok(match open_to.is_empty() {
         true => vec![Finding::ok("enablebot is open to the services alone")],
-        false => open_to.into_iter().map(|who| closed_to(&who)).collect(),
+        false => open_to.into_iter().map(|who| exposure_finding(&who)).collect(),
     })
 }
 
-fn closed_to(who: &str) -> Finding {
+fn exposure_finding(who: &str) -> Finding {
     Finding::fault(
         format!("the schema enablebot is open to {who}"),
         "revoke usage on schema enablebot, and take it out of the API's exposed schemas",
@@ -114,8 +114,8 @@ fn closed_to(who: &str) -> Finding {
 }
 
 /// Whether every table with a tenant is held to it.
-pub(super) async fn row_security(setup: &Setup) -> Look {
-    let open = setup.ask(Db::list_unprotected_tables).await?;
+pub(super) async fn check_row_security(setup: &DoctorConfig) -> CheckResult {
+    let open = setup.query(Db::list_unprotected_tables).await?;
     let finding = |table: String| {
         Finding::fault(
             format!(
@@ -131,14 +131,15 @@ pub(super) async fn row_security(setup: &Setup) -> Look {
 }
 
 /// Whether the replicas have room, where they connect without a pooler.
-pub(super) async fn connections(setup: &Setup) -> Look {
-    let replicas = setup.ask(async |db| db::replicas::list(&mut db.begin_for_all().await?).await).await?;
+pub(super) async fn check_connections(setup: &DoctorConfig) -> CheckResult {
+    let replicas =
+        setup.query(async |db| db::instances::list(&mut db.begin_cross_tenant().await?).await).await?;
     let (Some(database), Ok(server)) = (&setup.database, &setup.server) else { return Ok(Vec::new()) };
     let allowed = u32::try_from(server.connections_allowed).unwrap_or_default();
-    let facts: Vec<_> = replicas.iter().map(db::replicas::Replica::shared_facts).collect();
+    let facts: Vec<_> = replicas.iter().map(db::instances::Instance::shared_facts).collect();
     let kept: u32 = facts.iter().map(|facts| facts.connections_kept).sum();
     let most: u32 = facts.iter().map(|facts| facts.connections).sum();
-    let is_pooled = exposed(&database.urls) != exposed(&database.direct_urls);
+    let is_pooled = expose_urls(&database.urls) != expose_urls(&database.direct_urls);
     let told = format!(
         "{} replica(s) keep {kept} and open at most {most}; Postgres lets {allowed} in, {} are open",
         replicas.len(),
@@ -153,16 +154,16 @@ pub(super) async fn connections(setup: &Setup) -> Look {
     }])
 }
 
-fn exposed(urls: &[secrecy::SecretString]) -> Vec<&str> {
+fn expose_urls(urls: &[secrecy::SecretString]) -> Vec<&str> {
     urls.iter().map(ExposeSecret::expose_secret).collect()
 }
 
 /// Whether a session of one's own can be had, for LISTEN.
-pub(super) async fn listening(setup: &Setup) -> Look {
-    let db = setup.reached()?;
-    Ok(vec![match tokio::time::timeout(super::setup::PATIENCE, Listener::connect(db)).await {
+pub(super) async fn check_listen_session(setup: &DoctorConfig) -> CheckResult {
+    let db = setup.require_db()?;
+    Ok(vec![match tokio::time::timeout(super::config::PROBE_TIMEOUT, EventListener::connect(db)).await {
         Ok(Ok(_)) => Finding::ok("sessions are one's own: LISTEN works"),
-        Ok(Err(DbError::NoSession)) => Finding::fault(
+        Ok(Err(DbError::NoDirectSession)) => Finding::fault(
             "DATABASE_URL leads to a pooler, and nothing past it: nobody hears of events and changes at once",
             "name the way past the pooler in DATABASE_DIRECT_URL",
         ),
@@ -175,14 +176,14 @@ pub(super) async fn listening(setup: &Setup) -> Look {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::Severity;
     use super::*;
 
     #[test]
-    fn what_leaves_this_machine_has_to_be_encrypted() {
+    fn remote_database_requires_encryption() {
         let judge = |urls: &[&str], is_encrypted| {
             let urls: Vec<Url> = urls.iter().map(|url| Url::parse(url).unwrap()).collect();
-            judge_encryption(&urls, is_encrypted).verdict
+            evaluate_encryption(&urls, is_encrypted).verdict
         };
         let near = [
             "postgres://u@127.0.0.1/db",
@@ -190,12 +191,12 @@ mod tests {
             "postgres://localhost/db",
             "postgres:///db",
         ];
-        assert_eq!(judge(&near, false), Verdict::Ok);
-        assert_eq!(judge(&["postgres://u@db.example.com/db"], false), Verdict::Fault);
-        assert_eq!(judge(&["postgres://u@10.0.0.4/db"], true), Verdict::Warn);
-        assert_eq!(judge(&["postgres://u@db.example.com/db?sslmode=require"], false), Verdict::Warn);
+        assert_eq!(judge(&near, false), Severity::Ok);
+        assert_eq!(judge(&["postgres://u@db.example.com/db"], false), Severity::Fault);
+        assert_eq!(judge(&["postgres://u@10.0.0.4/db"], true), Severity::Warn);
+        assert_eq!(judge(&["postgres://u@db.example.com/db?sslmode=require"], false), Severity::Warn);
         let full = "postgres://u@db.example.com/db?sslmode=verify-full";
-        assert_eq!(judge(&[near[0], full], false), Verdict::Ok);
-        assert_eq!(judge(&["postgres://u@one/db", full], false), Verdict::Fault);
+        assert_eq!(judge(&[near[0], full], false), Severity::Ok);
+        assert_eq!(judge(&["postgres://u@one/db", full], false), Severity::Fault);
     }
 }

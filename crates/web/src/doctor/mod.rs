@@ -4,15 +4,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person at a terminal reads this")]
 
 mod clock;
+mod config;
 mod database;
-mod front;
+mod env;
+mod instances;
 mod keys;
+mod public_url;
 mod redis;
-mod running;
-mod setup;
 mod slack;
 mod tls;
-mod variables;
 
 use std::io::{IsTerminal, stderr};
 use std::pin::Pin;
@@ -24,17 +24,17 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use setup::Setup;
+use config::DoctorConfig;
 
 /// How long a check may take; each waits for less by itself.
-const PATIENCE: Duration = Duration::from_secs(12);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Checks that look at once.
-const AT_ONCE: usize = 6;
+const MAX_CONCURRENT_CHECKS: usize = 6;
 
 /// What can be asked for.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct DoctorOptions {
     /// For a program: one JSON object
     #[arg(long)]
     json: bool,
@@ -43,7 +43,7 @@ pub struct Options {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Severity {
     Ok,
     /// It works, but not in every case; or nobody could look.
     Warn,
@@ -54,62 +54,62 @@ enum Verdict {
 /// What a check found, and what to do about it.
 #[derive(Clone, Debug, Serialize)]
 struct Finding {
-    verdict: Verdict,
+    verdict: Severity,
     found: String,
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
-    todo: Option<String>,
+    remedy: Option<String>,
 }
 
 impl Finding {
     fn ok(found: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Ok, found: found.into(), todo: None }
+        Self { verdict: Severity::Ok, found: found.into(), remedy: None }
     }
 
     fn warn(found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Warn, found: found.into(), todo: Some(todo.into()) }
+        Self { verdict: Severity::Warn, found: found.into(), remedy: Some(todo.into()) }
     }
 
     fn fault(found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fault, found: found.into(), todo: Some(todo.into()) }
+        Self { verdict: Severity::Fault, found: found.into(), remedy: Some(todo.into()) }
     }
 
     /// Nobody could look, because of something that another check tells.
-    fn unseen(why: &str) -> Self {
-        Self { verdict: Verdict::Warn, found: format!("not looked at: {why}"), todo: None }
+    fn skipped(why: &str) -> Self {
+        Self { verdict: Severity::Warn, found: format!("not looked at: {why}"), remedy: None }
     }
 }
 
 /// What a check says; the error is one more finding, at which it ended early.
-type Look = Result<Vec<Finding>, Finding>;
+type CheckResult = Result<Vec<Finding>, Finding>;
 
 /// A box of the list.
-struct Check<'a> {
+struct DoctorCheck<'a> {
     name: &'static str,
-    look: Pin<Box<dyn Future<Output = Look> + 'a>>,
+    run: Pin<Box<dyn Future<Output = CheckResult> + 'a>>,
 }
 
 /// One finding, as a program reads it.
 #[derive(Serialize)]
-struct Line {
+struct CheckReport {
     check: &'static str,
     #[serde(flatten)]
     finding: Finding,
 }
 
 /// Runs every check. The exit code is a failure where there is a fault.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &DoctorOptions) -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let lines = crate::commands::block_on(async {
-        let setup = Setup::read().await;
-        look_at_all(&setup, |line| {
+        let setup = DoctorConfig::read().await;
+        run_checks(&setup, |line| {
             if !options.json {
-                print(line);
+                print_report(line);
             }
         })
         .await
     });
     let count = |verdict| lines.iter().filter(|line| line.finding.verdict == verdict).count();
-    let (faults, warnings) = (count(Verdict::Fault), count(Verdict::Warn));
+    let (faults, warnings) = (count(Severity::Fault), count(Severity::Warn));
     match options.json {
         true => {
             println!("{:#}", serde_json::json!({ "faults": faults, "warnings": warnings, "checks": lines }))
@@ -120,52 +120,52 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// All boxes, in the order in which a set-up is made.
-fn checks(setup: &Setup) -> Vec<Check<'_>> {
-    fn check<'a>(name: &'static str, look: impl Future<Output = Look> + 'a) -> Check<'a> {
-        Check { name, look: Box::pin(look) }
+fn list_checks(setup: &DoctorConfig) -> Vec<DoctorCheck<'_>> {
+    fn check<'a>(name: &'static str, look: impl Future<Output = CheckResult> + 'a) -> DoctorCheck<'a> {
+        DoctorCheck { name, run: Box::pin(look) }
     }
     vec![
-        check("variables of web", variables::of_web(setup)),
-        check("variables of api", variables::of_api(setup)),
-        check("spelling", variables::spelling(setup)),
-        check("session secret", keys::session_secret(setup)),
-        check("core dumps", clock::core_dumps()),
-        check("database", database::reached(setup)),
-        check("database encryption", database::encryption(setup)),
-        check("migrations", database::migrations(setup)),
-        check("schema", database::exposure(setup)),
-        check("row-level security", database::row_security(setup)),
-        check("connections", database::connections(setup)),
-        check("way past the pooler", database::listening(setup)),
-        check("encryption keys", keys::encryption_keys(setup)),
-        check("redis", redis::look(setup)),
-        check("clock", clock::look(setup)),
-        check("certificate", front::certificate(setup)),
-        check("public address", front::address(setup)),
-        check("slack app", slack::app(setup)),
-        check("signing secret", slack::signing_secret(setup)),
-        check("slack scopes", slack::scopes(setup)),
-        check("slack tokens", slack::tokens(setup)),
-        check("model", slack::model(setup)),
-        check("replicas", running::replicas(setup)),
-        check("queue", running::queue(setup)),
-        check("set aside", running::set_aside(setup)),
-        check("backups", running::backups(setup)),
+        check("variables of web", env::check_web(setup)),
+        check("variables of api", env::check_api(setup)),
+        check("spelling", env::check_spelling(setup)),
+        check("session secret", keys::check_session_secret(setup)),
+        check("core dumps", clock::check_core_dumps()),
+        check("database", database::check_server(setup)),
+        check("database encryption", database::check_encryption(setup)),
+        check("migrations", database::check_migrations(setup)),
+        check("schema", database::check_schema_exposure(setup)),
+        check("row-level security", database::check_row_security(setup)),
+        check("connections", database::check_connections(setup)),
+        check("way past the pooler", database::check_listen_session(setup)),
+        check("encryption keys", keys::check_encryption_keys(setup)),
+        check("redis", redis::check_redis(setup)),
+        check("clock", clock::check_clock(setup)),
+        check("certificate", public_url::check_certificate(setup)),
+        check("public address", public_url::check_public_url(setup)),
+        check("slack app", slack::check_app(setup)),
+        check("signing secret", slack::check_signing_secret(setup)),
+        check("slack scopes", slack::check_scopes(setup)),
+        check("slack tokens", slack::check_tokens(setup)),
+        check("model", slack::check_model_key(setup)),
+        check("replicas", instances::check_instances(setup)),
+        check("queue", instances::check_queue(setup)),
+        check("set aside", instances::check_dead_letters(setup)),
+        check("backups", instances::check_backups(setup)),
     ]
 }
 
 /// Lets several look at once, and tells each in its turn.
-async fn look_at_all(setup: &Setup, mut tell: impl FnMut(&Line)) -> Vec<Line> {
-    let checks = checks(setup);
+async fn run_checks(setup: &DoctorConfig, mut on_report: impl FnMut(&CheckReport)) -> Vec<CheckReport> {
+    let checks = list_checks(setup);
     let (all, shows) = (checks.len(), stderr().is_terminal());
-    let looks = checks.into_iter().map(|Check { name, look }| async move {
-        let found = timeout(PATIENCE, look).await.unwrap_or_else(|_| {
-            let found = format!("nothing was found out within {} s", PATIENCE.as_secs());
+    let looks = checks.into_iter().map(|DoctorCheck { name, run: look }| async move {
+        let found = timeout(CHECK_TIMEOUT, look).await.unwrap_or_else(|_| {
+            let found = format!("nothing was found out within {} s", CHECK_TIMEOUT.as_secs());
             Err(Finding::fault(found, "see what does not answer"))
         });
         (name, found.unwrap_or_else(|finding| vec![finding]))
     });
-    let mut looks = stream::iter(looks).buffered(AT_ONCE);
+    let mut looks = stream::iter(looks).buffered(MAX_CONCURRENT_CHECKS);
     let mut lines = Vec::new();
     for done in 1.. {
         if shows {
@@ -176,8 +176,8 @@ async fn look_at_all(setup: &Setup, mut tell: impl FnMut(&Line)) -> Vec<Line> {
             eprint!("\r\x1b[K");
         }
         for finding in findings {
-            let line = Line { check, finding };
-            tell(&line);
+            let line = CheckReport { check, finding };
+            on_report(&line);
             lines.push(line);
         }
     }
@@ -187,14 +187,14 @@ async fn look_at_all(setup: &Setup, mut tell: impl FnMut(&Line)) -> Vec<Line> {
     lines
 }
 
-fn print(Line { check, finding }: &Line) {
+fn print_report(CheckReport { check, finding }: &CheckReport) {
     let verdict = match finding.verdict {
-        Verdict::Ok => "ok",
-        Verdict::Warn => "WARN",
-        Verdict::Fault => "FAULT",
+        Severity::Ok => "ok",
+        Severity::Warn => "WARN",
+        Severity::Fault => "FAULT",
     };
     println!("{verdict:6}{check:21}{}", finding.found);
-    if let Some(todo) = &finding.todo {
+    if let Some(todo) = &finding.remedy {
         println!("{:27}→ {todo}", "");
     }
 }

@@ -2,34 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use cache::RedisState;
-use db::replicas::Replica;
+use cache::RedisInfo;
+use db::instances::Instance;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::database::is_near;
-use super::setup::Setup;
-use super::{Finding, Look};
+use super::config::DoctorConfig;
+use super::database::is_local;
+use super::{CheckResult, Finding};
 
 /// Scripts and `TIME` as they are used here came before it; older ones get no fixes.
-const OLDEST_MAJOR: u32 = 6;
+const MIN_REDIS_MAJOR: u32 = 6;
 
 /// Whether it is there where it is needed, one for all, and set up for what it keeps.
-pub(super) async fn look(setup: &Setup) -> Look {
-    let replicas = setup.ask(async |db| db::replicas::list(&mut db.begin_for_all().await?).await).await;
+pub(super) async fn check_redis(setup: &DoctorConfig) -> CheckResult {
+    let replicas =
+        setup.query(async |db| db::instances::list(&mut db.begin_cross_tenant().await?).await).await;
     let Some(url) = &setup.redis_url else {
         let replicas = replicas?;
-        return Ok(others(&replicas).into_iter().chain([unset(setup, &replicas)]).collect());
+        return Ok(list_address_mismatches(&replicas)
+            .into_iter()
+            .chain([missing_redis_finding(setup, &replicas)])
+            .collect());
     };
-    let mut findings = others(&replicas.unwrap_or_default());
+    let mut findings = list_address_mismatches(&replicas.unwrap_or_default());
     if url.expose_secret().starts_with("redis:")
-        && !Url::parse(url.expose_secret()).is_ok_and(|url| is_near(&url))
+        && !Url::parse(url.expose_secret()).is_ok_and(|url| is_local(&url))
     {
         findings
             .push(Finding::fault("the connection is not encrypted", "let REDIS_URL begin with rediss://"));
     }
-    match cache::examine(url).await {
-        Ok(state) => findings.extend(judge(&state)),
+    match cache::inspect(url).await {
+        Ok(state) => findings.extend(evaluate_redis(&state)),
         Err(error) => findings.push(Finding::fault(
             format!("it is not reached: {error}"),
             "see REDIS_URL; until it is back each replica counts its limits alone",
@@ -38,9 +42,9 @@ pub(super) async fn look(setup: &Setup) -> Look {
     Ok(findings)
 }
 
-fn unset(setup: &Setup, replicas: &[Replica]) -> Finding {
+fn missing_redis_finding(setup: &DoctorConfig, replicas: &[Instance]) -> Finding {
     if setup.web.text("REDIS_URL").is_some() {
-        return Finding::unseen("REDIS_URL cannot be read");
+        return Finding::skipped("REDIS_URL cannot be read");
     }
     let count = |service: &str| replicas.iter().filter(|replica| replica.service == service).count();
     match (count("api"), count("web")) {
@@ -55,7 +59,7 @@ fn unset(setup: &Setup, replicas: &[Replica]) -> Finding {
 }
 
 /// Replicas that count by another Redis, or by none.
-fn others(replicas: &[Replica]) -> Vec<Finding> {
+fn list_address_mismatches(replicas: &[Instance]) -> Vec<Finding> {
     let places: BTreeSet<String> = replicas
         .iter()
         .map(|replica| replica.shared_facts().redis.unwrap_or_else(|| "none".to_owned()))
@@ -69,13 +73,13 @@ fn others(replicas: &[Replica]) -> Vec<Finding> {
     }
 }
 
-fn judge(state: &RedisState) -> Vec<Finding> {
+fn evaluate_redis(state: &RedisInfo) -> Vec<Finding> {
     let mut findings = Vec::new();
     let major = state.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < OLDEST_MAJOR) {
+    if major.is_some_and(|major| major < MIN_REDIS_MAJOR) {
         findings.push(Finding::warn(
             format!("version {} gets no fixes any more", state.version),
-            format!("update it to {OLDEST_MAJOR} or newer"),
+            format!("update it to {MIN_REDIS_MAJOR} or newer"),
         ));
     }
     if !state.is_primary {

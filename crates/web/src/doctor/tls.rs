@@ -17,49 +17,55 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::setup::PATIENCE;
+use super::config::PROBE_TIMEOUT;
 
 /// No certificate is good for so long.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * DAY);
-const DAY: u64 = 24 * 60 * 60;
+const CENTURY: Duration = Duration::from_secs(100 * 365 * DAY_IN_SECONDS);
+const DAY_IN_SECONDS: u64 = 24 * 60 * 60;
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProbeResponse {
     pub(super) status: StatusCode,
     /// Whether browsers are told to come by https alone.
-    pub(super) is_strict: bool,
+    pub(super) has_hsts: bool,
     /// Why the certificate is not trusted, if it is not.
-    pub(super) distrust: Option<String>,
+    pub(super) trust_error: Option<String>,
     /// Whole days until it ends, below zero once it has; `None` without one, or where it is not trusted at all.
     pub(super) days_left: Option<i64>,
 }
 
 /// Sends one request without a body.
-pub(super) async fn ask(url: &Url, method: &str) -> anyhow::Result<Answer> {
-    timeout(PATIENCE, ask_in_time(url, method)).await.unwrap_or_else(|_| bail!("no answer"))
+pub(super) async fn probe(url: &Url, method: &str) -> anyhow::Result<ProbeResponse> {
+    timeout(PROBE_TIMEOUT, send_probe(url, method)).await.unwrap_or_else(|_| bail!("no answer"))
 }
 
-async fn ask_in_time(url: &Url, method: &str) -> anyhow::Result<Answer> {
+async fn send_probe(url: &Url, method: &str) -> anyhow::Result<ProbeResponse> {
     let host = url.host_str().context("it names no host")?.trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().context("it names no port")?;
     let stream = TcpStream::connect((host.as_str(), port)).await?;
     if url.scheme() != "https" {
-        let (status, is_strict) = send(stream, url, method).await?;
-        return Ok(Answer { status, is_strict, distrust: None, days_left: None });
+        let (status, is_strict) = send_request(stream, url, method).await?;
+        return Ok(ProbeResponse { status, has_hsts: is_strict, trust_error: None, days_left: None });
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let witness = Arc::new(Witness { verifier: Verifier::new(provider)?, seen: Mutex::default() });
+    let witness =
+        Arc::new(RecordingVerifier { verifier: Verifier::new(provider)?, report: Mutex::default() });
     let config =
         ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::clone(&witness) as _);
     let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
     let stream = connector.connect(ServerName::try_from(host)?, stream).await?;
-    let (status, is_strict) = send(stream, url, method).await?;
-    let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-    Ok(Answer { status, is_strict, distrust: seen.distrust, days_left: seen.days_left })
+    let (status, is_strict) = send_request(stream, url, method).await?;
+    let seen = witness.report.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    Ok(ProbeResponse {
+        status,
+        has_hsts: is_strict,
+        trust_error: seen.trust_error,
+        days_left: seen.days_left,
+    })
 }
 
-async fn send(
+async fn send_request(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     url: &Url,
     method: &str,
@@ -79,19 +85,19 @@ async fn send(
 
 /// What was thought of the certificate that was shown.
 #[derive(Debug, Default)]
-struct Seen {
-    distrust: Option<String>,
+struct CertificateReport {
+    trust_error: Option<String>,
     days_left: Option<i64>,
 }
 
 /// Lets every certificate pass, and remembers what the system's own verifier says of it.
 #[derive(Debug)]
-struct Witness {
+struct RecordingVerifier {
     verifier: Verifier,
-    seen: Mutex<Option<Seen>>,
+    report: Mutex<Option<CertificateReport>>,
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -104,11 +110,11 @@ impl ServerCertVerifier for Witness {
             |at| self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
         // In a hundred years all that is wrong with it is that it has ended, and when.
         let end = verify(UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + CENTURY));
-        let seen = Seen {
-            distrust: verify(now).err().map(in_words),
-            days_left: end.err().and_then(|e| days(&e, now)),
+        let seen = CertificateReport {
+            trust_error: verify(now).err().map(describe_tls_error),
+            days_left: end.err().and_then(|e| days_until_expiry(&e, now)),
         };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -135,7 +141,7 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-fn in_words(error: Error) -> String {
+fn describe_tls_error(error: Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => "nobody knows its issuer".to_owned(),
         Error::InvalidCertificate(error) => error.to_string(),
@@ -144,10 +150,10 @@ fn in_words(error: Error) -> String {
 }
 
 /// Whole days from `now` to the end that an error tells of.
-fn days(error: &Error, now: UnixTime) -> Option<i64> {
+fn days_until_expiry(error: &Error, now: UnixTime) -> Option<i64> {
     let Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) = error else {
         return None;
     };
     let seconds = i64::try_from(not_after.as_secs()).ok()? - i64::try_from(now.as_secs()).ok()?;
-    Some(seconds.div_euclid(DAY as i64))
+    Some(seconds.div_euclid(DAY_IN_SECONDS as i64))
 }

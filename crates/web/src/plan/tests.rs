@@ -3,25 +3,25 @@ use clap::Parser;
 use super::*;
 
 #[derive(Parser)]
-struct Command {
+struct PlanTestCli {
     #[command(flatten)]
-    options: Options,
+    options: PlanOptions,
 }
 
-fn options(arguments: &[&str]) -> Result<Options, String> {
+fn options(arguments: &[&str]) -> Result<PlanOptions, String> {
     let all = std::iter::once("plan").chain(arguments.iter().copied());
-    Command::try_parse_from(all).map(|command| command.options).map_err(|error| error.to_string())
+    PlanTestCli::try_parse_from(all).map(|command| command.options).map_err(|error| error.to_string())
 }
 
-fn plan(arguments: &[&str]) -> Plan {
-    let (_, mut plans) = count(&options(arguments).unwrap()).unwrap();
+fn plan(arguments: &[&str]) -> CapacityPlan {
+    let (_, mut plans) = build_plans(&options(arguments).unwrap()).unwrap();
     assert_eq!(plans.len(), 1);
     plans.remove(0)
 }
 
 #[test]
-fn every_figure_was_measured_and_every_size_is_a_number() {
-    let (measured, plans) = count(&options(&[]).unwrap()).unwrap();
+fn plan_values_are_measured_and_finite() {
+    let (measured, plans) = build_plans(&options(&[]).unwrap()).unwrap();
     for figure in measured.rows() {
         assert!(figure.value > 0.0 && figure.command.starts_with("cargo xtask bench "), "{figure:?}");
     }
@@ -38,7 +38,7 @@ fn every_figure_was_measured_and_every_size_is_a_number() {
 }
 
 #[test]
-fn it_counts_as_one_does_by_hand() {
+fn plan_matches_manual_calculation() {
     let plan =
         plan(&["--workspaces", "864", "--messages-per-day", "1000", "--peak", "10", "--answer-seconds", "4"]);
     let sizes = &plan.sizes;
@@ -56,7 +56,7 @@ fn it_counts_as_one_does_by_hand() {
 }
 
 #[test]
-fn more_takes_more() {
+fn plan_grows_with_load() {
     let sizes = ["10", "1000", "100000"]
         .map(|workspaces| plan(&["--workspaces", workspaces, "--messages-per-day", "50"]));
     for pair in sizes.windows(2) {
@@ -68,7 +68,7 @@ fn more_takes_more() {
 }
 
 #[test]
-fn absurd_sizes_are_refused_with_what_is_wrong() {
+fn invalid_plan_options_are_rejected() {
     for (arguments, word) in [
         (vec!["--workspaces", "0", "--messages-per-day", "1"], "0 is not in 1..=10000000"),
         (vec!["--workspaces", "1", "--messages-per-day", "0"], "not between 1 and 1000000"),
@@ -82,7 +82,7 @@ fn absurd_sizes_are_refused_with_what_is_wrong() {
         assert!(error.contains(word), "{error}");
     }
     for arguments in [["--answer-seconds", "0"], ["--cores", "0"], ["--model", "none-such"]] {
-        let error = count(&options(&arguments).unwrap()).unwrap_err();
+        let error = build_plans(&options(&arguments).unwrap()).unwrap_err();
         assert!(error.contains("above 0") || error.contains("has no price"), "{error}");
     }
 }

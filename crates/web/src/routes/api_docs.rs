@@ -7,18 +7,21 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::app::App;
-use crate::page::page;
-use crate::session::SignedIn;
+use crate::auth::CurrentUser;
+use crate::page::render_page;
+use crate::state::WebState;
 
 #[derive(Template)]
 #[template(path = "api_docs.html")]
-struct ApiDocs<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct ApiDocsPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     origin: &'a str,
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, signed_in: SignedIn) -> Response {
-    page(StatusCode::OK, &ApiDocs { signed_in: &signed_in, here: "api_keys", origin: app.origin() })
+pub(crate) async fn show(State(app): State<Arc<WebState>>, signed_in: CurrentUser) -> Response {
+    render_page(
+        StatusCode::OK,
+        &ApiDocsPage { signed_in: &signed_in, active_page: "api_keys", origin: app.origin() },
+    )
 }

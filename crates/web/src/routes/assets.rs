@@ -7,10 +7,10 @@ use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
-struct Assets;
+struct WebAssets;
 
 pub(crate) async fn serve(Path(name): Path<String>) -> Response {
-    let Some(file) = Assets::get(&name) else { return super::landing::not_found().await };
+    let Some(file) = WebAssets::get(&name) else { return super::landing::not_found().await };
     let content_type = file.metadata.mimetype().to_owned();
     let headers = [(CONTENT_TYPE, content_type.as_str()), (CACHE_CONTROL, "public, max-age=300")];
     (headers, file.data.into_owned()).into_response()

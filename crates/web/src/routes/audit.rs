@@ -10,26 +10,26 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use db::audit_log::{Action, Chain, Entry, Filter};
+use db::audit_log::{AuditAction, AuditChain, AuditEntry, AuditFilter};
 use db::{Db, DbError, Tx};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use models::{TenantId, UserId};
 use serde::Deserialize;
 
-use super::{filled, trouble};
-use crate::app::App;
-use crate::page::page;
-use crate::session::{Manager, SignedIn};
-use crate::words;
+use super::{database_error, non_empty};
+use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::format;
+use crate::page::render_page;
+use crate::state::WebState;
 
 /// Entries on a page, and in one piece of the file.
-const LIMIT: i64 = 100;
-const PIECE: i64 = 1_000;
+const MAX_AUDIT_ROWS: i64 = 100;
+const CSV_BATCH_SIZE: i64 = 1_000;
 
 /// What the form asks for; empty fields are none.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
+pub(crate) struct AuditQuery {
     actor: String,
     action: String,
     before: String,
@@ -37,75 +37,83 @@ pub(crate) struct Asked {
     verify: String,
 }
 
-impl Asked {
-    fn filter(&self) -> Filter {
-        Filter { actor: filled(&self.actor), action: filled(&self.action), before: self.before.parse().ok() }
+impl AuditQuery {
+    fn filter(&self) -> AuditFilter {
+        AuditFilter {
+            actor: non_empty(&self.actor),
+            action: non_empty(&self.action),
+            before: self.before.parse().ok(),
+        }
     }
 }
 
 #[derive(Template)]
 #[template(path = "audit.html")]
-struct Audit<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
-    asked: Asked,
-    entries: Vec<Entry>,
+struct AuditPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
+    query: AuditQuery,
+    entries: Vec<AuditEntry>,
     names: HashMap<UserId, String>,
     /// Entries that are chained.
     chained: i64,
     /// What came of looking at each of them, if that was asked for.
-    chain: Option<Chain>,
+    chain: Option<AuditChain>,
 }
 
-impl Audit<'_> {
+impl AuditPage<'_> {
     /// What a person is called; who is none is what the entry says.
     fn name<'a>(&'a self, actor: &'a str) -> &'a str {
         self.names.get(&UserId::from(actor)).map_or(actor, String::as_str)
     }
 
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 
-    fn actions(&self) -> [&'static str; Action::ALL.len()] {
-        Action::ALL.map(Action::as_str)
+    fn actions(&self) -> [&'static str; AuditAction::ALL_ACTIONS.len()] {
+        AuditAction::ALL_ACTIONS.map(AuditAction::as_str)
     }
 
     /// What the address of the same entries has behind its `?`.
-    fn query(&self, before: Option<&i64>) -> String {
+    fn query_string(&self, before: Option<&i64>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("actor", &self.asked.actor).append_pair("action", &self.asked.action);
+        query.append_pair("actor", &self.query.actor).append_pair("action", &self.query.action);
         if let Some(before) = before {
             query.append_pair("before", &before.to_string());
         }
         query.finish()
     }
 
-    fn next(&self) -> Option<i64> {
-        let is_full = i64::try_from(self.entries.len()).is_ok_and(|count| count == LIMIT);
+    fn next_before(&self) -> Option<i64> {
+        let is_full = i64::try_from(self.entries.len()).is_ok_and(|count| count == MAX_AUDIT_ROWS);
         self.entries.last().filter(|_| is_full).map(|entry| entry.entry_id)
     }
 }
 
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    Manager(signed_in): Manager,
-    asked: Result<Query<Asked>, QueryRejection>,
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    asked: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match look(&app, &signed_in, asked).await {
-        Ok(audit) => page(StatusCode::OK, &audit),
-        Err(error) => trouble(&error),
+    match load_page(&app, &signed_in, asked).await {
+        Ok(audit) => render_page(StatusCode::OK, &audit),
+        Err(error) => database_error(&error),
     }
 }
 
-async fn look<'a>(app: &App, signed_in: &'a SignedIn, asked: Asked) -> Result<Audit<'a>, DbError> {
+async fn load_page<'a>(
+    app: &WebState,
+    signed_in: &'a CurrentUser,
+    asked: AuditQuery,
+) -> Result<AuditPage<'a>, DbError> {
     let (tenant_id, filter) = (&signed_in.session.tenant_id, &asked.filter());
     let wants_chain = !asked.verify.is_empty();
     let read = |mut tx: Tx| async move {
         let names = db::profiles::list_names(&mut tx, tenant_id).await?;
-        let entries = db::audit_log::list(&mut tx, tenant_id, filter, LIMIT).await?;
-        let chained = db::audit_log::count_chained(&mut tx, tenant_id).await?;
+        let entries = db::audit_log::list(&mut tx, tenant_id, filter, MAX_AUDIT_ROWS).await?;
+        let chained = db::audit_log::count_entries(&mut tx, tenant_id).await?;
         let chain = match wants_chain {
             false => None,
             true => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
@@ -113,19 +121,19 @@ async fn look<'a>(app: &App, signed_in: &'a SignedIn, asked: Asked) -> Result<Au
         Ok::<_, DbError>((names, entries, chained, chain))
     };
     let (names, entries, chained, chain) = signed_in.read(app, read).await?;
-    Ok(Audit { signed_in, here: "audit", asked, entries, names, chained, chain })
+    Ok(AuditPage { signed_in, active_page: "audit", query: asked, entries, names, chained, chain })
 }
 
 /// All that the filter meets, newest first, read while it is sent.
-pub(crate) async fn export(
-    State(app): State<Arc<App>>,
-    Manager(signed_in): Manager,
-    asked: Result<Query<Asked>, QueryRejection>,
+pub(crate) async fn export_csv(
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    asked: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
     let filter = asked.map(|Query(asked)| asked).unwrap_or_default().filter();
     let head = stream::once(async { Ok(Bytes::from_static(b"when,who,what,detail\r\n")) });
-    let rows = pieces(signed_in.reads(&app), signed_in.session.tenant_id, filter)
-        .map_ok(|entries| Bytes::from(entries.iter().map(line).collect::<String>()));
+    let rows = stream_entries(signed_in.read_db(&app), signed_in.session.tenant_id, filter)
+        .map_ok(|entries| Bytes::from(entries.iter().map(csv_line).collect::<String>()));
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8"),
         (CONTENT_DISPOSITION, "attachment; filename=\"audit-log.csv\""),
@@ -134,35 +142,40 @@ pub(crate) async fn export(
     (headers, Body::from_stream(head.chain(rows))).into_response()
 }
 
-fn pieces(
+fn stream_entries(
     db: Db,
     tenant_id: TenantId,
-    filter: Filter,
-) -> impl stream::Stream<Item = Result<Vec<Entry>, DbError>> {
+    filter: AuditFilter,
+) -> impl stream::Stream<Item = Result<Vec<AuditEntry>, DbError>> {
     stream::try_unfold(Some(filter), move |filter| {
         let (db, tenant_id) = (db.clone(), tenant_id.clone());
         async move {
             let Some(filter) = filter else { return Ok(None) };
-            let entries = read(&db, &tenant_id, &filter, PIECE).await?;
-            let next = entries.last().map(|last| Filter { before: Some(last.entry_id), ..filter });
+            let entries = list_entries(&db, &tenant_id, &filter, CSV_BATCH_SIZE).await?;
+            let next = entries.last().map(|last| AuditFilter { before: Some(last.entry_id), ..filter });
             Ok(next.map(|next| (entries, Some(next))))
         }
     })
 }
 
-async fn read(db: &Db, tenant_id: &TenantId, filter: &Filter, limit: i64) -> Result<Vec<Entry>, DbError> {
+async fn list_entries(
+    db: &Db,
+    tenant_id: &TenantId,
+    filter: &AuditFilter,
+    limit: i64,
+) -> Result<Vec<AuditEntry>, DbError> {
     let ask = |mut tx: Tx| async move { db::audit_log::list(&mut tx, tenant_id, filter, limit).await };
     Ok(db.read(tenant_id, ask).await?.value)
 }
 
-fn line(entry: &Entry) -> String {
+fn csv_line(entry: &AuditEntry) -> String {
     let detail = entry.detail.to_string();
     let columns = [&entry.created_at.to_rfc3339(), &entry.actor, &entry.action, &detail];
-    columns.map(|column| quoted(column)).join(",") + "\r\n"
+    columns.map(|column| csv_cell(column)).join(",") + "\r\n"
 }
 
 /// A spreadsheet must not take a cell for a formula.
-fn quoted(text: &str) -> String {
+fn csv_cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
@@ -172,8 +185,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_never_a_formula_and_ends_where_it_should() {
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
-        assert_eq!(quoted(r#"{"a":1}"#), r#""{""a"":1}""#);
+    fn csv_cell_is_never_formula() {
+        assert_eq!(csv_cell("=1+1"), "\"'=1+1\"");
+        assert_eq!(csv_cell(r#"{"a":1}"#), r#""{""a"":1}""#);
     }
 }

@@ -6,23 +6,23 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use db::exports::Export;
+use db::exports::DataExport;
 use db::{DbError, Tx};
 use models::TenantId;
 
-use super::{landing, trouble};
-use crate::app::App;
-use crate::page::page;
-use crate::session::{Manager, SignedIn};
-use crate::words::grouped;
+use super::{database_error, landing};
+use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::format::grouped;
+use crate::page::render_page;
+use crate::state::WebState;
 
 /// Downloads that are told of.
-const DOWNLOADS: i64 = 5;
+const MAX_LISTED_EXPORTS: i64 = 5;
 
 /// A table, as people call what it holds, and what that is.
-type Words = (&'static str, &'static str, &'static str);
+type TableLabel = (&'static str, &'static str, &'static str);
 
-const WORDS: [Words; 22] = [
+const TABLE_LABELS: [TableLabel; 22] = [
     ("tenants", "Workspace", "Its name, and since when it is here."),
     (
         "installations",
@@ -72,19 +72,19 @@ const WORDS: [Words; 22] = [
 ];
 
 /// What people call a table, and what it holds.
-pub(super) fn words(table: &str) -> (&'static str, &'static str) {
-    let found = WORDS.iter().find(|(known, ..)| *known == table);
+pub(super) fn table_label(table: &str) -> (&'static str, &'static str) {
+    let found = TABLE_LABELS.iter().find(|(known, ..)| *known == table);
     found.map_or(("More", ""), |(_, title, what)| (*title, *what))
 }
 
 #[derive(Template)]
 #[template(path = "data.html")]
-struct Data<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct DataPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     name: String,
     counts: Vec<(&'static str, i64)>,
-    exports: Vec<Export>,
+    exports: Vec<DataExport>,
     /// What somebody typed that is not the workspace's name.
     mistyped: Option<String>,
 }
@@ -92,53 +92,63 @@ struct Data<'a> {
 /// The part of the page that moves.
 #[derive(Template)]
 #[template(path = "exports.html")]
-struct Exports {
-    exports: Vec<Export>,
+struct ExportList {
+    exports: Vec<DataExport>,
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
-    render(&app, &signed_in, None).await
+pub(crate) async fn show(
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+) -> Response {
+    render_data_page(&app, &signed_in, None).await
 }
 
-pub(crate) async fn exports(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
+pub(crate) async fn list_exports(
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+) -> Response {
     let listed = async {
         let mut tx = app.db.begin(&signed_in.session.tenant_id).await?;
-        db::exports::list(&mut tx, &signed_in.session.tenant_id, DOWNLOADS).await
+        db::exports::list(&mut tx, &signed_in.session.tenant_id, MAX_LISTED_EXPORTS).await
     };
     match listed.await {
-        Ok(exports) => page(StatusCode::OK, &Exports { exports }),
-        Err(error) => trouble(&error),
+        Ok(exports) => render_page(StatusCode::OK, &ExportList { exports }),
+        Err(error) => database_error(&error),
     }
 }
 
 /// The page, also where the name was not typed as it is.
-pub(super) async fn render(app: &App, signed_in: &SignedIn, mistyped: Option<String>) -> Response {
-    let looked = |mut tx: Tx| async move { look(&mut tx, &signed_in.session.tenant_id).await };
+pub(super) async fn render_data_page(
+    app: &WebState,
+    signed_in: &CurrentUser,
+    mistyped: Option<String>,
+) -> Response {
+    let looked = |mut tx: Tx| async move { load_inventory(&mut tx, &signed_in.session.tenant_id).await };
     let status = if mistyped.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match signed_in.read(app, looked).await {
         Ok((Some(name), counts, exports)) => {
-            page(status, &Data { signed_in, here: "data", name, counts, exports, mistyped })
+            render_page(status, &DataPage { signed_in, active_page: "data", name, counts, exports, mistyped })
         }
         Ok((None, ..)) => landing::not_found().await,
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-type Looked = (Option<String>, Vec<(&'static str, i64)>, Vec<Export>);
+type Inventory = (Option<String>, Vec<(&'static str, i64)>, Vec<DataExport>);
 
-async fn look(tx: &mut Tx, tenant_id: &TenantId) -> Result<Looked, DbError> {
+async fn load_inventory(tx: &mut Tx, tenant_id: &TenantId) -> Result<Inventory, DbError> {
     let name = db::tenants::find_name(tx, tenant_id).await?;
-    let counts = db::stored::count(tx, tenant_id).await?;
-    Ok((name, counts, db::exports::list(tx, tenant_id, DOWNLOADS).await?))
+    let counts = db::tenant_data::count_rows(tx, tenant_id).await?;
+    Ok((name, counts, db::exports::list(tx, tenant_id, MAX_LISTED_EXPORTS).await?))
 }
 
-impl Data<'_> {
+impl DataPage<'_> {
     fn title(&self, table: &str) -> &'static str {
-        words(table).0
+        table_label(table).0
     }
 
-    fn what(&self, table: &str) -> &'static str {
-        words(table).1
+    fn description(&self, table: &str) -> &'static str {
+        table_label(table).1
     }
 
     fn number(&self, count: &i64) -> String {
@@ -151,9 +161,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_table_is_told_in_words() {
-        for table in db::stored::TABLES {
-            assert_ne!(words(table).0, "More", "{table}");
+    fn every_table_has_label() {
+        for table in db::tenant_data::TENANT_TABLES {
+            assert_ne!(table_label(table).0, "More", "{table}");
         }
     }
 }

@@ -7,58 +7,61 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
-use db::installations::Installed;
-use db::overview::Traffic;
+use db::installations::StoredInstallation;
+use db::overview::EventTraffic;
 use db::{DbError, Tx};
-use slack::Scope;
+use slack::RequiredScope;
 
-use super::{landing, trouble};
-use crate::app::App;
-use crate::page::page;
-use crate::session::{Manager, SignedIn};
-use crate::words;
+use super::{database_error, landing};
+use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::format;
+use crate::page::render_page;
+use crate::state::WebState;
 
 #[derive(Template)]
 #[template(path = "health.html")]
-struct Health<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
-    installed: Installed,
-    missing: Vec<Scope>,
-    traffic: Traffic,
+struct HealthPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
+    installed: StoredInstallation,
+    missing: Vec<RequiredScope>,
+    traffic: EventTraffic,
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, Manager(signed_in): Manager) -> Response {
+pub(crate) async fn show(
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+) -> Response {
     let tenant_id = &signed_in.session.tenant_id;
     let looked = |mut tx: Tx| async move {
         let installed = db::installations::find(&mut tx, tenant_id).await?;
-        Ok::<_, DbError>((installed, db::overview::traffic(&mut tx, tenant_id).await?))
+        Ok::<_, DbError>((installed, db::overview::load_traffic(&mut tx, tenant_id).await?))
     };
     match signed_in.read(&app, looked).await {
         Ok((Some(installed), traffic)) => {
             let missing = slack::missing_scopes(&installed.installation.scopes);
-            page(
+            render_page(
                 StatusCode::OK,
-                &Health { signed_in: &signed_in, here: "health", installed, missing, traffic },
+                &HealthPage { signed_in: &signed_in, active_page: "health", installed, missing, traffic },
             )
         }
         Ok((None, _)) => landing::not_found().await,
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-impl Health<'_> {
+impl HealthPage<'_> {
     /// A token that rotates ends twice a day, and is replaced hours before.
-    fn token_is_ending(&self) -> bool {
+    fn is_token_expiring(&self) -> bool {
         self.installed.token_expires_at.is_some_and(|end| end < Utc::now() + TimeDelta::minutes(30))
     }
 
-    fn is_well(&self) -> bool {
-        let Installed { disabled_reason, problem, .. } = &self.installed;
-        disabled_reason.is_none() && problem.is_none() && self.missing.is_empty() && !self.token_is_ending()
+    fn is_healthy(&self) -> bool {
+        let StoredInstallation { disabled_reason, problem, .. } = &self.installed;
+        disabled_reason.is_none() && problem.is_none() && self.missing.is_empty() && !self.is_token_expiring()
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        words::ago(*at)
+        format::ago(*at)
     }
 }

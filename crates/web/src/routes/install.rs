@@ -10,38 +10,38 @@ use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::oauth_callback::refuse;
-use crate::app::App;
-use crate::secret::{digest, random};
+use super::oauth_callback::render_failure;
+use crate::secrets::{digest, random_secret};
+use crate::state::WebState;
 
 /// Marks the browser that began an install. Two tabs share it, so that either may finish.
-pub(super) const COOKIE: &str = "enablebot_install";
+pub(super) const INSTALL_COOKIE: &str = "enablebot_install";
 
-pub(crate) async fn begin(State(app): State<Arc<App>>, cookies: CookieJar) -> Response {
+pub(crate) async fn begin(State(app): State<Arc<WebState>>, cookies: CookieJar) -> Response {
     let browser = cookies
-        .get(COOKIE)
+        .get(INSTALL_COOKIE)
         .map(Cookie::value)
         .filter(|value| value.len() == 64)
-        .map_or_else(random, SecretString::from);
-    let state = random();
-    let url = match remember(&app, state.expose_secret(), browser.expose_secret()).await {
+        .map_or_else(random_secret, SecretString::from);
+    let state = random_secret();
+    let url = match store_state(&app, state.expose_secret(), browser.expose_secret()).await {
         Ok(()) => app.slack_app.authorize_url(&app.slack_base_url, state.expose_secret()),
-        Err(error) => return refuse(error.into()),
+        Err(error) => return render_failure(error.into()),
     };
     let Ok(url) = url else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let cookie = Cookie::build((COOKIE, browser.expose_secret().to_owned()))
+    let cookie = Cookie::build((INSTALL_COOKIE, browser.expose_secret().to_owned()))
         .path("/slack")
         .http_only(true)
         // Strict would not come back with the redirect from Slack.
         .same_site(SameSite::Lax)
         .secure(app.slack_app.redirect_uri.starts_with("https:"))
-        .max_age(time::Duration::seconds(db::oauth_states::LIFETIME_SECONDS.into()));
+        .max_age(time::Duration::seconds(db::oauth_states::OAUTH_STATE_TTL_SECONDS.into()));
     let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
     (StatusCode::FOUND, cookies.add(cookie), headers).into_response()
 }
 
-async fn remember(app: &App, state: &str, browser: &str) -> Result<(), db::DbError> {
-    let mut tx = app.db.begin_for_all().await?;
+async fn store_state(app: &WebState, state: &str, browser: &str) -> Result<(), db::DbError> {
+    let mut tx = app.db.begin_cross_tenant().await?;
     db::oauth_states::insert(&mut tx, &digest(state), &digest(browser)).await?;
     tx.commit().await
 }

@@ -3,18 +3,18 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::page::{Action, Landing, Problem, page};
+use crate::page::{ActionLink, ErrorPage, LandingPage, render_page};
 
 pub(crate) async fn show() -> Response {
-    page(StatusCode::OK, &Landing)
+    render_page(StatusCode::OK, &LandingPage)
 }
 
 pub(crate) async fn not_found() -> Response {
-    let problem = Problem {
+    let problem = ErrorPage {
         title: "There is nothing here",
-        what: "The address may be mistyped, or the page is gone.",
-        next: "The front page leads to everything there is.",
-        action: Some(Action { href: "/", label: "To the front page" }),
+        detail: "The address may be mistyped, or the page is gone.",
+        next_step: "The front page leads to everything there is.",
+        action: Some(ActionLink { href: "/", label: "To the front page" }),
     };
-    page(StatusCode::NOT_FOUND, &problem)
+    render_page(StatusCode::NOT_FOUND, &problem)
 }

@@ -8,15 +8,15 @@ mod conversations;
 mod dashboard;
 mod data;
 mod deletion;
-mod event_console;
+mod events;
 mod export;
 mod health;
 mod install;
 mod landing;
-mod live;
 mod login;
 mod oauth_callback;
 mod operators;
+mod overview_stream;
 mod people;
 mod settings;
 
@@ -30,20 +30,20 @@ use axum::routing::{get, post};
 use db::DbError;
 use tower_http::csrf::CsrfLayer;
 
-use crate::app::App;
-use crate::intake;
-use crate::page::{Problem, page};
-use crate::reading;
+use crate::page::{ErrorPage, render_page};
+use crate::read_your_writes;
+use crate::request_limits;
+use crate::state::WebState;
 
 pub(crate) use landing::not_found;
 pub(crate) use oauth_callback::INSTALL_RESULTS;
 
 /// The routes, with their methods.
-pub(crate) fn known() -> Vec<(&'static str, &'static str)> {
-    OWN_ROUTES.into_iter().chain(operators::ROUTES).collect()
+pub(crate) fn known_routes() -> Vec<(&'static str, &'static str)> {
+    DASHBOARD_ROUTES.into_iter().chain(operators::OPERATOR_ROUTES).collect()
 }
 
-const OWN_ROUTES: [(&str, &str); 36] = [
+const DASHBOARD_ROUTES: [(&str, &str); 36] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -82,29 +82,29 @@ const OWN_ROUTES: [(&str, &str); 36] = [
     ("/dashboard/settings/model-key/remove", "POST"),
 ];
 
-pub(crate) fn routes(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<WebState>) -> Router {
     let open_to_all = Router::new()
         .route("/slack/install", get(install::begin))
-        .route("/slack/oauth/callback", get(oauth_callback::callback))
+        .route("/slack/oauth/callback", get(oauth_callback::handle_callback))
         .route("/login", get(login::begin))
-        .route("/login/callback", get(login::callback))
-        .layer(from_fn_with_state(Arc::clone(&app), intake::admit));
+        .route("/login/callback", get(login::handle_callback))
+        .layer(from_fn_with_state(Arc::clone(&app), request_limits::limit_ip));
     Router::new()
         .route("/", get(landing::show))
         .route("/assets/{name}", get(assets::serve))
-        .route("/logout", post(login::end))
+        .route("/logout", post(login::sign_out))
         .route("/dashboard", get(dashboard::show))
-        .route("/dashboard/live", get(live::listen))
-        .route("/dashboard/events", get(event_console::list))
-        .route("/dashboard/events/{event_id}", get(event_console::show))
-        .route("/dashboard/events/{event_id}/redrive", post(event_console::redrive))
-        .route("/dashboard/events/{event_id}/discard", post(event_console::discard))
+        .route("/dashboard/live", get(overview_stream::stream_updates))
+        .route("/dashboard/events", get(events::list))
+        .route("/dashboard/events/{event_id}", get(events::show))
+        .route("/dashboard/events/{event_id}/redrive", post(events::redrive))
+        .route("/dashboard/events/{event_id}/discard", post(events::discard))
         .route("/dashboard/health", get(health::show))
         .route("/dashboard/audit", get(audit::show))
-        .route("/dashboard/audit.csv", get(audit::export))
+        .route("/dashboard/audit.csv", get(audit::export_csv))
         .route("/dashboard/data", get(data::show))
-        .route("/dashboard/data/exports", get(data::exports))
-        .route("/dashboard/data/export.tar", post(export::begin))
+        .route("/dashboard/data/exports", get(data::list_exports))
+        .route("/dashboard/data/export.tar", post(export::export))
         .route("/dashboard/data/delete", post(deletion::delete))
         .route("/dashboard/api", get(api_docs::show))
         .route("/dashboard/api-keys", get(api_keys::list).post(api_keys::create))
@@ -114,58 +114,58 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/people", get(people::list))
         .route("/dashboard/people/{user_id}", get(people::show))
         .route("/dashboard/people/{user_id}/profile", post(people::set_profile))
-        .route("/dashboard/people/{user_id}/export.json", get(people::export))
-        .route("/dashboard/people/{user_id}/forget", post(people::forget))
+        .route("/dashboard/people/{user_id}/export.json", get(people::export_person))
+        .route("/dashboard/people/{user_id}/forget", post(people::forget_person))
         .route("/dashboard/settings", get(settings::show).post(settings::save))
         .route("/dashboard/settings/review", post(settings::review))
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
-        .merge(operators::routes())
+        .merge(operators::router())
         .merge(open_to_all)
         // No other site can press a button here.
         .layer(CsrfLayer::new())
         .fallback(not_found)
-        .layer(from_fn_with_state(Arc::clone(&app), reading::mark))
-        .layer(from_fn_with_state(Arc::clone(&app), intake::bound))
+        .layer(from_fn_with_state(Arc::clone(&app), read_your_writes::mark_recent_write))
+        .layer(from_fn_with_state(Arc::clone(&app), request_limits::limit_request))
         .with_state(app)
 }
 
 /// What somebody wrote into a field; an empty one asks for nothing.
-fn filled(text: &str) -> Option<String> {
+fn non_empty(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Where a deed leads to; what it was to be done to may not be there.
-async fn lead_to(path: &str, done: Result<bool, DbError>) -> Response {
+async fn redirect_or_404(path: &str, done: Result<bool, DbError>) -> Response {
     match done {
         Ok(true) => Redirect::to(path).into_response(),
         Ok(false) => not_found().await,
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
 /// The page for a form that no page of this service sends.
-fn malformed() -> Response {
-    let problem = Problem {
+fn malformed_form() -> Response {
+    let problem = ErrorPage {
         title: "That form is not complete",
-        what: "What came here is not what the page sends. Nothing was changed.",
-        next: "Go back, load the page again, and send it once more.",
+        detail: "What came here is not what the page sends. Nothing was changed.",
+        next_step: "Go back, load the page again, and send it once more.",
         action: None,
     };
-    page(StatusCode::BAD_REQUEST, &problem)
+    render_page(StatusCode::BAD_REQUEST, &problem)
 }
 
 /// The page for what the database did not answer; the detail goes to the log.
-pub(crate) fn trouble(error: &DbError) -> Response {
-    if error.is_unreadable() {
-        return malformed();
+pub(crate) fn database_error(error: &DbError) -> Response {
+    if error.is_invalid_text() {
+        return malformed_form();
     }
     tracing::error!(error = %error, "a page could not be made");
-    let problem = Problem {
+    let problem = ErrorPage {
         title: "The database does not answer",
-        what: "The page could not be made.",
-        next: "Wait a minute, then load it again. If it goes on, tell whoever runs this server.",
+        detail: "The page could not be made.",
+        next_step: "Wait a minute, then load it again. If it goes on, tell whoever runs this server.",
         action: None,
     };
-    page(StatusCode::SERVICE_UNAVAILABLE, &problem)
+    render_page(StatusCode::SERVICE_UNAVAILABLE, &problem)
 }

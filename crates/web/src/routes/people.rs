@@ -9,90 +9,94 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use db::audit_log::Action;
-use db::profiles::Known;
+use db::audit_log::AuditAction;
+use db::profiles::PersonProfile;
 use db::{DbError, Tx};
-use models::{Profile, UserId};
+use models::{EmployeeProfile, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{filled, landing, lead_to, malformed, trouble};
-use crate::app::App;
-use crate::page::page;
-use crate::session::{Manager, SignedIn};
-use crate::words;
+use super::{database_error, landing, malformed_form, non_empty, redirect_or_404};
+use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::format;
+use crate::page::render_page;
+use crate::state::WebState;
 
 /// People on the page.
-const LIMIT: i64 = 2_000;
+const MAX_PEOPLE_ROWS: i64 = 2_000;
 
 /// Characters of a field of a profile.
-const LONGEST: usize = 100;
+const MAX_PROFILE_FIELD_CHARS: usize = 100;
 
 /// What stands for whoever is signed in.
-const ME: &str = "me";
+const SELF_ID: &str = "me";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
+pub(crate) struct PeopleQuery {
     q: String,
     done: String,
 }
 
 #[derive(Template)]
 #[template(path = "people.html")]
-struct People<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct PeoplePage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     q: String,
-    people: Vec<Known>,
+    people: Vec<PersonProfile>,
 }
 
 #[derive(Template)]
 #[template(path = "person.html")]
-struct Person<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct PersonPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     user_id: UserId,
-    /// `None` where nothing is known of them.
-    known: Option<Known>,
+    /// `None` where nothing is profile of them.
+    profile: Option<PersonProfile>,
     done: String,
     wrong: Option<String>,
 }
 
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    Manager(signed_in): Manager,
-    asked: Result<Query<Asked>, QueryRejection>,
+    State(app): State<Arc<WebState>>,
+    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    asked: Result<Query<PeopleQuery>, QueryRejection>,
 ) -> Response {
     let q = asked.map(|Query(asked)| asked.q).unwrap_or_default();
     let tenant_id = &signed_in.session.tenant_id;
-    let found = |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, None, LIMIT).await };
+    let found =
+        |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, None, MAX_PEOPLE_ROWS).await };
     match signed_in.read(&app, found).await {
         Ok(mut people) => {
-            if let Some(wanted) = filled(&q).map(|wanted| wanted.to_lowercase()) {
-                people.retain(|known| known.is_found_by(&wanted));
+            if let Some(wanted) = non_empty(&q).map(|wanted| wanted.to_lowercase()) {
+                people.retain(|profile| profile.is_match(&wanted));
             }
-            page(StatusCode::OK, &People { signed_in: &signed_in, here: "people", q, people })
+            render_page(
+                StatusCode::OK,
+                &PeoplePage { signed_in: &signed_in, active_page: "people", q, people },
+            )
         }
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
 /// A person's page, for themselves and for admins.
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    signed_in: SignedIn,
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
     Path(user_id): Path<String>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<PeopleQuery>, QueryRejection>,
 ) -> Response {
-    let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
     let done = asked.map(|Query(asked)| asked.done).unwrap_or_default();
-    draw(&app, &signed_in, user_id, done, None).await
+    render_person(&app, &signed_in, user_id, done, None).await
 }
 
-async fn draw(
-    app: &App,
-    signed_in: &SignedIn,
+async fn render_person(
+    app: &WebState,
+    signed_in: &CurrentUser,
     user_id: UserId,
     done: String,
     wrong: Option<String>,
@@ -103,49 +107,49 @@ async fn draw(
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match signed_in.read(app, found).await.map(|mut found| found.pop()) {
         Ok(None) if !is_own => landing::not_found().await,
-        Ok(known) => {
-            let here = if is_own { ME } else { "people" };
-            page(status, &Person { signed_in, here, user_id, known, done, wrong })
+        Ok(profile) => {
+            let here = if is_own { SELF_ID } else { "people" };
+            render_page(status, &PersonPage { signed_in, active_page: here, user_id, profile, done, wrong })
         }
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
 /// Sets what the bot is to know of a person.
 pub(crate) async fn set_profile(
-    State(app): State<Arc<App>>,
-    signed_in: SignedIn,
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
     Path(user_id): Path<String>,
-    profile: Result<Posted<Profile>, FormRejection>,
+    profile: Result<Posted<EmployeeProfile>, FormRejection>,
 ) -> Response {
-    let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
-    let Ok(Posted(profile)) = profile else { return malformed() };
-    let Profile { name, role, department, location } = &profile;
-    if [name, role, department, location].iter().any(|text| text.chars().count() > LONGEST) {
-        let wrong = format!("Nothing was saved: {LONGEST} characters are the most for each.");
-        return draw(&app, &signed_in, user_id, String::new(), Some(wrong)).await;
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
+    let Ok(Posted(profile)) = profile else { return malformed_form() };
+    let EmployeeProfile { name, role, department, location } = &profile;
+    if [name, role, department, location].iter().any(|text| text.chars().count() > MAX_PROFILE_FIELD_CHARS) {
+        let wrong = format!("Nothing was saved: {MAX_PROFILE_FIELD_CHARS} characters are the most for each.");
+        return render_person(&app, &signed_in, user_id, String::new(), Some(wrong)).await;
     }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let kept = async {
         let mut tx = app.db.begin(tenant_id).await?;
-        if !db::profiles::set_profile(&mut tx, tenant_id, &user_id, &trimmed(&profile)).await? {
+        if !db::profiles::set_profile(&mut tx, tenant_id, &user_id, &normalize_profile(&profile)).await? {
             return Ok(false);
         }
         let detail = json!({ "user_id": user_id });
-        db::audit_log::insert(&mut tx, tenant_id, actor, Action::ProfileSet, detail).await?;
+        db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::ProfileSet, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    lead_to(&format!("/dashboard/people/{user_id}?done=saved"), kept.await).await
+    redirect_or_404(&format!("/dashboard/people/{user_id}?done=saved"), kept.await).await
 }
 
 /// All that is kept of a person, as a file.
-pub(crate) async fn export(
-    State(app): State<Arc<App>>,
-    signed_in: SignedIn,
+pub(crate) async fn export_person(
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
     Path(user_id): Path<String>,
 ) -> Response {
-    let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let made = async {
         let mut tx = app.db.begin(tenant_id).await?;
@@ -154,7 +158,7 @@ pub(crate) async fn export(
         }
         let export = db::profiles::export(&mut tx, tenant_id, &user_id).await?;
         let detail = json!({ "user_id": user_id, "turns": export.conversations.len() });
-        db::audit_log::insert(&mut tx, tenant_id, actor, Action::PersonExported, detail).await?;
+        db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonExported, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(Some(serde_json::to_vec_pretty(&export)?))
     };
@@ -168,46 +172,46 @@ pub(crate) async fn export(
             (headers, file).into_response()
         }
         Ok(None) => landing::not_found().await,
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
 /// Forgets a person, and what was said with them.
-pub(crate) async fn forget(
-    State(app): State<Arc<App>>,
-    signed_in: SignedIn,
+pub(crate) async fn forget_person(
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
     Path(user_id): Path<String>,
 ) -> Response {
-    let Some(user_id) = whom(&signed_in, user_id) else { return landing::not_found().await };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let forgotten = async {
         let mut tx = app.db.begin(tenant_id).await?;
         if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(false);
         }
-        let turns = db::people::forget(&mut tx, tenant_id, &user_id).await?;
+        let turns = db::people::erase(&mut tx, tenant_id, &user_id).await?;
         let detail = json!({ "user_id": user_id, "turns": turns });
-        db::audit_log::insert(&mut tx, tenant_id, actor, Action::PersonForgotten, detail).await?;
+        db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonForgotten, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    let back = if signed_in.manages { "/dashboard/people" } else { "/dashboard/people/me?done=forgotten" };
-    lead_to(back, forgotten.await).await
+    let back = if signed_in.is_admin { "/dashboard/people" } else { "/dashboard/people/me?done=forgotten" };
+    redirect_or_404(back, forgotten.await).await
 }
 
 /// Whose page it is, where they may open it.
-fn whom(signed_in: &SignedIn, user_id: String) -> Option<UserId> {
+fn find_accessible_user(signed_in: &CurrentUser, user_id: String) -> Option<UserId> {
     let own = &signed_in.session.user_id;
     match user_id.as_str() {
-        ME => Some(own.clone()),
-        id if id == own.as_str() || signed_in.manages => Some(UserId::from(id)),
+        SELF_ID => Some(own.clone()),
+        id if id == own.as_str() || signed_in.is_admin => Some(UserId::from(id)),
         _ => None,
     }
 }
 
-fn trimmed(profile: &Profile) -> Profile {
+fn normalize_profile(profile: &EmployeeProfile) -> EmployeeProfile {
     let of = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    Profile {
+    EmployeeProfile {
         name: of(&profile.name),
         role: of(&profile.role),
         department: of(&profile.department),
@@ -215,13 +219,13 @@ fn trimmed(profile: &Profile) -> Profile {
     }
 }
 
-impl People<'_> {
+impl PeoplePage<'_> {
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 }
 
-impl Person<'_> {
+impl PersonPage<'_> {
     fn is_own(&self) -> bool {
         self.user_id == self.signed_in.session.user_id
     }

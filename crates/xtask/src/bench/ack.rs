@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::envelopes::{self, Bot};
-use super::measured::Figure;
-use super::{bare, load, percentile, pgbench};
+use super::payloads::{self, InstalledBot};
+use super::results::BenchResult;
+use super::{baseline_axum, load, percentile, pgbench};
 use crate::binaries::Binaries;
-use crate::cluster::Options;
+use crate::cluster::ClusterOptions;
 use crate::progress::step;
 use crate::service::Service;
 use crate::settings::Ports;
@@ -19,23 +19,23 @@ use crate::stack::Stack;
 use crate::{browser, workspace};
 
 /// Deliveries under way at once, and as many clients of pgbench.
-const CLIENTS: [usize; 2] = [64, 256];
-const LIMIT: Duration = Duration::from_secs(5);
+const ACK_CLIENTS: [usize; 2] = [64, 256];
+const ACK_RUN_DURATION: Duration = Duration::from_secs(5);
 /// Made before the clock starts, two kilobytes each; who is through with them before the limit is measured by them.
-const REQUESTS: usize = 120_000;
-const ROUNDS: usize = 3;
+const ACK_REQUESTS: usize = 120_000;
+const ACK_ROUNDS: usize = 3;
 /// The two that only verify are done with their requests in a second, and take turns so often.
-const TURNS: usize = 3;
+const VERIFY_ROUNDS: usize = 3;
 
 /// A rate, and how long one took.
-pub(super) struct Figures {
+pub(super) struct LatencyStats {
     pub(super) rate: f64,
     p50: Duration,
     p99: Duration,
     p999: Duration,
 }
 
-impl Figures {
+impl LatencyStats {
     /// From sorted latencies.
     pub(super) fn new(rate: f64, sorted: Vec<Duration>) -> Result<Self> {
         if sorted.is_empty() {
@@ -47,21 +47,21 @@ impl Figures {
 }
 
 /// Alternates between the two, so that a machine's moods meet both.
-pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench");
     fs::create_dir_all(&folder)?;
-    let options = Options { fsync: true, fresh: true };
+    let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let stack = step("starting Postgres", || {
         Stack::start(binaries, &folder.join("postgres"), options, Ports::free()?)
     })?;
-    let bot = step("installing the bot", || install(&stack))?;
-    let bare = bare::start()?;
-    let _api = stack.api(&[("MAX_CONCURRENT_REPLIES", "0"), ("LOG_LEVEL", "WARN")])?;
+    let bot = step("installing the bot", || install_bot(&stack))?;
+    let bare = baseline_axum::start()?;
+    let _api = stack.start_api(&[("MAX_CONCURRENT_REPLIES", "0"), ("LOG_LEVEL", "WARN")])?;
     let mut least = f64::INFINITY;
-    for clients in CLIENTS {
+    for clients in ACK_CLIENTS {
         let mut rounds = Vec::new();
-        for round in 1..=ROUNDS {
-            let row = measure(&stack, &bot, &bare, clients, &folder)?;
+        for round in 1..=ACK_ROUNDS {
+            let row = measure_round(&stack, &bot, &bare, clients, &folder)?;
             row.print(round, clients);
             least = least.min(row.ack.rate);
             rounds.push(row);
@@ -74,34 +74,53 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
     println!(
         "event was committed with fsync on; what was not sorted into the queue by then is told, and was right after."
     );
-    Ok(vec![Figure::new("acknowledged_per_second", least)])
+    Ok(vec![BenchResult::new("acknowledged_per_second", least)])
 }
 
-fn measure(stack: &Stack, bot: &Bot, bare: &Service, clients: usize, folder: &Path) -> Result<Row> {
-    let ack = step(&format!("{clients} clients: api"), || acknowledge(stack, bot, clients, None))?;
+fn measure_round(
+    stack: &Stack,
+    bot: &InstalledBot,
+    bare: &Service,
+    clients: usize,
+    folder: &Path,
+) -> Result<AckRound> {
+    let ack =
+        step(&format!("{clients} clients: api"), || measure_acknowledgement(stack, bot, clients, None))?;
     // What is still sorted would slow down what is measured next.
-    let (left, sorting) = drain(stack)?;
-    pgbench::prepare(stack, &bot.team, payload(stack)?, folder)?;
-    let bench = step(&format!("{clients} clients: pgbench"), || pgbench::run(stack, clients, LIMIT, folder))?;
-    let half = step(&format!("{clients} clients: api at half of that"), || {
-        acknowledge(stack, bot, clients, Some(ack.rate / 2.0))
+    let (pending, sorting) = wait_until_sorted(stack)?;
+    pgbench::prepare_inserts(stack, &bot.team, average_body_bytes(stack)?, folder)?;
+    let bench = step(&format!("{clients} clients: pgbench"), || {
+        pgbench::run(stack, clients, ACK_RUN_DURATION, folder)
     })?;
-    drain(stack)?;
+    let half = step(&format!("{clients} clients: api at half of that"), || {
+        measure_acknowledgement(stack, bot, clients, Some(ack.rate / 2.0))
+    })?;
+    wait_until_sorted(stack)?;
     let (mut verified, mut alone) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
+    for _ in 0..VERIFY_ROUNDS {
         let ports = [stack.settings.ports.api, bare.port];
         let [api, axum] = ports.map(|port| {
-            step(&format!("{clients} clients: verifying only, on port {port}"), || verify(bot, port, clients))
+            step(&format!("{clients} clients: verifying only, on port {port}"), || {
+                measure_verification(bot, port, clients)
+            })
         });
         verified.push(api?);
         alone.push(axum?);
     }
-    Ok(Row { ack, left, sorting, bench, half, verified: median(verified)?, alone: median(alone)? })
+    Ok(AckRound {
+        ack,
+        pending,
+        drain_time: sorting,
+        pgbench: bench,
+        half_load: half,
+        verified: median_by_rate(verified)?,
+        baseline: median_by_rate(alone)?,
+    })
 }
 
 /// Waits until everything is sorted into the queue: how many events were not yet, and how long it took.
-fn drain(stack: &Stack) -> Result<(usize, Duration)> {
-    let unsorted = || Ok::<usize, anyhow::Error>(stack.ask(UNSORTED)?.parse()?);
+fn wait_until_sorted(stack: &Stack) -> Result<(usize, Duration)> {
+    let unsorted = || Ok::<usize, anyhow::Error>(stack.query(PENDING_EVENTS_QUERY)?.parse()?);
     let (left, begun) = (unsorted()?, Instant::now());
     while unsorted()? > 0 {
         std::thread::sleep(Duration::from_millis(20));
@@ -109,74 +128,80 @@ fn drain(stack: &Stack) -> Result<(usize, Duration)> {
     Ok((left, begun.elapsed()))
 }
 
-const UNSORTED: &str = "select coalesce(sum(event_count), 0) from deliveries";
+const PENDING_EVENTS_QUERY: &str = "select coalesce(sum(event_count), 0) from deliveries";
 
 /// The one in the middle, by its rate.
-fn median(mut figures: Vec<Figures>) -> Result<Figures> {
+fn median_by_rate(mut figures: Vec<LatencyStats>) -> Result<LatencyStats> {
     figures.sort_by(|one, other| one.rate.total_cmp(&other.rate));
     let middle = figures.len() / 2;
     figures.into_iter().nth(middle).context("nothing was measured")
 }
 
 /// Through the pages that an admin sees.
-fn install(stack: &Stack) -> Result<Bot> {
-    let _simulator = stack.simulator()?;
-    let _web = stack.web(&[])?;
-    browser::install(stack.settings.ports.web)?;
-    let row = stack.ask("select tenant_id, app_id, bot_user_id from installations")?;
+fn install_bot(stack: &Stack) -> Result<InstalledBot> {
+    let _simulator = stack.start_simulator()?;
+    let _web = stack.start_web(&[])?;
+    browser::install_bot(stack.settings.ports.web)?;
+    let row = stack.query("select tenant_id, app_id, bot_user_id from installations")?;
     let mut columns = row.split('|').map(str::to_owned);
     let mut next = || columns.next().context("nothing was installed");
-    Ok(Bot { team: next()?, app: next()?, user: next()? })
+    Ok(InstalledBot { team: next()?, app: next()?, user: next()? })
 }
 
 /// Posts what is only verified.
-fn verify(bot: &Bot, port: u16, clients: usize) -> Result<Figures> {
-    let outcome = load::run(port, envelopes::make_checks(bot, port, REQUESTS)?, clients, LIMIT, None)?;
-    if outcome.refused > 0 {
-        bail!("{} verified requests got no 200", outcome.refused);
+fn measure_verification(bot: &InstalledBot, port: u16, clients: usize) -> Result<LatencyStats> {
+    let outcome =
+        load::run(port, payloads::signed_noops(bot, port, ACK_REQUESTS)?, clients, ACK_RUN_DURATION, None)?;
+    if outcome.rejected > 0 {
+        bail!("{} verified requests got no 200", outcome.rejected);
     }
-    Figures::new(outcome.accepted as f64 / outcome.took.as_secs_f64(), outcome.latencies)
+    LatencyStats::new(outcome.accepted as f64 / outcome.elapsed.as_secs_f64(), outcome.latencies)
 }
 
-fn acknowledge(stack: &Stack, bot: &Bot, clients: usize, rate: Option<f64>) -> Result<Figures> {
+fn measure_acknowledgement(
+    stack: &Stack,
+    bot: &InstalledBot,
+    clients: usize,
+    rate: Option<f64>,
+) -> Result<LatencyStats> {
     let port = stack.settings.ports.api;
-    let requests = envelopes::make(bot, port, REQUESTS)?;
-    let before = committed(stack)?;
-    let outcome = load::run(port, requests, clients, LIMIT, rate)?;
-    let stored = committed(stack)? - before;
-    if outcome.refused > 0 || stored != outcome.accepted {
-        let (accepted, refused) = (outcome.accepted, outcome.refused);
+    let requests = payloads::signed_messages(bot, port, ACK_REQUESTS)?;
+    let before = count_committed(stack)?;
+    let outcome = load::run(port, requests, clients, ACK_RUN_DURATION, rate)?;
+    let stored = count_committed(stack)? - before;
+    if outcome.rejected > 0 || stored != outcome.accepted {
+        let (accepted, refused) = (outcome.accepted, outcome.rejected);
         bail!("{accepted} deliveries got a 200 and {refused} did not, but {stored} events are committed");
     }
-    Figures::new(outcome.accepted as f64 / outcome.took.as_secs_f64(), outcome.latencies)
+    LatencyStats::new(outcome.accepted as f64 / outcome.elapsed.as_secs_f64(), outcome.latencies)
 }
 
-fn committed(stack: &Stack) -> Result<usize> {
-    let all = format!("select count(*) + ({UNSORTED}) from events where kind = 'message'");
-    Ok(stack.ask(&all)?.parse()?)
+fn count_committed(stack: &Stack) -> Result<usize> {
+    let all = format!("select count(*) + ({PENDING_EVENTS_QUERY}) from events where kind = 'message'");
+    Ok(stack.query(&all)?.parse()?)
 }
 
 /// The bytes of an event's body as it is stored.
-fn payload(stack: &Stack) -> Result<usize> {
+fn average_body_bytes(stack: &Stack) -> Result<usize> {
     let size = "select coalesce(avg(octet_length(body)), 0)::int from events where kind = 'message'";
-    Ok(stack.ask(size)?.parse()?)
+    Ok(stack.query(size)?.parse()?)
 }
 
 /// One round's figures.
-struct Row {
-    ack: Figures,
+struct AckRound {
+    ack: LatencyStats,
     /// Events that were not sorted yet when the last was acknowledged, and how long that took.
-    left: usize,
-    sorting: Duration,
-    bench: Figures,
-    half: Figures,
-    verified: Figures,
-    alone: Figures,
+    pending: usize,
+    drain_time: Duration,
+    pgbench: LatencyStats,
+    half_load: LatencyStats,
+    verified: LatencyStats,
+    baseline: LatencyStats,
 }
 
-impl Row {
+impl AckRound {
     fn ratios(&self) -> [f64; 2] {
-        [self.ack.rate / self.bench.rate, self.verified.rate / self.alone.rate]
+        [self.ack.rate / self.pgbench.rate, self.verified.rate / self.baseline.rate]
     }
 
     fn print(&self, round: usize, clients: usize) {
@@ -186,20 +211,25 @@ impl Row {
         );
         let lines = [
             ("acknowledged by api", &self.ack, ""),
-            ("pgbench's inserts", &self.bench, &of_bench),
-            ("api at half of that", &self.half, ""),
+            ("pgbench's inserts", &self.pgbench, &of_bench),
+            ("api at half of that", &self.half_load, ""),
             ("verified by api", &self.verified, ""),
-            ("bare axum handler", &self.alone, &of_alone),
+            ("bare axum handler", &self.baseline, &of_alone),
         ];
         for (name, one, ratio) in lines {
             let [p50, p99, p999] = [one.p50, one.p99, one.p999].map(|time| time.as_secs_f64() * 1e3);
             println!("{name:26} {:9.0} {p50:10.2} {p99:10.2} {p999:10.2} {ratio:>10}", one.rate);
         }
-        println!("{:26} {:9} in {:.1} s", "then still to be sorted", self.left, self.sorting.as_secs_f64());
+        println!(
+            "{:26} {:9} in {:.1} s",
+            "then still to be sorted",
+            self.pending,
+            self.drain_time.as_secs_f64()
+        );
     }
 }
 
-fn print_medians(clients: usize, rounds: &[Row]) {
+fn print_medians(clients: usize, rounds: &[AckRound]) {
     for (at, name) in ["pgbench", "the bare handler"].into_iter().enumerate() {
         let mut ratios: Vec<f64> = rounds.iter().map(|row| row.ratios()[at]).collect();
         ratios.sort_by(f64::total_cmp);

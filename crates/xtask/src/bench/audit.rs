@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::measured::Figure;
 use super::pgbench;
+use super::results::BenchResult;
 use crate::binaries::Binaries;
-use crate::cluster::Options;
+use crate::cluster::ClusterOptions;
 use crate::progress::step;
 use crate::settings::Ports;
 use crate::stack::Stack;
 use crate::{service, workspace};
 
-const CLIENTS: usize = 16;
-const TENANTS: [u32; 2] = [64, 1];
-const LIMIT: Duration = Duration::from_secs(4);
-const ROUNDS: usize = 3;
+const AUDIT_CLIENTS: usize = 16;
+const AUDIT_TENANTS: [u32; 2] = [64, 1];
+const AUDIT_RUN_DURATION: Duration = Duration::from_secs(4);
+const AUDIT_ROUNDS: usize = 3;
 /// What is verified afterwards.
-const ENTRIES: u32 = 100_000;
+const VERIFIED_ENTRIES: u32 = 100_000;
 
 /// In rounds, of which the middle ratio counts.
-pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench");
     fs::create_dir_all(&folder)?;
-    let options = Options { fsync: true, fresh: true };
+    let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let stack = step("starting Postgres", || {
         Stack::start(binaries, &folder.join("postgres"), options, Ports::free()?)
     })?;
-    stack.ask(
+    stack.query(
         "insert into tenants (tenant_id, name)
              select 'T' || number, 'Team ' || number from generate_series(0, 64) as number;
          create table pgbench_rows (tenant_id text not null, body text not null);
@@ -39,29 +39,30 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
          alter table pgbench_entries alter column place drop not null, alter column hash drop not null",
     )?;
     let mut lines = String::new();
-    for tenants in TENANTS {
+    for tenants in AUDIT_TENANTS {
         let mut rounds = Vec::new();
-        for round in 1..=ROUNDS {
+        for round in 1..=AUDIT_ROUNDS {
             let rate = |table: &str| {
-                let what =
-                    format!("{CLIENTS} clients, tenants: {tenants}, into {table}, round {round} of {ROUNDS}");
-                step(&what, || transactions(&stack, table, tenants, &folder))
+                let what = format!(
+                    "{AUDIT_CLIENTS} clients, tenants: {tenants}, into {table}, round {round} of {AUDIT_ROUNDS}"
+                );
+                step(&what, || transactions_per_second(&stack, table, tenants, &folder))
             };
             rounds.push((rate("audit_log")?, rate("pgbench_entries")?));
         }
         rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
-        let (chained, plain) = rounds[ROUNDS / 2];
+        let (chained, plain) = rounds[AUDIT_ROUNDS / 2];
         lines += &format!("{tenants:>7} {chained:>15.0} {plain:>18.0} {:>8.2}x\n", chained / plain);
     }
     println!(
-        "\ntenants   with the chain   without the chain    ratio   (transactions a second, {CLIENTS} clients)"
+        "\ntenants   with the chain   without the chain    ratio   (transactions a second, {AUDIT_CLIENTS} clients)"
     );
     println!("{lines}");
-    verify(&stack, binaries)?;
+    measure_verification(&stack, binaries)?;
     Ok(Vec::new())
 }
 
-fn transactions(stack: &Stack, table: &str, tenants: u32, folder: &Path) -> Result<f64> {
+fn transactions_per_second(stack: &Stack, table: &str, tenants: u32, folder: &Path) -> Result<f64> {
     let script = format!(
         "\\set tenant random(1, {tenants})\n\
          begin;\n\
@@ -71,18 +72,18 @@ fn transactions(stack: &Stack, table: &str, tenants: u32, folder: &Path) -> Resu
          commit;\n"
     );
     fs::write(folder.join("insert.sql"), script)?;
-    Ok(pgbench::run(stack, CLIENTS, LIMIT, folder)?.rate)
+    Ok(pgbench::run(stack, AUDIT_CLIENTS, AUDIT_RUN_DURATION, folder)?.rate)
 }
 
 /// A chain of its own, as a command of `web` reads it.
-fn verify(stack: &Stack, binaries: &Binaries) -> Result<()> {
-    stack.ask(&format!(
+fn measure_verification(stack: &Stack, binaries: &Binaries) -> Result<()> {
+    stack.query(&format!(
         "insert into audit_log (tenant_id, actor, action, detail)
-             select 'T0', 'U0ADA', 'settings.changed', '{{}}' from generate_series(1, {ENTRIES})"
+             select 'T0', 'U0ADA', 'settings.changed', '{{}}' from generate_series(1, {VERIFIED_ENTRIES})"
     ))?;
-    let entries: f64 = stack.ask("select count(*) from audit_log")?.parse()?;
+    let entries: f64 = stack.query("select count(*) from audit_log")?.parse()?;
     let begun = Instant::now();
-    service::run(binaries.path("web")?, &["audit", "verify"], &stack.settings.web())?;
+    service::run_command(binaries.path("web")?, &["audit", "verify"], &stack.settings.web_variables())?;
     let took = begun.elapsed().as_secs_f64();
     println!(
         "{entries} entries verified by `web audit verify` in {took:.1} s, {:.0} a second",

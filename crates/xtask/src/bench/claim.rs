@@ -3,18 +3,18 @@
 
 use anyhow::Result;
 
-use super::measured::Figure;
+use super::results::BenchResult;
 use crate::binaries::Binaries;
-use crate::cluster::Options;
+use crate::cluster::ClusterOptions;
 use crate::progress::step;
 use crate::settings::Ports;
 use crate::stack::Stack;
 use crate::workspace;
 
 /// On a database that nothing else works on.
-pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench/postgres");
-    let options = Options { fsync: true, fresh: true };
+    let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
     let url = stack.cluster.url(stack.database());
     let example = ["run", "--quiet", "--release", "--package", "db", "--example", "claim", "--"];

@@ -5,27 +5,27 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::measured::Figure;
+use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::progress::step;
 use crate::workspace::{self, find_program};
 
-const SIZES: [&str; 3] = ["64", "1024", "16384"];
-const ROUNDS: usize = 3;
+const SEAL_SIZES: [&str; 3] = ["64", "1024", "16384"];
+const CRYPTO_ROUNDS: usize = 3;
 
 /// In rounds, of which the middle ratio counts.
-pub(super) fn run(_: &Binaries) -> Result<Vec<Figure>> {
-    let mut ratios = vec![Vec::new(); SIZES.len()];
+pub(super) fn run(_: &Binaries) -> Result<Vec<BenchResult>> {
+    let mut ratios = vec![Vec::new(); SEAL_SIZES.len()];
     let mut middle = String::new();
-    for round in 1..=ROUNDS {
-        let (ours, openssl) = step(&format!("sealing, round {round} of {ROUNDS}"), measure)?;
+    for round in 1..=CRYPTO_ROUNDS {
+        let (ours, openssl) = step(&format!("sealing, round {round} of {CRYPTO_ROUNDS}"), measure_round)?;
         for (size, ((seal, open), openssl)) in ours.into_iter().zip(openssl).enumerate() {
             ratios[size].push((seal / openssl, open / openssl, seal, openssl));
         }
     }
-    for (size, mut rounds) in SIZES.iter().zip(ratios) {
+    for (size, mut rounds) in SEAL_SIZES.iter().zip(ratios) {
         rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (seal, open, bytes, openssl) = rounds[ROUNDS / 2];
+        let (seal, open, bytes, openssl) = rounds[CRYPTO_ROUNDS / 2];
         let each = size.parse::<f64>()? / bytes * 1e6;
         let line = format!(
             "{size:>9} {:>12.0} {:>14.0} {each:>13.2} {seal:>11.2}x {open:>11.2}x\n",
@@ -38,17 +38,17 @@ pub(super) fn run(_: &Binaries) -> Result<Vec<Figure>> {
     Ok(Vec::new())
 }
 
-type Rates = (Vec<(f64, f64)>, Vec<f64>);
+type SealRates = (Vec<(f64, f64)>, Vec<f64>);
 
 /// Bytes a second, size by size: ours to seal and to open, and openssl's.
-fn measure() -> Result<Rates> {
+fn measure_round() -> Result<SealRates> {
     let example = ["run", "--quiet", "--release", "--package", "crypto", "--example", "speed", "--"];
-    let printed = workspace::output(workspace::cargo(&example).args(SIZES))?;
+    let printed = workspace::output(workspace::cargo(&example).args(SEAL_SIZES))?;
     let ours = printed.lines().map(|line| {
         let mut words = line.split(' ').skip(1).map(|word| word.parse::<f64>().ok());
         words.next().flatten().zip(words.next().flatten()).context("no figures of ours")
     });
-    let openssl = SIZES.iter().map(|size| openssl_speed(size));
+    let openssl = SEAL_SIZES.iter().map(|size| openssl_speed(size));
     Ok((ours.collect::<Result<_>>()?, openssl.collect::<Result<_>>()?))
 }
 
@@ -56,22 +56,22 @@ fn openssl_speed(size: &str) -> Result<f64> {
     let openssl =
         find_program("openssl").context("openssl is not installed, so there is nothing to compare with")?;
     let arguments = ["speed", "-elapsed", "-mr", "-evp", "aes-256-gcm", "-seconds", "1", "-bytes", size];
-    read_speed(&workspace::output(Command::new(openssl).args(arguments))?)
+    parse_openssl_speed(&workspace::output(Command::new(openssl).args(arguments))?)
 }
 
 /// `+F:25:AES-256-GCM:175145066.67`, bytes a second.
-fn read_speed(printed: &str) -> Result<f64> {
+fn parse_openssl_speed(printed: &str) -> Result<f64> {
     let line = printed.lines().find(|line| line.starts_with("+F:")).context("openssl tells no speed")?;
     Ok(line.rsplit(':').next().unwrap_or_default().parse()?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read_speed;
+    use super::parse_openssl_speed;
 
     #[test]
-    fn openssls_figure_is_read() {
-        assert_eq!(read_speed("+H:64\n+F:25:AES-256-GCM:175145066.67\n").ok(), Some(175_145_066.67));
-        assert!(read_speed("unknown option").is_err());
+    fn openssl_speed_is_parsed() {
+        assert_eq!(parse_openssl_speed("+H:64\n+F:25:AES-256-GCM:175145066.67\n").ok(), Some(175_145_066.67));
+        assert!(parse_openssl_speed("unknown option").is_err());
     }
 }

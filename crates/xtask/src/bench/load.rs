@@ -12,17 +12,17 @@ use tokio::net::TcpStream;
 
 /// What a load got.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(super) struct LoadResult {
     /// Answers with 200.
     pub(super) accepted: usize,
     /// Answers with anything else.
-    pub(super) refused: usize,
+    pub(super) rejected: usize,
     /// From the first request to the last answer.
-    pub(super) took: Duration,
+    pub(super) elapsed: Duration,
     /// Of each answer, sorted.
     pub(super) latencies: Vec<Duration>,
     /// Of the longest answer, with its head.
-    pub(super) longest: usize,
+    pub(super) max_response_bytes: usize,
 }
 
 /// Posts the requests over so many connections, until they are all used or the time is up; with a `rate`, so many a
@@ -31,9 +31,9 @@ pub(super) fn run(
     port: u16,
     requests: Vec<Vec<u8>>,
     connections: usize,
-    limit: Duration,
+    max_duration: Duration,
     rate: Option<f64>,
-) -> Result<Outcome> {
+) -> Result<LoadResult> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut streams = Vec::new();
@@ -44,8 +44,8 @@ pub(super) fn run(
             streams.push(stream);
         }
         let began = Instant::now();
-        let until = began + limit;
-        let queue = Arc::new(Queue { requests, next: AtomicUsize::new(0), began, rate });
+        let until = began + max_duration;
+        let queue = Arc::new(RequestQueue { requests, next: AtomicUsize::new(0), began, rate });
         let clients: Vec<_> = streams
             .into_iter()
             .map(|stream| tokio::spawn(client(stream, Arc::clone(&queue), until)))
@@ -59,25 +59,31 @@ pub(super) fn run(
         let mut latencies: Vec<Duration> = answers.iter().map(|answer| answer.latency).collect();
         latencies.sort_unstable();
         let longest = answers.iter().map(|answer| answer.length).max().unwrap_or_default();
-        Ok(Outcome { accepted, refused: answers.len() - accepted, took, latencies, longest })
+        Ok(LoadResult {
+            accepted,
+            rejected: answers.len() - accepted,
+            elapsed: took,
+            latencies,
+            max_response_bytes: longest,
+        })
     })
 }
 
 /// What came back.
-struct Answer {
+struct TimedResponse {
     status: u16,
     length: usize,
     latency: Duration,
 }
 
-struct Queue {
+struct RequestQueue {
     requests: Vec<Vec<u8>>,
     next: AtomicUsize,
     began: Instant,
     rate: Option<f64>,
 }
 
-impl Queue {
+impl RequestQueue {
     /// The next request, and when it is due.
     fn take(&self) -> Option<(&[u8], Option<Instant>)> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -86,7 +92,11 @@ impl Queue {
     }
 }
 
-async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Result<Vec<Answer>> {
+async fn client(
+    mut stream: TcpStream,
+    queue: Arc<RequestQueue>,
+    until: Instant,
+) -> Result<Vec<TimedResponse>> {
     let mut answers = Vec::new();
     let mut buffer = Vec::with_capacity(1024);
     while Instant::now() < until {
@@ -96,17 +106,17 @@ async fn client(mut stream: TcpStream, queue: Arc<Queue>, until: Instant) -> Res
         }
         let began = due.unwrap_or_else(Instant::now);
         stream.write_all(request).await?;
-        let status = read_answer(&mut stream, &mut buffer).await?;
-        answers.push(Answer { status, length: buffer.len(), latency: began.elapsed() });
+        let status = read_response(&mut stream, &mut buffer).await?;
+        answers.push(TimedResponse { status, length: buffer.len(), latency: began.elapsed() });
     }
     Ok(answers)
 }
 
 /// Reads one answer to its end and returns its status.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16> {
+async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16> {
     buffer.clear();
     loop {
-        if let Some((status, length)) = whole(buffer)? {
+        if let Some((status, length)) = parse_complete_response(buffer)? {
             if buffer.len() > length {
                 bail!("the service answered more than once");
             }
@@ -120,7 +130,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16
 }
 
 /// The status and length of an answer, once all of it is there.
-fn whole(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
+fn parse_complete_response(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = str::from_utf8(&buffer[..end])?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP status")?;
@@ -140,13 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_body_is() {
+    fn response_complete_only_with_whole_body() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(whole(text).expect("HTTP"), Some((200, text.len())));
-        assert_eq!(whole(&text[..text.len() - 1]).expect("HTTP"), None);
-        assert_eq!(whole(b"HTTP/1.1 200 OK\r\n").expect("HTTP"), None);
+        assert_eq!(parse_complete_response(text).expect("HTTP"), Some((200, text.len())));
+        assert_eq!(parse_complete_response(&text[..text.len() - 1]).expect("HTTP"), None);
+        assert_eq!(parse_complete_response(b"HTTP/1.1 200 OK\r\n").expect("HTTP"), None);
         let pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
-        assert_eq!(whole(pieces).expect("HTTP"), Some((200, pieces.len())));
-        assert_eq!(whole(&pieces[..pieces.len() - 5]).expect("HTTP"), None);
+        assert_eq!(parse_complete_response(pieces).expect("HTTP"), Some((200, pieces.len())));
+        assert_eq!(parse_complete_response(&pieces[..pieces.len() - 5]).expect("HTTP"), None);
     }
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::ack::Figures;
+use super::ack::LatencyStats;
 use crate::stack::Stack;
 use crate::workspace;
 
 /// A table shaped as `events` is, its indexes too, and the script that fills it.
-pub(super) fn prepare(stack: &Stack, tenant: &str, payload: usize, folder: &Path) -> Result<()> {
-    stack.ask(
+pub(super) fn prepare_inserts(stack: &Stack, tenant: &str, body_bytes: usize, folder: &Path) -> Result<()> {
+    stack.query(
         "drop table if exists pgbench_events;
          create table pgbench_events (like events including defaults including identity including indexes)",
     )?;
-    let mut body = String::with_capacity(payload * 2);
-    for byte in 0..payload {
+    let mut body = String::with_capacity(body_bytes * 2);
+    for byte in 0..body_bytes {
         // Any bytes will do, as long as Postgres does not find them worth compressing.
         write!(body, "{:02x}", (byte * 167 + byte * byte % 251) % 256)?;
     }
@@ -34,7 +34,7 @@ pub(super) fn prepare(stack: &Stack, tenant: &str, payload: usize, folder: &Path
 }
 
 /// Inserts for so long over so many connections, with prepared statements, pgbench's fastest way.
-pub(super) fn run(stack: &Stack, clients: usize, limit: Duration, folder: &Path) -> Result<Figures> {
+pub(super) fn run(stack: &Stack, clients: usize, duration: Duration, folder: &Path) -> Result<LatencyStats> {
     let log = folder.join("log");
     if log.exists() {
         fs::remove_dir_all(&log)?;
@@ -42,21 +42,21 @@ pub(super) fn run(stack: &Stack, clients: usize, limit: Duration, folder: &Path)
     fs::create_dir_all(&log)?;
     let mut pgbench = stack.cluster.client("pgbench");
     pgbench.args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--log"]);
-    pgbench.arg(format!("--client={clients}")).arg(format!("--time={}", limit.as_secs()));
+    pgbench.arg(format!("--client={clients}")).arg(format!("--time={}", duration.as_secs()));
     pgbench.arg("--file").arg(folder.join("insert.sql")).arg(stack.database());
     let report = workspace::output(pgbench.current_dir(&log))?;
-    let rate = rate(&report).with_context(|| format!("pgbench tells no rate:\n{report}"))?;
-    Figures::new(rate, latencies(&log)?)
+    let rate = parse_rate(&report).with_context(|| format!("pgbench tells no rate:\n{report}"))?;
+    LatencyStats::new(rate, read_latencies(&log)?)
 }
 
 /// Without the time in which the connections were made.
-fn rate(report: &str) -> Option<f64> {
+fn parse_rate(report: &str) -> Option<f64> {
     let line = report.lines().find(|line| line.starts_with("tps = "))?;
     line.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// The third column of the logs is a transaction's time in microseconds.
-fn latencies(folder: &Path) -> Result<Vec<Duration>> {
+fn read_latencies(folder: &Path) -> Result<Vec<Duration>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder)? {
         let text = fs::read_to_string(entry?.path())?;
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_read_from_the_report() {
+    fn rate_is_parsed_from_report() {
         let report = "latency average = 1.2 ms\ntps = 3210.5 (without initial connection time)\n";
-        assert_eq!(rate(report), Some(3210.5));
+        assert_eq!(parse_rate(report), Some(3210.5));
     }
 }

@@ -7,96 +7,96 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use simulator::Simulator;
 
-use super::measured::Figure;
+use super::fixture::BenchFixture;
 use super::percentile;
-use super::town::Town;
+use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::progress::step;
 
-const FIRST_WORD_AFTER: Duration = Duration::from_millis(300);
+const MODEL_FIRST_WORD_DELAY: Duration = Duration::from_millis(300);
 
 /// Replies that begin evenly, so that `at_once` of them are under way; or all in one moment.
-struct Load {
+struct ReplyLoad {
     name: &'static str,
-    at_once: usize,
+    concurrency: usize,
     /// What is asked before the clock starts, so that so many are under way then.
-    lead: usize,
+    warm_up_replies: usize,
     replies: usize,
-    gap: Duration,
+    word_interval: Duration,
     words: usize,
     /// Between the first question and the last, of those that are measured.
-    over: Duration,
+    duration: Duration,
 }
 
-const LOADS: [Load; 4] = [
-    load("1", 1, 2, 30, 20, 5, 30 * 600),
-    load("100", 100, 100, 300, 100, 48, 3 * 5_000),
-    load("1,000", 1_000, 1_000, 500, 1_000, 10, 5_000),
-    load("100 in one moment", 100, 0, 100, 100, 10, 0),
+const REPLY_LOADS: [ReplyLoad; 4] = [
+    reply_load("1", 1, 2, 30, 20, 5, 30 * 600),
+    reply_load("100", 100, 100, 300, 100, 48, 3 * 5_000),
+    reply_load("1,000", 1_000, 1_000, 500, 1_000, 10, 5_000),
+    reply_load("100 in one moment", 100, 0, 100, 100, 10, 0),
 ];
 
-const fn load(
+const fn reply_load(
     name: &'static str,
-    at_once: usize,
-    lead: usize,
+    concurrency: usize,
+    warm_up_replies: usize,
     replies: usize,
-    gap_ms: u64,
+    word_interval_ms: u64,
     words: usize,
-    over_ms: u64,
-) -> Load {
-    let (gap, over) = (Duration::from_millis(gap_ms), Duration::from_millis(over_ms));
-    Load { name, at_once, lead, replies, gap, words, over }
+    duration_ms: u64,
+) -> ReplyLoad {
+    let (gap, over) = (Duration::from_millis(word_interval_ms), Duration::from_millis(duration_ms));
+    ReplyLoad { name, concurrency, warm_up_replies, replies, word_interval: gap, words, duration: over }
 }
 
 /// Sorted milliseconds.
-struct Figures {
-    first: Vec<f64>,
-    last: Vec<f64>,
+struct AddedLatency {
+    first_word_ms: Vec<f64>,
+    last_word_ms: Vec<f64>,
 }
 
-pub(super) fn run(binaries: &Binaries) -> Result<Vec<Figure>> {
-    let town = Town::build(binaries)?;
+pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
+    let town = BenchFixture::build(binaries)?;
     let _api = town.api(&[("MAX_CONCURRENT_REPLIES", "1000")])?;
     let mut rows = Vec::new();
     let mut number = 0;
-    for load in &LOADS {
-        let figures = step(&format!("replies at once: {}", load.name), || measure(&town, load, number))?;
+    for load in &REPLY_LOADS {
+        let figures = step(&format!("replies at once: {}", load.name), || measure_load(&town, load, number))?;
         rows.push((load, figures));
-        number += load.lead + load.replies;
+        number += load.warm_up_replies + load.replies;
     }
     println!("\nreplies at once      added to          p50 ms     p99 ms    limits");
     for (load, figures) in rows {
         let limits = if load.name == "100" { "25, 100" } else { "" };
-        row(load.name, "the first word", &figures.first, limits);
-        row(load.name, "the last word", &figures.last, "");
+        print_row(load.name, "the first word", &figures.first_word_ms, limits);
+        print_row(load.name, "the last word", &figures.last_word_ms, "");
     }
     println!("\nThe simulated Slack, the model, Postgres and api share this machine.");
     Ok(Vec::new())
 }
 
-fn measure(town: &Town, load: &Load, number: usize) -> Result<Figures> {
-    town.set_model(FIRST_WORD_AFTER, load.gap, load.words);
-    let lead_time = load.over.mul_f64(load.lead as f64 / load.replies as f64);
-    town.ask_evenly(number, load.lead, lead_time)?;
-    let first = number + load.lead;
-    let asked = town.ask_evenly(first, load.replies, load.over)?;
-    town.wait_until_done(Duration::from_secs(120))?;
-    let seen = Seen::read(&town.simulator);
-    let mut figures = Figures { first: Vec::new(), last: Vec::new() };
+fn measure_load(town: &BenchFixture, load: &ReplyLoad, number: usize) -> Result<AddedLatency> {
+    town.set_model(MODEL_FIRST_WORD_DELAY, load.word_interval, load.words);
+    let lead_time = load.duration.mul_f64(load.warm_up_replies as f64 / load.replies as f64);
+    town.send_evenly(number, load.warm_up_replies, lead_time)?;
+    let first = number + load.warm_up_replies;
+    let asked = town.send_evenly(first, load.replies, load.duration)?;
+    town.wait_until_drained(Duration::from_secs(120))?;
+    let seen = ReplyTimeline::from_simulator(&town.simulator);
+    let mut figures = AddedLatency { first_word_ms: Vec::new(), last_word_ms: Vec::new() };
     for (index, ts) in asked.iter().enumerate() {
-        let one = seen.added(first + index, ts);
+        let one = seen.added_latency(first + index, ts);
         let (to_first, to_last) =
-            one.with_context(|| format!("question {} of {} at once was not seen", index, load.at_once))?;
-        figures.first.push(to_first);
-        figures.last.push(to_last);
+            one.with_context(|| format!("question {} of {} at once was not seen", index, load.concurrency))?;
+        figures.first_word_ms.push(to_first);
+        figures.last_word_ms.push(to_last);
     }
-    figures.first.sort_by(f64::total_cmp);
-    figures.last.sort_by(f64::total_cmp);
+    figures.first_word_ms.sort_by(f64::total_cmp);
+    figures.last_word_ms.sort_by(f64::total_cmp);
     Ok(figures)
 }
 
 /// What the simulator saw and when, in microseconds.
-struct Seen {
+struct ReplyTimeline {
     /// By the question's `ts`: its event's id, and when that was delivered.
     delivered: HashMap<String, (String, i64)>,
     /// By the question's number: when the model was asked, began and ended.
@@ -107,8 +107,8 @@ struct Seen {
     stopped: HashMap<String, i64>,
 }
 
-impl Seen {
-    fn read(simulator: &Simulator) -> Self {
+impl ReplyTimeline {
+    fn from_simulator(simulator: &Simulator) -> Self {
         let mut seen = Self {
             delivered: HashMap::new(),
             answered: HashMap::new(),
@@ -120,13 +120,13 @@ impl Seen {
             seen.delivered.entry(delivery.event_ts).or_insert(sent);
         }
         for answer in simulator.model_answers() {
-            let times = [answer.asked_at, answer.first_word_at, answer.ended_at];
-            if let Some(number) = number(&answer.question) {
+            let times = [answer.requested_at, answer.first_token_at, answer.finished_at];
+            if let Some(number) = question_number(&answer.last_message) {
                 seen.answered.insert(number, times.map(|time| time.timestamp_micros()));
             }
         }
         for call in simulator.calls() {
-            let (came, text) = (call.came_at.timestamp_micros(), |value: &serde_json::Value| {
+            let (came, text) = (call.received_at.timestamp_micros(), |value: &serde_json::Value| {
                 value.as_str().unwrap_or_default().to_owned()
             });
             match call.method.as_str() {
@@ -142,7 +142,7 @@ impl Seen {
     }
 
     /// The milliseconds added before the first word and before the last.
-    fn added(&self, number: usize, ts: &str) -> Option<(f64, f64)> {
+    fn added_latency(&self, number: usize, ts: &str) -> Option<(f64, f64)> {
         let (event_id, delivered) = self.delivered.get(ts)?;
         let [asked, began, ended] = self.answered.get(&number)?;
         let before = asked - delivered;
@@ -153,12 +153,12 @@ impl Seen {
 }
 
 /// The question's number, wherever in the prompt it stands.
-fn number(question: &str) -> Option<usize> {
+fn question_number(question: &str) -> Option<usize> {
     let digits = question.split_once("question <")?.1;
     digits.split_once('>')?.0.parse().ok()
 }
 
-fn row(name: &str, what: &str, sorted: &[f64], limits: &str) {
+fn print_row(name: &str, what: &str, sorted: &[f64], limits: &str) {
     let (p50, p99) = (percentile(sorted, 0.5), percentile(sorted, 0.99));
     println!("{name:19}  {what:15} {p50:8.1} {p99:10.1}    {limits}");
 }
@@ -168,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_is_known_by_its_number() {
-        assert_eq!(number("Ada: Please answer question <17>"), Some(17));
-        assert_eq!(number("Hello"), None);
+    fn question_number_is_parsed() {
+        assert_eq!(question_number("Ada: Please answer question <17>"), Some(17));
+        assert_eq!(question_number("Hello"), None);
     }
 }

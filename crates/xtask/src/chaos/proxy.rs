@@ -24,7 +24,7 @@ impl Proxy {
         let (cut, state) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, target, state.clone()));
+                tokio::spawn(forward(client, target, state.clone()));
             }
         });
         Ok(Self { port, runtime: Handle::current(), cut })
@@ -45,7 +45,7 @@ impl Proxy {
     }
 }
 
-async fn pass(mut client: TcpStream, target: u16, mut cut: watch::Receiver<bool>) {
+async fn forward(mut client: TcpStream, target: u16, mut cut: watch::Receiver<bool>) {
     let passing = async {
         let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
         copy_bidirectional(&mut client, &mut server).await

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::{Cluster, ROLE, free_port, server};
-use crate::packages::{self, Need};
 use crate::postgres::ServerUser;
-use crate::{launch, workspace};
+use crate::system_packages::{self, SystemPackage};
+use crate::{child_process, workspace};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const POOLER_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running pgBouncer. Dropping it ends it.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one on a free port, with few connections, so that many clients share them.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        let (program, port) = (packages::find_or_install(Need::PgBouncer)?, free_port()?);
+        let (program, port) = (system_packages::find_or_install(SystemPackage::PgBouncer)?, free_port()?);
         let beside_data = |ending: &str| cluster.data.with_extension(format!("pgbouncer-{port}.{ending}"));
         let (settings, users, log) = (beside_data("ini"), beside_data("users"), beside_data("log"));
         fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
@@ -40,9 +40,9 @@ impl Pooler {
             users.display(),
         );
         fs::write(&settings, text)?;
-        let process = serve(&program, &settings, &log)?;
+        let process = spawn_pooler(&program, &settings, &log)?;
         let mut pooler = Self { port, program, process, settings, users, log };
-        pooler.wait_until_it_accepts(cluster)?;
+        pooler.wait_until_ready(cluster)?;
         Ok(pooler)
     }
 
@@ -54,8 +54,8 @@ impl Pooler {
     }
 
     /// Starts it anew on the same port, after [`Pooler::kill`]; Postgres may be away.
-    pub fn revive(&mut self) -> Result<()> {
-        self.process = serve(&self.program, &self.settings, &self.log)?;
+    pub fn relaunch(&mut self) -> Result<()> {
+        self.process = spawn_pooler(&self.program, &self.settings, &self.log)?;
         Ok(())
     }
 
@@ -74,8 +74,8 @@ impl Pooler {
         self.process.id()
     }
 
-    fn wait_until_it_accepts(&mut self, cluster: &Cluster) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
+    fn wait_until_ready(&mut self, cluster: &Cluster) -> Result<()> {
+        let until = Instant::now() + POOLER_START_TIMEOUT;
         let port = self.port.to_string();
         // Start-up options it refuses.
         let asked = ["--port", &port, "--command", "select 1"];
@@ -99,12 +99,12 @@ impl Drop for Pooler {
     }
 }
 
-fn serve(program: &Path, settings: &Path, log: &Path) -> Result<Child> {
+fn spawn_pooler(program: &Path, settings: &Path, log: &Path) -> Result<Child> {
     let written = File::options().create(true).append(true).open(log);
     let written = written.with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = launch::tied(program, "INT");
+    let mut command = child_process::with_parent_death_signal(program, "INT");
     command.arg(settings).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
     // Like Postgres it refuses to run as root.
-    server::as_user(&mut command, ServerUser::needed());
-    launch::spawn(command).context("cannot start pgbouncer")
+    server::run_as_user(&mut command, ServerUser::find_required());
+    child_process::spawn(command).context("cannot start pgbouncer")
 }

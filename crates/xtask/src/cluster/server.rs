@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::postgres::{Programs, ServerUser};
-use crate::{launch, workspace};
+use crate::postgres::{PostgresPrograms, ServerUser};
+use crate::{child_process, workspace};
 
 /// How long the server of a run that was killed may still take to end.
-const LAST_ONES_PATIENCE: Duration = Duration::from_secs(10);
+const PREVIOUS_SERVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The data folder: the one asked for, or, if the server's user cannot get there, one under the system's temp folder.
-pub(super) fn home(folder: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
+pub(super) fn data_folder(folder: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
     let parent = folder.parent().unwrap_or(folder);
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     let Some(user) = user else { return Ok(folder.to_owned()) };
@@ -30,7 +30,11 @@ pub(super) fn home(folder: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
     Ok(elsewhere)
 }
 
-pub(super) fn create(programs: &Programs, user: Option<ServerUser>, data: &Path) -> Result<()> {
+pub(super) fn init_data_folder(
+    programs: &PostgresPrograms,
+    user: Option<ServerUser>,
+    data: &Path,
+) -> Result<()> {
     // What an initdb that was killed half-way left behind would make this one refuse.
     if data.exists() {
         fs::remove_dir_all(data)?;
@@ -45,12 +49,12 @@ pub(super) fn create(programs: &Programs, user: Option<ServerUser>, data: &Path)
     let mut initdb = Command::new(programs.path("initdb"));
     initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"]);
     initdb.arg(format!("--locale={locale}")).arg("--pgdata").arg(data);
-    workspace::output(as_user(&mut initdb, user)).map(drop)
+    workspace::output(run_as_user(&mut initdb, user)).map(drop)
 }
 
 /// All output goes to the log beside the data; `trust` is safe since only loopback is listened on.
-pub(super) fn serve(
-    programs: &Programs,
+pub(super) fn spawn_server(
+    programs: &PostgresPrograms,
     user: Option<ServerUser>,
     data: &Path,
     log: &Path,
@@ -58,7 +62,7 @@ pub(super) fn serve(
     fsync: bool,
 ) -> Result<Child> {
     let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut server = launch::tied(&programs.path("postgres"), "INT");
+    let mut server = child_process::with_parent_death_signal(&programs.path("postgres"), "INT");
     server.arg("-D").arg(data).args(["-p", &port.to_string()]);
     let settings = [
         "listen_addresses=127.0.0.1",
@@ -74,11 +78,11 @@ pub(super) fn serve(
         server.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
     }
     server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    as_user(&mut server, user);
-    launch::spawn(server).context("cannot start postgres")
+    run_as_user(&mut server, user);
+    child_process::spawn(server).context("cannot start postgres")
 }
 
-pub(super) fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut Command {
+pub(super) fn run_as_user(command: &mut Command, user: Option<ServerUser>) -> &mut Command {
     if let Some(user) = user {
         command.uid(user.uid).gid(user.gid);
     }
@@ -87,11 +91,11 @@ pub(super) fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut C
 
 /// The server of a killed run may still be shutting down. One that goes on is somebody else's; a file without its
 /// server is stale, and is deleted because the process id in it may by now be another program's.
-pub(super) fn wait_for_the_last_one(data: &Path) -> Result<()> {
+pub(super) fn wait_for_previous_server(data: &Path) -> Result<()> {
     let file = data.join("postmaster.pid");
-    let until = Instant::now() + LAST_ONES_PATIENCE;
+    let until = Instant::now() + PREVIOUS_SERVER_TIMEOUT;
     while let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.parse().ok()) {
-        if !serves(pid, data) {
+        if !is_server_of(pid, data) {
             fs::remove_file(&file)?;
         } else if Instant::now() > until {
             bail!(
@@ -105,13 +109,13 @@ pub(super) fn wait_for_the_last_one(data: &Path) -> Result<()> {
 }
 
 /// By its whole command line, which neither another Postgres nor a zombie has.
-fn serves(pid: u32, data: &Path) -> bool {
+fn is_server_of(pid: u32, data: &Path) -> bool {
     let command = fs::read_to_string(format!("/proc/{pid}/cmdline"))
         .or_else(|_| workspace::output(Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()])));
     command.is_ok_and(|command| command.contains("postgres") && command.contains(&*data.to_string_lossy()))
 }
 
-pub(super) fn tail(log: &Path) -> String {
+pub(super) fn log_tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")

@@ -14,16 +14,16 @@ use crate::postgres::ServerUser;
 use crate::workspace;
 
 /// How long replaying may take to stand still.
-const PAUSE_PATIENCE: Duration = Duration::from_secs(20);
+const REPLAY_PAUSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A statement that reads what is removed meanwhile is ended at once, where Postgres' own would wait for half a minute.
-const SETTINGS: &str = "max_standby_streaming_delay = 0\n";
+const STANDBY_SETTINGS: &str = "max_standby_streaming_delay = 0\n";
 
 impl Cluster {
     /// Starts a standby of this cluster in another folder, where it leaves nothing when it is dropped.
     pub fn start_standby(&self, folder: &Path) -> Result<Self> {
-        let user = ServerUser::needed();
-        let data = server::home(folder, user)?;
+        let user = ServerUser::find_required();
+        let data = server::data_folder(folder, user)?;
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
@@ -35,24 +35,24 @@ impl Cluster {
         let mut copy = Command::new(self.programs.path("pg_basebackup"));
         copy.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", "postgres"]);
         copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
-        workspace::output(server::as_user(copy.arg("--pgdata").arg(&data), user))?;
+        workspace::output(server::run_as_user(copy.arg("--pgdata").arg(&data), user))?;
         let mut file = OpenOptions::new().append(true).open(data.join("postgresql.auto.conf"))?;
-        file.write_all(SETTINGS.as_bytes())?;
+        file.write_all(STANDBY_SETTINGS.as_bytes())?;
         let (log, port) = (data.with_extension("log"), free_port()?);
         let programs = self.programs.clone();
-        let server = server::serve(&programs, user, &data, &log, port, self.fsync)?;
-        let mut standby = Self { programs, data, log, fsync: self.fsync, fresh: true, port, server };
-        standby.wait_until_it_accepts()?;
+        let server = server::spawn_server(&programs, user, &data, &log, port, self.fsync)?;
+        let mut standby = Self { programs, data, log, fsync: self.fsync, is_ephemeral: true, port, server };
+        standby.wait_until_ready()?;
         Ok(standby)
     }
 
     /// Lets a standby receive, but replay nothing; returns once it stands still.
     pub fn pause_replay(&self) -> Result<()> {
-        self.ask_as("postgres", "postgres", "select pg_wal_replay_pause()")?;
-        let until = Instant::now() + PAUSE_PATIENCE;
-        while self.ask_as("postgres", "postgres", "select pg_get_wal_replay_pause_state()")? != "paused" {
+        self.query_as("postgres", "postgres", "select pg_wal_replay_pause()")?;
+        let until = Instant::now() + REPLAY_PAUSE_TIMEOUT;
+        while self.query_as("postgres", "postgres", "select pg_get_wal_replay_pause_state()")? != "paused" {
             if Instant::now() > until {
-                bail!("the standby goes on replaying after {PAUSE_PATIENCE:?}");
+                bail!("the standby goes on replaying after {REPLAY_PAUSE_TIMEOUT:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -61,6 +61,6 @@ impl Cluster {
 
     /// Lets it go on.
     pub fn resume_replay(&self) -> Result<()> {
-        self.ask_as("postgres", "postgres", "select pg_wal_replay_resume()").map(drop)
+        self.query_as("postgres", "postgres", "select pg_wal_replay_resume()").map(drop)
     }
 }

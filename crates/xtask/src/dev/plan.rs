@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::service::Variables;
-use crate::settings::{self, Ports, Secrets, Settings};
+use crate::settings::{self, Ports, Secrets, StackSettings};
 
 /// Settings that a person may want to try in one run; typed before the command they win over the files.
-const TRIED: [&str; 13] = [
+const OVERRIDABLE_VARIABLES: [&str; 13] = [
     "LOG_LEVEL",
     "MAX_WORKERS",
     "MAX_CONCURRENT_REPLIES",
@@ -27,19 +27,21 @@ const TRIED: [&str; 13] = [
 
 /// The variables that are a person's own, by service.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(super) struct EnvFiles {
     web: Variables,
     api: Variables,
 }
 
-impl Own {
+impl EnvFiles {
     /// Reads `.env.web` and `.env.api`. What still is as in the `.example` beside it is nobody's own.
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let tried: Variables =
-            TRIED.iter().filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?))).collect();
+        let tried: Variables = OVERRIDABLE_VARIABLES
+            .iter()
+            .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?)))
+            .collect();
         let read = |name: &str| {
-            let example = settings::read(&root.join(format!("{name}.example")))?;
-            let mut own = settings::read(&root.join(name))?;
+            let example = settings::read_env_file(&root.join(format!("{name}.example")))?;
+            let mut own = settings::read_env_file(&root.join(name))?;
             own.retain(|name, value| example.get(name) != Some(value));
             own.extend(tried.clone());
             Ok::<_, anyhow::Error>(own)
@@ -49,17 +51,17 @@ impl Own {
 
     /// Whether a real Slack app is set.
     pub(super) fn has_slack(&self) -> bool {
-        self.sets(&["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"])
+        self.has_any(&["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"])
     }
 
     /// Whether a model is set; one that runs on this machine needs no key.
     pub(super) fn has_model(&self) -> bool {
-        self.sets(&["OPENAI_API_KEY", "OPENAI_BASE_URL"])
+        self.has_any(&["OPENAI_API_KEY", "OPENAI_BASE_URL"])
     }
 
     /// Whether a database is set.
     pub(super) fn has_database(&self) -> bool {
-        self.sets(&["DATABASE_URL", "SUPABASE_URL"])
+        self.has_any(&["DATABASE_URL", "SUPABASE_URL"])
     }
 
     /// The ports: a variable of the process, else one of the files, else the contract's.
@@ -78,51 +80,51 @@ impl Own {
     }
 
     /// What is not set is made up; what is set wins.
-    pub(super) fn complete(self, ports: Ports, database_url: Option<String>, secrets: Secrets) -> Plan {
-        let settings = Settings {
+    pub(super) fn into_plan(self, ports: Ports, database_url: Option<String>, secrets: Secrets) -> DevPlan {
+        let settings = StackSettings {
             ports,
             database_url,
             database_direct_url: None,
             redis_url: None,
-            is_unlimited: false,
+            is_rate_limit_off: false,
             // The admin of the simulated workspace, so that there is somebody to look at all of it.
             operators: (!self.has_slack()).then(|| "U0ADA".to_owned()),
             trusted_proxies: None,
             secrets,
-            slack_is_simulated: !self.has_slack(),
-            model_is_simulated: !self.has_model(),
+            is_slack_simulated: !self.has_slack(),
+            is_model_simulated: !self.has_model(),
         };
-        let (mut web, mut api) = (settings.web(), settings.api());
+        let (mut web, mut api) = (settings.web_variables(), settings.api_variables());
         web.extend(self.web);
         api.extend(self.api);
         // The ports were chosen above.
         web.insert("WEB_PORT".into(), ports.web.to_string());
         api.insert("API_PORT".into(), ports.api.to_string());
-        Plan { settings, web, api }
+        DevPlan { settings, web, api }
     }
 
-    fn sets(&self, names: &[&str]) -> bool {
+    fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.web.contains_key(*name) || self.api.contains_key(*name))
     }
 }
 
 /// All that is to run, and its variables.
-pub(super) struct Plan {
-    pub(super) settings: Settings,
+pub(super) struct DevPlan {
+    pub(super) settings: StackSettings,
     pub(super) web: Variables,
     pub(super) api: Variables,
 }
 
-impl Plan {
+impl DevPlan {
     pub(super) fn needs_simulator(&self) -> bool {
-        self.settings.slack_is_simulated || self.settings.model_is_simulated
+        self.settings.is_slack_simulated || self.settings.is_model_simulated
     }
 }
 
 /// Fails with a sentence if something else listens where a program is to.
-pub(super) fn require_free(ports: Ports, simulator: bool) -> Result<()> {
+pub(super) fn require_free_ports(ports: Ports, needs_simulator: bool) -> Result<()> {
     let mut wanted = vec![("WEB_PORT", ports.web), ("API_PORT", ports.api)];
-    if simulator {
+    if needs_simulator {
         wanted.push(("SIMULATOR_PORT", ports.simulator));
     }
     for (variable, port) in wanted {
@@ -142,17 +144,17 @@ mod tests {
 
     use super::*;
 
-    const PORTS: Ports = Ports { web: 1, api: 2, simulator: 3 };
+    const TEST_PORTS: Ports = Ports { web: 1, api: 2, simulator: 3 };
 
-    fn plan(web: &[(&str, &str)], api: &[(&str, &str)]) -> Plan {
+    fn plan(web: &[(&str, &str)], api: &[(&str, &str)]) -> DevPlan {
         let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        let own = Own { web: of(web), api: of(api) };
+        let own = EnvFiles { web: of(web), api: of(api) };
         let database = if own.has_database() { None } else { Some("postgres://private".to_owned()) };
-        own.complete(PORTS, database, Secrets::random().expect("secrets"))
+        own.into_plan(TEST_PORTS, database, Secrets::generate().expect("secrets"))
     }
 
     #[test]
-    fn with_nothing_set_all_is_simulated() {
+    fn without_env_files_all_is_simulated() {
         let plan = plan(&[], &[]);
         assert!(plan.needs_simulator());
         assert_eq!(plan.api["OPENAI_BASE_URL"], "http://127.0.0.1:3/v1");
@@ -161,33 +163,33 @@ mod tests {
     }
 
     #[test]
-    fn slack_and_the_model_are_each_by_their_own() {
+    fn slack_and_model_are_simulated_separately() {
         let real = plan(&[], &[("OPENAI_API_KEY", "sk-1")]);
-        assert!(real.settings.slack_is_simulated && !real.settings.model_is_simulated);
+        assert!(real.settings.is_slack_simulated && !real.settings.is_model_simulated);
         assert_eq!(real.api["OPENAI_API_KEY"], "sk-1");
         assert!(!real.api.contains_key("OPENAI_BASE_URL") && !real.api.contains_key("OPENAI_MODEL"));
         let real = plan(&[("SLACK_CLIENT_ID", "1.2")], &[("SLACK_CLIENT_ID", "1.2")]);
-        assert!(!real.settings.slack_is_simulated && real.needs_simulator());
+        assert!(!real.settings.is_slack_simulated && real.needs_simulator());
         assert!(!real.web.contains_key("SLACK_BASE_URL") && !real.api.contains_key("SLACK_SIGNING_SECRET"));
     }
 
     #[test]
-    fn a_real_database_never_gets_made_up_keys() {
+    fn real_database_gets_no_generated_keys() {
         let plan = plan(&[("DATABASE_URL", "postgres://own")], &[("DATABASE_URL", "postgres://own")]);
         assert!(!plan.web.contains_key("ENCRYPTION_KEYS") && !plan.api.contains_key("ENCRYPTION_KEYS"));
     }
 
     #[test]
-    fn a_busy_port_is_named_with_its_variable() {
+    fn busy_port_error_names_variable() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let ports = Ports { api: port, ..PORTS_FREE };
-        let error = require_free(ports, false).expect_err("busy").to_string();
+        let ports = Ports { api: port, ..UNUSED_PORTS };
+        let error = require_free_ports(ports, false).expect_err("busy").to_string();
         assert!(error.contains(&port.to_string()) && error.contains("API_PORT="), "{error}");
         drop(listener);
-        require_free(ports, true).expect("free now");
+        require_free_ports(ports, true).expect("free now");
     }
 
     /// Nothing listens on port 0.
-    const PORTS_FREE: Ports = Ports { web: 0, api: 0, simulator: 0 };
+    const UNUSED_PORTS: Ports = Ports { web: 0, api: 0, simulator: 0 };
 }

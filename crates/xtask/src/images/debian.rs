@@ -6,27 +6,33 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::Store;
-use crate::packages::{self, Need};
+use super::ImageStore;
+use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
 /// Makes an image of a smallest Debian with these packages, and these variables for what runs in it; only once.
-pub(crate) fn make(store: &Store, image: &str, packages: &[&str], variables: &[(&str, &str)]) -> Result<()> {
-    let _alone = workspace::alone("debootstrap")?;
-    if store.has(image)? {
+pub(crate) fn ensure_image(
+    store: &ImageStore,
+    image: &str,
+    packages: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<()> {
+    let _alone = workspace::lock_exclusively("debootstrap")?;
+    if store.has_image(image)? {
         return Ok(());
     }
-    let tree = store.scratch("debootstrap")?;
-    let end = bootstrap(&tree, packages).and_then(|()| import(store, image, &tree, variables));
+    let tree = store.create_scratch_folder("debootstrap")?;
+    let end = bootstrap(&tree, packages).and_then(|()| import_image(store, image, &tree, variables));
     // If debootstrap broke off, this machine's /proc may be mounted in there.
     workspace::output(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&tree))?;
     end
 }
 
-fn bootstrap(tree: &Path, packages: &[&str]) -> Result<()> {
-    let mut debootstrap = Command::new(packages::find_or_install(Need::Debootstrap)?);
+fn bootstrap(root_folder: &Path, packages: &[&str]) -> Result<()> {
+    let mut debootstrap = Command::new(system_packages::find_or_install(SystemPackage::Debootstrap)?);
     debootstrap.arg("--variant=minbase").arg(format!("--include={}", packages.join(",")));
-    let output = debootstrap.arg(suite()).arg(tree).output().context("cannot run debootstrap")?;
+    let output =
+        debootstrap.arg(debian_suite()).arg(root_folder).output().context("cannot run debootstrap")?;
     if !output.status.success() {
         bail!("debootstrap failed ({})\n{}", output.status, String::from_utf8_lossy(&output.stdout));
     }
@@ -34,7 +40,7 @@ fn bootstrap(tree: &Path, packages: &[&str]) -> Result<()> {
 }
 
 /// This machine's own release: programs that were linked here run there.
-fn suite() -> String {
+fn debian_suite() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = |name: &str| release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     match (value("ID"), value("VERSION_CODENAME")) {
@@ -43,8 +49,14 @@ fn suite() -> String {
     }
 }
 
-fn import(store: &Store, image: &str, tree: &Path, variables: &[(&str, &str)]) -> Result<()> {
-    let mut tar = Command::new("tar").arg("-C").arg(tree).args(["-c", "."]).stdout(Stdio::piped()).spawn()?;
+fn import_image(
+    store: &ImageStore,
+    image: &str,
+    root_folder: &Path,
+    variables: &[(&str, &str)],
+) -> Result<()> {
+    let mut tar =
+        Command::new("tar").arg("-C").arg(root_folder).args(["-c", "."]).stdout(Stdio::piped()).spawn()?;
     let mut podman = store.podman("import");
     for (name, value) in variables {
         podman.args(["--change", &format!("ENV={name}={value}")]);

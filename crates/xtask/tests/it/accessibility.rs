@@ -1,27 +1,28 @@
 //! What keeps people out of a page: axe looks at it as it stands in the browser.
 
 use serde_json::Value;
-use xtask::tools;
+use xtask::test_tools;
 
 use crate::chromium::Chromium;
 
 /// Of a page of `web`, the rules that are broken; the simulator's pages are no product.
-const LOOK: &str = "
+const AXE_SCRIPT: &str = "
     const done = arguments[0];
     if (!document.querySelector('link[href=\"/assets/style.css\"]')) return done([]);
     axe.run().then(({ violations }) => done(violations), (error) => done([{ id: String(error), nodes: [] }]));";
 
 impl Chromium {
     /// A line for each element that breaks a rule. WebDriver's scripts are not held to the page's policy.
-    pub(crate) async fn barriers(&self) -> Vec<String> {
-        let script = std::fs::read_to_string(tools::axe().expect("axe from npm")).expect("text");
+    pub(crate) async fn accessibility_violations(&self) -> Vec<String> {
+        let script =
+            std::fs::read_to_string(test_tools::find_or_install_axe().expect("axe from npm")).expect("text");
         self.client.execute(&script, vec![]).await.expect("axe");
-        let violations = self.client.execute_async(LOOK, vec![]).await.expect("what axe finds");
-        violations.as_array().into_iter().flatten().flat_map(lines).collect()
+        let violations = self.client.execute_async(AXE_SCRIPT, vec![]).await.expect("what axe finds");
+        violations.as_array().into_iter().flatten().flat_map(violation_lines).collect()
     }
 }
 
-fn lines(violation: &Value) -> Vec<String> {
+fn violation_lines(violation: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (id, help) = (text(&violation["id"]), text(&violation["help"]));
     let nodes = violation["nodes"].as_array().cloned().unwrap_or_default();

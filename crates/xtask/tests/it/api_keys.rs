@@ -5,56 +5,56 @@ use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
 use crate::queue::BETA;
-use crate::test_app::{ADA, GRACE, PATIENCE, TestApp};
+use crate::test_app::{ADA, GRACE, TEST_TIMEOUT, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_makes_a_key_sees_it_once_and_a_program_asks_with_it_until_it_is_revoked() {
+async fn api_key_is_shown_once_and_revocable() {
     let app = TestApp::installed().await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.set_model_options("ttft=0&gap=0");
     let browser = Chromium::start().await;
     browser.sign_in(&app, ADA).await;
     browser.client.find(Locator::LinkText("API keys")).await.expect("a link").click().await.expect("a click");
-    browser.find("empty").await;
-    browser.picture("api-keys-empty").await;
-    browser.write("name", "Intranet search").await;
+    browser.find_test_id("empty").await;
+    browser.take_screenshots("api-keys-empty").await;
+    browser.type_into("name", "Intranet search").await;
     browser.click("people").await;
     browser.click("create").await;
-    let key = browser.find("secret").await.text().await.expect("text");
+    let key = browser.find_test_id("secret").await.text().await.expect("text");
     assert!(key.starts_with("eb_") && key.len() >= 43, "{key}");
-    browser.picture("api-keys-made").await;
+    browser.take_screenshots("api-keys-made").await;
 
-    let answer = app.answer(&key, json!({ "message": "say: Good morning." })).await;
+    let answer = app.chat(&key, json!({ "message": "say: Good morning." })).await;
     assert_eq!(answer["answer"], "Good morning.");
     browser.client.goto(&format!("{}/dashboard/api-keys", app.web.url())).await.expect("the page");
-    let row = browser.find("keys").await.text().await.expect("text");
+    let row = browser.find_test_id("keys").await.text().await.expect("text");
     assert!(row.contains("Intranet search") && row.contains("chat:people"), "{row}");
     let page = browser.client.source().await.expect("the page");
     assert!(!page.contains(&key) && page.contains(&key[key.len() - 4..]), "it is not shown again");
     assert!(!row.contains("never"), "it was used: {row}");
-    browser.picture("api-keys").await;
+    browser.take_screenshots("api-keys").await;
     browser.click("how").await;
-    browser.find("problems").await;
-    browser.picture("api-docs").await;
+    browser.find_test_id("problems").await;
+    browser.take_screenshots("api-docs").await;
     let problem = format!("{}/dashboard/api#over-limit", app.web.url());
     browser.client.goto(&problem).await.expect("the same page");
-    browser.picture("api-docs-problem").await;
+    browser.take_screenshots("api-docs-problem").await;
 
     browser.client.goto(&format!("{}/dashboard/api-keys", app.web.url())).await.expect("the page");
     browser.click("revoke").await;
     browser.find_css("tr.gone").await;
-    browser.picture("api-keys-revoked").await;
-    let (status, told) = app.problem_of(&key, json!({ "message": "say: Still there?" })).await;
+    browser.take_screenshots("api-keys-revoked").await;
+    let (status, told) = app.chat_problem(&key, json!({ "message": "say: Still there?" })).await;
     assert_eq!((status, told.contains("revoked")), (401, true), "{told}");
     let deeds = "select string_agg(action || ' ' || actor, ', ' order by entry_id) from audit_log
                  where action like 'api_key%' and detail ->> 'key_id' = (select key_id::text from api_keys)";
-    assert_eq!(app.database.ask(deeds), format!("api_key_created {ADA}, api_key_revoked {ADA}"));
-    let kept = app.database.ask("select encode(digest, 'escape'), k.* from api_keys k");
+    assert_eq!(app.database.query(deeds), format!("api_key_created {ADA}, api_key_revoked {ADA}"));
+    let kept = app.database.query("select encode(digest, 'escape'), k.* from api_keys k");
     assert!(!kept.contains(&key[3..]), "{kept}");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_that_is_sent_twice_makes_one_key_and_only_managers_make_any() {
+async fn api_key_creation_is_idempotent_and_admin_only() {
     let app = TestApp::installed().await;
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
@@ -70,31 +70,35 @@ async fn a_form_that_is_sent_twice_makes_one_key_and_only_managers_make_any() {
         let (status, page) = app.post_fields("/dashboard/api-keys", &ada, wrong).await;
         assert_eq!((status, page.contains(told)), (400, true), "{wrong}");
     }
-    assert_eq!(app.database.ask("select count(*) from api_keys"), "1");
+    assert_eq!(app.database.query("select count(*) from api_keys"), "1");
 
     for path in ["/dashboard/api-keys", "/dashboard/api-keys/0199a5b2-c3d4-7e6f-8091-a2b3c4d5e6f7/revoke"] {
         assert_eq!(app.post_fields(path, &grace, "name=Mine&chat=on").await.0, 403, "she is no admin");
     }
-    assert_eq!(app.get("/dashboard/api-keys", Some(&grace)).await.status(), 403);
-    assert_eq!(app.get("/dashboard/api", Some(&grace)).await.status(), 200, "how it is used is no secret");
-    assert_eq!(app.get("/dashboard/api", None).await.status(), 303);
+    assert_eq!(app.get_page("/dashboard/api-keys", Some(&grace)).await.status(), 403);
+    assert_eq!(
+        app.get_page("/dashboard/api", Some(&grace)).await.status(),
+        200,
+        "how it is used is no secret"
+    );
+    assert_eq!(app.get_page("/dashboard/api", None).await.status(), 303);
     let foreign = "insert into api_keys (key_id, tenant_id, name, digest, hint, scopes, created_by)
          values ('11111111-2222-4333-8444-555555555555', 'T0BETA', 'Theirs', 'x', 'abcd', '{chat}', 'U0ADABETA')";
-    app.database.ask(foreign);
+    app.database.query(foreign);
     for unknown in ["11111111-2222-4333-8444-555555555555", "11111111-2222-4333-8444-666666666666", "x"] {
         let path = format!("/dashboard/api-keys/{unknown}/revoke");
         assert_eq!(app.post_fields(&path, &ada, "").await.0, 404, "{unknown}");
     }
-    let theirs = app.get("/dashboard/api-keys", Some(&ada)).await.text().await.expect("text");
+    let theirs = app.get_page("/dashboard/api-keys", Some(&ada)).await.text().await.expect("text");
     assert!(theirs.contains("Wiki") && !theirs.contains("Theirs"));
-    assert_eq!(app.database.ask("select count(*) from api_keys where revoked_at is not null"), "0");
+    assert_eq!(app.database.query("select count(*) from api_keys where revoked_at is not null"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_description_has_the_route_with_every_status_and_the_page_tells_the_same() {
+async fn openapi_and_docs_page_list_every_status() {
     let app = TestApp::installed().await;
     let url = format!("{}/api/openapi.json", app.apis[0].url());
-    let answer = app.http.get(url).timeout(PATIENCE).send().await.expect("an answer");
+    let answer = app.http.get(url).timeout(TEST_TIMEOUT).send().await.expect("an answer");
     assert_eq!(answer.headers()["content-type"], "application/json");
     let described: Value = answer.json().await.expect("JSON");
     assert!(described["openapi"].as_str().expect("a version").starts_with("3.1"), "{described}");
@@ -116,7 +120,7 @@ async fn the_description_has_the_route_with_every_status_and_the_page_tells_the_
     assert_eq!(schemas["ChatRequest"]["required"], json!(["message"]));
     assert!(described.pointer("/components/securitySchemes/key").is_some());
     let cookie = app.sign_in(GRACE).await;
-    let page = app.get("/dashboard/api", Some(&cookie)).await.text().await.expect("text");
+    let page = app.get_page("/dashboard/api", Some(&cookie)).await.text().await.expect("text");
     for status in &expected[1..] {
         assert!(page.contains(&format!("<td>{status}</td>")), "the page lacks {status}");
     }

@@ -6,16 +6,16 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use xtask::cluster::free_port;
-use xtask::packages::{self, Need};
-use xtask::postgres::Programs;
-use xtask::service::{Service, Start, Variables};
-use xtask::tools::s3_program;
+use xtask::postgres::PostgresPrograms;
+use xtask::service::{Service, ServiceSpec, Variables};
+use xtask::system_packages::{self, SystemPackage};
+use xtask::test_tools::find_or_install_s3_server;
 use xtask::workspace;
 
-use crate::ground::binaries;
-use crate::test_app::{ADA, PATIENCE, TestApp};
+use crate::fixtures::binaries;
+use crate::test_app::{ADA, TEST_TIMEOUT, TestApp};
 
-const CHECKS: [&str; 7] = [
+const DRILL_CHECKS: [&str; 7] = [
     "the dump is whole",
     "it restores",
     "all rows are there",
@@ -26,15 +26,15 @@ const CHECKS: [&str; 7] = [
 ];
 
 /// The scripts, and where they put backups.
-struct Backups<'a> {
+struct BackupScripts<'a> {
     app: &'a TestApp,
     remote: String,
     variables: Variables,
 }
 
-impl Backups<'_> {
-    fn run(&self, script: &str, own: &[(&str, &str)]) -> Output {
-        let programs = Programs::find_or_install().expect("Postgres' programs");
+impl BackupScripts<'_> {
+    fn run_script(&self, script: &str, extra_variables: &[(&str, &str)]) -> Output {
+        let programs = PostgresPrograms::find_or_install().expect("Postgres' programs");
         let path = std::env::var("PATH").unwrap_or_default();
         let initdb = programs.path("initdb");
         let bin = initdb.parent().expect("a folder").display().to_string();
@@ -46,40 +46,45 @@ impl Backups<'_> {
         command.env("SCRATCH_PORT", free_port().expect("a port").to_string());
         // rclone cannot speak to a store in plain while it names a certificate.
         command.env_remove("AWS_CA_BUNDLE");
-        command.current_dir(workspace::target()).envs(own.iter().copied()).output().expect("it runs")
+        command
+            .current_dir(workspace::target())
+            .envs(extra_variables.iter().copied())
+            .output()
+            .expect("it runs")
     }
 
     fn back_up(&self) {
-        let done = self.run("backup.sh", &[]);
-        assert!(done.status.success(), "{}", text(&done));
+        let done = self.run_script("backup.sh", &[]);
+        assert!(done.status.success(), "{}", output_text(&done));
     }
 
     /// The checks that fail, and all that is said.
-    fn drill(&self, own: &[(&str, &str)]) -> (Vec<&'static str>, String) {
-        let done = self.run("drill.sh", own);
-        let said = text(&done);
+    fn drill(&self, extra_variables: &[(&str, &str)]) -> (Vec<&'static str>, String) {
+        let done = self.run_script("drill.sh", extra_variables);
+        let said = output_text(&done);
         let is_told =
             |name: &str, end: &str| said.lines().any(|line| line.starts_with(&format!("{end:7} {name}")));
-        let failed: Vec<_> = CHECKS.into_iter().filter(|name| is_told(name, "FAILED")).collect();
-        assert!(CHECKS.iter().all(|name| is_told(name, "ok") || is_told(name, "FAILED")), "{said}");
+        let failed: Vec<_> = DRILL_CHECKS.into_iter().filter(|name| is_told(name, "FAILED")).collect();
+        assert!(DRILL_CHECKS.iter().all(|name| is_told(name, "ok") || is_told(name, "FAILED")), "{said}");
         assert_eq!(done.status.success(), failed.is_empty(), "{said}");
         (failed, said)
     }
 }
 
-fn text(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// An S3 on loopback, and how rclone reaches it.
-fn s3() -> (Service, Variables) {
-    let program = s3_program().expect("moto");
+fn start_s3() -> (Service, Variables) {
+    let program = find_or_install_s3_server().expect("moto");
     let port = free_port().expect("a port");
     let arguments = vec!["--port".to_owned(), port.to_string()];
     let variables = Variables::new();
-    let start = Start { name: "S3", program: &program, arguments, variables, port, show: Arc::new(|_| ()) };
+    let start =
+        ServiceSpec { name: "S3", program: &program, arguments, variables, port, log_sink: Arc::new(|_| ()) };
     let mut service = Service::start(start).expect("it starts");
-    service.wait_ready("/moto-api/", PATIENCE).expect("it gets ready");
+    service.wait_until_ready("/moto-api/", TEST_TIMEOUT).expect("it gets ready");
     let endpoint = service.url();
     let settings = [
         ("TYPE", "s3"),
@@ -94,31 +99,31 @@ fn s3() -> (Service, Variables) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_in_s3_is_restored_by_the_drill_and_what_is_wrong_with_one_is_named() {
-    packages::find_or_install(Need::Rclone).expect("rclone");
+async fn backup_drill_restores_and_names_faults() {
+    system_packages::find_or_install(SystemPackage::Rclone).expect("rclone");
     let app = TestApp::installed().await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.set_model_options("ttft=0&gap=0");
     let cookie = app.sign_in(ADA).await;
-    let ts = app.say(ADA, None, "say: The heron is kept.");
-    app.reply(&app.dm(ADA), &ts).await;
-    app.set(&cookie, &[("facts", "We sell oolong in Lisbon.")]).await;
+    let ts = app.send_dm(ADA, None, "say: The heron is kept.");
+    app.wait_reply(&app.dm(ADA), &ts).await;
+    app.save_settings(&cookie, &[("facts", "We sell oolong in Lisbon.")]).await;
 
-    let (_store, variables) = s3();
-    let backups = Backups { app: &app, remote: "store:backups/enablebot".into(), variables };
+    let (_store, variables) = start_s3();
+    let backups = BackupScripts { app: &app, remote: "store:backups/enablebot".into(), variables };
     backups.back_up();
     // A second one, so that it is the newest that is restored.
-    app.set(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
+    app.save_settings(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
     backups.back_up();
-    assert_eq!(app.database.ask("select count(*) from backups where bytes > 10000"), "2", "each is noted");
+    assert_eq!(app.database.query("select count(*) from backups where bytes > 10000"), "2", "each is noted");
     let (failed, said) = backups.drill(&[]);
     assert!(failed.is_empty() && said.contains("It can be restored."), "{said}");
-    let rows = app.database.ask("select count(*) from events");
+    let rows = app.database.query("select count(*) from events");
     assert!(said.contains(&format!("{rows} of them events")) && said.contains("1 tenant(s) open"), "{said}");
 
     // A folder is a store too, and one that can be spoiled.
     let folder = workspace::target().join(format!("test/backups-{}", std::process::id()));
     let remote = folder.display().to_string();
-    let backups = Backups { app: &app, remote, variables: Variables::new() };
+    let backups = BackupScripts { app: &app, remote, variables: Variables::new() };
     backups.back_up();
     let manifest = fs::read_to_string(folder.join("latest.json")).expect("what it holds");
     let had = |count: usize| format!("\"turns\": {count}");
@@ -139,7 +144,7 @@ async fn a_backup_in_s3_is_restored_by_the_drill_and_what_is_wrong_with_one_is_n
     let (failed, said) = backups.drill(&[]);
     assert_eq!(failed[..2], ["the dump is whole", "it restores"], "{said}");
 
-    app.database.ask(
+    app.database.query(
         "update turns set text = set_byte(text, 40, get_byte(text, 40) # 1) where turn_id = (select max(turn_id) from turns);
          update audit_log set action = 'nothing' where entry_id = (select min(entry_id) from audit_log);
          alter table turns no force row level security",
@@ -160,8 +165,8 @@ fn newest_dump(folder: &std::path::Path) -> PathBuf {
 }
 
 #[test]
-fn the_scripts_are_plain_shell() {
-    let shellcheck = packages::find_or_install(Need::Shellcheck).expect("shellcheck");
+fn backup_scripts_pass_shellcheck() {
+    let shellcheck = system_packages::find_or_install(SystemPackage::Shellcheck).expect("shellcheck");
     let folder = workspace::root().join("deploy/backup");
     let scripts = ["backup.sh", "drill.sh"].map(|script| folder.join(script));
     workspace::output(Command::new(shellcheck).args(scripts)).expect("nothing is found");

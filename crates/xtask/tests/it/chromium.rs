@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 use xtask::cluster::free_port;
-use xtask::service::{Service, Start};
+use xtask::service::{Service, ServiceSpec};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const BROWSER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Without background traffic: there is no network where tests run.
-const ARGUMENTS: [&str; 9] = [
+const CHROMIUM_ARGUMENTS: [&str; 9] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -46,27 +46,27 @@ impl Drop for Chromium {
 
 /// A page's size and colours.
 #[derive(Clone, Copy)]
-pub(crate) struct View {
+pub(crate) struct Viewport {
     pub(crate) name: &'static str,
     pub(crate) width: u32,
-    pub(crate) dark: bool,
+    pub(crate) is_dark: bool,
 }
 
-pub(crate) const VIEWS: [View; 4] = [
-    View { name: "wide-light", width: 1280, dark: false },
-    View { name: "wide-dark", width: 1280, dark: true },
-    View { name: "narrow-light", width: 390, dark: false },
-    View { name: "narrow-dark", width: 390, dark: true },
+pub(crate) const VIEWPORTS: [Viewport; 4] = [
+    Viewport { name: "wide-light", width: 1280, is_dark: false },
+    Viewport { name: "wide-dark", width: 1280, is_dark: true },
+    Viewport { name: "narrow-light", width: 390, is_dark: false },
+    Viewport { name: "narrow-dark", width: 390, is_dark: true },
 ];
 
 /// A command of ChromeDriver's own.
 #[derive(Debug)]
-struct Own {
+struct ChromeDriverCommand {
     path: &'static str,
     body: Value,
 }
 
-impl WebDriverCompatibleCommand for Own {
+impl WebDriverCompatibleCommand for ChromeDriverCommand {
     fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
         base_url.join(&format!("session/{}/{}", session_id.unwrap_or_default(), self.path))
     }
@@ -79,80 +79,84 @@ impl WebDriverCompatibleCommand for Own {
 impl Chromium {
     pub(crate) async fn start() -> Self {
         let port = free_port().expect("a port");
-        let start = Start {
+        let start = ServiceSpec {
             name: "chromedriver",
             program: Path::new("/usr/bin/chromedriver"),
             arguments: vec![format!("--port={port}")],
             variables: [].into(),
             port,
-            show: Arc::new(|_| ()),
+            log_sink: Arc::new(|_| ()),
         };
         let driver = Service::start(start).expect("it starts");
         let profile = xtask::workspace::target().join(format!("chromium/{port}"));
-        let mut arguments = ARGUMENTS.map(str::to_owned).to_vec();
+        let mut arguments = CHROMIUM_ARGUMENTS.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.display()));
         let wishes = json!({
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
         let wishes: Capabilities = serde_json::from_value(wishes).expect("an object");
-        let client = connect(wishes, &driver).await;
+        let client = connect_webdriver(wishes, &driver).await;
         Self { client, driver, profile }
     }
 
     /// The element that a test knows by this name, once it is there and can be seen.
-    pub(crate) async fn find(&self, test_id: &str) -> fantoccini::elements::Element {
+    pub(crate) async fn find_test_id(&self, test_id: &str) -> fantoccini::elements::Element {
         self.find_css(&format!("[data-testid={test_id}]")).await
     }
 
     pub(crate) async fn find_css(&self, css: &str) -> fantoccini::elements::Element {
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
+        let found = self.client.wait().at_most(BROWSER_TIMEOUT).for_element(Locator::Css(css)).await;
         found.unwrap_or_else(|error| panic!("no {css}: {error}"))
     }
 
     pub(crate) async fn click(&self, test_id: &str) {
-        self.find(test_id).await.click().await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+        self.find_test_id(test_id).await.click().await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
     }
 
-    pub(crate) async fn write(&self, test_id: &str, text: &str) {
-        self.find(test_id).await.send_keys(text).await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
+    pub(crate) async fn type_into(&self, test_id: &str, text: &str) {
+        self.find_test_id(test_id)
+            .await
+            .send_keys(text)
+            .await
+            .unwrap_or_else(|error| panic!("{test_id}: {error}"));
     }
 
     /// Writes over what stands in a field.
-    pub(crate) async fn fill(&self, test_id: &str, text: &str) {
-        let field = self.find(test_id).await;
+    pub(crate) async fn replace_text(&self, test_id: &str, text: &str) {
+        let field = self.find_test_id(test_id).await;
         field.clear().await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
         field.send_keys(text).await.unwrap_or_else(|error| panic!("{test_id}: {error}"));
     }
 
-    pub(crate) async fn view(&self, view: View) {
+    pub(crate) async fn set_viewport(&self, view: Viewport) {
         let height = if view.width < 700 { 844 } else { 800 };
         let metrics =
             json!({ "width": view.width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
-        let scheme = if view.dark { "dark" } else { "light" };
+        let scheme = if view.is_dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
     /// Pictures of the page in every view, for people to look at: `target/screenshots/<page>-<view>.png`. In none of them
     /// may a page of `web` keep anybody out.
-    pub(crate) async fn picture(&self, page: &str) {
+    pub(crate) async fn take_screenshots(&self, page: &str) {
         let folder = xtask::workspace::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("a folder");
         let mut barriers = Vec::new();
-        for view in VIEWS {
-            self.view(view).await;
+        for view in VIEWPORTS {
+            self.set_viewport(view).await;
             let width = self.client.execute("return document.documentElement.scrollWidth", vec![]).await;
             let width = width.expect("a width").as_u64().expect("a number");
             assert!(width <= view.width.into(), "{page} is {width} wide in {}", view.name);
-            let found = self.barriers().await;
+            let found = self.accessibility_violations().await;
             barriers.extend(found.iter().map(|barrier| format!("{}: {barrier}", view.name)));
             let picture = self.client.screenshot().await.expect("a picture");
             std::fs::write(folder.join(format!("{page}-{}.png", view.name)), picture).expect("it is written");
         }
         assert!(barriers.is_empty(), "{page}:\n{}", barriers.join("\n"));
-        self.view(VIEWS[0]).await;
+        self.set_viewport(VIEWPORTS[0]).await;
     }
 
     /// Lets files be downloaded, into the folder that this returns.
@@ -165,7 +169,10 @@ impl Chromium {
 
     /// What went to the console and is an error.
     pub(crate) async fn console_errors(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(Own { path: "se/log", body: json!({ "type": "browser" }) }).await;
+        let log = self
+            .client
+            .issue_cmd(ChromeDriverCommand { path: "se/log", body: json!({ "type": "browser" }) })
+            .await;
         let entries = log.expect("the console's log");
         let entries = entries.as_array().expect("entries").iter();
         entries.filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
@@ -173,19 +180,26 @@ impl Chromium {
 
     async fn devtools(&self, command: &str, parameters: Value) {
         let body = json!({ "cmd": command, "params": parameters });
-        self.client.issue_cmd(Own { path: "goog/cdp/execute", body }).await.expect("DevTools takes it");
+        self.client
+            .issue_cmd(ChromeDriverCommand { path: "goog/cdp/execute", body })
+            .await
+            .expect("DevTools takes it");
     }
 }
 
 /// ChromeDriver takes a moment until it listens.
-async fn connect(wishes: Capabilities, driver: &Service) -> Client {
+async fn connect_webdriver(wishes: Capabilities, driver: &Service) -> Client {
     let begun = Instant::now();
     loop {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         match builder.capabilities(wishes.clone()).connect(&driver.url()).await {
             Ok(client) => return client,
             Err(error) => {
-                assert!(begun.elapsed() < PATIENCE, "no session: {error}\n{}", driver.last_lines(20));
+                assert!(
+                    begun.elapsed() < BROWSER_TIMEOUT,
+                    "no session: {error}\n{}",
+                    driver.last_log_lines(20)
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

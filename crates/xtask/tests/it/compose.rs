@@ -7,24 +7,24 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use xtask::cluster::free_port;
 use xtask::redis::Redis;
-use xtask::service::{self, Service, Start, Variables};
+use xtask::service::{self, Service, ServiceSpec, Variables};
 use xtask::settings::Secrets;
 use xtask::{compose, workspace};
 
-use crate::ground::{binaries, own_cluster};
-use crate::test_app::PATIENCE;
+use crate::fixtures::{binaries, start_cluster};
+use crate::test_app::TEST_TIMEOUT;
 
-const REPLICAS: [&str; 5] = ["api1", "api2", "api3", "web1", "web2"];
+const COMPOSE_REPLICAS: [&str; 5] = ["api1", "api2", "api3", "web1", "web2"];
 
 /// Connections of a replica at the most, by the settings' own defaults: the pool, its overflow, and what listens.
-const CONNECTIONS: u64 = 20 + 30 + 2;
+const MAX_CONNECTIONS_PER_REPLICA: u64 = 20 + 30 + 2;
 
-fn services() -> BTreeMap<String, Value> {
-    let file = compose::read(&compose::file()).expect("it is read");
+fn compose_services() -> BTreeMap<String, Value> {
+    let file = compose::read(&compose::compose_file()).expect("it is read");
     serde_json::from_value(file["services"].clone()).expect("services")
 }
 
-fn root_file(name: &str) -> String {
+fn read_root_file(name: &str) -> String {
     fs::read_to_string(workspace::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -41,8 +41,8 @@ fn names(value: &Value) -> BTreeSet<&str> {
 }
 
 /// Variables of an example, by whether they are to be filled in.
-fn variables_of(example: &str) -> BTreeMap<String, bool> {
-    let example = root_file(example);
+fn example_variables(example: &str) -> BTreeMap<String, bool> {
+    let example = read_root_file(example);
     let lines = example.lines().filter_map(|line| line.split_once('='));
     let variables = lines.map(|(name, _)| (name.trim_start_matches('#').to_owned(), !name.starts_with('#')));
     let is_name = |name: &str| name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
@@ -50,11 +50,12 @@ fn variables_of(example: &str) -> BTreeMap<String, bool> {
 }
 
 #[test]
-fn compose_takes_the_file_and_notices_a_wrong_one() {
-    compose::check(&compose::file()).expect("it is as the specification says");
+fn compose_file_is_valid_and_typos_detected() {
+    compose::check(&compose::compose_file()).expect("it is as the specification says");
     let wrong = workspace::target().join(format!("test/compose-{}.yaml", std::process::id()));
-    let misspelt =
-        fs::read_to_string(compose::file()).expect("it is read").replace("stop_grace_period", "grace");
+    let misspelt = fs::read_to_string(compose::compose_file())
+        .expect("it is read")
+        .replace("stop_grace_period", "grace");
     fs::write(&wrong, misspelt).expect("it is written");
     let refusal = compose::check(&wrong).expect_err("it is refused");
     assert!(!refusal.to_string().is_empty());
@@ -62,10 +63,10 @@ fn compose_takes_the_file_and_notices_a_wrong_one() {
 }
 
 #[test]
-fn every_service_has_bounds_few_rights_and_a_sign_of_life() {
-    let services = services();
+fn compose_services_are_limited_and_unprivileged() {
+    let services = compose_services();
     let others = ["migrate", "nginx", "postgres", "redis", "prometheus", "blackbox", "grafana"];
-    let expected: BTreeSet<&str> = REPLICAS.into_iter().chain(others).collect();
+    let expected: BTreeSet<&str> = COMPOSE_REPLICAS.into_iter().chain(others).collect();
     assert_eq!(services.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
     for (name, service) in &services {
         assert_eq!((&service["read_only"], &service["cap_drop"]), (&json!(true), &json!(["ALL"])), "{name}");
@@ -80,22 +81,22 @@ fn every_service_has_bounds_few_rights_and_a_sign_of_life() {
         assert_eq!(service["restart"], restart, "{name}");
         // Those of ours bring a health check along.
         let looked_at = service["healthcheck"]["test"].is_array();
-        assert_eq!(looked_at, !REPLICAS.contains(&name.as_str()) && name != "migrate", "{name}");
+        assert_eq!(looked_at, !COMPOSE_REPLICAS.contains(&name.as_str()) && name != "migrate", "{name}");
         let may = if name == "nginx" { 5 } else { 0 };
         assert_eq!(list(&service["cap_add"]).len(), may, "{name}");
         let open: Vec<&str> = list(&service["ports"]);
         let open: Vec<&&str> = open.iter().filter(|port| !port.starts_with("127.0.0.1:")).collect();
         assert_eq!(open.is_empty(), name != "nginx", "{name} is open to the world: {open:?}");
     }
-    for name in REPLICAS {
+    for name in COMPOSE_REPLICAS {
         let grace = text(&services[name]["stop_grace_period"]).trim_end_matches('s').parse::<u64>();
         assert!(grace.expect("seconds") > 30, "{name} is killed while it drains");
     }
 }
 
 #[test]
-fn files_names_ports_and_variables_fit_together() {
-    let services = services();
+fn compose_references_are_consistent() {
+    let services = compose_services();
     for (name, service) in &services {
         let mounted = list(&service["volumes"]).into_iter().filter(|mount| mount.starts_with('.'));
         for mount in mounted {
@@ -107,37 +108,37 @@ fn files_names_ports_and_variables_fit_together() {
             assert!(services.contains_key(needed), "{name} waits for {needed}");
         }
     }
-    let upstreams = root_file("deploy/nginx/upstreams.conf");
-    let prometheus = root_file("deploy/prometheus/prometheus.yml");
-    for name in REPLICAS {
-        let port = port_of(&name[..3]);
+    let upstreams = read_root_file("deploy/nginx/upstreams.conf");
+    let prometheus = read_root_file("deploy/prometheus/prometheus.yml");
+    for name in COMPOSE_REPLICAS {
+        let port = exposed_port(&name[..3]);
         assert!(upstreams.contains(&format!("server {name}:{port} ")), "nginx knows no {name}:{port}");
         assert!(prometheus.contains(&format!("\"{name}:{port}\"")), "Prometheus knows no {name}:{port}");
         assert_eq!(services[name]["hostname"], name);
         let waits = &services[name]["depends_on"]["migrate"]["condition"];
         assert_eq!(waits, "service_completed_successfully");
-        let known = variables_of(&format!(".env.{}.example", &name[..3]));
+        let known = example_variables(&format!(".env.{}.example", &name[..3]));
         let told = names(&services[name]["environment"]);
         let unknown: Vec<_> = told.iter().filter(|variable| !known.contains_key(**variable)).collect();
         assert!(unknown.is_empty(), "{name} reads no {unknown:?}");
     }
-    assert_eq!(upstreams.matches("server ").count(), REPLICAS.len());
-    assert_eq!(names(&services["nginx"]["depends_on"]), REPLICAS.into());
+    assert_eq!(upstreams.matches("server ").count(), COMPOSE_REPLICAS.len());
+    assert_eq!(names(&services["nginx"]["depends_on"]), COMPOSE_REPLICAS.into());
     let allowed = list(&services["postgres"]["command"]).into_iter();
     let allowed = allowed.filter_map(|word| word.strip_prefix("max_connections=")?.parse::<u64>().ok());
-    assert!(allowed.max() > Some(CONNECTIONS * REPLICAS.len() as u64));
+    assert!(allowed.max() > Some(MAX_CONNECTIONS_PER_REPLICA * COMPOSE_REPLICAS.len() as u64));
 }
 
 /// What compose mounts for nginx, and what these files name in their turn.
 #[test]
-fn nginx_finds_each_file_that_it_includes() {
-    let services = services();
+fn nginx_includes_are_mounted() {
+    let services = compose_services();
     let mounts = list(&services["nginx"]["volumes"]);
     let mounted: BTreeSet<&str> =
         mounts.iter().filter_map(|mount| mount.strip_suffix(":ro")?.rsplit(':').next()).collect();
     let mut named = BTreeSet::from(["/etc/nginx/conf.d/default.conf".to_owned()]);
     for mount in mounts.iter().filter(|mount| mount.starts_with("../")) {
-        let text = root_file(mount.split(':').next().expect("a path").trim_start_matches("../"));
+        let text = read_root_file(mount.split(':').next().expect("a path").trim_start_matches("../"));
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
         let words = lines.flat_map(|line| line.trim_end_matches(';').split_whitespace().skip(1));
         let words = words.filter(|word| word.trim_start_matches("/etc/nginx/").starts_with("enablebot/"));
@@ -147,11 +148,11 @@ fn nginx_finds_each_file_that_it_includes() {
 }
 
 #[test]
-fn what_is_to_be_filled_in_is_what_the_example_lists() {
-    let example = variables_of("docker/.env.example");
-    let file = fs::read_to_string(compose::file()).expect("it is read");
+fn env_example_lists_required_variables() {
+    let example = example_variables("docker/.env.example");
+    let file = fs::read_to_string(compose::compose_file()).expect("it is read");
     let mut used = BTreeMap::new();
-    for reference in compose::references(&file) {
+    for reference in compose::list_references(&file) {
         *used.entry(reference.name.to_owned()).or_insert(true) &= reference.default.is_none();
     }
     assert_eq!(used, example);
@@ -159,10 +160,10 @@ fn what_is_to_be_filled_in_is_what_the_example_lists() {
 
 /// The role and the database by the script, and both services by what compose tells them; only hosts and ports are others.
 #[test]
-fn what_compose_tells_the_services_makes_them_run() {
-    let (cluster, redis) = (own_cluster("compose"), Redis::start().expect("Redis"));
-    let secrets = Secrets::random().expect("random bytes");
-    let mut set: Variables = variables_of("docker/.env.example")
+fn services_start_with_compose_environment() {
+    let (cluster, redis) = (start_cluster("compose"), Redis::start().expect("Redis"));
+    let secrets = Secrets::generate().expect("random bytes");
+    let mut set: Variables = example_variables("docker/.env.example")
         .into_iter()
         .filter(|(_, is_to_be_filled_in)| *is_to_be_filled_in)
         .map(|(name, _)| (name, "0123456789abcdef".to_owned()))
@@ -184,12 +185,14 @@ fn what_compose_tells_the_services_makes_them_run() {
         "select rolsuper, rolcanlogin, rolpassword is not null from pg_authid where rolname = 'enablebot'";
     assert_eq!(administrator(&["-At", "--command", rights]).trim_end(), "f|t|t");
 
-    let services = services();
+    let services = compose_services();
     let told = |name: &str, port: u16| -> Variables {
         let environment = services[name]["environment"].as_object().expect("variables");
         let mut variables: Variables = environment
             .iter()
-            .map(|(name, value)| (name.clone(), compose::fill(text(value), &set).expect("it is filled in")))
+            .map(|(name, value)| {
+                (name.clone(), compose::interpolate(text(value), &set).expect("it is filled in"))
+            })
             .map(|(name, value)| {
                 (name, value.replace("@postgres:5432", &format!("@127.0.0.1:{}", cluster.port())))
             })
@@ -200,28 +203,28 @@ fn what_compose_tells_the_services_makes_them_run() {
     };
     let web = binaries().path("web").expect("web");
     let command = list(&services["migrate"]["command"]);
-    service::run(web, &command, &told("migrate", 1)).expect("it migrates");
+    service::run_command(web, &command, &told("migrate", 1)).expect("it migrates");
     for name in ["api1", "web1"] {
         let (port, program) =
             (free_port().expect("a port"), binaries().path(&name[..3]).expect("it is built"));
-        let start = Start {
+        let start = ServiceSpec {
             name,
             program,
             arguments: Vec::new(),
             variables: told(name, port),
             port,
-            show: Arc::new(|_| ()),
+            log_sink: Arc::new(|_| ()),
         };
         let mut replica = Service::start(start).expect("it starts");
-        replica.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
-        let ready = xtask::http::ask(port, "GET", "/health/ready", &[], "").expect("an answer");
+        replica.wait_until_ready("/health/ready", TEST_TIMEOUT).expect("it gets ready");
+        let ready = xtask::http::send_request(port, "GET", "/health/ready", &[], "").expect("an answer");
         assert!(ready.body.contains(r#""redis":"ok""#), "{}", ready.body);
     }
 }
 
 /// The port that an image says it listens on.
-fn port_of(service: &str) -> u16 {
-    let file = root_file(&format!("docker/Dockerfile.{service}"));
+fn exposed_port(service: &str) -> u16 {
+    let file = read_root_file(&format!("docker/Dockerfile.{service}"));
     let port = file.lines().find_map(|line| line.strip_prefix("EXPOSE "));
     port.expect("a port").parse().expect("a number")
 }

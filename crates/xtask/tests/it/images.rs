@@ -5,30 +5,38 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::images::{self, SERVICES, Store};
+use xtask::images::{self, IMAGE_SERVICES, ImageStore};
 use xtask::workspace;
 
-use crate::ground::binaries;
+use crate::fixtures::binaries;
 
 /// Bytes that an image may have besides the program: libc and its like, root certificates, licences.
-const AROUND: u64 = 5_000_000;
+const MAX_IMAGE_OVERHEAD_BYTES: u64 = 5_000_000;
 
 /// The programs here are those that all tests have, not optimized; `cargo xtask images` compiles as the files say.
 #[test]
-fn images_run_with_no_rights_and_nothing_to_write_to() {
-    let store = Store::open().expect("buildah, podman and runc");
-    let images = SERVICES.map(|service| {
+fn images_run_unprivileged_and_read_only() {
+    let store = ImageStore::open().expect("buildah, podman and runc");
+    let images = IMAGE_SERVICES.map(|service| {
         let program = binaries().path(service).expect("it is built");
-        images::build_of(&store, service, program).expect("it becomes an image")
+        images::build_from_program(&store, service, program).expect("it becomes an image")
     });
-    let tried = images::try_out(&store, &images).expect("they run");
-    images::tell(&images, &tried);
-    for ((service, image), tried) in SERVICES.iter().zip(&images).zip(&tried) {
+    let tried = images::run_smoke_tests(&store, &images).expect("they run");
+    images::print_sizes(&images, &tried);
+    for ((service, image), tried) in IMAGE_SERVICES.iter().zip(&images).zip(&tried) {
         assert_eq!(tried.version, format!("{service} {}", env!("CARGO_PKG_VERSION")));
-        assert!(tried.unhealthy.contains("nothing answers /health on port"), "{}", tried.unhealthy);
-        let look = |root: &Path| Ok((root.join(service).metadata()?.len(), entries(root)));
-        let (program, files) = store.look(image, look).expect("its files");
-        assert!(tried.size - program < AROUND, "{} bytes around {program}", tried.size - program);
+        assert!(
+            tried.health_check_error.contains("nothing answers /health on port"),
+            "{}",
+            tried.health_check_error
+        );
+        let look = |root: &Path| Ok((root.join(service).metadata()?.len(), list_files(root)));
+        let (program, files) = store.with_mounted_image(image, look).expect("its files");
+        assert!(
+            tried.size_bytes - program < MAX_IMAGE_OVERHEAD_BYTES,
+            "{} bytes around {program}",
+            tried.size_bytes - program
+        );
         let shells: Vec<&String> = files.iter().filter(|file| file.contains("bin/")).collect();
         assert!(shells.is_empty() && files.len() < 30, "{files:?}");
         let check = store.inspect(image, "{{json .HealthCheck.Test}}").expect("a health check");
@@ -39,8 +47,8 @@ fn images_run_with_no_rights_and_nothing_to_write_to() {
 }
 
 #[test]
-fn the_two_dockerfiles_differ_by_the_service_alone() {
-    let [api, web] = SERVICES.map(|service| {
+fn dockerfiles_differ_only_by_service() {
+    let [api, web] = IMAGE_SERVICES.map(|service| {
         let file = workspace::root().join(format!("docker/Dockerfile.{service}"));
         let text = fs::read_to_string(file).expect("a Dockerfile");
         let common =
@@ -53,15 +61,15 @@ fn the_two_dockerfiles_differ_by_the_service_alone() {
 
 /// The workspace, and neither what was built here nor a secret.
 #[test]
-fn a_build_sees_the_workspace_alone() {
-    let store = Store::open().expect("buildah, podman and runc");
-    let file = store.scratch("context").expect("a folder").join("Dockerfile");
+fn build_context_is_workspace_only() {
+    let store = ImageStore::open().expect("buildah, podman and runc");
+    let file = store.create_scratch_folder("context").expect("a folder").join("Dockerfile");
     fs::write(&file, "FROM scratch\nCOPY . /\n").expect("it is written");
     let image = "localhost/enablebot-context";
     let mut buildah = store.buildah("build");
     buildah.args(["--tag", image, "--file"]).arg(&file).arg(workspace::root());
     workspace::output(&mut buildah).expect("it is built");
-    let seen = store.look(image, |root| Ok(entries(root))).expect("its files");
+    let seen = store.with_mounted_image(image, |root| Ok(list_files(root))).expect("its files");
     // The doctor knows the variables by their examples.
     let examples = [".env.api.example", ".env.web.example"];
     let what = ["Cargo.toml", "Cargo.lock", ".cargo", ".sqlx", "crates", "migrations"];
@@ -73,7 +81,7 @@ fn a_build_sees_the_workspace_alone() {
 }
 
 /// All files below a folder, named from there.
-fn entries(root: &Path) -> BTreeSet<String> {
+fn list_files(root: &Path) -> BTreeSet<String> {
     let mut find = Command::new("find");
     find.args([".", "-type", "f", "-printf", "%P\n"]).current_dir(root);
     workspace::output(&mut find).expect("find").lines().map(str::to_owned).collect()

@@ -8,17 +8,17 @@ use serde_json::Value;
 use xtask::{kubernetes, workspace};
 
 /// Where a request goes, and whether the answer is passed on as it comes.
-type Way = (&'static str, bool);
+type RouteTarget = (&'static str, bool);
 
 /// A `location` of nginx.
-struct Location {
+struct NginxLocation {
     modifier: String,
     path: String,
-    way: Way,
+    target: RouteTarget,
 }
 
 /// Those of the files that `one-host.conf` includes.
-fn locations() -> Vec<Location> {
+fn nginx_locations() -> Vec<NginxLocation> {
     let pattern = Regex::new(r"(?s)location ([=~] )?(\S+) \{(.*?)\}").expect("a pattern");
     let mut all = Vec::new();
     for file in ["api.conf", "web.conf"] {
@@ -33,7 +33,11 @@ fn locations() -> Vec<Location> {
             };
             let modifier = location.get(1).map_or("", |modifier| modifier.as_str().trim()).to_owned();
             let path = location[2].to_owned();
-            all.push(Location { modifier, path, way: (service, body.contains("proxy_buffering off;")) });
+            all.push(NginxLocation {
+                modifier,
+                path,
+                target: (service, body.contains("proxy_buffering off;")),
+            });
         }
     }
     assert!(all.len() >= 9, "the locations are read");
@@ -41,7 +45,7 @@ fn locations() -> Vec<Location> {
 }
 
 /// As nginx chooses: the exact one, else the first pattern, else the longest beginning.
-fn by_nginx(locations: &[Location], path: &str) -> Way {
+fn match_nginx(locations: &[NginxLocation], path: &str) -> RouteTarget {
     let of = |modifier: &'static str| locations.iter().filter(move |location| location.modifier == modifier);
     let exact = of("=").find(|location| location.path == path);
     let pattern = || of("~").find(|location| Regex::new(&location.path).expect("a pattern").is_match(path));
@@ -49,13 +53,13 @@ fn by_nginx(locations: &[Location], path: &str) -> Way {
         let fitting = of("").filter(|location| path.starts_with(&location.path));
         fitting.max_by_key(|location| location.path.len())
     };
-    exact.or_else(pattern).or_else(beginning).expect("a location").way
+    exact.or_else(pattern).or_else(beginning).expect("a location").target
 }
 
 /// As the API defines it: the exact path, else the longest beginning, element by element.
-fn by_ingress(objects: &[Value], path: &str) -> Way {
+fn match_ingress(objects: &[Value], path: &str) -> RouteTarget {
     let services = ["enablebot-api", "enablebot-web", "enablebot-nowhere"];
-    let mut found: Option<((bool, usize), Way)> = None;
+    let mut found: Option<((bool, usize), RouteTarget)> = None;
     for ingress in objects.iter().filter(|object| object["kind"] == "Ingress") {
         let notes = &ingress["metadata"]["annotations"];
         let streams = notes["nginx.org/proxy-buffering"] == "False";
@@ -82,8 +86,8 @@ fn by_ingress(objects: &[Value], path: &str) -> Way {
 }
 
 #[test]
-fn ingress_leads_where_nginx_does() {
-    let locations = locations();
+fn ingress_routes_match_nginx() {
+    let locations = nginx_locations();
     let mut paths: BTreeSet<String> = [
         "/",
         "/slack/install",
@@ -113,14 +117,18 @@ fn ingress_leads_where_nginx_does() {
 
     let mut objects = kubernetes::render("production").expect("it renders");
     for path in &paths {
-        assert_eq!(by_ingress(&objects, path), by_nginx(&locations, path), "{path}");
+        assert_eq!(match_ingress(&objects, path), match_nginx(&locations, path), "{path}");
     }
     objects.retain(|object| object["metadata"]["name"] != "enablebot-private");
-    assert_ne!(by_ingress(&objects, "/metrics"), by_nginx(&locations, "/metrics"), "a lost path is noticed");
+    assert_ne!(
+        match_ingress(&objects, "/metrics"),
+        match_nginx(&locations, "/metrics"),
+        "a lost path is noticed"
+    );
 }
 
 #[test]
-fn every_ingress_is_of_the_one_host() {
+fn ingresses_share_one_host() {
     for overlay in ["small", "production"] {
         let objects = kubernetes::render(overlay).expect("it renders");
         let ingresses: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Ingress").collect();

@@ -1,104 +1,104 @@
 //! An install, to the stored token, and every way it can fail.
 
-use simulator::Fault;
+use simulator::InjectedFault;
 
 use crate::test_app::{ADA, TEAM, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_install_is_stored_and_the_installer_is_welcomed() {
+async fn install_is_stored_and_welcomed() {
     let app = TestApp::start().await;
     let begun = app.begin_install().await;
     for attribute in ["HttpOnly", "SameSite=Lax", "Max-Age=600"] {
         assert!(begun.cookie_attributes.contains(attribute), "{}", begun.cookie_attributes);
     }
     let back = app.simulator.allow(&begun.authorize_url).expect("allowed");
-    let page = app.come_back(&back, Some(&begun.cookie)).await;
+    let page = app.finish_install(&back, Some(&begun.cookie)).await;
     assert_eq!(page.status(), 200);
     assert!(page.text().await.expect("a page").contains("EnableBot is now in Acme"));
-    app.idle().await;
+    app.wait_idle().await;
     let stored = app
         .database
-        .ask("select tenant_id, name, installed_by from installations join tenants using (tenant_id)");
+        .query("select tenant_id, name, installed_by from installations join tenants using (tenant_id)");
     assert_eq!(stored, format!("{TEAM}|Acme|{ADA}"));
-    assert_eq!(app.database.ask("select actor, action from audit_log"), format!("{ADA}|installed"));
+    assert_eq!(app.database.query("select actor, action from audit_log"), format!("{ADA}|installed"));
     let welcome = app.simulator.messages(TEAM, &app.dm(ADA));
     assert_eq!(welcome.len(), 1);
     assert!(welcome[0].text.starts_with("Hello!"), "{welcome:?}");
-    assert_eq!(app.database.ask("select count(*) from oauth_states"), "0", "the state is used up");
+    assert_eq!(app.database.query("select count(*) from oauth_states"), "0", "the state is used up");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn installing_again_replaces_the_token() {
+async fn reinstall_replaces_token() {
     let app = TestApp::installed().await;
     app.install().await;
-    assert_eq!(app.database.ask("select count(*) from installations"), "1");
-    let ts = app.say(ADA, None, "say: Still here.");
-    assert_eq!(app.reply(&app.dm(ADA), &ts).await, "Still here.");
+    assert_eq!(app.database.query("select count(*) from installations"), "1");
+    let ts = app.send_dm(ADA, None, "say: Still here.");
+    assert_eq!(app.wait_reply(&app.dm(ADA), &ts).await, "Still here.");
 }
 
 /// What a page says, and that nothing was stored.
-async fn refused(app: &TestApp, page: reqwest::Response, status: u16, title: &str) {
+async fn assert_install_refused(app: &TestApp, page: reqwest::Response, status: u16, title: &str) {
     assert_eq!(page.status(), status);
     let html = page.text().await.expect("a page");
     assert!(html.contains(title) && html.contains("/slack/install"), "{html}");
-    assert_eq!(app.database.ask("select count(*) from tenants"), "0");
-    assert_eq!(app.database.ask("select count(*) from events"), "0");
+    assert_eq!(app.database.query("select count(*) from tenants"), "0");
+    assert_eq!(app.database.query("select count(*) from events"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_failed_install_is_a_page_with_a_way_on_and_stores_nothing() {
+async fn failed_install_stores_nothing() {
     let app = TestApp::start().await;
     let begun = app.begin_install().await;
     let denied = app.simulator.deny(&begun.authorize_url).expect("denied");
-    let page = app.come_back(&denied, Some(&begun.cookie)).await;
-    refused(&app, page, 403, "The install was cancelled").await;
+    let page = app.finish_install(&denied, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 403, "The install was cancelled").await;
 
-    let page = app.come_back(&denied, Some(&begun.cookie)).await;
-    refused(&app, page, 400, "no longer good").await;
+    let page = app.finish_install(&denied, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 400, "no longer good").await;
     for query in ["", "?code=x", "?state=forged&code=x", "?state=a&state=b"] {
-        let page = app.get(&format!("/slack/oauth/callback{query}"), Some(&begun.cookie)).await;
-        refused(&app, page, 400, "no longer good").await;
+        let page = app.get_page(&format!("/slack/oauth/callback{query}"), Some(&begun.cookie)).await;
+        assert_install_refused(&app, page, 400, "no longer good").await;
     }
 
     let begun = app.begin_install().await;
     let allowed = app.simulator.allow(&begun.authorize_url).expect("allowed");
-    let page = app.come_back(&allowed, None).await;
-    refused(&app, page, 400, "no longer good").await;
-    let page = app.come_back(&allowed, Some(&begun.cookie)).await;
-    refused(&app, page, 400, "no longer good").await;
+    let page = app.finish_install(&allowed, None).await;
+    assert_install_refused(&app, page, 400, "no longer good").await;
+    let page = app.finish_install(&allowed, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 400, "no longer good").await;
 
     let begun = app.begin_install().await;
     let allowed = app.simulator.allow(&begun.authorize_url).expect("allowed");
     let bad_code = allowed.replacen("code=", "code=not", 1);
-    let page = app.come_back(&bad_code, Some(&begun.cookie)).await;
-    refused(&app, page, 400, "Slack did not confirm").await;
+    let page = app.finish_install(&bad_code, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 400, "Slack did not confirm").await;
 
     let begun = app.begin_install().await;
     let allowed = app.simulator.allow(&begun.authorize_url).expect("allowed");
-    app.simulator.fail("oauth.v2.access", Fault::Http(503), 1);
-    let page = app.come_back(&allowed, Some(&begun.cookie)).await;
-    refused(&app, page, 502, "Slack does not answer").await;
+    app.simulator.inject_fault("oauth.v2.access", InjectedFault::HttpStatus(503), 1);
+    let page = app.finish_install(&allowed, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 502, "Slack does not answer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_is_good_for_ten_minutes() {
+async fn oauth_state_expires_after_ten_minutes() {
     let app = TestApp::start().await;
     let begun = app.begin_install().await;
-    app.database.ask("update oauth_states set expires_at = expires_at - interval '601 seconds'");
+    app.database.query("update oauth_states set expires_at = expires_at - interval '601 seconds'");
     let allowed = app.simulator.allow(&begun.authorize_url).expect("allowed");
-    let page = app.come_back(&allowed, Some(&begun.cookie)).await;
-    refused(&app, page, 400, "no longer good").await;
+    let page = app.finish_install(&allowed, Some(&begun.cookie)).await;
+    assert_install_refused(&app, page, 400, "no longer good").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_tabs_of_one_browser_may_both_finish() {
+async fn installs_in_two_tabs_both_finish() {
     let app = TestApp::start().await;
     let first = app.begin_install().await;
-    let second = app.get("/slack/install", Some(&first.cookie)).await;
+    let second = app.get_page("/slack/install", Some(&first.cookie)).await;
     let second = second.headers()["location"].to_str().expect("text").to_owned();
     for url in [first.authorize_url, second] {
         let allowed = app.simulator.allow(&url).expect("allowed");
-        assert_eq!(app.come_back(&allowed, Some(&first.cookie)).await.status(), 200);
+        assert_eq!(app.finish_install(&allowed, Some(&first.cookie)).await.status(), 200);
     }
-    app.idle().await;
+    app.wait_idle().await;
 }

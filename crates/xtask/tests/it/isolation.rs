@@ -7,21 +7,21 @@ use std::process::Command;
 use regex::Regex;
 use serde_json::Value;
 use xtask::cluster::SCHEMA;
-use xtask::postgres::Programs;
+use xtask::postgres::PostgresPrograms;
 use xtask::service;
-use xtask::settings::{Ports, Secrets, Settings};
+use xtask::settings::{Ports, Secrets, StackSettings};
 use xtask::workspace;
 
-use crate::attempts::{Attempt, Params};
-use crate::ground::{Database, binaries};
+use crate::fixtures::{TestDatabase, binaries};
+use crate::isolation_queries::{QueryAttempt, TenantParams};
 
 /// Who asks, whose rows they are after, and somebody whom there is not.
-const OWN: &str = "T0ACME";
-const THEIRS: &str = "T0BETA";
-const NOWHERE: &str = "T0NONE";
+const OWN_TENANT: &str = "T0ACME";
+const OTHER_TENANT: &str = "T0BETA";
+const UNKNOWN_TENANT: &str = "T0NONE";
 
 /// Tables with a tenant that no policy guards, or not every query.
-const UNGUARDED: &str = "
+const TABLES_WITHOUT_POLICY_SQL: &str = "
     select c.relname from pg_class c
     where c.relnamespace = 'enablebot'::regnamespace and c.relkind in ('r', 'p')
       and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname in ('tenant_id', 'tenant_ids'))
@@ -35,80 +35,83 @@ const UNGUARDED: &str = "
                                and p.polname not in ('own_rows', 'own_events')))
     order by 1";
 
-fn migrated() -> Database {
-    let database = Database::create();
+fn migrated_database() -> TestDatabase {
+    let database = TestDatabase::create();
     let ports = Ports::free().expect("free ports");
-    let settings = Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
-    service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
+    let settings =
+        StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
+    service::run_command(binaries().path("web").expect("web"), &["migrate"], &settings.web_variables())
+        .expect("it migrates");
     database
 }
 
 #[test]
-fn every_table_with_a_tenant_is_behind_a_policy_that_nobody_bypasses() {
-    let database = migrated();
+fn every_tenant_table_has_forced_rls() {
+    let database = migrated_database();
     let tables = "select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
                   where a.attname in ('tenant_id', 'tenant_ids') and c.relkind in ('r', 'p')
                     and c.relnamespace = 'enablebot'::regnamespace";
-    assert!(database.ask(tables).parse::<u32>().expect("a number") > 35, "with the parts of turns");
-    assert_eq!(database.ask(UNGUARDED), "");
+    assert!(database.query(tables).parse::<u32>().expect("a number") > 35, "with the parts of turns");
+    assert_eq!(database.query(TABLES_WITHOUT_POLICY_SQL), "");
     // The check finds what it looks for.
     for stray in [
         "create table stray (tenant_id text)",
         "alter table stray enable row level security; alter table stray force row level security;
          create policy own_rows on stray to enablebot_tenant using (true)",
     ] {
-        database.ask(stray);
-        assert_eq!(database.ask(UNGUARDED), "stray");
+        database.query(stray);
+        assert_eq!(database.query(TABLES_WITHOUT_POLICY_SQL), "stray");
     }
-    database.ask("drop table stray");
+    database.query("drop table stray");
 
     let rights = "select rolname, rolsuper, rolbypassrls, rolcanlogin, (select count(*) from pg_class where relowner = r.oid)
                   from pg_roles r where rolname like 'enablebot\\_%' order by 1";
-    assert_eq!(database.ask(rights), "enablebot_service|f|f|f|0\nenablebot_tenant|f|f|f|0");
+    assert_eq!(database.query(rights), "enablebot_service|f|f|f|0\nenablebot_tenant|f|f|f|0");
     let append_only = "select role, has_column_privilege(role, 'audit_log', 'action', 'insert'),
                               has_column_privilege(role, 'audit_log', 'created_at', 'insert')
                               or has_table_privilege(role, 'audit_log', 'update, delete, truncate'),
                               has_table_privilege(role, 'audit_chains', 'insert, update, delete, truncate')
                        from unnest(array['enablebot_service', 'enablebot_tenant']) as roles (role)";
-    assert_eq!(database.ask(append_only), "enablebot_service|t|f|f\nenablebot_tenant|t|f|f");
+    assert_eq!(database.query(append_only), "enablebot_service|t|f|f\nenablebot_tenant|t|f|f");
     // Supabase shows the schema public to whoever has the public key of a project.
     let shown = "select count(*), has_schema_privilege('public', 'enablebot', 'usage') from pg_class
                  where relnamespace = 'public'::regnamespace";
-    assert_eq!(database.ask(shown), "0|f");
+    assert_eq!(database.query(shown), "0|f");
 }
 
 #[test]
-fn by_no_query_of_db_a_tenant_reads_or_changes_what_is_anothers() {
-    let database = migrated();
+fn no_query_crosses_tenants() {
+    let database = migrated_database();
     let filling = include_str!("two_tenants.sql");
-    for (tenant, number) in [(OWN, "1000000000"), (THEIRS, "2000000000")] {
-        database.ask(&filling.replace("{T}", tenant).replace("{N}", number));
+    for (tenant, number) in [(OWN_TENANT, "1000000000"), (OTHER_TENANT, "2000000000")] {
+        database.query(&filling.replace("{T}", tenant).replace("{N}", number));
     }
-    let tables = database.ask(
+    let tables = database.query(
         "select relname from pg_class c join pg_attribute a on a.attrelid = c.oid
          where attname = 'tenant_id' and relkind in ('r', 'p') and not relispartition
            and relnamespace = 'enablebot'::regnamespace",
     );
     for table in tables.lines() {
-        let theirs = database.ask(&format!("select count(*) from {table} where tenant_id = '{THEIRS}'"));
+        let theirs =
+            database.query(&format!("select count(*) from {table} where tenant_id = '{OTHER_TENANT}'"));
         assert_ne!(theirs, "0", "two_tenants.sql leaves {table} out");
     }
 
-    let attempts = attempts();
+    let attempts = load_query_attempts();
     assert!(attempts.len() > 200, "{}", attempts.len());
     let reached = |who| {
-        let told = run(&database, who, &attempts);
-        let differs = |attempt: &&Attempt| {
+        let told = run_attempts(&database, who, &attempts);
+        let differs = |attempt: &&QueryAttempt| {
             let told = &told[&attempt.hash];
             told.is_changed || told.rows[0] != told.rows[1]
         };
         attempts.iter().filter(differs).collect::<Vec<_>>()
     };
     // Begun for the tenant itself the same attempts succeed, but where another row would be needed.
-    let own = reached(THEIRS);
+    let own = reached(OTHER_TENANT);
     eprintln!("{} of {} attempts succeed for the tenant itself", own.len(), attempts.len());
     assert!(own.len() > 120, "only {} of {} attempts would show anything", own.len(), attempts.len());
-    let others: Vec<&str> = reached(OWN).iter().map(|attempt| attempt.query.as_str()).collect();
+    let others: Vec<&str> = reached(OWN_TENANT).iter().map(|attempt| attempt.query.as_str()).collect();
     assert!(
         others.is_empty(),
         "{} queries reach another tenant's rows:\n{}",
@@ -116,22 +119,22 @@ fn by_no_query_of_db_a_tenant_reads_or_changes_what_is_anothers() {
         others.join("\n\n")
     );
     // Nor is that because nothing would be noticed.
-    database.ask("alter table usage disable row level security");
-    assert!(reached(OWN).len() > 5, "they would be reached without a policy");
+    database.query("alter table usage disable row level security");
+    assert!(reached(OWN_TENANT).len() > 5, "they would be reached without a policy");
 }
 
 /// Each query that sqlx knows, with what it would need to reach the other tenant's rows.
-fn attempts() -> Vec<Attempt> {
+fn load_query_attempts() -> Vec<QueryAttempt> {
     let folder = workspace::root().join(".sqlx");
     let files = fs::read_dir(folder).expect("the queries").map(|entry| entry.expect("an entry").path());
     let mut attempts: Vec<_> = files
         .map(|file| {
             let described: Value =
                 serde_json::from_str(&fs::read_to_string(file).expect("text")).expect("JSON");
-            Attempt::new(&described)
+            QueryAttempt::new(&described)
         })
         // The next number of a sequence is nobody's.
-        .filter(|attempt: &Attempt| !attempt.query.starts_with("select nextval("))
+        .filter(|attempt: &QueryAttempt| !attempt.query.starts_with("select nextval("))
         .collect();
     attempts.sort_by(|a, b| a.hash.cmp(&b.hash));
     attempts
@@ -139,7 +142,7 @@ fn attempts() -> Vec<Attempt> {
 
 /// What came of an attempt.
 #[derive(Debug, Default)]
-struct Told {
+struct QueryOutcome {
     /// What was told of the other tenant's rows, and of those of nobody.
     rows: [Vec<String>; 2],
     /// Whether the other tenant's rows are others now.
@@ -147,7 +150,11 @@ struct Told {
 }
 
 /// Tries everything in transactions that are begun for this tenant and rolled back.
-fn run(database: &Database, who: &str, attempts: &[Attempt]) -> BTreeMap<String, Told> {
+fn run_attempts(
+    database: &TestDatabase,
+    who: &str,
+    attempts: &[QueryAttempt],
+) -> BTreeMap<String, QueryOutcome> {
     let state = "create function pg_temp.theirs() returns text language plpgsql as $$
         declare _table text; _all text := ''; _one text;
         begin
@@ -161,9 +168,10 @@ fn run(database: &Database, who: &str, attempts: &[Attempt]) -> BTreeMap<String,
             return md5(_all);
         end $$;\n\\echo #before\nselect pg_temp.theirs();\n";
     let mut script = state.to_owned();
-    let params = [Params::of(THEIRS, 2_000_000_000), Params::of(NOWHERE, 3_000_000_000)];
+    let params =
+        [TenantParams::new(OTHER_TENANT, 2_000_000_000), TenantParams::new(UNKNOWN_TENANT, 3_000_000_000)];
     for attempt in attempts {
-        script += &format!("begin; prepare q{} as {};\n", attempt.types(), attempt.query);
+        script += &format!("begin; prepare q{} as {};\n", attempt.prepare_types(), attempt.query);
         for params in &params {
             let execute = attempt.execute("q", params);
             script += &format!(
@@ -175,12 +183,12 @@ fn run(database: &Database, who: &str, attempts: &[Attempt]) -> BTreeMap<String,
         }
         script += "rollback; deallocate q;\n";
     }
-    read(&psql(database, &script), &params)
+    parse_outcomes(&run_psql_script(database, &script), &params)
 }
 
-fn read(output: &str, params: &[Params]) -> BTreeMap<String, Told> {
+fn parse_outcomes(output: &str, params: &[TenantParams]) -> BTreeMap<String, QueryOutcome> {
     let uuid = Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}").expect("a pattern");
-    let mut told: BTreeMap<String, Told> = BTreeMap::new();
+    let mut told: BTreeMap<String, QueryOutcome> = BTreeMap::new();
     let mut pieces = output.split('#').skip(1);
     let before = pieces.next().and_then(|piece| piece.strip_prefix("before\n")).expect("a digest").trim();
     let mut turn = BTreeMap::<String, usize>::new();
@@ -192,7 +200,7 @@ fn read(output: &str, params: &[Params]) -> BTreeMap<String, Told> {
                 let turn = turn.entry(hash.to_owned()).or_default();
                 current = (hash.to_owned(), *turn);
                 // Whoever asks by an id may be told that id.
-                let neutral = |line: &str| uuid.replace_all(&params[*turn].hide(line), "a uuid").into_owned();
+                let neutral = |line: &str| uuid.replace_all(&params[*turn].mask(line), "a uuid").into_owned();
                 told.entry(hash.to_owned()).or_default().rows[*turn] = rest.lines().map(neutral).collect();
                 *turn += 1;
             }
@@ -208,12 +216,13 @@ fn read(output: &str, params: &[Params]) -> BTreeMap<String, Told> {
 }
 
 /// Goes on after errors: a refusal is one.
-fn psql(database: &Database, script: &str) -> String {
+fn run_psql_script(database: &TestDatabase, script: &str) -> String {
     let folder = workspace::target().join(format!("test/isolation-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     let file = folder.join("attempts.sql");
     fs::write(&file, script).expect("written");
-    let mut psql = Command::new(Programs::find_or_install().expect("Postgres' programs").path("psql"));
+    let mut psql =
+        Command::new(PostgresPrograms::find_or_install().expect("Postgres' programs").path("psql"));
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--dbname", &database.url]);
     psql.env("PGOPTIONS", format!("-c search_path={SCHEMA},public")).arg("--file").arg(file);
     let output = psql.output().expect("psql runs");

@@ -9,27 +9,27 @@ use xtask::{http, kubernetes, workspace};
 
 use crate::test_app::TestApp;
 
-pub(crate) const OVERLAYS: [&str; 2] = ["small", "production"];
+pub(crate) const KUSTOMIZE_OVERLAYS: [&str; 2] = ["small", "production"];
 
 /// The objects of an overlay.
-pub(crate) struct Objects(Vec<Value>);
+pub(crate) struct KubernetesObjects(Vec<Value>);
 
-impl Objects {
-    pub(crate) fn of(overlay: &str) -> Self {
+impl KubernetesObjects {
+    pub(crate) fn render(overlay: &str) -> Self {
         Self(kubernetes::render(overlay).expect("it renders"))
     }
 
-    pub(crate) fn all<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub(crate) fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.0.iter().filter(move |object| object["kind"] == kind)
     }
 
     pub(crate) fn names<'a>(&'a self, kind: &'a str) -> BTreeSet<&'a str> {
-        self.all(kind).map(|object| text(&object["metadata"]["name"])).collect()
+        self.of_kind(kind).map(|object| text(&object["metadata"]["name"])).collect()
     }
 
     /// Deployments and the job, by name, with their pods' template.
-    pub(crate) fn pods(&self) -> BTreeMap<&str, &Value> {
-        let owners = self.all("Deployment").chain(self.all("Job"));
+    pub(crate) fn pod_templates(&self) -> BTreeMap<&str, &Value> {
+        let owners = self.of_kind("Deployment").chain(self.of_kind("Job"));
         owners.map(|owner| (text(&owner["metadata"]["name"]), &owner["spec"]["template"])).collect()
     }
 }
@@ -43,7 +43,7 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 }
 
 /// Variables of an example, those that are commented out too.
-fn variables_of(service: &str) -> BTreeSet<String> {
+fn example_variable_names(service: &str) -> BTreeSet<String> {
     let example = workspace::root().join(format!(".env.{service}.example"));
     let example = fs::read_to_string(example).expect("the example");
     let names = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
@@ -52,15 +52,15 @@ fn variables_of(service: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn kubernetes_api_takes_every_object_and_notices_a_wrong_one() {
-    let [small, production] = OVERLAYS.map(Objects::of);
+fn kubernetes_objects_match_api_schema() {
+    let [small, production] = KUSTOMIZE_OVERLAYS.map(KubernetesObjects::render);
     for objects in [&small, &production] {
         assert!(objects.0.len() > 20);
         let strangers = objects.0.iter().filter(|object| object["metadata"]["namespace"] != "enablebot");
         let strangers: Vec<_> = strangers.map(|object| &object["kind"]).collect();
         assert_eq!(strangers, ["Namespace"]);
     }
-    let first = |kind| small.all(kind).next().expect("one").clone();
+    let first = |kind| small.of_kind(kind).next().expect("one").clone();
     let mut misspelt = first("Deployment");
     misspelt["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = json!({});
     let mut mistyped = first("PodDisruptionBudget");
@@ -68,30 +68,30 @@ fn kubernetes_api_takes_every_object_and_notices_a_wrong_one() {
     let mut unknown = first("Service");
     unknown["apiVersion"] = json!("v2");
     let mut all = [small.0, production.0].concat();
-    assert_eq!(kubernetes::faults(&all).expect("they are looked at"), [""; 0]);
+    assert_eq!(kubernetes::list_schema_errors(&all).expect("they are looked at"), [""; 0]);
     all.extend([misspelt, mistyped, unknown]);
-    let faults = kubernetes::faults(&all).expect("they are looked at");
+    let faults = kubernetes::list_schema_errors(&all).expect("they are looked at");
     for word in ["livenesProbe", "spec.selector", "api version v2"] {
         let found = faults.iter().filter(|fault| fault.contains(word)).count();
-        assert_eq!(found, kubernetes::RELEASES.len(), "{word}: {faults:?}");
+        assert_eq!(found, kubernetes::KUBERNETES_RELEASES.len(), "{word}: {faults:?}");
     }
-    assert_eq!(faults.len(), 3 * kubernetes::RELEASES.len(), "{faults:?}");
+    assert_eq!(faults.len(), 3 * kubernetes::KUBERNETES_RELEASES.len(), "{faults:?}");
 }
 
 /// `-l 'app.kubernetes.io/component in (shared, migrate)'` of the README.
 #[test]
-fn what_is_applied_first_holds_all_that_the_job_needs() {
-    for overlay in OVERLAYS {
-        let objects = Objects::of(overlay);
+fn first_apply_covers_migrate_job() {
+    for overlay in KUSTOMIZE_OVERLAYS {
+        let objects = KubernetesObjects::render(overlay);
         let is_first = |object: &&Value| {
             let component = &object["metadata"]["labels"]["app.kubernetes.io/component"];
             component == "shared" || component == "migrate"
         };
-        let first = Objects(objects.0.iter().filter(is_first).cloned().collect());
+        let first = KubernetesObjects(objects.0.iter().filter(is_first).cloned().collect());
         assert_eq!((first.names("Namespace").len(), first.names("Deployment").len()), (1, 0));
         let policies = [first.names("NetworkPolicy"), objects.names("NetworkPolicy")];
         assert_eq!(policies[0], policies[1]);
-        let pods = first.pods();
+        let pods = first.pod_templates();
         let spec = &pods["enablebot-migrate"]["spec"];
         let sources = &spec["containers"][0]["envFrom"];
         assert_eq!(spec["containers"][0]["args"], json!(["migrate"]));
@@ -102,13 +102,13 @@ fn what_is_applied_first_holds_all_that_the_job_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_take_the_settings_and_tell_what_is_scaled_by() {
-    let objects = Objects::of("production");
-    let settings = &objects.all("ConfigMap").next().expect("one")["data"];
+async fn services_accept_config_and_export_hpa_metrics() {
+    let objects = KubernetesObjects::render("production");
+    let settings = &objects.of_kind("ConfigMap").next().expect("one")["data"];
     let settings = settings.as_object().expect("a map").iter();
     let settings: Vec<(&str, &str)> = settings.map(|(name, value)| (name.as_str(), text(value))).collect();
     for service in ["api", "web"] {
-        let known = variables_of(service);
+        let known = example_variable_names(service);
         assert!(known.contains("DATABASE_URL") && known.contains("REDIS_URL"));
         assert!(
             settings.iter().all(|(name, _)| known.contains(*name)),
@@ -120,16 +120,21 @@ async fn services_take_the_settings_and_tell_what_is_scaled_by() {
     let web = app.add_web_with(free_port().expect("a port"), &settings);
     for port in [app.apis[1].port, web.port] {
         for path in ["/health", "/health/ready", "/metrics"] {
-            assert_eq!(http::ask(port, "GET", path, &[], "").expect("an answer").status, 200, "{path}");
+            assert_eq!(
+                http::send_request(port, "GET", path, &[], "").expect("an answer").status,
+                200,
+                "{path}"
+            );
         }
     }
-    let told = http::ask(app.apis[1].port, "GET", "/metrics", &[], "").expect("an answer").body;
+    let told = http::send_request(app.apis[1].port, "GET", "/metrics", &[], "").expect("an answer").body;
     let adapter = workspace::root().join("deploy/kubernetes/metrics-adapter.yaml");
-    let adapter = kubernetes::documents(&adapter).expect("YAML");
+    let adapter = kubernetes::read_yaml_documents(&adapter).expect("YAML");
     let series = list(&adapter[0]["externalRules"]).iter().map(|rule| text(&rule["seriesQuery"]));
     let series: BTreeSet<&str> = series.filter_map(|query| query.split('{').next()).collect();
     assert!(series.iter().all(|name| told.contains(&format!("\n{name} "))), "{series:?}");
-    let metrics = objects.all("HorizontalPodAutoscaler").flat_map(|scaler| list(&scaler["spec"]["metrics"]));
+    let metrics =
+        objects.of_kind("HorizontalPodAutoscaler").flat_map(|scaler| list(&scaler["spec"]["metrics"]));
     let external = metrics.filter(|metric| metric["type"] == "External");
     let external: BTreeSet<&str> =
         external.map(|metric| text(&metric["external"]["metric"]["name"])).collect();

@@ -6,15 +6,15 @@ use xtask::schemathesis;
 
 use crate::test_app::{ADA, TestApp};
 
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+const SCHEMATHESIS_CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
                       response_headers_conformance";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
+async fn api_conforms_to_openapi() {
     let app = TestApp::installed().await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0&words=3");
-    let key = app.make_key(ADA, &["chat", "people"]).await;
-    let mut asking = Command::new(schemathesis::program().expect("it is installed"));
+    app.simulator.set_model_options("ttft=0&gap=0&words=3");
+    let key = app.create_api_key(ADA, &["chat", "people"]).await;
+    let mut asking = Command::new(schemathesis::find_or_install().expect("it is installed"));
     asking.args([
         "run",
         "--workers",
@@ -25,7 +25,7 @@ async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
         "40",
         "--generation-deterministic",
     ]);
-    asking.args(["--checks", CHECKS]);
+    asking.args(["--checks", SCHEMATHESIS_CHECKS]);
     asking.args(["--no-color", "--header", &format!("Authorization: Bearer {key}")]);
     asking.arg(format!("{}/api/openapi.json", app.apis[0].url())).current_dir(xtask::workspace::target());
     let asked =
@@ -33,5 +33,5 @@ async fn whatever_the_description_allows_or_forbids_is_answered_as_it_says() {
     let told = String::from_utf8_lossy(&asked.stdout).into_owned();
     let errors = String::from_utf8_lossy(&asked.stderr);
     assert!(asked.status.success(), "{told}\n{errors}");
-    app.idle().await;
+    app.wait_idle().await;
 }

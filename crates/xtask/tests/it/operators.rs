@@ -1,18 +1,19 @@
 //! Operators: who they are, what only they see, and how a workspace is suspended.
 
-use simulator::Person;
+use simulator::SimulatedUser;
 use xtask::cluster::free_port;
 
 use crate::chromium::Chromium;
-use crate::ground::Database;
+use crate::fixtures::TestDatabase;
 use crate::queue::BETA;
 use crate::test_app::{ADA, GRACE, TEAM, TestApp};
 
-const LINUS: &str = "U0LINUS";
+const NON_OPERATOR: &str = "U0LINUS";
 
 /// Every page, and every deed.
-const PAGES: [&str; 4] = ["/operators", "/operators/tenants/T0ACME", "/operators/queue", "/operators/system"];
-const DEEDS: [&str; 5] = [
+const OPERATOR_PAGES: [&str; 4] =
+    ["/operators", "/operators/tenants/T0ACME", "/operators/queue", "/operators/system"];
+const OPERATOR_ACTIONS: [&str; 5] = [
     "/operators/tenants/T0ACME/suspend",
     "/operators/tenants/T0ACME/resume",
     "/operators/tenants/T0ACME/weight",
@@ -22,61 +23,67 @@ const DEEDS: [&str; 5] = [
 
 impl TestApp {
     /// Installed; these look after all workspaces.
-    pub(crate) async fn operated_by(operators: &str) -> Self {
-        let name = |settings: &mut xtask::settings::Settings| settings.operators = Some(operators.to_owned());
-        let app = Self::start_on(Database::create(), name, |_| {}, &[]).await;
+    pub(crate) async fn start_with_operators(operators: &str) -> Self {
+        let name =
+            |settings: &mut xtask::settings::StackSettings| settings.operators = Some(operators.to_owned());
+        let app = Self::start_on_database(TestDatabase::create(), name, |_| {}, &[]).await;
         app.install().await;
-        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        app.simulator.set_model_options("ttft=0&gap=0");
         app
     }
 
     /// Sends a form as a page of the same site does; the answer's status, and where it leads.
-    async fn fill_in(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (u16, String) {
+    async fn submit_form(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (u16, String) {
         let answer = self.send_form(path, Some(cookie), form).await;
         let location = answer.headers().get("location").and_then(|to| to.to_str().ok());
         (answer.status().as_u16(), location.unwrap_or_default().to_owned())
     }
 
-    async fn ended_as(&self, message_ts: &str, fate: &str) {
+    async fn wait_outcome(&self, message_ts: &str, fate: &str) {
         let sql = format!("select outcome, reason from events where message_ts = '{message_ts}'");
-        self.becomes(&sql, fate).await;
+        self.wait_for_query(&sql, fate).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verified() {
-    let mut app = TestApp::operated_by("U0ADA, Grace@Example.com").await;
-    let eve = Person { id: "U0EVE".into(), name: "Grace".into(), is_unconfirmed: true, ..Person::default() };
+async fn operator_pages_require_id_or_verified_email() {
+    let mut app = TestApp::start_with_operators("U0ADA, Grace@Example.com").await;
+    let eve = SimulatedUser {
+        id: "U0EVE".into(),
+        name: "Grace".into(),
+        is_unconfirmed: true,
+        ..SimulatedUser::default()
+    };
     app.simulator.add_person(TEAM, eve);
-    app.idle().await;
+    app.wait_idle().await;
     for operator in [ADA, GRACE] {
         let cookie = app.sign_in(operator).await;
-        for path in PAGES {
-            let (status, page) = app.page(path, &cookie).await;
+        for path in OPERATOR_PAGES {
+            let (status, page) = app.get_page_text(path, &cookie).await;
             assert_eq!(status, 200, "{operator} {path}");
             assert!(page.contains(">Operators</a>"), "{page}");
         }
     }
-    for other in [LINUS, "U0EVE"] {
+    for other in [NON_OPERATOR, "U0EVE"] {
         let cookie = app.sign_in(other).await;
-        let (_, dashboard) = app.page("/dashboard", &cookie).await;
+        let (_, dashboard) = app.get_page_text("/dashboard", &cookie).await;
         assert!(!dashboard.contains("perators"), "{dashboard}");
-        for path in PAGES {
-            assert_eq!(app.page(path, &cookie).await.0, 404, "{other} {path}");
+        for path in OPERATOR_PAGES {
+            assert_eq!(app.get_page_text(path, &cookie).await.0, 404, "{other} {path}");
         }
-        for path in DEEDS {
+        for path in OPERATOR_ACTIONS {
             let form = [("reason", "because"), ("weight", "2")];
-            assert_eq!(app.fill_in(path, &cookie, &form).await.0, 404, "{other} {path}");
+            assert_eq!(app.submit_form(path, &cookie, &form).await.0, 404, "{other} {path}");
         }
     }
-    let sealed = app.database.ask("select bool_and(position('example' in encode(email, 'escape')) = 0) from sessions where email is not null");
+    let sealed = app.database.query("select bool_and(position('example' in encode(email, 'escape')) = 0) from sessions where email is not null");
     assert_eq!(sealed, "t", "an e-mail is sealed");
     assert_eq!(
-        app.database.ask("select count(*) from sessions where email is null"),
+        app.database.query("select count(*) from sessions where email is null"),
         "1",
         "Eve's is not verified"
     );
-    let without = app.get("/operators/queue", None).await;
+    let without = app.get_page("/operators/queue", None).await;
     assert_eq!(without.headers()["location"], "/login?next=%2Foperators%2Fqueue");
 
     let ada = app.sign_in(ADA).await;
@@ -85,9 +92,9 @@ async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verif
     // Whoever leaves the workspace is no operator any more, as soon as Slack is asked again.
     let grace = app.sign_in(GRACE).await;
     app.simulator.deactivate(TEAM, GRACE);
-    app.database.ask("update sessions set checked_at = now() - interval '11 minutes'");
-    assert_eq!(app.page("/operators", &grace).await.0, 303);
-    assert_eq!(app.page("/operators", &ada).await.0, 200);
+    app.database.query("update sessions set checked_at = now() - interval '11 minutes'");
+    assert_eq!(app.get_page_text("/operators", &grace).await.0, 303);
+    assert_eq!(app.get_page_text("/operators", &ada).await.0, 200);
     // Where there are no operators there are no pages, whoever asks.
     app.settings.operators = None;
     let port = free_port().expect("a port");
@@ -99,10 +106,10 @@ async fn only_operators_find_the_pages_by_id_or_by_an_email_that_slack_has_verif
 }
 
 #[test]
-fn operators_who_are_nobody_stop_the_start() {
+fn invalid_operators_prevent_start() {
     let variables = [("OPERATORS", "U0ADA, ada"), ("KEY_ROTATION_INTERVAL", "soon")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let (code, told) = crate::operate::run("web", &[], &variables);
+    let (code, told) = crate::cli::run_to_exit("web", &[], &variables);
     assert_eq!(code, Some(1));
     let expected = "OPERATORS has an entry (2) that is no Slack user id and no e-mail; for example OPERATORS=U012AB3CD,ada@example.com";
     assert!(told.lines().any(|line| line == expected), "{told}");
@@ -110,77 +117,78 @@ fn operators_who_are_nobody_stop_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_workspace_costs_nothing_is_told_so_and_goes_on_when_it_is_resumed() {
-    let app = TestApp::operated_by(ADA).await;
-    let (ada, linus) = (app.sign_in(ADA).await, app.sign_in(LINUS).await);
+async fn suspended_workspace_is_refused_until_resumed() {
+    let app = TestApp::start_with_operators(ADA).await;
+    let (ada, linus) = (app.sign_in(ADA).await, app.sign_in(NON_OPERATOR).await);
     let path = "/operators/tenants/T0ACME";
-    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &[("reason", " ")]).await.0, 400);
+    assert_eq!(app.submit_form(&format!("{path}/suspend"), &ada, &[("reason", " ")]).await.0, 400);
     let reason = [("reason", "Unpaid since <March>")];
-    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &reason).await, (303, path.to_owned()));
-    assert_eq!(app.fill_in(&format!("{path}/suspend"), &ada, &reason).await.0, 303, "it is so already");
+    assert_eq!(app.submit_form(&format!("{path}/suspend"), &ada, &reason).await, (303, path.to_owned()));
+    assert_eq!(app.submit_form(&format!("{path}/suspend"), &ada, &reason).await.0, 303, "it is so already");
 
     let fate = "suspended|an operator suspended the workspace";
     let asked = app.post(GRACE, "general", None, "@bot say: Yes.");
-    app.ended_as(&asked, fate).await;
+    app.wait_outcome(&asked, fate).await;
     let again = app.post(GRACE, "general", Some(&asked), "@bot say: Please.");
-    app.ended_as(&again, fate).await;
+    app.wait_outcome(&again, fate).await;
     assert!(app.simulator.model_requests().is_empty());
     let told = app.simulator.ephemerals(TEAM, "general");
     assert!(told.len() == 1 && told[0].0 == GRACE, "once a thread: {told:?}");
     assert!(told[0].1.text.contains("has suspended it"), "{told:?}");
     for (cookie, page) in [(&linus, "/dashboard"), (&linus, "/dashboard/events"), (&ada, "/dashboard/health")]
     {
-        let (status, shown) = app.page(page, cookie).await;
+        let (status, shown) = app.get_page_text(page, cookie).await;
         assert!(status == 200 && shown.contains("Unpaid since &#60;March&#62;"), "{page}: {shown}");
     }
-    let (_, shown) = app.page(path, &ada).await;
+    let (_, shown) = app.get_page_text(path, &ada).await;
     assert!(
         shown.contains("data-testid=\"resume\"") && !shown.contains("data-testid=\"suspend\""),
         "{shown}"
     );
-    let (_, status) = app.page("/operators?search=acme", &ada).await;
+    let (_, status) = app.get_page_text("/operators?search=acme", &ada).await;
     assert!(status.contains(">suspended<"), "{status}");
 
-    app.simulator.open_home(TEAM, ADA, "home");
-    app.becomes("select count(*) from events where kind = 'home_opened' and outcome = 'done'", "1").await;
-    assert!(app.calls("views.publish")[0].args.to_string().contains("has suspended this workspace"));
+    app.simulator.open_app_tab(TEAM, ADA, "home");
+    app.wait_for_query("select count(*) from events where kind = 'home_opened' and outcome = 'done'", "1")
+        .await;
+    assert!(app.slack_calls("views.publish")[0].args.to_string().contains("has suspended this workspace"));
 
-    assert_eq!(app.fill_in(&format!("{path}/resume"), &ada, &[]).await.0, 303);
+    assert_eq!(app.submit_form(&format!("{path}/resume"), &ada, &[]).await.0, 303);
     let asked = app.post(GRACE, "general", Some(&asked), "@bot say: Back.");
-    app.becomes(&format!("select outcome from events where message_ts = '{asked}'"), "answered").await;
-    assert_eq!(app.fill_in(&format!("{path}/weight"), &ada, &[("weight", "101")]).await.0, 400);
-    assert_eq!(app.fill_in(&format!("{path}/weight"), &ada, &[("weight", "7")]).await.0, 303);
-    assert_eq!(app.database.ask("select weight from tenants"), "7");
+    app.wait_for_query(&format!("select outcome from events where message_ts = '{asked}'"), "answered").await;
+    assert_eq!(app.submit_form(&format!("{path}/weight"), &ada, &[("weight", "101")]).await.0, 400);
+    assert_eq!(app.submit_form(&format!("{path}/weight"), &ada, &[("weight", "7")]).await.0, 303);
+    assert_eq!(app.database.query("select weight from tenants"), "7");
     let written =
         "select string_agg(action, ' ' order by place) from audit_log where actor = 'operator:U0ADA'";
-    assert_eq!(app.database.ask(written), "suspended resumed weight_set");
+    assert_eq!(app.database.query(written), "suspended resumed weight_set");
 
     // What failed and is to be tried again when the workspace is suspended ends, too.
-    app.simulator.set_model_behaviour("fail=500");
-    let failing = app.say(GRACE, None, "say: It fails.");
-    app.becomes(&format!("select attempts > 0 from events where message_ts = '{failing}'"), "t").await;
-    app.operate(&["tenants", "suspend", TEAM, "while it fails"]);
-    app.ended_as(&failing, fate).await;
-    app.operate(&["tenants", "resume", TEAM]);
+    app.simulator.set_model_options("fail=500");
+    let failing = app.send_dm(GRACE, None, "say: It fails.");
+    app.wait_for_query(&format!("select attempts > 0 from events where message_ts = '{failing}'"), "t").await;
+    app.run_cli(&["tenants", "suspend", TEAM, "while it fails"]);
+    app.wait_outcome(&failing, fate).await;
+    app.run_cli(&["tenants", "resume", TEAM]);
 
     // By the command, too; and whoever is suspended can still leave.
-    let suspend = app.operate(&["tenants", "suspend", TEAM, "by the command"]);
+    let suspend = app.run_cli(&["tenants", "suspend", TEAM, "by the command"]);
     assert!(suspend.contains("is suspended"), "{suspend}");
-    assert!(app.operate(&["tenants", "list"]).contains("by the command"));
-    assert!(app.operate(&["tenants", "resume", TEAM]).contains("answered again"));
-    assert!(app.operate(&["tenants", "resume", TEAM]).contains("nothing was changed"));
-    app.operate(&["tenants", "suspend", TEAM, "for good"]);
+    assert!(app.run_cli(&["tenants", "list"]).contains("by the command"));
+    assert!(app.run_cli(&["tenants", "resume", TEAM]).contains("answered again"));
+    assert!(app.run_cli(&["tenants", "resume", TEAM]).contains("nothing was changed"));
+    app.run_cli(&["tenants", "suspend", TEAM, "for good"]);
     app.simulator.uninstall(TEAM);
-    app.becomes("select count(*) from tenants", "0").await;
-    app.idle().await;
+    app.wait_for_query("select count(*) from tenants", "0").await;
+    app.wait_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_browser() {
-    let app = TestApp::operated_by(ADA).await;
+async fn operator_views_tenants_queue_and_system() {
+    let app = TestApp::start_with_operators(ADA).await;
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
-    app.database.ask(
+    app.database.query(
         "insert into tenants (tenant_id, name, created_at)
          select 'T0OLD' || n, (array['Northwind', 'Initech', 'Umbrella', 'Hooli', 'Globex'])[n], now() - n * interval '14 days'
          from generate_series(1, 5) as n;
@@ -192,30 +200,30 @@ async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_brows
          update tenants set delete_after = now() + interval '3 days' where tenant_id = 'T0OLD2'",
     );
     for _ in 0..3 {
-        app.say(GRACE, None, "say: Yes.");
+        app.send_dm(GRACE, None, "say: Yes.");
     }
-    app.becomes("select count(*) from events where outcome = 'answered'", "3").await;
-    app.simulator.set_model_behaviour("fail=400&fail_times=2");
-    app.say_in(BETA, "U0ADABETA", "say: It fails.");
-    app.say(ADA, None, "say: It fails, too.");
-    app.becomes("select count(*) from events where outcome = 'set_aside'", "2").await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.wait_for_query("select count(*) from events where outcome = 'answered'", "3").await;
+    app.simulator.set_model_options("fail=400&fail_times=2");
+    app.send_dm_in_team(BETA, "U0ADABETA", "say: It fails.");
+    app.send_dm(ADA, None, "say: It fails, too.");
+    app.wait_for_query("select count(*) from events where outcome = 'set_aside'", "2").await;
+    app.simulator.set_model_options("ttft=0&gap=0");
 
     let browser = Chromium::start().await;
     browser.sign_in(&app, ADA).await;
     let go = async |path: &str| {
         browser.client.goto(&format!("{}{path}", app.web.url())).await.expect("the page");
     };
-    let text = async |test_id: &str| browser.find(test_id).await.text().await.expect("text");
+    let text = async |test_id: &str| browser.find_test_id(test_id).await.text().await.expect("text");
     go("/operators").await;
     let tenants = text("tenants").await;
     assert!(
         tenants.contains("Beta") && tenants.contains("Hooli") && tenants.contains("1 set aside"),
         "{tenants}"
     );
-    browser.find("growth").await;
-    browser.picture("operators").await;
-    browser.write("search", "bet").await;
+    browser.find_test_id("growth").await;
+    browser.take_screenshots("operators").await;
+    browser.type_into("search", "bet").await;
     browser.click("find").await;
     browser.find_css("input[value=bet]").await;
     let found = text("tenants").await;
@@ -223,24 +231,27 @@ async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_brows
 
     go("/operators/tenants/T0BETA").await;
     assert_eq!(text("state").await, "active");
-    browser.picture("operators-tenant").await;
-    browser.write("suspend-reason", "They asked for it").await;
+    browser.take_screenshots("operators-tenant").await;
+    browser.type_into("suspend-reason", "They asked for it").await;
     browser.click("suspend").await;
     assert!(text("reason").await.contains("They asked for it"));
-    browser.picture("operators-suspended").await;
+    browser.take_screenshots("operators-suspended").await;
 
     go("/operators/queue").await;
     let line = text("set-aside").await;
     assert!(line.contains("T0BETA") && line.contains(TEAM), "{line}");
-    browser.picture("operators-queue").await;
+    browser.take_screenshots("operators-queue").await;
     browser
         .find_css("form[action^='/operators/tenants/T0ACME'] [data-testid=redrive]")
         .await
         .click()
         .await
         .expect("a click");
-    app.becomes("select count(*) from events where outcome = 'set_aside' and tenant_id = 'T0ACME'", "0")
-        .await;
+    app.wait_for_query(
+        "select count(*) from events where outcome = 'set_aside' and tenant_id = 'T0ACME'",
+        "0",
+    )
+    .await;
     go("/operators/queue").await;
     browser
         .find_css("form[action^='/operators/tenants/T0BETA'] [data-testid=discard]")
@@ -248,14 +259,15 @@ async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_brows
         .click()
         .await
         .expect("a click");
-    browser.find("nothing-set-aside").await;
+    browser.find_test_id("nothing-set-aside").await;
     let written = "select string_agg(tenant_id || ' ' || action, ', ' order by entry_id) from audit_log where actor = 'operator:U0ADA'";
-    assert_eq!(app.database.ask(written), "T0BETA suspended, T0ACME redriven, T0BETA discarded");
+    assert_eq!(app.database.query(written), "T0BETA suspended, T0ACME redriven, T0BETA discarded");
 
     // Else it might be replaced before it is seen: no key is, while there is a column that nobody knows.
-    app.database.ask("alter table settings add column of_tomorrow bytea");
-    app.database
-        .ask("update encryption_keys set created_at = now() - interval '91 days' where tenant_id = 'T0BETA'");
+    app.database.query("alter table settings add column of_tomorrow bytea");
+    app.database.query(
+        "update encryption_keys set created_at = now() - interval '91 days' where tenant_id = 'T0BETA'",
+    );
     go("/operators/system").await;
     assert!(text("rotation").await.starts_with("2 of 2 data keys"));
     assert!(text("oldest-key").await.contains("due after 90 days. due"));
@@ -263,9 +275,9 @@ async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_brows
     assert!(replicas.contains("api") && replicas.contains("web"), "{replicas}");
     let limits = text("limits").await;
     assert!(limits.contains("1000000/second") && limits.contains("offline"), "{limits}");
-    browser.picture("operators-system").await;
+    browser.take_screenshots("operators-system").await;
 
-    app.operate(&[
+    app.run_cli(&[
         "tenants",
         "suspend",
         TEAM,
@@ -273,26 +285,26 @@ async fn an_operator_looks_at_all_workspaces_the_queue_and_the_system_in_a_brows
     ]);
     go("/dashboard").await;
     assert!(text("suspended").await.contains("The reason is read by everybody"));
-    browser.picture("dashboard-suspended").await;
+    browser.take_screenshots("dashboard-suspended").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_notes_itself_and_leaves_when_it_ends() {
+async fn instance_registers_and_deregisters() {
     let mut app = TestApp::start().await;
     let replicas = "select string_agg(service, ' ' order by service) from replicas";
-    app.becomes(replicas, "api web").await;
+    app.wait_for_query(replicas, "api web").await;
     let facts = "select facts->>'models', facts->>'base_url' like 'http://127.0.0.1%/v1' from replicas where service = 'api'";
-    assert_eq!(app.database.ask(facts), r#"["offline"]|t"#);
-    app.database.ask("insert into replicas values (gen_random_uuid(), 'api', '0', 'lost:1', now(), now() - interval '11 minutes')");
+    assert_eq!(app.database.query(facts), r#"["offline"]|t"#);
+    app.database.query("insert into replicas values (gen_random_uuid(), 'api', '0', 'lost:1', now(), now() - interval '11 minutes')");
     let status = app.apis[0].stop().expect("it ends");
     assert!(status.success());
-    app.becomes(replicas, "api web").await;
+    app.wait_for_query(replicas, "api web").await;
     app.apis.clear();
     app.add_api(app.settings.ports.api, &[]);
-    app.becomes("select count(*) from replicas where host = 'lost:1'", "0").await;
-    app.becomes(replicas, "api web").await;
+    app.wait_for_query("select count(*) from replicas where host = 'lost:1'", "0").await;
+    app.wait_for_query(replicas, "api web").await;
     let status = app.web.stop().expect("it ends");
     assert!(status.success());
-    app.becomes(replicas, "api").await;
+    app.wait_for_query(replicas, "api").await;
 }

@@ -5,111 +5,111 @@ use std::time::{Duration, Instant};
 use xtask::cluster::free_port;
 use xtask::settings::SIGNING_SECRET;
 
-use crate::test_app::{ADA, GRACE, PATIENCE, TEAM, TestApp};
+use crate::test_app::{ADA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
 
 pub(crate) const BETA: &str = "T0BETA";
 
 impl TestApp {
     /// Two workspaces, and a replica that only receives.
-    async fn receiving_for_two() -> Self {
-        let mut app = Self::start_with(|settings| settings.rate_limits = false, &[]).await;
+    async fn start_receive_only_for_two_teams() -> Self {
+        let mut app = Self::start_with(|settings| settings.has_rate_limits = false, &[]).await;
         app.simulator.add_team(BETA, "Beta");
         app.install().await;
         app.install_in(BETA).await;
-        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        app.simulator.set_model_options("ttft=0&gap=0");
         app.apis.clear();
         app.add_api(app.settings.ports.api, &[("MAX_CONCURRENT_REPLIES", "0")]);
         app
     }
 
     /// Writes in the DM of somebody of any team.
-    pub(crate) fn say_in(&self, team: &str, user: &str, text: &str) -> String {
+    pub(crate) fn send_dm_in_team(&self, team: &str, user: &str, text: &str) -> String {
         let channel = self.simulator.dm(team, user).expect("a person of the team");
-        let message = self.message(user, &channel, None, text);
+        let message = self.new_message(user, &channel, None, text);
         self.simulator.post(simulator::PostMessage { team: team.into(), ..message }).expect("Slack takes it")
     }
 
     /// Waits until so many messages wait.
-    async fn backlog(&self, count: usize) {
+    async fn wait_backlog(&self, count: usize) {
         let begun = Instant::now();
-        while self.waiting() != count.to_string() {
-            assert!(begun.elapsed() < 3 * PATIENCE, "{} wait, not {count}", self.waiting());
+        while self.count_pending() != count.to_string() {
+            assert!(begun.elapsed() < 3 * TEST_TIMEOUT, "{} wait, not {count}", self.count_pending());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Leaves nothing for the check at the end.
-    pub(crate) fn drop_backlog(&mut self) {
+    pub(crate) fn discard_backlog(&mut self) {
         self.apis.clear();
-        self.database.ask("delete from events where outcome is null");
+        self.database.query("delete from events where outcome is null");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_of_weight_four_gets_four_places_of_five_and_a_receiver_answers_nobody() {
-    const EACH: usize = 60;
-    const SEEN: usize = 50;
-    let mut app = TestApp::receiving_for_two().await;
-    let told = app.operate(&["tenants", "weight", BETA, "4"]);
+async fn tenant_weight_sets_fair_share() {
+    const EVENTS_PER_TENANT: usize = 60;
+    const SAMPLE_SIZE: usize = 50;
+    let mut app = TestApp::start_receive_only_for_two_teams().await;
+    let told = app.run_cli(&["tenants", "weight", BETA, "4"]);
     assert!(told.contains("T0BETA has weight 4"), "{told}");
-    assert!(app.operate(&["tenants", "weight", "T0NOBODY", "4"]).contains("no tenant T0NOBODY"));
-    assert_eq!(app.database.ask("select detail ->> 'weight' from audit_log where actor = 'operator'"), "4");
-    for number in 0..EACH {
-        app.say_in(TEAM, ADA, &format!("say: {number}"));
-        app.say_in(BETA, "U0ADABETA", &format!("say: {number}"));
+    assert!(app.run_cli(&["tenants", "weight", "T0NOBODY", "4"]).contains("no tenant T0NOBODY"));
+    assert_eq!(app.database.query("select detail ->> 'weight' from audit_log where actor = 'operator'"), "4");
+    for number in 0..EVENTS_PER_TENANT {
+        app.send_dm_in_team(TEAM, ADA, &format!("say: {number}"));
+        app.send_dm_in_team(BETA, "U0ADABETA", &format!("say: {number}"));
     }
-    app.backlog(2 * EACH).await;
+    app.wait_backlog(2 * EVENTS_PER_TENANT).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let begun = "select count(*) from events where outcome is null and attempts > 0";
-    assert_eq!(app.database.ask(begun), "0", "a replica with MAX_CONCURRENT_REPLIES=0 only receives");
+    assert_eq!(app.database.query(begun), "0", "a replica with MAX_CONCURRENT_REPLIES=0 only receives");
     assert!(app.simulator.model_requests().is_empty());
 
     app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "1")]);
     let done = "select count(*) from events where kind = 'message' and outcome is not null";
     let begun = Instant::now();
-    while app.database.ask(done).parse::<usize>().expect("a number") < SEEN {
-        assert!(begun.elapsed() < PATIENCE, "nobody answers\n{}", app.logs());
+    while app.database.query(done).parse::<usize>().expect("a number") < SAMPLE_SIZE {
+        assert!(begun.elapsed() < TEST_TIMEOUT, "nobody answers\n{}", app.api_logs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let share = app.database.ask(&format!(
+    let share = app.database.query(&format!(
         "select count(*) filter (where tenant_id = '{BETA}') from (select tenant_id from events
-         where kind = 'message' order by finished_at limit {SEEN}) as first"
+         where kind = 'message' order by finished_at limit {SAMPLE_SIZE}) as first"
     ));
     let share: usize = share.parse().expect("a number");
-    assert!((38..=42).contains(&share), "{share} of the first {SEEN}, not about 40");
-    app.drop_backlog();
+    assert!((38..=42).contains(&share), "{share} of the first {SAMPLE_SIZE}, not about 40");
+    app.discard_backlog();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_waiting_events_delay_another_tenants_first_answer_by_less_than_a_second() {
-    const BACKLOG: usize = 1000;
-    let mut app = TestApp::receiving_for_two().await;
-    for _ in 0..BACKLOG {
-        app.say_in(TEAM, ADA, "say: One of many.");
+async fn backlog_does_not_delay_other_tenant() {
+    const BACKLOG_SIZE: usize = 1000;
+    let mut app = TestApp::start_receive_only_for_two_teams().await;
+    for _ in 0..BACKLOG_SIZE {
+        app.send_dm_in_team(TEAM, ADA, "say: One of many.");
     }
-    app.backlog(BACKLOG).await;
-    app.simulator.set_model_behaviour("ttft=300&gap=0");
+    app.wait_backlog(BACKLOG_SIZE).await;
+    app.simulator.set_model_options("ttft=300&gap=0");
     app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "8")]);
-    let answering = |world: &simulator::World| {
+    let answering = |world: &simulator::FakeSlack| {
         (world.calls().iter().filter(|call| call.method == "chat.startStream").count() > 8).then_some(())
     };
-    app.simulator.wait_for(answering, PATIENCE).await.expect("the backlog is being worked off");
-    let ts = app.say_in(BETA, "U0ADABETA", "say: Hello.");
+    app.simulator.wait_for(answering, TEST_TIMEOUT).await.expect("the backlog is being worked off");
+    let ts = app.send_dm_in_team(BETA, "U0ADABETA", "say: Hello.");
     let claimed = format!("select count(*) from events where message_ts = '{ts}' and attempts > 0");
     let begun = Instant::now();
-    while app.database.ask(&claimed) != "1" {
-        assert!(begun.elapsed() < PATIENCE, "nobody begins with it");
+    while app.database.query(&claimed) != "1" {
+        assert!(begun.elapsed() < TEST_TIMEOUT, "nobody begins with it");
     }
     let delay = begun.elapsed();
-    let left: usize = app.waiting().parse().expect("a number");
-    assert!(left > BACKLOG / 2, "the backlog was still there: {left}");
+    let left: usize = app.count_pending().parse().expect("a number");
+    assert!(left > BACKLOG_SIZE / 2, "the backlog was still there: {left}");
     eprintln!("begun after {delay:?} with {left} waiting");
     assert!(delay < Duration::from_secs(1), "begun after {delay:?}");
-    app.drop_backlog();
+    app.discard_backlog();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_stalls_is_a_503_within_two_seconds_never_a_late_200() {
+async fn stalled_commit_gives_503_within_two_seconds() {
     let app = TestApp::installed().await;
     let url = app.database.url.clone();
     let lock = "do $$ begin
@@ -118,7 +118,7 @@ async fn a_commit_that_stalls_is_a_503_within_two_seconds_never_a_late_200() {
             execute 'lock table deliveries in access exclusive mode';
         end if;
         perform pg_sleep(6); end $$";
-    let stalled = std::thread::spawn(move || crate::ground::psql(&url, lock));
+    let stalled = std::thread::spawn(move || crate::fixtures::psql(&url, lock));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let event = serde_json::json!({
         "type": "event_callback", "event_id": "Ev1", "team_id": TEAM,
@@ -130,76 +130,83 @@ async fn a_commit_that_stalls_is_a_503_within_two_seconds_never_a_late_200() {
     let body = event.to_string();
     for _ in 0..2 {
         let begun = Instant::now();
-        let (status, _) = app.send("/slack/events", &body, SIGNING_SECRET, 0).await;
+        let (status, _) = app.post_signed("/slack/events", &body, SIGNING_SECRET, 0).await;
         assert_eq!(status, 503);
         assert!(begun.elapsed() < Duration::from_millis(2300), "{:?}", begun.elapsed());
     }
     tokio::task::spawn_blocking(move || stalled.join().expect("it is let go")).await.expect("it ends");
-    assert_eq!(app.send("/slack/events", &body, SIGNING_SECRET, 0).await.0, 200);
-    app.idle().await;
+    assert_eq!(app.post_signed("/slack/events", &body, SIGNING_SECRET, 0).await.0, 200);
+    app.wait_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_finished_is_forgotten_after_its_days_and_what_was_said_is_not() {
+async fn event_retention_keeps_chat_memory() {
     let mut app = TestApp::installed().await;
     let dm = app.dm(ADA);
-    let old = app.say(ADA, None, "say: Long ago.");
-    app.reply(&dm, &old).await;
-    app.simulator.open_home(TEAM, ADA, "home");
-    app.becomes("select count(*) from events where kind = 'home_opened' and outcome is not null", "1").await;
+    let old = app.send_dm(ADA, None, "say: Long ago.");
+    app.wait_reply(&dm, &old).await;
+    app.simulator.open_app_tab(TEAM, ADA, "home");
+    app.wait_for_query("select count(*) from events where kind = 'home_opened' and outcome is not null", "1")
+        .await;
     app.apis.clear();
-    app.database.ask(
+    app.database.query(
         "update events set received_at = now() - interval '8 days';
          update threads set used_at = now() - interval '8 days';
          insert into events (tenant_id, event_id, kind, channel_id, thread_ts, user_id, received_at)
          values ('T0ACME', 'Ev0WAITS', 'message', 'C0', '', 'U0', now() - interval '9 days')",
     );
     app.add_api(app.settings.ports.api, &[("EVENT_RETENTION_DAYS", "7")]);
-    app.becomes("select count(*) from events where outcome is not null", "0").await;
-    assert_eq!(app.database.ask("select event_id from events"), "Ev0WAITS", "it is still to be done");
-    assert_eq!(app.database.ask("select count(*) from replies"), "0");
-    app.becomes("select string_agg(thread_ts, ',') from threads", &old).await;
-    app.database.ask("delete from events");
+    app.wait_for_query("select count(*) from events where outcome is not null", "0").await;
+    assert_eq!(app.database.query("select event_id from events"), "Ev0WAITS", "it is still to be done");
+    assert_eq!(app.database.query("select count(*) from replies"), "0");
+    app.wait_for_query("select string_agg(thread_ts, ',') from threads", &old).await;
+    app.database.query("delete from events");
     // The thread in which something was said goes on where it was.
-    app.say(ADA, Some(&old), "say: And today.");
-    app.replies(&dm, &old, 2).await;
-    assert_eq!(app.database.ask("select count(*) from turns"), "4");
+    app.send_dm(ADA, Some(&old), "say: And today.");
+    app.wait_replies(&dm, &old, 2).await;
+    assert_eq!(app.database.query("select count(*) from turns"), "4");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_whose_answers_are_slow_leaves_slots_to_others() {
-    let mut app = TestApp::receiving_for_two().await;
-    app.simulator.set_model_behaviour("ttft=3000&gap=0");
+async fn slow_tenant_leaves_slots_free() {
+    let mut app = TestApp::start_receive_only_for_two_teams().await;
+    app.simulator.set_model_options("ttft=3000&gap=0");
     for _ in 0..40 {
-        app.say_in(TEAM, ADA, "say: Slowly.");
+        app.send_dm_in_team(TEAM, ADA, "say: Slowly.");
     }
-    app.backlog(40).await;
+    app.wait_backlog(40).await;
     app.add_api(free_port().expect("a port"), &[("MAX_CONCURRENT_REPLIES", "16")]);
-    app.becomes("select count(*) from threads where state = 'leased'", "14").await;
+    app.wait_for_query("select count(*) from threads where state = 'leased'", "14").await;
     let begun = Instant::now();
-    let ts = app.say_in(BETA, "U0ADABETA", "say: Hello.");
-    app.becomes(&format!("select count(*) from events where message_ts = '{ts}' and attempts > 0"), "1")
-        .await;
+    let ts = app.send_dm_in_team(BETA, "U0ADABETA", "say: Hello.");
+    app.wait_for_query(
+        &format!("select count(*) from events where message_ts = '{ts}' and attempts > 0"),
+        "1",
+    )
+    .await;
     assert!(begun.elapsed() < Duration::from_secs(1), "begun with after {:?}", begun.elapsed());
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
-    app.idle().await;
+    app.simulator.set_model_options("ttft=0&gap=0");
+    app.wait_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_long_is_told_once_and_nobody_else() {
+async fn delay_notice_is_sent_once() {
     let app = TestApp::start_with(|_| {}, &[("MAX_CONCURRENT_REPLIES", "1")]).await;
     app.install().await;
-    app.simulator.set_model_behaviour("ttft=16000&gap=0");
-    let first = app.say(ADA, None, "say: First.");
-    app.becomes(&format!("select count(*) from events where message_ts = '{first}' and attempts > 0"), "1")
-        .await;
-    let [second, third] = ["Second.", "Third."].map(|text| app.say(GRACE, None, &format!("say: {text}")));
-    app.becomes("select count(*) from events where delay_told_at is not null", "2").await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.set_model_options("ttft=16000&gap=0");
+    let first = app.send_dm(ADA, None, "say: First.");
+    app.wait_for_query(
+        &format!("select count(*) from events where message_ts = '{first}' and attempts > 0"),
+        "1",
+    )
+    .await;
+    let [second, third] = ["Second.", "Third."].map(|text| app.send_dm(GRACE, None, &format!("say: {text}")));
+    app.wait_for_query("select count(*) from events where delay_told_at is not null", "2").await;
+    app.simulator.set_model_options("ttft=0&gap=0");
     let (ada, grace) = (app.dm(ADA), app.dm(GRACE));
-    assert_eq!(app.reply(&ada, &first).await, "First.");
-    assert_eq!(app.reply(&grace, &second).await, "Second.");
-    assert_eq!(app.reply(&grace, &third).await, "Third.");
+    assert_eq!(app.wait_reply(&ada, &first).await, "First.");
+    assert_eq!(app.wait_reply(&grace, &second).await, "Second.");
+    assert_eq!(app.wait_reply(&grace, &third).await, "Third.");
     assert!(app.simulator.ephemerals(TEAM, &ada).is_empty(), "her answer was being made");
     let told = app.simulator.ephemerals(TEAM, &grace);
     assert_eq!(told.len(), 1, "{told:?}");

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use xtask::{railway, workspace};
 
-fn file(service: &str) -> String {
+fn read_railway_file(service: &str) -> String {
     let path = workspace::root().join(format!("deploy/railway/{service}.json"));
     std::fs::read_to_string(path).expect("the file")
 }
 
 #[test]
-fn railways_types_allow_each_field_and_notice_a_wrong_one() {
-    let (api, web) = (file("api"), file("web"));
+fn railway_files_match_schema() {
+    let (api, web) = (read_railway_file("api"), read_railway_file("web"));
     let change = |from: &str, to: &str| {
         assert!(api.contains(from));
         api.replace(from, to)
@@ -20,7 +20,7 @@ fn railways_types_allow_each_field_and_notice_a_wrong_one() {
     // Railway's own documentation has a text there, which Railway refuses.
     let mistyped = change("\"drainingSeconds\": 40", "\"drainingSeconds\": \"40\"");
     let misspelt = change("healthcheckPath", "healthCheckPath");
-    let faults = railway::faults(&[&api, &web, &mistyped, &misspelt]).expect("they are looked at");
+    let faults = railway::list_type_errors(&[&api, &web, &mistyped, &misspelt]).expect("they are looked at");
     assert!(
         faults.len() == 2 && faults[0].starts_with("2.ts") && faults[1].starts_with("3.ts"),
         "{faults:?}"
@@ -28,10 +28,10 @@ fn railways_types_allow_each_field_and_notice_a_wrong_one() {
 }
 
 #[test]
-fn railway_runs_one_release_waits_for_readiness_and_for_the_drain() {
+fn railway_deploy_checks_readiness_and_drains() {
     let mut tags = BTreeSet::new();
     for (service, replicas) in [("api", 3), ("web", 2)] {
-        let file: Value = serde_json::from_str(&file(service)).expect("JSON");
+        let file: Value = serde_json::from_str(&read_railway_file(service)).expect("JSON");
         let (build, deploy) = (&file["build"], &file["deploy"]);
         let image = build["dockerfilePath"].as_str().expect("a path");
         let image = std::fs::read_to_string(workspace::root().join(image)).expect("it is there");

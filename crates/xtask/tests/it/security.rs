@@ -12,30 +12,30 @@ use tokio::time::timeout;
 use xtask::cluster::free_port;
 use xtask::redis::Redis;
 
-use crate::ground::Database;
-use crate::test_app::{ADA, PATIENCE, TestApp};
+use crate::fixtures::TestDatabase;
+use crate::test_app::{ADA, TEST_TIMEOUT, TestApp};
 
 /// Of one address, in a minute.
-const LIMIT: usize = 30;
+const MAX_ATTEMPTS_PER_MINUTE: usize = 30;
 
 /// With the limits that a deployment has by itself.
-async fn limited(redis: Option<&Redis>) -> TestApp {
+async fn start_with_default_limits(redis: Option<&Redis>) -> TestApp {
     let url = redis.map(Redis::url);
-    let reached = |settings: &mut xtask::settings::Settings| {
+    let reached = |settings: &mut xtask::settings::StackSettings| {
         settings.redis_url = url;
-        settings.is_unlimited = false;
+        settings.is_rate_limit_off = false;
     };
-    TestApp::start_on(Database::create(), reached, |_| {}, &[]).await
+    TestApp::start_on_database(TestDatabase::create(), reached, |_| {}, &[]).await
 }
 
 impl TestApp {
     /// A page, as a proxy on this machine passes it on.
-    async fn get_through(&self, web: &str, path: &str, forwarded_for: &str) -> Response {
+    async fn get_via_proxy(&self, web: &str, path: &str, forwarded_for: &str) -> Response {
         let request = self.http.get(format!("{web}{path}")).header("x-forwarded-for", forwarded_for);
         request.send().await.expect("web answers")
     }
 
-    async fn ask_through(&self, key: &str, forwarded_for: &str) -> Response {
+    async fn post_chat_via_proxy(&self, key: &str, forwarded_for: &str) -> Response {
         let request = self.http.post(format!("{}/api/chat", self.apis[0].url())).bearer_auth(key);
         let request =
             request.header("x-forwarded-for", forwarded_for).json(&json!({ "message": "say: Hi." }));
@@ -43,64 +43,68 @@ impl TestApp {
     }
 }
 
-fn retry_after(answer: &Response) -> u64 {
+fn retry_after_seconds(answer: &Response) -> u64 {
     answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_begins_only_so_many_sign_ins_and_installs_however_it_disguises_itself() {
+async fn sign_ins_and_installs_are_limited_by_address() {
     let redis = Redis::start().expect("Redis starts");
-    let app = limited(Some(&redis)).await;
+    let app = start_with_default_limits(Some(&redis)).await;
     let other = app.add_web(free_port().expect("a port"));
     let replicas = [app.web.url(), other.url()];
     let paths = ["/login", "/slack/install"];
-    for number in 0..LIMIT {
+    for number in 0..MAX_ATTEMPTS_PER_MINUTE {
         let made_up = format!("198.51.100.{number}, 203.0.113.7");
-        let answer = app.get_through(&replicas[number % 2], paths[number % 2], &made_up).await;
+        let answer = app.get_via_proxy(&replicas[number % 2], paths[number % 2], &made_up).await;
         assert_eq!(answer.status(), 302, "{number}");
     }
     for (replica, path) in
         [(0, "/login"), (1, "/slack/install"), (0, "/login/callback"), (1, "/slack/oauth/callback")]
     {
-        let refused = app.get_through(&replicas[replica], path, "203.0.113.7").await;
-        assert_eq!((refused.status().as_u16(), retry_after(&refused) <= 60), (429, true), "{path}");
+        let refused = app.get_via_proxy(&replicas[replica], path, "203.0.113.7").await;
+        assert_eq!((refused.status().as_u16(), retry_after_seconds(&refused) <= 60), (429, true), "{path}");
         assert!(refused.text().await.expect("text").contains("Wait a minute"), "{path}");
     }
-    assert_eq!(app.get_through(&replicas[0], "/", "203.0.113.7").await.status(), 200);
-    assert_eq!(app.get_through(&replicas[0], "/login", "203.0.113.8").await.status(), 302, "somebody else");
+    assert_eq!(app.get_via_proxy(&replicas[0], "/", "203.0.113.7").await.status(), 200);
+    assert_eq!(app.get_via_proxy(&replicas[0], "/login", "203.0.113.8").await.status(), 302, "somebody else");
 
-    for host in 0..LIMIT {
-        let answer = app.get_through(&replicas[0], "/login", &format!("2001:db8:0:1::{host:x}")).await;
+    for host in 0..MAX_ATTEMPTS_PER_MINUTE {
+        let answer = app.get_via_proxy(&replicas[0], "/login", &format!("2001:db8:0:1::{host:x}")).await;
         assert_eq!(answer.status(), 302, "{host}");
     }
-    assert_eq!(app.get_through(&replicas[1], "/login", "2001:db8:0:1:ffff::1").await.status(), 429);
-    assert_eq!(app.get_through(&replicas[1], "/login", "2001:db8:0:2::1").await.status(), 302);
+    assert_eq!(app.get_via_proxy(&replicas[1], "/login", "2001:db8:0:1:ffff::1").await.status(), 429);
+    assert_eq!(app.get_via_proxy(&replicas[1], "/login", "2001:db8:0:2::1").await.status(), 302);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_guesses_only_so_many_keys_and_whoever_shares_it_goes_on() {
-    let app = limited(None).await;
+async fn key_guesses_are_limited_by_address() {
+    let app = start_with_default_limits(None).await;
     app.install().await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
-    let key = app.make_key(ADA, &["chat"]).await;
-    assert_eq!(app.ask_through(&key, "203.0.113.7").await.status(), 200);
+    app.simulator.set_model_options("ttft=0&gap=0");
+    let key = app.create_api_key(ADA, &["chat"]).await;
+    assert_eq!(app.post_chat_via_proxy(&key, "203.0.113.7").await.status(), 200);
     let guess = |number: usize| format!("eb_{number:043}");
-    for number in 0..LIMIT {
-        assert_eq!(app.ask_through(&guess(number), "203.0.113.7").await.status(), 401, "{number}");
+    for number in 0..MAX_ATTEMPTS_PER_MINUTE {
+        assert_eq!(app.post_chat_via_proxy(&guess(number), "203.0.113.7").await.status(), 401, "{number}");
     }
     for _ in 0..2 {
-        let refused = app.ask_through(&guess(LIMIT), "203.0.113.7").await;
-        assert_eq!((refused.status().as_u16(), retry_after(&refused) <= 60), (429, true));
+        let refused = app.post_chat_via_proxy(&guess(MAX_ATTEMPTS_PER_MINUTE), "203.0.113.7").await;
+        assert_eq!((refused.status().as_u16(), retry_after_seconds(&refused) <= 60), (429, true));
         assert_eq!(refused.headers()["content-type"], "application/problem+json");
         let problem: Value = refused.json().await.expect("JSON");
         assert!(problem["detail"].as_str().expect("text").starts_with("Too many wrong keys"), "{problem}");
     }
-    assert_eq!(app.ask_through(&key, "203.0.113.7").await.status(), 200);
-    assert_eq!(app.ask_through(&guess(LIMIT), "203.0.113.8").await.status(), 401, "somebody else");
+    assert_eq!(app.post_chat_via_proxy(&key, "203.0.113.7").await.status(), 200);
+    assert_eq!(
+        app.post_chat_via_proxy(&guess(MAX_ATTEMPTS_PER_MINUTE), "203.0.113.8").await.status(),
+        401,
+        "somebody else"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_tells_a_browser_what_not_to_do() {
+async fn responses_have_security_headers() {
     let app = TestApp::installed().await;
     let cookie = app.sign_in(ADA).await;
     for path in [
@@ -115,7 +119,7 @@ async fn every_answer_tells_a_browser_what_not_to_do() {
         "/metrics",
     ] {
         for cookie in [None, Some(cookie.as_str())] {
-            let answer = app.get(path, cookie).await;
+            let answer = app.get_page(path, cookie).await;
             let header = |name: &str| {
                 answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
             };
@@ -150,7 +154,7 @@ async fn every_answer_tells_a_browser_what_not_to_do() {
 }
 
 /// What is put where a path or a query has a value.
-const ODD: [&str; 24] = [
+const ODD_VALUES: [&str; 24] = [
     "",
     "0",
     "-1",
@@ -176,10 +180,11 @@ const ODD: [&str; 24] = [
     "null",
     "%E2%80%AE",
 ];
-const NAMES: [&str; 12] =
+const QUERY_NAMES: [&str; 12] =
     ["days", "person", "outcome", "before", "since", "next", "code", "state", "error", "action", "page", "q"];
-const METHODS: [&str; 10] = ["GET", "GET", "GET", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"];
-const HEADERS: [&str; 10] = [
+const HTTP_METHODS: [&str; 10] =
+    ["GET", "GET", "GET", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"];
+const ODD_HEADERS: [&str; 10] = [
     "content-type: application/json",
     "content-type: application/x-www-form-urlencoded",
     "content-type: \u{1}",
@@ -193,7 +198,7 @@ const HEADERS: [&str; 10] = [
 ];
 
 /// Sends it as it is and reads the status; `None`: the connection was closed without one.
-async fn send(address: &str, request: Vec<u8>) -> Option<u16> {
+async fn send_raw(address: &str, request: Vec<u8>) -> Option<u16> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.ok()?;
         stream.write_all(&request).await.ok()?;
@@ -201,15 +206,19 @@ async fn send(address: &str, request: Vec<u8>) -> Option<u16> {
         stream.read_exact(&mut start).await.ok()?;
         std::str::from_utf8(&start[9..]).ok()?.parse().ok()
     };
-    timeout(PATIENCE, exchange).await.expect("an answer, or the end")
+    timeout(TEST_TIMEOUT, exchange).await.expect("an answer, or the end")
 }
 
 fn odd_request(random: &mut impl rand::Rng, routes: &[String], cookie: &str) -> Vec<u8> {
     let mut odd = |list: &[&'static str]| *list.choose(random).expect("some");
-    let (method, header, body) =
-        (odd(&METHODS), odd(&HEADERS), format!("{}={}&{}", odd(&NAMES), odd(&ODD), odd(&ODD)));
-    let query = format!("{}={}&{}={}", odd(&NAMES), odd(&ODD), odd(&NAMES), odd(&ODD));
-    let (value, other) = (odd(&ODD), odd(&ODD));
+    let (method, header, body) = (
+        odd(&HTTP_METHODS),
+        odd(&ODD_HEADERS),
+        format!("{}={}&{}", odd(&QUERY_NAMES), odd(&ODD_VALUES), odd(&ODD_VALUES)),
+    );
+    let query =
+        format!("{}={}&{}={}", odd(&QUERY_NAMES), odd(&ODD_VALUES), odd(&QUERY_NAMES), odd(&ODD_VALUES));
+    let (value, other) = (odd(&ODD_VALUES), odd(&ODD_VALUES));
     let route = routes.choose(random).expect("some");
     let mut parts = route.split(['{', '}']).enumerate();
     let path = parts.by_ref().map(|(at, part)| if at % 2 == 0 { part } else { value }).collect::<String>();
@@ -224,7 +233,7 @@ fn odd_request(random: &mut impl rand::Rng, routes: &[String], cookie: &str) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_gets_an_answer_and_never_a_failure() {
+async fn malformed_requests_never_give_5xx() {
     let app = TestApp::installed().await;
     let cookie = app.sign_in(ADA).await;
     let seed = rand::random::<u64>();
@@ -243,7 +252,7 @@ async fn nonsense_gets_an_answer_and_never_a_failure() {
                 (0..20).map(|_| odd_request(&mut random, &routes, &cookie)).collect();
             let answers = requests.into_iter().map(|request| {
                 let address = address.clone();
-                tokio::spawn(async move { (send(&address, request.clone()).await, request) })
+                tokio::spawn(async move { (send_raw(&address, request.clone()).await, request) })
             });
             for answer in answers.collect::<Vec<_>>() {
                 let (status, request) = answer.await.expect("it ends");
@@ -251,6 +260,6 @@ async fn nonsense_gets_an_answer_and_never_a_failure() {
                 assert!(status.is_some_and(|status| status < 500), "seed {seed}: {status:?} for\n{request}");
             }
         }
-        assert!(!service.lines().iter().any(|line| line.contains("a handler panicked")), "seed {seed}");
+        assert!(!service.log_lines().iter().any(|line| line.contains("a handler panicked")), "seed {seed}");
     }
 }

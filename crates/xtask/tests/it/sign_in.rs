@@ -7,41 +7,44 @@ use crate::queue::BETA;
 use crate::test_app::{ADA, GRACE, TEAM, TestApp};
 
 /// A sign-in that a browser has begun.
-struct Begun {
+struct PendingSignIn {
     authorize_url: String,
     cookie: String,
 }
 
-fn header(answer: &Response, name: &str) -> String {
+fn header_text(answer: &Response, name: &str) -> String {
     answer.headers()[name].to_str().expect("text").to_owned()
 }
 
 /// The first part of each cookie that an answer sets, and that is not removed.
-fn cookies(answer: &Response) -> String {
+fn set_cookies(answer: &Response) -> String {
     let set = answer.headers().get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok());
     let kept = set.filter(|cookie| !cookie.contains("Max-Age=0"));
     kept.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
 }
 
 impl TestApp {
-    async fn begin_sign_in(&self, next: &str) -> Begun {
-        let answer = self.get(&format!("/login?next={next}"), None).await;
+    async fn begin_sign_in(&self, next: &str) -> PendingSignIn {
+        let answer = self.get_page(&format!("/login?next={next}"), None).await;
         assert_eq!(answer.status(), 302);
-        Begun { authorize_url: header(&answer, "location"), cookie: cookies(&answer) }
+        PendingSignIn { authorize_url: header_text(&answer, "location"), cookie: set_cookies(&answer) }
     }
 
-    async fn end_sign_in(&self, back: &str, cookie: Option<&str>) -> Response {
+    async fn finish_sign_in(&self, back: &str, cookie: Option<&str>) -> Response {
         let path = back.split_once("/login/").expect("the callback").1;
-        self.get(&format!("/login/{path}"), cookie).await
+        self.get_page(&format!("/login/{path}"), cookie).await
     }
 
     /// Signs somebody in; the cookie of their session.
     pub(crate) async fn sign_in(&self, user: &str) -> String {
         let begun = self.begin_sign_in("/dashboard").await;
         let back = self.simulator.sign_in(&begun.authorize_url, Some(user)).expect("Slack knows them");
-        let answer = self.end_sign_in(&back, Some(&begun.cookie)).await;
-        assert_eq!((answer.status().as_u16(), header(&answer, "location")), (303, "/dashboard".to_owned()));
-        cookies(&answer)
+        let answer = self.finish_sign_in(&back, Some(&begun.cookie)).await;
+        assert_eq!(
+            (answer.status().as_u16(), header_text(&answer, "location")),
+            (303, "/dashboard".to_owned())
+        );
+        set_cookies(&answer)
     }
 
     pub(crate) async fn post_form(&self, path: &str, cookie: &str, site: &str) -> u16 {
@@ -50,20 +53,20 @@ impl TestApp {
     }
 
     /// A page's status and its text.
-    pub(crate) async fn page(&self, path: &str, cookie: &str) -> (u16, String) {
-        let answer = self.get(path, Some(cookie)).await;
+    pub(crate) async fn get_page_text(&self, path: &str, cookie: &str) -> (u16, String) {
+        let answer = self.get_page(path, Some(cookie)).await;
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_session_the_way_leads_to_slack_with_state_nonce_and_pkce() {
+async fn missing_session_redirects_to_slack_login() {
     let app = TestApp::installed().await;
     for path in ["/dashboard", "/dashboard/events", "/dashboard/events/Ev1"] {
-        let answer = app.get(path, None).await;
+        let answer = app.get_page(path, None).await;
         let next = url::form_urlencoded::byte_serialize(path.as_bytes()).collect::<String>();
         assert_eq!(
-            (answer.status().as_u16(), header(&answer, "location")),
+            (answer.status().as_u16(), header_text(&answer, "location")),
             (303, format!("/login?next={next}"))
         );
     }
@@ -79,7 +82,7 @@ async fn without_a_session_the_way_leads_to_slack_with_state_nonce_and_pkce() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_is_not_good_signs_nobody_in() {
+async fn invalid_login_callback_is_rejected() {
     let app = TestApp::installed().await;
     let begun = app.begin_sign_in("/dashboard").await;
     let back = app.simulator.sign_in(&begun.authorize_url, Some(ADA)).expect("Slack knows her");
@@ -96,49 +99,57 @@ async fn a_callback_that_is_not_good_signs_nobody_in() {
         ("a bad code", &badly_coded, Some(&*begun.cookie), 400),
         ("nothing at all", &format!("{}/login/callback", app.web.url()), None, 400),
     ] {
-        let answer = app.end_sign_in(url, cookie).await;
+        let answer = app.finish_sign_in(url, cookie).await;
         assert_eq!(answer.status(), status, "{name}");
-        assert_eq!(cookies(&answer), "", "{name}");
+        assert_eq!(set_cookies(&answer), "", "{name}");
         assert!(answer.text().await.expect("text").contains("Sign in again"), "{name}");
     }
     let denied = app.simulator.sign_in(&other.authorize_url, None).expect("Cancel");
-    assert_eq!(app.end_sign_in(&denied, Some(&other.cookie)).await.status(), 403);
-    assert_eq!(app.database.ask("select count(*) from sessions"), "0");
+    assert_eq!(app.finish_sign_in(&denied, Some(&other.cookie)).await.status(), 403);
+    assert_eq!(app.database.query("select count(*) from sessions"), "0");
 
-    assert_eq!(app.end_sign_in(&back, Some(&begun.cookie)).await.status(), 303, "the good one is still good");
-    let replayed = app.end_sign_in(&back, Some(&begun.cookie)).await;
+    assert_eq!(
+        app.finish_sign_in(&back, Some(&begun.cookie)).await.status(),
+        303,
+        "the good one is still good"
+    );
+    let replayed = app.finish_sign_in(&back, Some(&begun.cookie)).await;
     assert_eq!(replayed.status(), 400, "once");
-    assert_eq!(app.database.ask("select count(*) from audit_log where action = 'signed_in'"), "1");
+    assert_eq!(app.database.query("select count(*) from audit_log where action = 'signed_in'"), "1");
     let foreign = app.begin_sign_in("//evil.example/dashboard").await;
     let back = app.simulator.sign_in(&foreign.authorize_url, Some(ADA)).expect("Slack knows her");
-    let answer = app.end_sign_in(&back, Some(&foreign.cookie)).await;
-    assert_eq!(header(&answer, "location"), "/dashboard");
+    let answer = app.finish_sign_in(&back, Some(&foreign.cookie)).await;
+    assert_eq!(header_text(&answer, "location"), "/dashboard");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admins_see_the_workspace_members_their_own_and_nobody_another_tenants() {
+async fn admin_and_member_views_are_scoped() {
     let app = TestApp::installed().await;
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
-    app.simulator.set_model_behaviour("ttft=0&gap=0");
+    app.simulator.set_model_options("ttft=0&gap=0");
     let asked = [(ADA, TEAM), (GRACE, TEAM), ("U0ADABETA", BETA)];
-    let said = asked.map(|(user, team)| app.say_in(team, user, "say: Yes."));
-    app.becomes("select count(*) from events where outcome = 'answered'", "3").await;
+    let said = asked.map(|(user, team)| app.send_dm_in_team(team, user, "say: Yes."));
+    app.wait_for_query("select count(*) from events where outcome = 'answered'", "3").await;
     let event = |at: usize| {
-        app.database.ask(&format!("select event_id from events where message_ts = '{}'", said[at]))
+        app.database.query(&format!("select event_id from events where message_ts = '{}'", said[at]))
     };
     let (ada, grace) = (app.sign_in(ADA).await, app.sign_in(GRACE).await);
-    let (status, overview) = app.page("/dashboard", &ada).await;
+    let (status, overview) = app.get_page_text("/dashboard", &ada).await;
     assert_eq!(status, 200);
     assert!(overview.contains("people served") && overview.contains("2 answered of 2"), "{overview}");
-    let (_, own) = app.page("/dashboard", &grace).await;
+    let (_, own) = app.get_page_text("/dashboard", &grace).await;
     assert!(own.contains("Your questions") && own.contains("1 answered of 1"), "{own}");
-    let (_, list) = app.page("/dashboard/events", &ada).await;
-    let (_, own_list) = app.page("/dashboard/events?person=U0ADA", &grace).await;
+    let (_, list) = app.get_page_text("/dashboard/events", &ada).await;
+    let (_, own_list) = app.get_page_text("/dashboard/events?person=U0ADA", &grace).await;
     let in_lists = [0, 1, 2].map(|at| (list.contains(&event(at)), own_list.contains(&event(at))));
     assert_eq!(in_lists, [(true, false), (true, true), (false, false)]);
     for (cookie, at, status) in [(&ada, 1, 200), (&ada, 2, 404), (&grace, 0, 404), (&grace, 1, 200)] {
-        assert_eq!(app.page(&format!("/dashboard/events/{}", event(at)), cookie).await.0, status, "{at}");
+        assert_eq!(
+            app.get_page_text(&format!("/dashboard/events/{}", event(at)), cookie).await.0,
+            status,
+            "{at}"
+        );
     }
     for deed in ["redrive", "discard"] {
         let path = |at: usize| format!("/dashboard/events/{}/{deed}", event(at));
@@ -148,27 +159,31 @@ async fn admins_see_the_workspace_members_their_own_and_nobody_another_tenants()
     }
 
     assert_eq!(app.post_form("/logout", &grace, "cross-site").await, 403);
-    assert_eq!(app.page("/dashboard", &grace).await.0, 200);
+    assert_eq!(app.get_page_text("/dashboard", &grace).await.0, 200);
     assert_eq!(app.post_form("/logout", &grace, "same-origin").await, 303);
-    assert_eq!(app.page("/dashboard", &grace).await.0, 303, "it is over");
+    assert_eq!(app.get_page_text("/dashboard", &grace).await.0, 303, "it is over");
     app.simulator.uninstall(TEAM);
-    app.becomes("select count(*) from sessions where tenant_id = 'T0ACME'", "0").await;
-    assert_eq!(app.page("/dashboard", &ada).await.0, 303, "the bot is gone, and with it her session");
+    app.wait_for_query("select count(*) from sessions where tenant_id = 'T0ACME'", "0").await;
+    assert_eq!(
+        app.get_page_text("/dashboard", &ada).await.0,
+        303,
+        "the bot is gone, and with it her session"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_and_nothing_that_opens_one_is_kept() {
+async fn session_expires_and_is_stored_as_digest() {
     let app = TestApp::installed().await;
     let cookie = app.sign_in(ADA).await;
     let secret = cookie.split_once('=').expect("a value").1;
     let kept =
-        app.database.ask("select encode(session_digest, 'hex') || encode(name, 'escape') from sessions");
+        app.database.query("select encode(session_digest, 'hex') || encode(name, 'escape') from sessions");
     assert!(!kept.contains(secret) && !kept.contains("Ada"), "{kept}");
-    app.database.ask("update sessions set seen_at = now() - interval '9 hours'");
-    assert_eq!(app.page("/dashboard", &cookie).await.0, 303, "nobody used it for eight hours");
-    app.database.ask("update sessions set seen_at = now(), created_at = now() - interval '8 days'");
-    assert_eq!(app.page("/dashboard", &cookie).await.0, 303, "none lasts for longer than a week");
-    app.database.ask("update sessions set created_at = now()");
-    assert_eq!(app.page("/dashboard", &cookie).await.0, 200);
-    assert_eq!(app.page("/dashboard", "enablebot=0000").await.0, 303);
+    app.database.query("update sessions set seen_at = now() - interval '9 hours'");
+    assert_eq!(app.get_page_text("/dashboard", &cookie).await.0, 303, "nobody used it for eight hours");
+    app.database.query("update sessions set seen_at = now(), created_at = now() - interval '8 days'");
+    assert_eq!(app.get_page_text("/dashboard", &cookie).await.0, 303, "none lasts for longer than a week");
+    app.database.query("update sessions set created_at = now()");
+    assert_eq!(app.get_page_text("/dashboard", &cookie).await.0, 200);
+    assert_eq!(app.get_page_text("/dashboard", "enablebot=0000").await.0, 303);
 }

@@ -8,14 +8,14 @@ use xtask::cluster::{Cluster, free_port};
 use xtask::service::Service;
 use xtask::workspace;
 
-use crate::ground::{Database, own_cluster, psql};
-use crate::test_app::{ADA, PATIENCE, TestApp};
+use crate::fixtures::{TestDatabase, psql, start_cluster};
+use crate::test_app::{ADA, TEST_TIMEOUT, TestApp};
 
-const EVENTS: &str = "/dashboard/events";
-const NOTICE: &str = "data-testid=\"age\"";
+const EVENTS_PATH: &str = "/dashboard/events";
+const STALE_NOTICE: &str = "data-testid=\"age\"";
 
 /// EnableBot on a primary, and a `web` that reads from its standby.
-struct Ground {
+struct StandbyDeployment {
     // Ends before the database does, to which it would connect again.
     web: Service,
     app: TestApp,
@@ -25,13 +25,13 @@ struct Ground {
     cookie: String,
 }
 
-impl Ground {
+impl StandbyDeployment {
     async fn start(name: &str) -> Self {
-        let primary = own_cluster(name);
-        let database = Database::create_in(&primary);
-        let app = TestApp::start_on(database, |_| {}, |_| {}, &[]).await;
+        let primary = start_cluster(name);
+        let database = TestDatabase::create_on_cluster(&primary);
+        let app = TestApp::start_on_database(database, |_| {}, |_| {}, &[]).await;
         app.install().await;
-        app.simulator.set_model_behaviour("ttft=0&gap=0");
+        app.simulator.set_model_options("ttft=0&gap=0");
         let folder = workspace::target().join(format!("test/{name}-standby-{}", std::process::id()));
         let standby = primary.start_standby(&folder).expect("the standby starts");
         let read_url = standby.url(app.database.name());
@@ -39,7 +39,7 @@ impl Ground {
         let web = app.add_web_with(port, &[("DATABASE_READ_URL", &read_url)]);
         let cookie = app.sign_in(ADA).await;
         let ground = Self { web, app, standby, _primary: primary, cookie };
-        ground.replica_becomes(|state| state == "ok").await;
+        ground.wait_standby_check(|state| state == "ok").await;
         ground
     }
 
@@ -51,12 +51,12 @@ impl Ground {
     async fn page_with(&self, path: &str, cookie: &str) -> String {
         let request = self.app.http.get(format!("{}{path}", self.web.url())).header("cookie", cookie);
         let answer = request.send().await.expect("web answers");
-        assert_eq!(answer.status(), 200, "{path}\n{}", self.web.last_lines(20));
+        assert_eq!(answer.status(), 200, "{path}\n{}", self.web.last_log_lines(20));
         answer.text().await.expect("text")
     }
 
     /// Waits until `/health/ready`, which stays ready, tells so of the standby.
-    async fn replica_becomes(&self, expected: impl Fn(&str) -> bool) {
+    async fn wait_standby_check(&self, expected: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         loop {
             let answer = self.page("/health/ready").await;
@@ -64,58 +64,66 @@ impl Ground {
             if told["checks"]["replica"].as_str().is_some_and(&expected) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{answer}\n{}", self.web.last_lines(20));
+            assert!(begun.elapsed() < TEST_TIMEOUT, "{answer}\n{}", self.web.last_log_lines(20));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Waits until a page is as it should be.
-    async fn page_becomes(&self, path: &str, expected: impl Fn(&str) -> bool) {
+    async fn wait_for_page(&self, path: &str, expected: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         loop {
             let page = self.page(path).await;
             if expected(&page) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{page}\n{}", self.web.last_lines(20));
+            assert!(begun.elapsed() < TEST_TIMEOUT, "{page}\n{}", self.web.last_log_lines(20));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// An event that is answered, by its id.
-    async fn answered(&self, words: &str) -> String {
-        let ts = self.app.say(ADA, None, &format!("say: {words}"));
-        assert_eq!(self.app.reply(&self.app.dm(ADA), &ts).await, words);
-        self.app.database.ask(&format!("select event_id from events where message_ts = '{ts}'"))
+    async fn answered_event_id(&self, words: &str) -> String {
+        let ts = self.app.send_dm(ADA, None, &format!("say: {words}"));
+        assert_eq!(self.app.wait_reply(&self.app.dm(ADA), &ts).await, words);
+        self.app.database.query(&format!("select event_id from events where message_ts = '{ts}'"))
     }
 
     /// Whether pages come from the standby: while it replays nothing it does not know what happens meanwhile.
-    async fn shows_only_what_the_standby_has(&self, words: &str) -> String {
+    async fn assert_reads_from_standby(&self, words: &str) -> String {
         self.standby.pause_replay().expect("it pauses");
-        let event_id = self.answered(words).await;
+        let event_id = self.answered_event_id(words).await;
         assert!(
-            self.app.get(EVENTS, Some(&self.cookie)).await.text().await.expect("text").contains(&event_id)
+            self.app
+                .get_page(EVENTS_PATH, Some(&self.cookie))
+                .await
+                .text()
+                .await
+                .expect("text")
+                .contains(&event_id)
         );
-        assert!(!self.page(EVENTS).await.contains(&event_id), "the primary was asked");
+        assert!(!self.page(EVENTS_PATH).await.contains(&event_id), "the primary was asked");
         event_id
     }
 
-    fn lag(&self, metrics: &str) -> f64 {
+    fn replica_lag_seconds(&self, metrics: &str) -> f64 {
         let line = metrics.lines().find_map(|line| line.strip_prefix("enablebot_db_replica_lag_seconds "));
         line.and_then(|value| value.parse().ok()).expect("the metric")
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_from_the_standby_and_tell_how_old_they_are() {
-    let ground = Ground::start("lag").await;
-    assert!(!ground.page(EVENTS).await.contains(NOTICE));
-    let event_id = ground.shows_only_what_the_standby_has("Not replayed.").await;
-    ground.page_becomes(EVENTS, |page| page.contains(NOTICE) && page.contains("seconds old")).await;
-    ground.page_becomes("/dashboard", |page| page.contains(NOTICE)).await;
-    assert!(!ground.page("/dashboard/settings").await.contains(NOTICE), "those come from the primary");
-    ground.replica_becomes(|state| state.starts_with("ok, ") && state.ends_with(" s behind")).await;
-    assert!(ground.lag(&ground.page("/metrics").await) >= 2.0);
+async fn pages_read_standby_and_show_age() {
+    let ground = StandbyDeployment::start("lag").await;
+    assert!(!ground.page(EVENTS_PATH).await.contains(STALE_NOTICE));
+    let event_id = ground.assert_reads_from_standby("Not replayed.").await;
+    ground
+        .wait_for_page(EVENTS_PATH, |page| page.contains(STALE_NOTICE) && page.contains("seconds old"))
+        .await;
+    ground.wait_for_page("/dashboard", |page| page.contains(STALE_NOTICE)).await;
+    assert!(!ground.page("/dashboard/settings").await.contains(STALE_NOTICE), "those come from the primary");
+    ground.wait_standby_check(|state| state.starts_with("ok, ") && state.ends_with(" s behind")).await;
+    assert!(ground.replica_lag_seconds(&ground.page("/metrics").await) >= 2.0);
 
     // Whoever changes something sees it at once.
     let url = format!("{}/dashboard/people/me/profile", ground.web.url());
@@ -128,17 +136,17 @@ async fn pages_come_from_the_standby_and_tell_how_old_they_are() {
     let marked = format!("{}; {}", ground.cookie, mark.split(';').next().expect("a cookie"));
     assert!(ground.page_with("/dashboard/people/me", &marked).await.contains("Countess"));
     assert!(!ground.page("/dashboard/people/me").await.contains("Countess"), "others wait for the standby");
-    assert!(ground.page_with(EVENTS, &marked).await.contains(&event_id));
+    assert!(ground.page_with(EVENTS_PATH, &marked).await.contains(&event_id));
 
     ground.standby.resume_replay().expect("it goes on");
-    ground.page_becomes(EVENTS, |page| page.contains(&event_id) && !page.contains(NOTICE)).await;
-    ground.page_becomes("/dashboard/people/me", |page| page.contains("Countess")).await;
-    ground.replica_becomes(|state| state == "ok").await;
+    ground.wait_for_page(EVENTS_PATH, |page| page.contains(&event_id) && !page.contains(STALE_NOTICE)).await;
+    ground.wait_for_page("/dashboard/people/me", |page| page.contains("Countess")).await;
+    ground.wait_standby_check(|state| state == "ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_standby_has_no_answer_to_the_primary_is_asked() {
-    let mut ground = Ground::start("conflict").await;
+async fn failed_standby_reads_fall_back_to_primary() {
+    let mut ground = StandbyDeployment::start("conflict").await;
     // What is locked by whoever changes a table ends those who read it on the standby, in the middle of a page.
     let locks = "do $$ begin
                      for _ in 1..50 loop
@@ -148,10 +156,10 @@ async fn whatever_the_standby_has_no_answer_to_the_primary_is_asked() {
                      end loop;
                  end $$";
     let has_failed =
-        |web: &Service| web.lines().iter().any(|line| line.contains("the standby has no answer"));
+        |web: &Service| web.log_lines().iter().any(|line| line.contains("the standby has no answer"));
     let begun = Instant::now();
     while !has_failed(&ground.web) {
-        assert!(begun.elapsed() < 6 * PATIENCE, "no conflict comes of it");
+        assert!(begun.elapsed() < 6 * TEST_TIMEOUT, "no conflict comes of it");
         let url = ground.app.database.url.clone();
         let locking = tokio::task::spawn_blocking(move || psql(&url, locks));
         while !locking.is_finished() {
@@ -161,14 +169,15 @@ async fn whatever_the_standby_has_no_answer_to_the_primary_is_asked() {
     }
 
     ground.standby.crash().expect("it ends");
-    let event_id = ground.answered("Without a standby.").await;
-    assert!(ground.page(EVENTS).await.contains(&event_id));
-    ground.replica_becomes(|state| state.ends_with("; the primary answers for it")).await;
-    for path in ["/dashboard", EVENTS, "/dashboard/conversations", "/dashboard/audit", "/dashboard/data"] {
-        assert!(!ground.page(path).await.contains(NOTICE));
+    let event_id = ground.answered_event_id("Without a standby.").await;
+    assert!(ground.page(EVENTS_PATH).await.contains(&event_id));
+    ground.wait_standby_check(|state| state.ends_with("; the primary answers for it")).await;
+    for path in ["/dashboard", EVENTS_PATH, "/dashboard/conversations", "/dashboard/audit", "/dashboard/data"]
+    {
+        assert!(!ground.page(path).await.contains(STALE_NOTICE));
     }
-    ground.standby.revive().expect("it starts again");
-    ground.replica_becomes(|state| state == "ok").await;
-    ground.shows_only_what_the_standby_has("With it again.").await;
+    ground.standby.relaunch().expect("it starts again");
+    ground.wait_standby_check(|state| state == "ok").await;
+    ground.assert_reads_from_standby("With it again.").await;
     ground.standby.resume_replay().expect("it goes on");
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use xtask::cluster::{Cluster, ROLE};
-use xtask::postgres::Programs;
-use xtask::settings::{Ports, Secrets, Settings};
+use xtask::postgres::PostgresPrograms;
+use xtask::settings::{Ports, Secrets, StackSettings};
 use xtask::{service, workspace};
 
-use crate::ground::{Database, binaries, own_cluster};
+use crate::fixtures::{TestDatabase, binaries, start_cluster};
 
 /// The roles that a project has for its Data API, in which everything in `public` is shown to them.
-const PROJECT: &str = "
+const SUPABASE_ROLES_SQL: &str = "
     create role anon nologin noinherit;
     create role authenticated nologin noinherit;
     create role service_role nologin noinherit bypassrls;
@@ -21,10 +21,10 @@ const PROJECT: &str = "
     alter role authenticator set pgrst.db_schemas = 'public, graphql_public'";
 
 /// A check's name, with `ok` or what was found.
-type Checked = BTreeMap<String, String>;
+type SupabaseChecks = BTreeMap<String, String>;
 
-fn check(database: &Database) -> Checked {
-    let programs = Programs::find_or_install().expect("Postgres' programs");
+fn run_check(database: &TestDatabase) -> SupabaseChecks {
+    let programs = PostgresPrograms::find_or_install().expect("Postgres' programs");
     let mut psql = Command::new(programs.path("psql"));
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
     psql.args(["--dbname", &database.url, "--file"]).arg(workspace::root().join("deploy/supabase/check.sql"));
@@ -34,29 +34,31 @@ fn check(database: &Database) -> Checked {
 }
 
 /// What is not as it has to be.
-fn wrong(database: &Database) -> Vec<(String, String)> {
-    check(database).into_iter().filter(|(_, found)| found != "ok").collect()
+fn failed_checks(database: &TestDatabase) -> Vec<(String, String)> {
+    run_check(database).into_iter().filter(|(_, found)| found != "ok").collect()
 }
 
 /// What nobody but Supabase itself may do.
-fn as_superuser(cluster: &Cluster, database: &Database, sql: &str) {
+fn run_as_superuser(cluster: &Cluster, database: &TestDatabase, sql: &str) {
     let mut psql = cluster.client("psql");
     psql.env("PGUSER", "postgres").args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]);
     workspace::output(psql.args(["--dbname", database.name(), "--command", sql])).expect("it runs");
 }
 
 #[test]
-fn supabases_check_is_content_after_the_migrations_and_notices_each_fault() {
-    let cluster = own_cluster("supabase");
-    let database = Database::create_in(&cluster);
-    as_superuser(&cluster, &database, PROJECT);
-    let missing: Vec<String> = wrong(&database).into_iter().map(|(name, _)| name).collect();
+fn supabase_check_passes_and_detects_faults() {
+    let cluster = start_cluster("supabase");
+    let database = TestDatabase::create_on_cluster(&cluster);
+    run_as_superuser(&cluster, &database, SUPABASE_ROLES_SQL);
+    let missing: Vec<String> = failed_checks(&database).into_iter().map(|(name, _)| name).collect();
     assert_eq!(missing, ["roles of transactions", "schema"], "before the migrations");
 
     let ports = Ports::free().expect("free ports");
-    let settings = Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
-    service::run(binaries().path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
-    assert_eq!((check(&database).len(), wrong(&database)), (10, Vec::new()));
+    let settings =
+        StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
+    service::run_command(binaries().path("web").expect("web"), &["migrate"], &settings.web_variables())
+        .expect("it migrates");
+    assert_eq!((run_check(&database).len(), failed_checks(&database)), (10, Vec::new()));
 
     let owner = format!("alter role {ROLE}");
     for (fault, repair, name, found) in [
@@ -103,12 +105,12 @@ fn supabases_check_is_content_after_the_migrations_and_notices_each_fault() {
             "enablebot: superuser t, createrole t, createdb t, bypassrls t",
         ),
     ] {
-        as_superuser(&cluster, &database, fault);
-        assert_eq!(wrong(&database), [(name.to_owned(), found.to_owned())], "{fault}");
-        as_superuser(&cluster, &database, repair);
+        run_as_superuser(&cluster, &database, fault);
+        assert_eq!(failed_checks(&database), [(name.to_owned(), found.to_owned())], "{fault}");
+        run_as_superuser(&cluster, &database, repair);
     }
-    as_superuser(&cluster, &database, &format!("{owner} connection limit 20"));
-    assert_eq!(wrong(&database)[0].0, "connections");
-    as_superuser(&cluster, &database, &format!("{owner} connection limit -1"));
-    assert_eq!(wrong(&database), Vec::new(), "all is repaired");
+    run_as_superuser(&cluster, &database, &format!("{owner} connection limit 20"));
+    assert_eq!(failed_checks(&database)[0].0, "connections");
+    run_as_superuser(&cluster, &database, &format!("{owner} connection limit -1"));
+    assert_eq!(failed_checks(&database), Vec::new(), "all is repaired");
 }

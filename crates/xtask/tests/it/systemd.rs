@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use xtask::cluster::free_port;
-use xtask::service::{self, Service, Start, Variables};
-use xtask::settings::{Ports, Secrets, Settings};
-use xtask::systemd::{self, Root};
+use xtask::service::{self, Service, ServiceSpec, Variables};
+use xtask::settings::{Ports, Secrets, StackSettings};
+use xtask::systemd::{self, SystemdRoot};
 
-use crate::ground::{Database, binaries};
-use crate::test_app::PATIENCE;
+use crate::fixtures::{TestDatabase, binaries};
+use crate::test_app::TEST_TIMEOUT;
 
-const UNITS: [&str; 4] = [
+const SYSTEMD_UNITS: [&str; 4] = [
     "enablebot.target",
     "enablebot-api@8001.service",
     "enablebot-web@8000.service",
@@ -20,31 +20,32 @@ const UNITS: [&str; 4] = [
 ];
 
 #[test]
-fn systemd_understands_every_line_and_confines_each_service() {
-    let root = Root::lay_out(|_, text| text).expect("the units");
-    assert_eq!(root.verify(&UNITS).expect("it is looked at"), "");
-    assert_eq!(root.exposure(&UNITS[1..]).expect("it is looked at"), "");
+fn systemd_units_are_valid_and_sandboxed() {
+    let root = SystemdRoot::create(|_, text| text).expect("the units");
+    assert_eq!(root.verify(&SYSTEMD_UNITS).expect("it is looked at"), "");
+    assert_eq!(root.check_exposure(&SYSTEMD_UNITS[1..]).expect("it is looked at"), "");
 }
 
 #[test]
-fn a_wrong_line_and_an_open_service_are_noticed() {
+fn invalid_or_exposed_unit_is_detected() {
     let change = |from: &'static str, to: &'static str| move |_: &str, text: String| text.replace(from, to);
     for (from, to, word) in [
         ("ProtectSystem=", "ProtectSytem=", "ProtectSytem"),
         ("Restart=", "Restart=some", "restart specifier"),
         ("/opt/enablebot/", "/opt/enablebots/", "is not executable"),
     ] {
-        let told =
-            Root::lay_out(change(from, to)).and_then(|root| root.verify(&UNITS)).expect("it is looked at");
+        let told = SystemdRoot::create(change(from, to))
+            .and_then(|root| root.verify(&SYSTEMD_UNITS))
+            .expect("it is looked at");
         assert!(told.contains(word), "{from}: {told}");
     }
     for option in
         ["NoNewPrivileges=yes\nCapabilityBoundingSet=", "RestrictNamespaces=yes", "SystemCallFilter="]
     {
-        let root = Root::lay_out(change(option, "# ")).expect("the units");
-        for unit in &UNITS[1..] {
+        let root = SystemdRoot::create(change(option, "# ")).expect("the units");
+        for unit in &SYSTEMD_UNITS[1..] {
             assert!(
-                root.exposure(&[unit]).expect("it is looked at").contains("✗"),
+                root.check_exposure(&[unit]).expect("it is looked at").contains("✗"),
                 "{unit} without {option}"
             );
         }
@@ -52,8 +53,8 @@ fn a_wrong_line_and_an_open_service_are_noticed() {
 }
 
 /// The lines of a unit's `[Service]`; of a name that comes more than once all of them.
-fn lines_of(unit: &str) -> BTreeMap<String, Vec<String>> {
-    let units = systemd::units_of_the_checkout().expect("the units");
+fn service_section(unit: &str) -> BTreeMap<String, Vec<String>> {
+    let units = systemd::list_units().expect("the units");
     let (_, text) = units.into_iter().find(|(name, _)| name == unit).expect("the unit");
     let lines = text
         .lines()
@@ -68,30 +69,31 @@ fn lines_of(unit: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// The built program that stands for the one of `ExecStart`, and its arguments.
-fn command(unit: &str) -> (&'static Path, Vec<String>) {
-    let line = lines_of(unit)["ExecStart"][0].clone();
+fn exec_start_command(unit: &str) -> (&'static Path, Vec<String>) {
+    let line = service_section(unit)["ExecStart"][0].clone();
     let mut words = line.split(' ');
     let name = words.next().and_then(|path| path.strip_prefix("/opt/enablebot/")).expect("a program there");
     (binaries().path(name).expect("it is built"), words.map(str::to_owned).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn units_commands_migrate_serve_at_their_port_and_end_in_time() {
-    let database = Database::create();
+async fn unit_commands_migrate_serve_and_stop() {
+    let database = TestDatabase::create();
     let ports = Ports::free().expect("free ports");
-    let settings = Settings::simulated(ports, database.url.clone(), Secrets::random().expect("random bytes"));
-    let (program, arguments) = command("enablebot-migrate.service");
+    let settings =
+        StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
+    let (program, arguments) = exec_start_command("enablebot-migrate.service");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    service::run(program, &arguments, &settings.web()).expect("it migrates");
-    for (name, mut variables) in [("api", settings.api()), ("web", settings.web())] {
+    service::run_command(program, &arguments, &settings.web_variables()).expect("it migrates");
+    for (name, mut variables) in [("api", settings.api_variables()), ("web", settings.web_variables())] {
         let unit = format!("enablebot-{name}@.service");
         let own = format!("{}_PORT", name.to_uppercase());
         variables.remove(&own).expect("the example's port");
         let port = free_port().expect("a port");
-        let lines = lines_of(&unit);
+        let lines = service_section(&unit);
         let set = lines["Environment"].iter().filter_map(|line| line.split_once('='));
         variables.extend(set.map(|(name, value)| (name.to_owned(), value.replace("%i", &port.to_string()))));
-        let mut service = started(name, command(&unit), variables, port);
+        let mut service = start_ready(name, exec_start_command(&unit), variables, port);
         let begun = std::time::Instant::now();
         assert!(service.stop().expect("it ends").success());
         let patience: u64 = lines["TimeoutStopSec"][0].parse().expect("seconds");
@@ -99,11 +101,12 @@ async fn units_commands_migrate_serve_at_their_port_and_end_in_time() {
     }
 }
 
-fn started(name: &str, command: (&Path, Vec<String>), variables: Variables, port: u16) -> Service {
+fn start_ready(name: &str, command: (&Path, Vec<String>), variables: Variables, port: u16) -> Service {
     let (program, arguments) = command;
     let show = Arc::new(|_: &str| ());
     let mut service =
-        Service::start(Start { name, program, arguments, variables, port, show }).expect("it starts");
-    service.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
+        Service::start(ServiceSpec { name, program, arguments, variables, port, log_sink: show })
+            .expect("it starts");
+    service.wait_until_ready("/health/ready", TEST_TIMEOUT).expect("it gets ready");
     service
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use simulator::{Message, PostMessage, Simulator};
+use simulator::{PostMessage, Simulator, SlackMessage};
 use xtask::binaries::Binaries;
-use xtask::service::{self, Service, Start, Variables};
-use xtask::settings::{Ports, Secrets, Settings};
+use xtask::service::{self, Service, ServiceSpec, Variables};
+use xtask::settings::{Ports, Secrets, StackSettings};
 
-use crate::ground::{Database, binaries};
+use crate::fixtures::{TestDatabase, binaries};
 
 /// The workspace, and the person who installs.
 pub(crate) const TEAM: &str = "T0ACME";
@@ -16,7 +16,7 @@ pub(crate) const ADA: &str = "U0ADA";
 pub(crate) const GRACE: &str = "U0GRACE";
 
 /// Longer than anything here takes; a test that waits for so long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// EnableBot on a database of its own. At its end the queue must be empty.
 pub(crate) struct TestApp {
@@ -24,9 +24,9 @@ pub(crate) struct TestApp {
     pub(crate) web: Service,
     /// The replicas of `api`, the first of them on `settings.ports.api`.
     pub(crate) apis: Vec<Service>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: StackSettings,
     pub(crate) http: reqwest::Client,
-    pub(crate) database: Database,
+    pub(crate) database: TestDatabase,
     /// The release of which what is started next is.
     pub(crate) release: Binaries,
 }
@@ -46,62 +46,64 @@ impl TestApp {
 
     /// `api` gets the variables of `own` besides.
     pub(crate) async fn start_with(
-        simulated: impl FnOnce(&mut simulator::Settings),
-        own: &[(&str, &str)],
+        configure_slack: impl FnOnce(&mut simulator::SimulatorSettings),
+        extra_variables: &[(&str, &str)],
     ) -> Self {
-        Self::start_on(Database::create(), |_| {}, simulated, own).await
+        Self::start_on_database(TestDatabase::create(), |_| {}, configure_slack, extra_variables).await
     }
 
     /// On this database, which `reached` may lead to by other ways.
-    pub(crate) async fn start_on(
-        database: Database,
-        reached: impl FnOnce(&mut Settings),
-        simulated: impl FnOnce(&mut simulator::Settings),
-        own: &[(&str, &str)],
+    pub(crate) async fn start_on_database(
+        database: TestDatabase,
+        configure: impl FnOnce(&mut StackSettings),
+        configure_slack: impl FnOnce(&mut simulator::SimulatorSettings),
+        extra_variables: &[(&str, &str)],
     ) -> Self {
-        Self::start_release(binaries().clone(), database, reached, simulated, own).await
+        Self::start_release(binaries().clone(), database, configure, configure_slack, extra_variables).await
     }
 
     /// The programs of this release.
     pub(crate) async fn start_release(
         release: Binaries,
-        database: Database,
-        reached: impl FnOnce(&mut Settings),
-        simulated: impl FnOnce(&mut simulator::Settings),
-        own: &[(&str, &str)],
+        database: TestDatabase,
+        configure: impl FnOnce(&mut StackSettings),
+        configure_slack: impl FnOnce(&mut simulator::SimulatorSettings),
+        extra_variables: &[(&str, &str)],
     ) -> Self {
         let ports = Ports::free().expect("free ports");
-        let secrets = Secrets::random().expect("random bytes");
-        let mut settings = Settings::simulated(ports, database.url.clone(), secrets);
-        reached(&mut settings);
-        let mut simulated_settings = simulator::Settings {
+        let secrets = Secrets::generate().expect("random bytes");
+        let mut settings = StackSettings::simulated(ports, database.url.clone(), secrets);
+        configure(&mut settings);
+        let mut simulated_settings = simulator::SimulatorSettings {
             port: ports.simulator,
             events_url: format!("http://127.0.0.1:{}/slack/events", ports.api),
             install_url: format!("http://127.0.0.1:{}/slack/install", ports.web),
             retry_delays: [0, 1, 2].map(Duration::from_secs),
-            ..simulator::Settings::default()
+            ..simulator::SimulatorSettings::default()
         };
-        simulated(&mut simulated_settings);
+        configure_slack(&mut simulated_settings);
         let simulator = Simulator::start(simulated_settings).await.expect("the simulator starts");
-        service::run(release.path("web").expect("web"), &["migrate"], &settings.web()).expect("it migrates");
-        let web = start(&release, "web", settings.web(), ports.web);
+        service::run_command(release.path("web").expect("web"), &["migrate"], &settings.web_variables())
+            .expect("it migrates");
+        let web = start_service(&release, "web", settings.web_variables(), ports.web);
         let redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().redirect(redirects).build().expect("a client");
         let mut app = Self { simulator, web, apis: Vec::new(), settings, http, database, release };
-        app.add_api(ports.api, own);
+        app.add_api(ports.api, extra_variables);
         app
     }
 
     /// Starts one more replica of `api`.
-    pub(crate) fn add_api(&mut self, port: u16, own: &[(&str, &str)]) {
-        let mut variables = self.settings.api();
-        variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    pub(crate) fn add_api(&mut self, port: u16, extra_variables: &[(&str, &str)]) {
+        let mut variables = self.settings.api_variables();
+        variables
+            .extend(extra_variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables.insert("API_PORT".into(), port.to_string());
-        self.apis.push(start(&self.release, "api", variables, port));
+        self.apis.push(start_service(&self.release, "api", variables, port));
     }
 
     /// Lets the events go to all replicas in turn.
-    pub(crate) fn balance(&self) {
+    pub(crate) fn balance_events(&self) {
         let urls = self.apis.iter().map(|api| format!("{}/slack/events", api.url()));
         self.simulator.set_events_urls(urls.collect());
     }
@@ -112,11 +114,12 @@ impl TestApp {
     }
 
     /// The same, with the variables of `own` besides.
-    pub(crate) fn add_web_with(&self, port: u16, own: &[(&str, &str)]) -> Service {
-        let mut variables = self.settings.web();
-        variables.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    pub(crate) fn add_web_with(&self, port: u16, extra_variables: &[(&str, &str)]) -> Service {
+        let mut variables = self.settings.web_variables();
+        variables
+            .extend(extra_variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables.insert("WEB_PORT".into(), port.to_string());
-        start(&self.release, "web", variables, port)
+        start_service(&self.release, "web", variables, port)
     }
 
     /// Installs by OAuth, as a browser does, and waits for the welcome.
@@ -129,43 +132,43 @@ impl TestApp {
         let begun = self.begin_install().await;
         let authorize_url = format!("{}&team={team}", begun.authorize_url);
         let back = self.simulator.allow(&authorize_url).expect("Slack allows it");
-        let page = self.come_back(&back, Some(&begun.cookie)).await;
-        assert_eq!(page.status(), 200, "{:?}", self.web.lines());
-        self.idle().await;
+        let page = self.finish_install(&back, Some(&begun.cookie)).await;
+        assert_eq!(page.status(), 200, "{:?}", self.web.log_lines());
+        self.wait_idle().await;
     }
 
-    pub(crate) async fn begin_install(&self) -> BegunInstall {
-        let answer = self.get("/slack/install", None).await;
+    pub(crate) async fn begin_install(&self) -> PendingInstall {
+        let answer = self.get_page("/slack/install", None).await;
         assert_eq!(answer.status(), 302);
         let header = |name| answer.headers()[name].to_str().expect("text").to_owned();
         let cookie = header("set-cookie").split(';').next().expect("a cookie").to_owned();
-        BegunInstall { authorize_url: header("location"), cookie, cookie_attributes: header("set-cookie") }
+        PendingInstall { authorize_url: header("location"), cookie, cookie_attributes: header("set-cookie") }
     }
 
     /// The browser comes back from Slack.
-    pub(crate) async fn come_back(&self, url: &str, cookie: Option<&str>) -> reqwest::Response {
+    pub(crate) async fn finish_install(&self, url: &str, cookie: Option<&str>) -> reqwest::Response {
         let path = url.split_once("/slack/").expect("the callback").1;
-        self.get(&format!("/slack/{path}"), cookie).await
+        self.get_page(&format!("/slack/{path}"), cookie).await
     }
 
     /// A page of `web`.
-    pub(crate) async fn get(&self, path: &str, cookie: Option<&str>) -> reqwest::Response {
+    pub(crate) async fn get_page(&self, path: &str, cookie: Option<&str>) -> reqwest::Response {
         let request = self.http.get(format!("{}{path}", self.web.url()));
         request.header("cookie", cookie.unwrap_or_default()).send().await.expect("web answers")
     }
 
     /// Posts in the DM with the bot, at its top or in a thread; the message's `ts`.
-    pub(crate) fn say(&self, user: &str, thread_ts: Option<&str>, text: &str) -> String {
+    pub(crate) fn send_dm(&self, user: &str, thread_ts: Option<&str>, text: &str) -> String {
         let channel = self.dm(user);
         self.post(user, &channel, thread_ts, text)
     }
 
     /// Posts anywhere; `@bot` becomes the mention.
     pub(crate) fn post(&self, user: &str, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
-        self.simulator.post(self.message(user, channel, thread_ts, text)).expect("Slack takes it")
+        self.simulator.post(self.new_message(user, channel, thread_ts, text)).expect("Slack takes it")
     }
 
-    pub(crate) fn message(
+    pub(crate) fn new_message(
         &self,
         user: &str,
         channel: &str,
@@ -188,79 +191,89 @@ impl TestApp {
     }
 
     /// The bot's messages of a thread, once it has so many that are complete.
-    pub(crate) async fn replies(&self, channel: &str, thread_ts: &str, count: usize) -> Vec<Message> {
+    pub(crate) async fn wait_replies(
+        &self,
+        channel: &str,
+        thread_ts: &str,
+        count: usize,
+    ) -> Vec<SlackMessage> {
         let complete = self.simulator.wait_for(
             |world| {
                 let thread = world.thread(TEAM, channel, thread_ts);
                 let replies = thread.iter().filter(|message| message.bot_id.is_some());
-                let complete = replies.filter(|reply| !reply.streaming).count();
-                (complete >= count && thread.iter().all(|message| !message.streaming)).then_some(())
+                let complete = replies.filter(|reply| !reply.is_streaming).count();
+                (complete >= count && thread.iter().all(|message| !message.is_streaming)).then_some(())
             },
-            PATIENCE,
+            TEST_TIMEOUT,
         );
         if complete.await.is_err() {
-            panic!("no {count} replies but {:?}\n{}", self.bots(channel, thread_ts), self.logs());
+            panic!("no {count} replies but {:?}\n{}", self.bot_messages(channel, thread_ts), self.api_logs());
         }
-        self.idle().await;
-        self.bots(channel, thread_ts)
+        self.wait_idle().await;
+        self.bot_messages(channel, thread_ts)
     }
 
     /// The text of the one reply to a message.
-    pub(crate) async fn reply(&self, channel: &str, thread_ts: &str) -> String {
-        let replies = self.replies(channel, thread_ts, 1).await;
+    pub(crate) async fn wait_reply(&self, channel: &str, thread_ts: &str) -> String {
+        let replies = self.wait_replies(channel, thread_ts, 1).await;
         assert_eq!(replies.len(), 1, "{replies:?}");
-        replies[0].shown()
+        replies[0].visible_text()
     }
 
     /// The bot's messages of a thread as they stand.
-    pub(crate) fn bots(&self, channel: &str, thread_ts: &str) -> Vec<Message> {
+    pub(crate) fn bot_messages(&self, channel: &str, thread_ts: &str) -> Vec<SlackMessage> {
         let mut messages = self.simulator.thread(TEAM, channel, thread_ts);
         messages.retain(|message| message.bot_id.is_some());
         messages
     }
 
     /// Waits until every event has an outcome.
-    pub(crate) async fn idle(&self) {
+    pub(crate) async fn wait_idle(&self) {
         let begun = Instant::now();
-        while self.waiting() != "0" {
-            assert!(begun.elapsed() < PATIENCE, "events still wait\n{}", self.logs());
+        while self.count_pending() != "0" {
+            assert!(begun.elapsed() < TEST_TIMEOUT, "events still wait\n{}", self.api_logs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    pub(crate) fn waiting(&self) -> String {
-        self.database.ask(
+    pub(crate) fn count_pending(&self) -> String {
+        self.database.query(
             "select (select count(*) from events where outcome is null)
                   + (select coalesce(sum(event_count), 0) from deliveries)",
         )
     }
 
     /// What the replicas of `api` have logged.
-    pub(crate) fn logs(&self) -> String {
-        self.apis.iter().map(|api| api.lines().join("\n")).collect::<Vec<_>>().join("\n--\n")
+    pub(crate) fn api_logs(&self) -> String {
+        self.apis.iter().map(|api| api.log_lines().join("\n")).collect::<Vec<_>>().join("\n--\n")
     }
 }
 
 impl Drop for TestApp {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.waiting(), "0", "the queue must be empty at the end of a test\n{}", self.logs());
+            assert_eq!(
+                self.count_pending(),
+                "0",
+                "the queue must be empty at the end of a test\n{}",
+                self.api_logs()
+            );
         }
     }
 }
 
 /// An install whose browser is at Slack.
-pub(crate) struct BegunInstall {
+pub(crate) struct PendingInstall {
     pub(crate) authorize_url: String,
     pub(crate) cookie: String,
     pub(crate) cookie_attributes: String,
 }
 
-fn start(release: &Binaries, name: &str, variables: Variables, port: u16) -> Service {
+fn start_service(release: &Binaries, name: &str, variables: Variables, port: u16) -> Service {
     let program = release.path(name).expect("it is built");
     let show = Arc::new(|_: &str| ());
-    let start = Start { name, program, arguments: Vec::new(), variables, port, show };
+    let start = ServiceSpec { name, program, arguments: Vec::new(), variables, port, log_sink: show };
     let mut service = Service::start(start).expect("it starts");
-    service.wait_ready("/health/ready", PATIENCE).expect("it gets ready");
+    service.wait_until_ready("/health/ready", TEST_TIMEOUT).expect("it gets ready");
     service
 }

@@ -1,6 +1,6 @@
 //! `/operators…`: all workspaces, what waits, and what the deployment runs on; for operators only.
 
-mod deeds;
+mod actions;
 mod growth;
 mod queue;
 mod system;
@@ -13,9 +13,9 @@ use axum::Router;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 
-use crate::app::App;
+use crate::state::WebState;
 
-pub(super) const ROUTES: [(&str, &str); 9] = [
+pub(super) const OPERATOR_ROUTES: [(&str, &str); 9] = [
     ("/operators", "GET"),
     ("/operators/tenants/{tenant_id}", "GET"),
     ("/operators/tenants/{tenant_id}/suspend", "POST"),
@@ -27,21 +27,21 @@ pub(super) const ROUTES: [(&str, &str); 9] = [
     ("/operators/system", "GET"),
 ];
 
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn router() -> Router<Arc<WebState>> {
     Router::new()
         .route("/operators", get(tenants::list))
         .route("/operators/tenants/{tenant_id}", get(tenant::show))
-        .route("/operators/tenants/{tenant_id}/suspend", post(deeds::suspend))
-        .route("/operators/tenants/{tenant_id}/resume", post(deeds::resume))
-        .route("/operators/tenants/{tenant_id}/weight", post(deeds::set_weight))
-        .route("/operators/tenants/{tenant_id}/events/{event_id}/redrive", post(deeds::redrive))
-        .route("/operators/tenants/{tenant_id}/events/{event_id}/discard", post(deeds::discard))
+        .route("/operators/tenants/{tenant_id}/suspend", post(actions::suspend))
+        .route("/operators/tenants/{tenant_id}/resume", post(actions::resume))
+        .route("/operators/tenants/{tenant_id}/weight", post(actions::set_weight))
+        .route("/operators/tenants/{tenant_id}/events/{event_id}/redrive", post(actions::redrive))
+        .route("/operators/tenants/{tenant_id}/events/{event_id}/discard", post(actions::discard))
         .route("/operators/queue", get(queue::show))
         .route("/operators/system", get(system::show))
 }
 
 /// How a tenant is, and how that is shown.
-fn state(
+fn tenant_badge(
     suspended_reason: &Option<String>,
     disabled_reason: &Option<String>,
     delete_after: &Option<DateTime<Utc>>,

@@ -8,71 +8,74 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use db::events::QueueState;
-use db::operators::{Line, SetAside, Waiting};
+use db::operators::{DeadLetter, QueueStats, TenantBacklog};
 use db::{DbError, Tx};
 
-use crate::app::App;
-use crate::page::page;
-use crate::routes::trouble;
-use crate::session::{Operator, SignedIn};
-use crate::words;
+use crate::auth::{CurrentUser, Operator};
+use crate::format;
+use crate::page::render_page;
+use crate::routes::database_error;
+use crate::state::WebState;
 
 /// Tenants that are shown of those of whom something waits.
-const TENANTS: i64 = 50;
+const MAX_WAITING_TENANTS: i64 = 50;
 
 /// Events that are shown of those that were set aside.
-const LIMIT: i64 = 100;
+const MAX_DEAD_LETTER_ROWS: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "operators/queue.html")]
-struct Queue<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct QueuePage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     tab: &'static str,
     /// Where the deeds of this page lead back to.
     back: &'static str,
-    look: Look,
+    snapshot: QueueSnapshot,
 }
 
-struct Look {
+struct QueueSnapshot {
     state: QueueState,
-    line: Line,
-    waiting: Vec<Waiting>,
-    set_aside: Vec<SetAside>,
+    stats: QueueStats,
+    waiting: Vec<TenantBacklog>,
+    dead_letters: Vec<DeadLetter>,
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Operator) -> Response {
-    match look(&app, &signed_in).await {
+pub(crate) async fn show(State(app): State<Arc<WebState>>, Operator(signed_in): Operator) -> Response {
+    match load_queue(&app, &signed_in).await {
         Ok(look) => {
             let (here, tab, back) = ("operators", "queue", "queue");
-            page(StatusCode::OK, &Queue { signed_in: &signed_in, here, tab, back, look })
+            render_page(
+                StatusCode::OK,
+                &QueuePage { signed_in: &signed_in, active_page: here, tab, back, snapshot: look },
+            )
         }
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-async fn look(app: &App, signed_in: &SignedIn) -> Result<Look, DbError> {
+async fn load_queue(app: &WebState, signed_in: &CurrentUser) -> Result<QueueSnapshot, DbError> {
     let read = |mut tx: Tx| async move {
-        Ok::<_, DbError>(Look {
+        Ok::<_, DbError>(QueueSnapshot {
             state: db::events::queue_state(&mut tx).await?,
-            line: db::operators::line(&mut tx).await?,
-            waiting: db::operators::list_waiting(&mut tx, TENANTS).await?,
-            set_aside: db::operators::list_set_aside(&mut tx, None, LIMIT).await?,
+            stats: db::operators::load_queue_stats(&mut tx).await?,
+            waiting: db::operators::list_backlogs(&mut tx, MAX_WAITING_TENANTS).await?,
+            dead_letters: db::operators::list_dead_letters(&mut tx, None, MAX_DEAD_LETTER_ROWS).await?,
         })
     };
-    signed_in.read_for_all(app, read).await
+    signed_in.read_cross_tenant(app, read).await
 }
 
-impl Queue<'_> {
+impl QueuePage<'_> {
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 
     fn oldest(&self) -> String {
-        words::seconds((self.look.state.depth > 0).then_some(self.look.state.oldest_seconds))
+        format::seconds((self.snapshot.state.depth > 0).then_some(self.snapshot.state.oldest_seconds))
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        words::ago(*at)
+        format::ago(*at)
     }
 }

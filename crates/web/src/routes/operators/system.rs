@@ -8,48 +8,56 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
+use db::instances::{ApiFacts, Instance};
 use db::operators::KeyState;
-use db::replicas::{ApiFacts, Replica};
 use db::{DbError, Tx};
 
-use crate::app::App;
-use crate::page::page;
-use crate::routes::trouble;
-use crate::session::{Operator, SignedIn};
-use crate::words;
+use crate::auth::{CurrentUser, Operator};
+use crate::format;
+use crate::page::render_page;
+use crate::routes::database_error;
+use crate::state::WebState;
 
 #[derive(Template)]
 #[template(path = "operators/system.html")]
-struct System<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct SystemPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     tab: &'static str,
     keys: KeyState,
     rotation_interval: TimeDelta,
     api: Option<ApiFacts>,
-    replicas: Vec<Replica>,
+    replicas: Vec<Instance>,
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, Operator(signed_in): Operator) -> Response {
+pub(crate) async fn show(State(app): State<Arc<WebState>>, Operator(signed_in): Operator) -> Response {
     let looked = |mut tx: Tx| async move {
-        let keys = db::operators::keys(&mut tx).await?;
-        let api = db::replicas::find_api_facts(&mut tx).await?;
-        Ok::<_, DbError>((keys, api, db::replicas::list(&mut tx).await?))
+        let keys = db::operators::load_key_state(&mut tx).await?;
+        let api = db::instances::find_api_facts(&mut tx).await?;
+        Ok::<_, DbError>((keys, api, db::instances::list(&mut tx).await?))
     };
-    match signed_in.read_for_all(&app, looked).await {
+    match signed_in.read_cross_tenant(&app, looked).await {
         Ok((keys, api, replicas)) => {
             let (here, tab, rotation_interval) = ("operators", "system", app.key_rotation_interval);
-            let shown = System { signed_in: &signed_in, here, tab, keys, rotation_interval, api, replicas };
-            page(StatusCode::OK, &shown)
+            let shown = SystemPage {
+                signed_in: &signed_in,
+                active_page: here,
+                tab,
+                keys,
+                rotation_interval,
+                api,
+                replicas,
+            };
+            render_page(StatusCode::OK, &shown)
         }
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-impl System<'_> {
+impl SystemPage<'_> {
     /// Data keys under the first master key, and all of them: how far a rotation has come.
     fn progress(&self) -> (i64, i64) {
-        let masters = &self.keys.masters;
+        let masters = &self.keys.master_keys;
         let under_first = masters.first().map_or(0, |first| first.data_keys);
         (under_first, masters.iter().map(|master| master.data_keys).sum())
     }
@@ -66,17 +74,17 @@ impl System<'_> {
     }
 
     /// More than one of the same service, as during an upgrade.
-    fn versions_differ(&self) -> bool {
+    fn has_mixed_versions(&self) -> bool {
         let seen: BTreeSet<_> = self.replicas.iter().map(|one| (&one.service, &one.version)).collect();
         let services: BTreeSet<_> = self.replicas.iter().map(|one| &one.service).collect();
         seen.len() > services.len()
     }
 
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        words::ago(*at)
+        format::ago(*at)
     }
 }

@@ -7,72 +7,80 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use db::operators::{SetAside, TenantFacts};
-use db::overview::Traffic;
+use db::operators::{DeadLetter, TenantDetails};
+use db::overview::EventTraffic;
 use db::{DbError, Tx};
 use models::TenantId;
-use slack::Scope;
+use slack::RequiredScope;
 
-use super::state;
-use crate::app::App;
-use crate::page::page;
-use crate::routes::{not_found, trouble};
-use crate::session::{Operator, SignedIn};
-use crate::words;
+use super::tenant_badge;
+use crate::auth::{CurrentUser, Operator};
+use crate::format;
+use crate::page::render_page;
+use crate::routes::{database_error, not_found};
+use crate::state::WebState;
 
 /// Events that are shown of those that were set aside.
-const LIMIT: i64 = 10;
+const MAX_TENANT_DEAD_LETTERS: i64 = 10;
 
 #[derive(Template)]
 #[template(path = "operators/tenant.html")]
-struct Tenant<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct TenantPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     /// Where the deeds of this page lead back to.
     back: &'static str,
-    facts: TenantFacts,
-    traffic: Traffic,
-    set_aside: Vec<SetAside>,
+    facts: TenantDetails,
+    traffic: EventTraffic,
+    dead_letters: Vec<DeadLetter>,
 }
 
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<WebState>>,
     Operator(signed_in): Operator,
     Path(tenant_id): Path<String>,
 ) -> Response {
     let tenant_id = &TenantId::new(tenant_id);
     let found = |mut tx: Tx| async move {
         let Some(facts) = db::operators::find_tenant(&mut tx, tenant_id).await? else { return Ok(None) };
-        let traffic = db::overview::traffic(&mut tx, tenant_id).await?;
-        let set_aside = db::operators::list_set_aside(&mut tx, Some(tenant_id), LIMIT).await?;
+        let traffic = db::overview::load_traffic(&mut tx, tenant_id).await?;
+        let set_aside =
+            db::operators::list_dead_letters(&mut tx, Some(tenant_id), MAX_TENANT_DEAD_LETTERS).await?;
         Ok::<_, DbError>(Some((facts, traffic, set_aside)))
     };
-    match signed_in.read_of(&app, tenant_id, found).await {
+    match signed_in.read_tenant(&app, tenant_id, found).await {
         Ok(Some((facts, traffic, set_aside))) => {
             let (here, back) = ("operators", "tenant");
-            let shown = Tenant { signed_in: &signed_in, here, back, facts, traffic, set_aside };
-            page(StatusCode::OK, &shown)
+            let shown = TenantPage {
+                signed_in: &signed_in,
+                active_page: here,
+                back,
+                facts,
+                traffic,
+                dead_letters: set_aside,
+            };
+            render_page(StatusCode::OK, &shown)
         }
         Ok(None) => not_found().await,
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-impl Tenant<'_> {
-    fn state(&self) -> (&'static str, &'static str) {
-        let TenantFacts { suspended_reason, disabled_reason, delete_after, installed_at, .. } = &self.facts;
-        state(suspended_reason, disabled_reason, delete_after, installed_at)
+impl TenantPage<'_> {
+    fn badge(&self) -> (&'static str, &'static str) {
+        let TenantDetails { suspended_reason, disabled_reason, delete_after, installed_at, .. } = &self.facts;
+        tenant_badge(suspended_reason, disabled_reason, delete_after, installed_at)
     }
 
-    fn missing(&self) -> Vec<Scope> {
+    fn missing_scopes(&self) -> Vec<RequiredScope> {
         self.facts.scopes.as_deref().map(slack::missing_scopes).unwrap_or_default()
     }
 
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 
     fn ago(&self, at: &DateTime<Utc>) -> String {
-        words::ago(*at)
+        format::ago(*at)
     }
 }

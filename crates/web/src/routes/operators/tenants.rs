@@ -7,25 +7,25 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use db::operators::{Census, TenantLine};
+use db::operators::{TenantCounts, TenantSummary};
 use db::{DbError, Tx};
 use serde::Deserialize;
 
-use super::growth::{self, Picture};
-use super::state;
-use crate::app::App;
-use crate::page::page;
-use crate::routes::{filled, trouble};
-use crate::session::{Operator, SignedIn};
-use crate::words;
+use super::growth::{self, GrowthChart};
+use super::tenant_badge;
+use crate::auth::{CurrentUser, Operator};
+use crate::format;
+use crate::page::render_page;
+use crate::routes::{database_error, non_empty};
+use crate::state::WebState;
 
 /// Tenants on a page.
-const LIMIT: i64 = 100;
+const MAX_TENANT_ROWS: i64 = 100;
 
 /// What the form asks for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
+pub(crate) struct TenantsQuery {
     search: String,
     /// From 0.
     page: u32,
@@ -33,67 +33,76 @@ pub(crate) struct Asked {
 
 #[derive(Template)]
 #[template(path = "operators/tenants.html")]
-struct Tenants<'a> {
-    signed_in: &'a SignedIn,
-    here: &'static str,
+struct TenantListPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
     tab: &'static str,
-    asked: Asked,
-    census: Census,
-    picture: Picture,
-    tenants: Vec<TenantLine>,
+    query: TenantsQuery,
+    counts: TenantCounts,
+    growth_chart: GrowthChart,
+    tenants: Vec<TenantSummary>,
 }
 
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<WebState>>,
     Operator(signed_in): Operator,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<TenantsQuery>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match look(&app, &signed_in, &asked).await {
-        Ok((census, picture, tenants)) => {
+    match load_list(&app, &signed_in, &asked).await {
+        Ok((counts, picture, tenants)) => {
             let (here, tab) = ("operators", "tenants");
-            let shown = Tenants { signed_in: &signed_in, here, tab, asked, census, picture, tenants };
-            page(StatusCode::OK, &shown)
+            let shown = TenantListPage {
+                signed_in: &signed_in,
+                active_page: here,
+                tab,
+                query: asked,
+                counts,
+                growth_chart: picture,
+                tenants,
+            };
+            render_page(StatusCode::OK, &shown)
         }
-        Err(error) => trouble(&error),
+        Err(error) => database_error(&error),
     }
 }
 
-async fn look(
-    app: &App,
-    signed_in: &SignedIn,
-    asked: &Asked,
-) -> Result<(Census, Picture, Vec<TenantLine>), DbError> {
-    let (search, skip) = (filled(&asked.search), i64::from(asked.page) * LIMIT);
+async fn load_list(
+    app: &WebState,
+    signed_in: &CurrentUser,
+    asked: &TenantsQuery,
+) -> Result<(TenantCounts, GrowthChart, Vec<TenantSummary>), DbError> {
+    let (search, skip) = (non_empty(&asked.search), i64::from(asked.page) * MAX_TENANT_ROWS);
     let search = search.as_deref();
     let read = |mut tx: Tx| async move {
-        let census = db::operators::census(&mut tx).await?;
-        let growth = db::operators::growth(&mut tx, growth::DAYS, growth::STEP).await?;
-        let tenants = db::operators::list_tenants(&mut tx, search, skip, LIMIT).await?;
-        Ok::<_, DbError>((census, Picture::draw(&growth), tenants))
+        let counts = db::operators::count_tenants(&mut tx).await?;
+        let growth =
+            db::operators::list_growth(&mut tx, growth::GROWTH_DAYS, growth::GROWTH_STEP_DAYS).await?;
+        let tenants = db::operators::list_tenants(&mut tx, search, skip, MAX_TENANT_ROWS).await?;
+        Ok::<_, DbError>((counts, GrowthChart::draw(&growth), tenants))
     };
-    signed_in.read_for_all(app, read).await
+    signed_in.read_cross_tenant(app, read).await
 }
 
-impl Tenants<'_> {
-    fn state(&self, tenant: &TenantLine) -> (&'static str, &'static str) {
-        let TenantLine { suspended_reason, disabled_reason, delete_after, installed_at, .. } = tenant;
-        state(suspended_reason, disabled_reason, delete_after, installed_at)
+impl TenantListPage<'_> {
+    fn badge(&self, tenant: &TenantSummary) -> (&'static str, &'static str) {
+        let TenantSummary { suspended_reason, disabled_reason, delete_after, installed_at, .. } = tenant;
+        tenant_badge(suspended_reason, disabled_reason, delete_after, installed_at)
     }
 
     fn number(&self, count: &i64) -> String {
-        words::grouped(*count)
+        format::grouped(*count)
     }
 
     /// The address of another page of the same list, if there is one.
-    fn other(&self, back: bool) -> Option<String> {
-        let is_full = i64::try_from(self.tenants.len()).is_ok_and(|count| count == LIMIT);
-        let page = match back {
-            true => self.asked.page.checked_sub(1),
-            false => self.asked.page.checked_add(1).filter(|_| is_full),
+    fn page_link(&self, is_back: bool) -> Option<String> {
+        let is_full = i64::try_from(self.tenants.len()).is_ok_and(|count| count == MAX_TENANT_ROWS);
+        let page = match is_back {
+            true => self.query.page.checked_sub(1),
+            false => self.query.page.checked_add(1).filter(|_| is_full),
         }?;
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("search", &self.asked.search).append_pair("page", &page.to_string());
+        query.append_pair("search", &self.query.search).append_pair("page", &page.to_string());
         Some(format!("/operators?{}", query.finish()))
     }
 }

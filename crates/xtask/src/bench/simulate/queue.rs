@@ -4,284 +4,310 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::day::{Day, Question};
+use super::workload::{SimulatedDay, SimulatedMessage};
 use crate::bench::percentile;
 
 /// Time is counted in microseconds.
-pub(super) const SECOND: u64 = 1_000_000;
+pub(super) const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// How long a lease holds, and how long a lost replica is away.
-const LEASE: u64 = 6 * SECOND;
-pub(super) const AWAY: u64 = 120 * SECOND;
+const SIMULATED_LEASE: u64 = 6 * MICROS_PER_SECOND;
+pub(super) const REPLICA_OUTAGE: u64 = 120 * MICROS_PER_SECOND;
 
 /// Ready threads that one claim looks at, beside those it takes.
-const PASSED_OVER: usize = 512;
+const MAX_SKIPPED_THREADS: usize = 512;
 
 /// The time over which the busiest is looked for.
-const QUARTER: u64 = 15 * 60 * SECOND;
+const QUARTER_HOUR: u64 = 15 * 60 * MICROS_PER_SECOND;
 
 /// Replicas of `api`.
 #[derive(Clone, Copy, Debug)]
-pub struct Fleet {
+pub struct SimulatedFleet {
     /// How many.
     pub replicas: u32,
     /// `MAX_CONCURRENT_REPLIES` of each.
     pub slots: u32,
     /// Whether the first is lost at noon, and comes back empty.
-    pub loses_one: bool,
+    pub has_replica_loss: bool,
 }
 
 /// What a day was like.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct SimulationResult {
     /// Questions that were answered.
     pub answered: usize,
     /// From the first to the last, in seconds.
     pub seconds: f64,
     /// Seconds until an answer began that came to its end, sorted.
-    pub waits: Vec<f64>,
+    pub wait_seconds: Vec<f64>,
     /// The most slots that were busy, in the mean of a quarter of an hour.
-    pub busiest: f64,
+    pub busiest_slots: f64,
     /// Slots that were busy, in the mean of all.
-    pub mean_busy: f64,
+    pub mean_busy_slots: f64,
     /// Questions that waited or were answered, in the mean of all.
-    pub mean_inside: f64,
+    pub mean_in_system: f64,
     /// Seconds from a question to the end of its answer, in the mean.
-    pub mean_stay: f64,
-    by_workspace: Vec<(u32, f64)>,
+    pub mean_time_in_system: f64,
+    waits_with_workspace: Vec<(u32, f64)>,
 }
 
-impl Outcome {
+impl SimulationResult {
     /// The wait that this share of the questions does not exceed, in seconds.
-    pub fn wait(&self, share: f64) -> f64 {
-        percentile(&self.waits, share)
+    pub fn wait_percentile(&self, quantile: f64) -> f64 {
+        percentile(&self.wait_seconds, quantile)
     }
 
     /// The waits of one workspace.
-    pub fn waits_by_workspace(&self, workspace: u32) -> Vec<f64> {
-        let own = self.by_workspace.iter().filter(|(one, _)| *one == workspace);
+    pub fn list_workspace_waits(&self, workspace: u32) -> Vec<f64> {
+        let own = self.waits_with_workspace.iter().filter(|(one, _)| *one == workspace);
         own.map(|(_, wait)| *wait).collect()
     }
 }
 
 /// What happens next, beside a question's coming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum SimulationEvent {
     /// An answer ends, unless its replica was lost since.
-    Ends { replica: usize, life: u32, question: usize },
+    ReplyFinished { replica: usize, generation: u32, message: usize },
     /// A replica is gone, and what it worked on.
-    Lost { replica: usize },
+    ReplicaLost { replica: usize },
     /// The lease of a lost one ends.
-    Free { question: usize, start: u64 },
+    LeaseExpired { message: usize, start: u64 },
     /// It is there again.
-    Back { replica: usize },
+    ReplicaReturned { replica: usize },
 }
 
-struct Replica {
-    is_there: bool,
-    life: u32,
-    held: HashMap<u32, usize>,
+struct SimulatedReplica {
+    is_up: bool,
+    generation: u32,
+    slots_by_workspace: HashMap<u32, usize>,
     /// The questions in work, each with its virtual start.
-    work: HashMap<usize, u64>,
+    replies_in_progress: HashMap<usize, u64>,
 }
 
 /// A day under way.
-struct Run<'a> {
-    day: &'a Day,
+struct Simulation<'a> {
+    day: &'a SimulatedDay,
     slots: usize,
-    replicas: Vec<Replica>,
-    happenings: BinaryHeap<Reverse<(u64, Happening)>>,
+    replicas: Vec<SimulatedReplica>,
+    events: BinaryHeap<Reverse<(u64, SimulationEvent)>>,
     /// By virtual start, then by coming.
     ready: BinaryHeap<Reverse<(u64, usize)>>,
-    clock: u64,
-    last_start: Vec<u64>,
+    virtual_clock: u64,
+    last_virtual_start: Vec<u64>,
     now: u64,
-    inside: u64,
-    busy: u64,
-    sums: Sums,
-    begun_at: Vec<u64>,
-    stays: u64,
-    ended: Vec<usize>,
+    in_system: u64,
+    busy_slots: u64,
+    integrals: TimeIntegrals,
+    started_at: Vec<u64>,
+    total_time_in_system: u64,
+    finished: Vec<usize>,
 }
 
 /// Integrals over time, in microseconds.
 #[derive(Default)]
-struct Sums {
-    inside: u128,
-    busy: u128,
-    quarters: HashMap<u64, u128>,
+struct TimeIntegrals {
+    in_system: u128,
+    busy_slots: u128,
+    busy_by_quarter_hour: HashMap<u64, u128>,
 }
 
-impl Fleet {
+impl SimulatedFleet {
     /// Lets the replicas answer all of a day.
-    pub fn serve(&self, day: &Day) -> Outcome {
-        let replica = || Replica { is_there: true, life: 0, held: HashMap::new(), work: HashMap::new() };
-        let mut run = Run {
+    pub fn simulate(&self, day: &SimulatedDay) -> SimulationResult {
+        let replica = || SimulatedReplica {
+            is_up: true,
+            generation: 0,
+            slots_by_workspace: HashMap::new(),
+            replies_in_progress: HashMap::new(),
+        };
+        let mut run = Simulation {
             day,
             slots: self.slots as usize,
             replicas: (0..self.replicas).map(|_| replica()).collect(),
-            happenings: BinaryHeap::new(),
+            events: BinaryHeap::new(),
             ready: BinaryHeap::new(),
-            clock: 0,
-            last_start: vec![0; day.workspaces as usize],
+            virtual_clock: 0,
+            last_virtual_start: vec![0; day.workspaces as usize],
             now: 0,
-            inside: 0,
-            busy: 0,
-            sums: Sums::default(),
-            begun_at: vec![0; day.questions.len()],
-            stays: 0,
-            ended: Vec::with_capacity(day.questions.len()),
+            in_system: 0,
+            busy_slots: 0,
+            integrals: TimeIntegrals::default(),
+            started_at: vec![0; day.messages.len()],
+            total_time_in_system: 0,
+            finished: Vec::with_capacity(day.messages.len()),
         };
-        if self.loses_one {
-            run.happenings.push(Reverse((day.noon(), Happening::Lost { replica: 0 })));
+        if self.has_replica_loss {
+            run.events.push(Reverse((day.peak_time(), SimulationEvent::ReplicaLost { replica: 0 })));
         }
-        run.all();
-        run.outcome()
+        run.run_to_end();
+        run.into_result()
     }
 }
 
-impl Run<'_> {
-    fn all(&mut self) {
+impl Simulation<'_> {
+    fn run_to_end(&mut self) {
         let mut next = 0;
         loop {
-            let comes = self.day.questions.get(next).map(|question| question.at);
-            let happens = self.happenings.peek().map(|Reverse((at, _))| *at);
+            let comes = self.day.messages.get(next).map(|question| question.arrives_at);
+            let happens = self.events.peek().map(|Reverse((at, _))| *at);
             match (comes, happens) {
                 (None, None) => return,
                 (Some(at), happens) if happens.is_none_or(|happens| at <= happens) => {
-                    self.move_to(at);
-                    self.inside += 1;
-                    self.wake(next);
+                    self.advance_to(at);
+                    self.in_system += 1;
+                    self.enqueue(next);
                     next += 1;
                 }
                 _ => {
-                    let Some(Reverse((at, happening))) = self.happenings.pop() else { return };
-                    self.move_to(at);
-                    self.let_happen(happening);
+                    let Some(Reverse((at, happening))) = self.events.pop() else { return };
+                    self.advance_to(at);
+                    self.handle_event(happening);
                 }
             }
             self.claim();
         }
     }
 
-    fn move_to(&mut self, at: u64) {
+    fn advance_to(&mut self, at: u64) {
         let time = at.saturating_sub(self.now);
-        self.sums.inside += u128::from(self.inside) * u128::from(time);
-        self.sums.busy += u128::from(self.busy) * u128::from(time);
-        *self.sums.quarters.entry(self.now / QUARTER).or_default() +=
-            u128::from(self.busy) * u128::from(time);
+        self.integrals.in_system += u128::from(self.in_system) * u128::from(time);
+        self.integrals.busy_slots += u128::from(self.busy_slots) * u128::from(time);
+        *self.integrals.busy_by_quarter_hour.entry(self.now / QUARTER_HOUR).or_default() +=
+            u128::from(self.busy_slots) * u128::from(time);
         self.now = at;
     }
 
-    fn question(&self, number: usize) -> Question {
-        self.day.questions[number]
+    fn message(&self, number: usize) -> SimulatedMessage {
+        self.day.messages[number]
     }
 
     /// A place behind the clock, and behind the tenant's own that are ready.
-    fn wake(&mut self, number: usize) {
-        let last = &mut self.last_start[self.day.questions[number].workspace as usize];
-        *last = self.clock.max(*last) + 1;
+    fn enqueue(&mut self, number: usize) {
+        let last = &mut self.last_virtual_start[self.day.messages[number].workspace as usize];
+        *last = self.virtual_clock.max(*last) + 1;
         self.ready.push(Reverse((*last, number)));
     }
 
-    fn let_happen(&mut self, happening: Happening) {
+    fn handle_event(&mut self, happening: SimulationEvent) {
         match happening {
-            Happening::Ends { replica, life, question } => self.end(replica, life, question),
-            Happening::Lost { replica } => {
-                let lost = &mut self.replicas[replica];
-                (lost.is_there, lost.life) = (false, lost.life + 1);
-                lost.held.clear();
-                let mut work: Vec<_> = lost.work.drain().collect();
-                work.sort_unstable();
-                self.busy -= work.len() as u64;
-                let free =
-                    |(question, start)| Reverse((self.now + LEASE, Happening::Free { question, start }));
-                self.happenings.extend(work.into_iter().map(free));
-                self.happenings.push(Reverse((self.now + AWAY, Happening::Back { replica })));
+            SimulationEvent::ReplyFinished { replica, generation: life, message: question } => {
+                self.finish_reply(replica, life, question)
             }
-            Happening::Free { question, start } => self.ready.push(Reverse((start, question))),
-            Happening::Back { replica } => self.replicas[replica].is_there = true,
+            SimulationEvent::ReplicaLost { replica } => {
+                let lost = &mut self.replicas[replica];
+                (lost.is_up, lost.generation) = (false, lost.generation + 1);
+                lost.slots_by_workspace.clear();
+                let mut work: Vec<_> = lost.replies_in_progress.drain().collect();
+                work.sort_unstable();
+                self.busy_slots -= work.len() as u64;
+                let free = |(question, start)| {
+                    Reverse((
+                        self.now + SIMULATED_LEASE,
+                        SimulationEvent::LeaseExpired { message: question, start },
+                    ))
+                };
+                self.events.extend(work.into_iter().map(free));
+                self.events
+                    .push(Reverse((self.now + REPLICA_OUTAGE, SimulationEvent::ReplicaReturned { replica })));
+            }
+            SimulationEvent::LeaseExpired { message: question, start } => {
+                self.ready.push(Reverse((start, question)))
+            }
+            SimulationEvent::ReplicaReturned { replica } => self.replicas[replica].is_up = true,
         }
     }
 
-    fn end(&mut self, replica: usize, life: u32, question: usize) {
-        let Question { at, workspace, .. } = self.question(question);
+    fn finish_reply(&mut self, replica: usize, life: u32, question: usize) {
+        let SimulatedMessage { arrives_at: at, workspace, .. } = self.message(question);
         let holder = &mut self.replicas[replica];
-        if holder.life != life {
+        if holder.generation != life {
             return;
         }
-        holder.work.remove(&question);
-        if let Some(held) = holder.held.get_mut(&workspace) {
+        holder.replies_in_progress.remove(&question);
+        if let Some(held) = holder.slots_by_workspace.get_mut(&workspace) {
             *held -= 1;
             if *held == 0 {
-                holder.held.remove(&workspace);
+                holder.slots_by_workspace.remove(&workspace);
             }
         }
-        self.busy -= 1;
-        self.inside -= 1;
-        self.stays += self.now - at;
-        self.ended.push(question);
+        self.busy_slots -= 1;
+        self.in_system -= 1;
+        self.total_time_in_system += self.now - at;
+        self.finished.push(question);
     }
 
     /// Those with free slots take what is first, the emptiest replica first, and pass over tenants that hold their share.
     fn claim(&mut self) {
         let mut passed = Vec::new();
         while let Some(Reverse((start, number))) = self.ready.pop() {
-            let question = self.question(number);
-            let fits =
-                |replica: &&mut Replica| replica.is_there && replica.has_room(question.workspace, self.slots);
+            let question = self.message(number);
+            let fits = |replica: &&mut SimulatedReplica| {
+                replica.is_up && replica.has_free_slot(question.workspace, self.slots)
+            };
             let taker = self.replicas.iter_mut().enumerate().filter(|(_, replica)| fits(replica));
-            let Some((place, replica)) = taker.min_by_key(|(place, replica)| (replica.work.len(), *place))
+            let Some((place, replica)) =
+                taker.min_by_key(|(place, replica)| (replica.replies_in_progress.len(), *place))
             else {
                 passed.push(Reverse((start, number)));
-                let is_full = |one: &Replica| !one.is_there || one.work.len() >= self.slots;
-                if passed.len() > PASSED_OVER || self.replicas.iter().all(is_full) {
+                let is_full =
+                    |one: &SimulatedReplica| !one.is_up || one.replies_in_progress.len() >= self.slots;
+                if passed.len() > MAX_SKIPPED_THREADS || self.replicas.iter().all(is_full) {
                     break;
                 }
                 continue;
             };
-            replica.work.insert(number, start);
-            *replica.held.entry(question.workspace).or_default() += 1;
-            let ends = Happening::Ends { replica: place, life: replica.life, question: number };
-            self.clock = self.clock.max(start);
-            self.busy += 1;
-            self.begun_at[number] = self.now;
-            self.happenings.push(Reverse((self.now + question.takes, ends)));
+            replica.replies_in_progress.insert(number, start);
+            *replica.slots_by_workspace.entry(question.workspace).or_default() += 1;
+            let ends = SimulationEvent::ReplyFinished {
+                replica: place,
+                generation: replica.generation,
+                message: number,
+            };
+            self.virtual_clock = self.virtual_clock.max(start);
+            self.busy_slots += 1;
+            self.started_at[number] = self.now;
+            self.events.push(Reverse((self.now + question.service_time, ends)));
         }
         self.ready.extend(passed);
     }
 
-    fn outcome(mut self) -> Outcome {
-        let first = self.day.questions.first().map_or(0, |question| question.at);
+    fn into_result(mut self) -> SimulationResult {
+        let first = self.day.messages.first().map_or(0, |question| question.arrives_at);
         let time = (self.now - first).max(1) as f64;
-        let in_seconds = |micros: u64| micros as f64 / SECOND as f64;
-        self.ended.sort_unstable();
+        let in_seconds = |micros: u64| micros as f64 / MICROS_PER_SECOND as f64;
+        self.finished.sort_unstable();
         let wait = |&number: &usize| {
-            let Question { at, workspace, .. } = self.day.questions[number];
-            (workspace, in_seconds(self.begun_at[number] - at))
+            let SimulatedMessage { arrives_at: at, workspace, .. } = self.day.messages[number];
+            (workspace, in_seconds(self.started_at[number] - at))
         };
-        let by_workspace: Vec<(u32, f64)> = self.ended.iter().map(wait).collect();
+        let by_workspace: Vec<(u32, f64)> = self.finished.iter().map(wait).collect();
         let mut waits: Vec<f64> = by_workspace.iter().map(|(_, wait)| *wait).collect();
         waits.sort_by(f64::total_cmp);
-        let answered = self.ended.len();
-        Outcome {
+        let answered = self.finished.len();
+        SimulationResult {
             answered,
-            seconds: time / SECOND as f64,
-            waits,
-            busiest: self.sums.quarters.values().max().map_or(0.0, |busy| *busy as f64 / QUARTER as f64),
-            mean_busy: self.sums.busy as f64 / time,
-            mean_inside: self.sums.inside as f64 / time,
-            mean_stay: in_seconds(self.stays) / answered.max(1) as f64,
-            by_workspace,
+            seconds: time / MICROS_PER_SECOND as f64,
+            wait_seconds: waits,
+            busiest_slots: self
+                .integrals
+                .busy_by_quarter_hour
+                .values()
+                .max()
+                .map_or(0.0, |busy| *busy as f64 / QUARTER_HOUR as f64),
+            mean_busy_slots: self.integrals.busy_slots as f64 / time,
+            mean_in_system: self.integrals.in_system as f64 / time,
+            mean_time_in_system: in_seconds(self.total_time_in_system) / answered.max(1) as f64,
+            waits_with_workspace: by_workspace,
         }
     }
 }
 
-impl Replica {
+impl SimulatedReplica {
     /// A free slot, and one within the tenant's share: all but an eighth of what others do not hold.
-    fn has_room(&self, workspace: u32, slots: usize) -> bool {
-        let own = self.held.get(&workspace).copied().unwrap_or_default();
-        let left = slots.saturating_sub(self.work.len() - own);
-        self.work.len() < slots && own < left - left / 8
+    fn has_free_slot(&self, workspace: u32, slots: usize) -> bool {
+        let own = self.slots_by_workspace.get(&workspace).copied().unwrap_or_default();
+        let left = slots.saturating_sub(self.replies_in_progress.len() - own);
+        self.replies_in_progress.len() < slots && own < left - left / 8
     }
 }

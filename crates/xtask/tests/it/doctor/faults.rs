@@ -1,16 +1,16 @@
 //! What can be wrong with a deployment, how it comes to be, and how it is mended.
 
-use simulator::{Fault, Simulator};
+use simulator::{InjectedFault, Simulator};
 
 /// A fault: the check that names it, a word that it says, and what brings it about.
-pub(super) struct Broken {
+pub(super) struct DoctorFault {
     pub(super) check: &'static str,
-    pub(super) word: &'static str,
-    pub(super) by: By,
+    pub(super) expected_word: &'static str,
+    pub(super) cause: FaultCause,
 }
 
 /// What brings it about, and what ends it. `{pooler}` and `{database}` are filled in.
-pub(super) enum By {
+pub(super) enum FaultCause {
     /// Variables of one file, or without a file of both.
     Variables(&'static [(&'static str, &'static str)]),
     Sql(&'static str, &'static str),
@@ -18,147 +18,147 @@ pub(super) enum By {
     Slack(fn(&Simulator), fn(&Simulator)),
 }
 
-const fn broken(check: &'static str, word: &'static str, by: By) -> Broken {
-    Broken { check, word, by }
+const fn fault(check: &'static str, word: &'static str, by: FaultCause) -> DoctorFault {
+    DoctorFault { check, expected_word: word, cause: by }
 }
 
-pub(super) const FAULTS: &[Broken] = &[
-    broken(
+pub(super) const DOCTOR_FAULTS: &[DoctorFault] = &[
+    fault(
         "variables of web",
         "KEY_ROTATION_INTERVAL",
-        By::Variables(&[(".env.web/KEY_ROTATION_INTERVAL", "soon")]),
+        FaultCause::Variables(&[(".env.web/KEY_ROTATION_INTERVAL", "soon")]),
     ),
-    broken(
+    fault(
         "variables of api",
         "MAX_CONCURRENT_REPLIES",
-        By::Variables(&[(".env.api/MAX_CONCURRENT_REPLIES", "many")]),
+        FaultCause::Variables(&[(".env.api/MAX_CONCURRENT_REPLIES", "many")]),
     ),
-    broken(
+    fault(
         "spelling",
         "OPENAI_FALBACK_MODELS",
-        By::Variables(&[(".env.api/OPENAI_FALBACK_MODELS", "gpt-5-nano")]),
+        FaultCause::Variables(&[(".env.api/OPENAI_FALBACK_MODELS", "gpt-5-nano")]),
     ),
-    broken(
+    fault(
         "session secret",
         "can be guessed",
-        By::Variables(&[("SESSION_SECRET", "0123456789-0123456789-0123456789")]),
+        FaultCause::Variables(&[("SESSION_SECRET", "0123456789-0123456789-0123456789")]),
     ),
-    broken(
+    fault(
         "encryption keys",
         "the first is of T0ACME",
-        By::Variables(&[("ENCRYPTION_KEYS", "dev:q83vEjRWeJq83vEjRWeJqk1uT2pXcZbLd5sGhYwKf0A=")]),
+        FaultCause::Variables(&[("ENCRYPTION_KEYS", "dev:q83vEjRWeJq83vEjRWeJqk1uT2pXcZbLd5sGhYwKf0A=")]),
     ),
-    broken("slack app", "bad_client_secret", By::Variables(&[("SLACK_CLIENT_SECRET", "not-the-apps")])),
-    broken("model", "refused the key (401)", By::Variables(&[("OPENAI_API_KEY", "sk-unknown")])),
-    broken("redis", "it is not reached", By::Variables(&[("REDIS_URL", "redis://127.0.0.1:1")])),
-    broken("way past the pooler", "leads to a pooler", By::Variables(&[("DATABASE_URL", "{pooler}")])),
-    broken(
+    fault("slack app", "bad_client_secret", FaultCause::Variables(&[("SLACK_CLIENT_SECRET", "not-the-apps")])),
+    fault("model", "refused the key (401)", FaultCause::Variables(&[("OPENAI_API_KEY", "sk-unknown")])),
+    fault("redis", "it is not reached", FaultCause::Variables(&[("REDIS_URL", "redis://127.0.0.1:1")])),
+    fault("way past the pooler", "leads to a pooler", FaultCause::Variables(&[("DATABASE_URL", "{pooler}")])),
+    fault(
         "redis",
         "noeviction",
-        By::Redis(&["CONFIG", "SET", "maxmemory", "104857600"], &["CONFIG", "SET", "maxmemory", "0"]),
+        FaultCause::Redis(&["CONFIG", "SET", "maxmemory", "104857600"], &["CONFIG", "SET", "maxmemory", "0"]),
     ),
-    broken(
+    fault(
         "database",
         "synchronous_commit is off",
-        By::Sql(
+        FaultCause::Sql(
             "alter database {database} set synchronous_commit = off",
             "alter database {database} reset synchronous_commit",
         ),
     ),
-    broken(
+    fault(
         "migrations",
         "1 migration(s) behind",
-        By::Sql(
+        FaultCause::Sql(
             "create table public.kept as select * from _sqlx_migrations order by version desc limit 1;
              delete from _sqlx_migrations where version = (select version from public.kept)",
             "insert into _sqlx_migrations select * from public.kept; drop table public.kept",
         ),
     ),
-    broken(
+    fault(
         "schema",
         "open to role anon",
-        By::Sql(
+        FaultCause::Sql(
             "create role anon; grant usage on schema enablebot to anon",
             "revoke usage on schema enablebot from anon; drop role anon",
         ),
     ),
-    broken(
+    fault(
         "row-level security",
         "turns is not held",
-        By::Sql(
+        FaultCause::Sql(
             "alter table turns no force row level security",
             "alter table turns force row level security",
         ),
     ),
-    broken(
+    fault(
         "connections",
         "replica(s) keep",
-        By::Sql(
+        FaultCause::Sql(
             "update replicas set facts = facts || '{\"connections_kept\": 500}'",
             "update replicas set facts = facts || '{\"connections_kept\": 20}'",
         ),
     ),
-    broken(
+    fault(
         "clock",
         "s behind that of Slack",
-        By::Slack(|slack| slack.set_clock_ahead(600), |slack| slack.set_clock_ahead(0)),
+        FaultCause::Slack(|slack| slack.set_clock_offset(600), |slack| slack.set_clock_offset(0)),
     ),
-    broken(
+    fault(
         "slack scopes",
         "T0ACME lacks app_mentions:read",
-        By::Sql(
+        FaultCause::Sql(
             "create table public.granted as select scopes from installations;
              update installations set scopes = 'chat:write'",
             "update installations set scopes = (select scopes from public.granted); drop table public.granted",
         ),
     ),
-    broken(
+    fault(
         "slack tokens",
         "account_inactive",
-        By::Slack(|slack| slack.fail("auth.test", Fault::Error("account_inactive"), 1), |_| {}),
+        FaultCause::Slack(|slack| slack.inject_fault("auth.test", InjectedFault::Error("account_inactive"), 1), |_| {}),
     ),
-    broken(
+    fault(
         "replicas",
         "api at lost was last heard of 1",
-        By::Sql(
+        FaultCause::Sql(
             "insert into replicas (replica_id, service, version, host, seen_at, facts)
              select gen_random_uuid(), service, version, 'lost', now() - interval '3 minutes', facts
              from replicas where service = 'api'",
             "delete from replicas where host = 'lost'",
         ),
     ),
-    broken(
+    fault(
         "replicas",
         "several versions run",
-        By::Sql(
+        FaultCause::Sql(
             "update replicas set started_at = now() - interval '1 hour';
              update replicas set version = '0.0.1' where service = 'api'",
             "update replicas set version = (select version from replicas where service = 'web' limit 1)",
         ),
     ),
-    broken(
+    fault(
         "queue",
         "1 event(s) wait",
         // In no thread, so that nobody takes it.
-        By::Sql(
+        FaultCause::Sql(
             "insert into events (tenant_id, event_id, kind, channel_id, thread_ts, user_id, received_at)
              values ('T0ACME', 'EvOLD', 'message', 'C1', '1.0', 'U1', now() - interval '20 minutes')",
             "delete from events where event_id = 'EvOLD'",
         ),
     ),
-    broken(
+    fault(
         "set aside",
         "1 event(s) were set aside",
-        By::Sql(
+        FaultCause::Sql(
             "insert into events (tenant_id, event_id, kind, channel_id, thread_ts, user_id, outcome, finished_at)
              values ('T0ACME', 'EvASIDE', 'message', 'C1', '1.0', 'U1', 'set_aside', now())",
             "delete from events where event_id = 'EvASIDE'",
         ),
     ),
-    broken(
+    fault(
         "backups",
         "the last was taken 72 h ago",
-        By::Sql(
+        FaultCause::Sql(
             "update backups set taken_at = taken_at - interval '72 hours'",
             "update backups set taken_at = taken_at + interval '72 hours'",
         ),

@@ -9,18 +9,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use xtask::cluster::{Cluster, Options, Pooler, free_port};
+use xtask::cluster::{Cluster, ClusterOptions, Pooler, free_port};
 use xtask::nginx::Nginx;
 use xtask::redis::Redis;
 use xtask::service::{Service, Variables};
 use xtask::workspace;
 
-use crate::ground::{Database, binaries};
-use crate::test_app::{PATIENCE, TestApp};
-use faults::{By, FAULTS};
+use crate::fixtures::{TestDatabase, binaries};
+use crate::test_app::{TEST_TIMEOUT, TestApp};
+use faults::{DOCTOR_FAULTS, FaultCause};
 
 /// A whole deployment behind nginx with TLS, and the folder in which its two `.env` files lie.
-struct Deployment {
+struct DoctorDeployment {
     app: TestApp,
     nginx: Nginx,
     redis: Redis,
@@ -32,79 +32,82 @@ struct Deployment {
     _cluster: Cluster,
 }
 
-impl Deployment {
+impl DoctorDeployment {
     async fn start() -> Self {
         let folder = workspace::target().join(format!("test/doctor-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
-        let options = Options { fsync: true, fresh: true };
+        let options = ClusterOptions { fsync: true, is_ephemeral: true };
         let cluster = Cluster::start(&folder.join("postgres"), options).expect("Postgres starts");
         let redis = Redis::start().expect("Redis starts");
         let pooler = Pooler::start(&cluster).expect("pgBouncer starts");
-        let shared = |settings: &mut xtask::settings::Settings| settings.redis_url = Some(redis.url());
-        let app = TestApp::start_on(Database::create_in(&cluster), shared, |_| {}, &[]).await;
+        let shared = |settings: &mut xtask::settings::StackSettings| settings.redis_url = Some(redis.url());
+        let app =
+            TestApp::start_on_database(TestDatabase::create_on_cluster(&cluster), shared, |_| {}, &[]).await;
         app.install().await;
         let port = free_port().expect("a port");
-        let nginx = Nginx::lay_out("one-host.conf", &[app.apis[0].port; 3], &[port; 2]);
+        let nginx = Nginx::write_config("one-host.conf", &[app.apis[0].port; 3], &[port; 2]);
         let nginx = nginx.and_then(Nginx::start).expect("nginx starts");
         let address = format!("https://localhost:{}/slack/oauth/callback", nginx.tls_port);
         let web = app.add_web_with(port, &[("SLACK_REDIRECT_URI", &address)]);
-        let mut of_web = app.settings.web();
+        let mut of_web = app.settings.web_variables();
         of_web.insert("SLACK_REDIRECT_URI".into(), address);
-        let files = [(".env.web", of_web), (".env.api", app.settings.api())];
-        app.database.ask("insert into backups (dump, bytes) values ('enablebot.dump', 1)");
+        let files = [(".env.web", of_web), (".env.api", app.settings.api_variables())];
+        app.database.query("insert into backups (dump, bytes) values ('enablebot.dump', 1)");
         Self { app, nginx, redis, pooler, _web: web, files, folder, _cluster: cluster }
     }
 
     /// Runs it with these variables set otherwise.
-    fn examine(&self, changed: &[(&str, &str)]) -> Report {
+    fn run_doctor(&self, changed: &[(&str, &str)]) -> DoctorReport {
         for (file, variables) in &self.files {
             let mut variables = variables.clone();
             for (name, value) in changed {
                 let (place, name) = name.split_once('/').unwrap_or(("", name));
                 if place == *file || (place.is_empty() && variables.contains_key(name)) {
-                    variables.insert(name.to_owned(), self.fill(value));
+                    variables.insert(name.to_owned(), self.fill_placeholders(value));
                 }
             }
             let lines = variables.iter().map(|(name, value)| format!("{name}='{value}'\n"));
             fs::write(self.folder.join(file), lines.collect::<String>()).expect("a file");
         }
         let trusted = self.nginx.certificate_file();
-        run(&self.folder, &[("SSL_CERT_FILE", &trusted.to_string_lossy())])
+        run_doctor_in(&self.folder, &[("SSL_CERT_FILE", &trusted.to_string_lossy())])
     }
 
     /// Brings a fault about, or ends it; the variables that go with it.
-    fn turn(&self, by: &By, is_broken: bool) -> &'static [(&'static str, &'static str)] {
+    fn apply_fault(&self, by: &FaultCause, is_broken: bool) -> &'static [(&'static str, &'static str)] {
         match by {
-            By::Variables(changed) => return changed,
-            By::Sql(broken, mended) => {
-                self.app.database.ask(&self.fill(if is_broken { broken } else { mended }));
+            FaultCause::Variables(changed) => return changed,
+            FaultCause::Sql(broken, mended) => {
+                self.app.database.query(&self.fill_placeholders(if is_broken { broken } else { mended }));
             }
-            By::Redis(broken, mended) => {
+            FaultCause::Redis(broken, mended) => {
                 let command = if is_broken { broken } else { mended };
                 let client = redis::Client::open(self.redis.url()).expect("an address");
                 let mut connection = client.get_connection().expect("Redis answers");
                 redis::cmd(command[0]).arg(&command[1..]).exec(&mut connection).expect("Redis does it");
             }
-            By::Slack(broken, mended) => (if is_broken { broken } else { mended })(&self.app.simulator),
+            FaultCause::Slack(broken, mended) => {
+                (if is_broken { broken } else { mended })(&self.app.simulator)
+            }
         }
         &[]
     }
 
-    fn fill(&self, text: &str) -> String {
+    fn fill_placeholders(&self, text: &str) -> String {
         let database = self.app.database.name();
         text.replace("{database}", database).replace("{pooler}", &self.pooler.url(database))
     }
 }
 
 /// What a run found.
-struct Report {
+struct DoctorReport {
     is_success: bool,
     /// Of each check the verdict and the words.
     lines: Vec<[String; 3]>,
     text: String,
 }
 
-fn run(folder: &Path, variables: &[(&str, &str)]) -> Report {
+fn run_doctor_in(folder: &Path, variables: &[(&str, &str)]) -> DoctorReport {
     let mut command = Command::new(binaries().path("web").expect("web"));
     command.args(["doctor", "--json"]).env_clear().current_dir(folder).envs(variables.iter().copied());
     let output = command.output().expect("it runs");
@@ -115,12 +118,12 @@ fn run(folder: &Path, variables: &[(&str, &str)]) -> Report {
     let word = |line: &Value, key: &str| line[key].as_str().expect("text").to_owned();
     let lines = json["checks"].as_array().expect("a list").iter();
     let lines = lines.map(|line| ["check", "verdict", "found"].map(|key| word(line, key))).collect();
-    Report { is_success: output.status.success(), lines, text }
+    DoctorReport { is_success: output.status.success(), lines, text }
 }
 
-impl Report {
+impl DoctorReport {
     /// The checks with this verdict, and what they say.
-    fn of(&self, wanted: &str) -> BTreeMap<&str, String> {
+    fn checks_with_verdict(&self, wanted: &str) -> BTreeMap<&str, String> {
         let mut found: BTreeMap<&str, String> = BTreeMap::new();
         for [check, _, words] in self.lines.iter().filter(|[_, verdict, _]| verdict == wanted) {
             found.entry(check).or_default().push_str(&format!("{words}\n"));
@@ -130,67 +133,77 @@ impl Report {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_is_named_by_itself_and_among_all_others() {
-    let mut it = Deployment::start().await;
-    let well = it.examine(&[]);
-    assert!(well.is_success && well.of("fault").is_empty(), "{}", well.text);
-    let warned = well.of("warn");
+async fn doctor_detects_each_fault_alone_and_combined() {
+    let mut it = DoctorDeployment::start().await;
+    let well = it.run_doctor(&[]);
+    assert!(well.is_success && well.checks_with_verdict("fault").is_empty(), "{}", well.text);
+    let warned = well.checks_with_verdict("warn");
     assert_eq!(warned.keys().copied().collect::<Vec<_>>(), [""; 0], "{}", well.text);
 
-    for fault in FAULTS {
-        let changed = it.turn(&fault.by, true);
-        let report = it.examine(changed);
-        it.turn(&fault.by, false);
-        let found = report.of("fault");
+    for fault in DOCTOR_FAULTS {
+        let changed = it.apply_fault(&fault.cause, true);
+        let report = it.run_doctor(changed);
+        it.apply_fault(&fault.cause, false);
+        let found = report.checks_with_verdict("fault");
         assert!(!report.is_success);
         assert_eq!(
             found.keys().copied().collect::<Vec<_>>(),
             [fault.check],
             "{}\n{}",
-            fault.word,
+            fault.expected_word,
             report.text
         );
-        assert!(found[fault.check].contains(fault.word), "no {:?} in {found:?}", fault.word);
+        assert!(
+            found[fault.check].contains(fault.expected_word),
+            "no {:?} in {found:?}",
+            fault.expected_word
+        );
     }
-    let mended = it.examine(&[]);
+    let mended = it.run_doctor(&[]);
     assert!(mended.is_success, "{}", mended.text);
 
     // And those that take the processes along, at the end.
-    it.nginx.renew(0).expect("nginx takes it");
+    it.nginx.renew_certificate(0).expect("nginx takes it");
     it.app.apis[0].kill().expect("it is killed");
     let begun = Instant::now();
     // It is good for the second in which it is made.
-    while !it.examine(&[]).of("fault").get("certificate").is_some_and(|words| words.contains("it ended")) {
-        assert!(begun.elapsed() < PATIENCE, "nginx does not show the certificate that has ended");
+    while !it
+        .run_doctor(&[])
+        .checks_with_verdict("fault")
+        .get("certificate")
+        .is_some_and(|words| words.contains("it ended"))
+    {
+        assert!(begun.elapsed() < TEST_TIMEOUT, "nginx does not show the certificate that has ended");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let changed: Vec<_> = FAULTS.iter().flat_map(|fault| it.turn(&fault.by, true)).copied().collect();
-    let report = it.examine(&changed);
-    FAULTS.iter().for_each(|fault| {
-        it.turn(&fault.by, false);
+    let changed: Vec<_> =
+        DOCTOR_FAULTS.iter().flat_map(|fault| it.apply_fault(&fault.cause, true)).copied().collect();
+    let report = it.run_doctor(&changed);
+    DOCTOR_FAULTS.iter().for_each(|fault| {
+        it.apply_fault(&fault.cause, false);
     });
-    let found = report.of("fault");
+    let found = report.checks_with_verdict("fault");
     // A Redis that is not reached tells nothing of its memory, tokens that do not open are not tried, and a pooler has sessions
     // with the settings of before.
     let hidden = ["noeviction", "account_inactive", "synchronous_commit is off"];
-    let expected = FAULTS.iter().filter(|fault| !hidden.contains(&fault.word));
-    let expected = expected.map(|fault| (fault.check, fault.word));
+    let expected = DOCTOR_FAULTS.iter().filter(|fault| !hidden.contains(&fault.expected_word));
+    let expected = expected.map(|fault| (fault.check, fault.expected_word));
     let ends = [("certificate", "it ended"), ("public address", "answers 502")];
     for (check, word) in expected.chain(ends) {
         let words = found.get(check).map(String::as_str).unwrap_or_default();
         assert!(words.contains(word), "no {word:?} of {check}\n{}", report.text);
     }
     assert!(!report.is_success && found.len() > 15, "{}", report.text);
-    it.tells_no_secret(&report);
+    it.assert_no_secret_in(&report);
 }
 
-impl Deployment {
-    fn tells_no_secret(&self, report: &Report) {
+impl DoctorDeployment {
+    fn assert_no_secret_in(&self, report: &DoctorReport) {
         let names = ["ENCRYPTION_KEYS", "SESSION_SECRET", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"];
         let set =
             self.files.iter().flat_map(|(_, variables)| names.iter().filter_map(|name| variables.get(*name)));
-        let changed = FAULTS.iter().filter_map(|fault| match fault.by {
-            By::Variables([(name, value)]) if names.contains(name) => Some((*value).to_owned()),
+        let changed = DOCTOR_FAULTS.iter().filter_map(|fault| match fault.cause {
+            FaultCause::Variables([(name, value)]) if names.contains(name) => Some((*value).to_owned()),
             _ => None,
         });
         let token = self.app.simulator.installation("T0ACME").expect("it is installed").token;
@@ -204,23 +217,28 @@ impl Deployment {
 }
 
 #[test]
-fn whoever_has_set_nothing_is_told_all_that_is_missing() {
+fn doctor_lists_missing_variables() {
     let folder = workspace::target().join(format!("test/doctor-empty-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
-    let report = run(&folder, &[]);
-    let found = report.of("fault");
+    let report = run_doctor_in(&folder, &[]);
+    let found = report.checks_with_verdict("fault");
     for name in ["DATABASE_URL", "ENCRYPTION_KEYS", "SESSION_SECRET", "SLACK_CLIENT_ID", "SLACK_REDIRECT_URI"]
     {
         assert!(found["variables of web"].contains(&format!("{name} is not set")), "{}", report.text);
     }
     assert!(!report.is_success && found.contains_key("database"), "{}", report.text);
     for unseen in ["migrations", "row-level security", "queue", "replicas"] {
-        assert!(report.of("warn")[unseen].contains("not looked at"), "{}", report.text);
+        assert!(report.checks_with_verdict("warn")[unseen].contains("not looked at"), "{}", report.text);
     }
     fs::write(folder.join(".env.web"), "not a line of a file\n").expect("a file");
-    let report = run(&folder, &[("SESSION_SECRET", "q83vEjRWeJq83vEjRWeJqk1uT2pXcZbLd5sGhYwKf0A=")]);
-    let found = report.of("fault");
+    let report =
+        run_doctor_in(&folder, &[("SESSION_SECRET", "q83vEjRWeJq83vEjRWeJqk1uT2pXcZbLd5sGhYwKf0A=")]);
+    let found = report.checks_with_verdict("fault");
     assert!(found["variables of web"].contains(".env.web cannot be read"), "{}", report.text);
-    assert!(report.of("ok").contains_key("session secret"), "the process has it: {}", report.text);
+    assert!(
+        report.checks_with_verdict("ok").contains_key("session secret"),
+        "the process has it: {}",
+        report.text
+    );
     fs::remove_dir_all(&folder).expect("it is removed");
 }

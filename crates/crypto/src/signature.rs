@@ -1,0 +1,56 @@
+//! Signatures under the master keys: who holds them can tell later that a statement was made by this deployment.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// Keeps the key that signs apart from the key that wraps.
+const SIGNING_KEY_CONTEXT: &[u8] = b"enablebot receipt v1";
+
+/// A signature, with the id of the master key behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Which of `ENCRYPTION_KEYS`.
+    pub master_key_id: String,
+    /// HMAC-SHA256.
+    pub tag: Vec<u8>,
+}
+
+/// A statement's tag under a master key.
+pub(crate) fn sign(master: &[u8; 32], statement: &[u8]) -> Vec<u8> {
+    statement_mac(master, statement).finalize().into_bytes().to_vec()
+}
+
+/// Whether the tag is this statement's.
+pub(crate) fn verify(master: &[u8; 32], statement: &[u8], tag: &[u8]) -> bool {
+    statement_mac(master, statement).verify_slice(tag).is_ok()
+}
+
+fn statement_mac(master: &[u8; 32], statement: &[u8]) -> Hmac<Sha256> {
+    let derived =
+        Zeroizing::new(<[u8; 32]>::from(hmac_sha256(master, SIGNING_KEY_CONTEXT).finalize().into_bytes()));
+    hmac_sha256(&derived, statement)
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("any key length").chain_update(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeyProvider, MasterKeys};
+
+    #[test]
+    fn signature_binds_statement_and_key() {
+        let keys = MasterKeys::parse(&format!("a:{}", "A".repeat(43) + "=")).unwrap();
+        let others = MasterKeys::parse(&format!("a:{}E=", "A".repeat(42))).unwrap();
+        let signature = keys.sign(b"all of T1 was deleted");
+        assert_eq!(keys.verify(b"all of T1 was deleted", &signature), Some(true));
+        assert_eq!(keys.verify(b"all of T2 was deleted", &signature), Some(false));
+        assert_eq!(others.verify(b"all of T1 was deleted", &signature), Some(false));
+        let unknown = Signature { master_key_id: "z".into(), ..signature };
+        assert_eq!(keys.verify(b"all of T1 was deleted", &unknown), None);
+    }
+}

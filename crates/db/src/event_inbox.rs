@@ -1,0 +1,192 @@
+//! The table `deliveries`: what was acknowledged and is not sorted into `events` yet
+//! (`migrations/0012_deliveries.sql`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crypto::DataKey;
+use models::{InboundEvent, Relevance};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::events::{EVENT_BODY, TracedPayload};
+use crate::listener::INBOX_CHANNEL;
+use crate::{DbError, PinnedConnection, Tx, keys, sql_literal};
+
+/// Commits sorted in one transaction, at most. What it writes to the WAL is flushed by whichever commit comes next, and
+/// that one waits for it.
+const MAX_DRAIN_BATCHES: i32 = 16;
+
+/// How often a batch is sealed anew because a workspace in it got another key meanwhile.
+const MAX_RESEAL_ATTEMPTS: usize = 3;
+
+/// What became of what was sorted, for `enablebot_events_total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnqueueStats {
+    /// Stored as events, and to be answered.
+    pub stored: u64,
+    /// Known under one of the three keys.
+    pub duplicate: u64,
+    /// In threads in which the bot takes no part.
+    pub not_for_bot: u64,
+    /// Of workspaces without an installation.
+    pub not_installed: u64,
+}
+
+impl EnqueueStats {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.stored + self.duplicate + self.not_for_bot + self.not_installed
+    }
+}
+
+/// Stores a batch as one row and commits it; how many of its events are of workspaces without an installation and were
+/// left out. The events may be of many tenants.
+pub async fn append_batch(session: &mut PinnedConnection, events: &[&InboundEvent]) -> Result<u64, DbError> {
+    let tenant_ids = unique_tenant_ids(events);
+    for _ in 0..MAX_RESEAL_ATTEMPTS {
+        let keys = keys::list_active_cached(session.db(), &tenant_ids).await?;
+        let rows = SealedRows::seal(events, &keys)?;
+        let known = rows.events.len();
+        if known == 0 || session.fetch_one(&append_statement(&keys, &rows)).await?.try_get(0)? {
+            return Ok((events.len() - known) as u64);
+        }
+        session.db().keys().invalidate_current(&tenant_ids);
+    }
+    Err(DbError::KeyChanged)
+}
+
+/// Stores an event together with what else is done in a transaction; nothing where its workspace has no installation.
+pub async fn append(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
+    let events = [event];
+    for _ in 0..MAX_RESEAL_ATTEMPTS {
+        let keys = keys::list_active(tx, &unique_tenant_ids(&events)).await?;
+        let rows = SealedRows::seal(&events, &keys)?;
+        if rows.events.is_empty() {
+            return Ok(());
+        }
+        let sql = append_statement(&keys, &rows);
+        if sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(tx.connection()).await?.try_get(0)? {
+            let told = format!("select pg_notify('{INBOX_CHANNEL}', '')");
+            sqlx::raw_sql(AssertSqlSafe(told)).execute(tx.connection()).await?;
+            return Ok(());
+        }
+    }
+    Err(DbError::KeyChanged)
+}
+
+/// Whether the batch is stored is what the statement returns: not where it was sealed with a key that is no longer its
+/// workspace's.
+fn append_statement(keys: &HashMap<String, Arc<DataKey>>, rows: &SealedRows<'_>) -> String {
+    let mut sql = String::from("select store_delivery(");
+    sql.reserve(rows.estimate_sql_len());
+    sql_literal::push_text_array(&mut sql, keys.keys().map(|tenant_id| Some(tenant_id.as_str())));
+    sql.push(',');
+    sql_literal::push_scalar_array(&mut sql, keys.values().map(|key| key.id()));
+    rows.push_columns(&mut sql);
+    sql.push(')');
+    sql
+}
+
+/// Sorts the oldest into `events`, which makes their threads ready; `None` where nothing waits to be sorted. Waits for
+/// another replica that does.
+pub async fn enqueue_pending(session: &mut PinnedConnection) -> Result<Option<EnqueueStats>, DbError> {
+    let columns = "event_count, known_count, relevant_count, stored_count";
+    let row =
+        session.fetch_one(&format!("select {columns} from sort_deliveries({MAX_DRAIN_BATCHES})")).await?;
+    let Some(events) = row.try_get::<Option<i64>, _>("event_count")? else { return Ok(None) };
+    let count = |column| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
+    let (known, relevant, stored) = (count("known_count")?, count("relevant_count")?, count("stored_count")?);
+    Ok(Some(EnqueueStats {
+        stored: stored.unsigned_abs(),
+        duplicate: (relevant - stored).unsigned_abs(),
+        not_for_bot: (known - relevant).unsigned_abs(),
+        not_installed: (events - known).unsigned_abs(),
+    }))
+}
+
+/// The last batch that waits to be sorted.
+pub async fn find_last_batch(tx: &mut Tx) -> Result<Option<i64>, DbError> {
+    Ok(sqlx::query_scalar!("select max(batch_id) from deliveries").fetch_one(tx).await?)
+}
+
+/// Whether a batch up to this one still waits to be sorted.
+pub async fn has_pending(tx: &mut Tx, last: i64) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from deliveries where batch_id <= $1) as "waiting!""#,
+        last
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+fn unique_tenant_ids(events: &[&InboundEvent]) -> Vec<String> {
+    let mut tenant_ids: Vec<String> = events.iter().map(|event| event.tenant_id.to_string()).collect();
+    tenant_ids.sort_unstable();
+    tenant_ids.dedup();
+    tenant_ids
+}
+
+/// Those events of a batch whose workspace has an installation, and their bodies sealed.
+#[derive(Default)]
+struct SealedRows<'a> {
+    events: Vec<&'a InboundEvent>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl<'a> SealedRows<'a> {
+    /// In the order of their messages: of one thread they are to be queued as they were written.
+    fn seal(events: &[&'a InboundEvent], keys: &HashMap<String, Arc<DataKey>>) -> Result<Self, DbError> {
+        let mut sorted = events.to_vec();
+        sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
+        let mut rows = Self::default();
+        for event in sorted {
+            if let Some(key) = keys.get(event.tenant_id.as_str()) {
+                let body = match &event.traceparent {
+                    Some(_) => serde_json::to_string(&TracedPayload::of(event))?,
+                    None => serde_json::to_string(&event.payload)?,
+                };
+                rows.bodies.push(key.seal(EVENT_BODY.binding(&event.tenant_id), &body)?);
+                rows.events.push(event);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of the statement that they make, about.
+    fn estimate_sql_len(&self) -> usize {
+        let ids = self.events.len() * 200;
+        ids + self.bodies.iter().map(|body| body.len() * 2).sum::<usize>()
+    }
+
+    /// Column by column, as `store_delivery` takes them.
+    fn push_columns(&self, sql: &mut String) {
+        let mut push = |column: fn(&InboundEvent) -> Option<&str>| {
+            sql.push(',');
+            sql_literal::push_text_array(sql, self.events.iter().map(|event| column(event)));
+        };
+        push(|event| Some(event.tenant_id.as_str()));
+        push(|event| Some(event.event_id.as_str()));
+        push(|event| Some(event.payload.kind()));
+        push(|event| Some(event.thread.channel_id.as_str()));
+        push(|event| Some(event.thread.thread_ts.as_str()));
+        push(|event| event.message_ts.as_ref().map(|ts| ts.as_str()));
+        push(|event| event.client_msg_id.as_deref());
+        push(|event| Some(event.user_id.as_str()));
+        sql.push(',');
+        sql_literal::push_bytes(sql, self.bodies.iter().map(Vec::as_slice));
+        sql.push(',');
+        let starts = self.bodies.iter().scan(1, |next, body| {
+            let start = *next;
+            *next += body.len();
+            Some(start)
+        });
+        sql_literal::push_scalar_array(sql, starts);
+        sql.push(',');
+        sql_literal::push_scalar_array(sql, self.bodies.iter().map(Vec::len));
+        sql.push(',');
+        sql_literal::push_scalar_array(
+            sql,
+            self.events.iter().map(|event| event.relevance == Relevance::Addressed),
+        );
+    }
+}

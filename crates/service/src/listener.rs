@@ -1,0 +1,204 @@
+//! Connections: what may come in over one, and how long its other end may take.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::client_ip::Peer;
+
+/// The longest address; Slack's and our own are far shorter.
+const MAX_URI_BYTES: usize = 8 * 1024;
+
+/// All headers of a request together. How many they may be, a hundred, is hyper's own limit: one that is set would cost each
+/// request an allocation.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// How long a request's head may take. That counts from the end of the answer before it: shorter than the minute for which
+/// proxies keep a connection that nobody uses, and they would send a request into one that is being closed.
+pub(crate) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// How long what was sent may wait for its reader.
+const TCP_USER_TIMEOUT_MILLIS: u32 = 60_000;
+
+/// How long connections are still taken after the signal, so that a balancer that has just looked loses none.
+pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
+
+/// How long connections that are there are still answered after that. Whoever asks meanwhile is told that it was the last time;
+/// to end those at once that wait would be to end some with a question on the way.
+pub(crate) const KEEP_ALIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Takes connections until a little after `shutdown`, then lets those that are there end what is in work.
+pub(crate) async fn serve_connections<S>(
+    mut listener: TcpListener,
+    app: S,
+    header_timeout: Duration,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let connections = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    server.max_header_size(MAX_HEAD_BYTES);
+    let is_last = Arc::new(AtomicBool::new(false));
+    let mut closing = pin!(async {
+        shutdown.cancelled().await;
+        is_last.store(true, Ordering::Relaxed);
+        sleep(LAME_DUCK).await;
+    });
+    loop {
+        let (stream, peer): (TcpStream, SocketAddr) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
+            _ = &mut closing => break,
+        };
+        set_unread_timeout(&stream);
+        let (app, peer, is_last) = (app.clone(), Peer(peer.ip()), Arc::clone(&is_last));
+        let answer = service_fn(move |request| {
+            let (answer, is_last) = (handle_request(app.clone(), peer, request), Arc::clone(&is_last));
+            async move {
+                let mut response = answer.await?;
+                if is_last.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // Whoever broke it off knows, and nobody else is concerned.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %error, "a connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    let begun = Instant::now();
+    while connections.count() > 0 && begun.elapsed() < KEEP_ALIVE_DRAIN_TIMEOUT {
+        sleep(Duration::from_millis(20)).await;
+    }
+    connections.shutdown().await;
+}
+
+async fn handle_request<S>(mut app: S, peer: Peer, request: Request<Incoming>) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let length = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    if length > MAX_URI_BYTES {
+        return Ok(StatusCode::URI_TOO_LONG.into_response());
+    }
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    std::future::poll_fn(|context| app.poll_ready(context)).await?;
+    app.call(request).await
+}
+
+/// Somebody who does not read holds no answer for ever.
+fn set_unread_timeout(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, TCP_USER_TIMEOUT_MILLIS) {
+        tracing::debug!(error = %error, "a connection takes no limit");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, TCP_USER_TIMEOUT_MILLIS);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LISTENER_TEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+    async fn start(head: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(serve_connections(listener, app, head, CancellationToken::new()));
+        address
+    }
+
+    /// All that comes back until the connection is closed.
+    async fn send(address: SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(LISTENER_TEST_TIMEOUT, stream.read_to_string(&mut answer))
+            .await
+            .expect("it is closed")
+            .unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn unfinished_request_head_times_out() {
+        let address = start(Duration::from_millis(200)).await;
+        assert_eq!(send(address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await, "");
+        assert_eq!(send(address, "").await, "", "nor is one that never begins");
+        let answer = send(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn oversized_request_head_is_rejected() {
+        let address = start(LISTENER_TEST_TIMEOUT).await;
+        let close = "host: a\r\nconnection: close\r\n\r\n";
+        let uri = format!("GET /?{} HTTP/1.1\r\n{close}", "x".repeat(MAX_URI_BYTES));
+        let large = format!("GET / HTTP/1.1\r\nx-large: {}\r\n{close}", "x".repeat(MAX_HEAD_BYTES));
+        let many = format!("GET / HTTP/1.1\r\n{}{close}", "x-one: 1\r\n".repeat(100));
+        for (request, status) in [(uri, 414), (large, 431), (many, 431), ("HTTP?\r\n\r\n".into(), 400)] {
+            let answer = send(address, &request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keep_alive_closes_after_drain_response() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let app = Router::new().route("/", get(async || "here"));
+        let accepting =
+            tokio::spawn(serve_connections(listener, app, LISTENER_TEST_TIMEOUT, shutdown.clone()));
+        let mut waiting = TcpStream::connect(address).await.unwrap();
+        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut first = [0; 1024];
+        let length = waiting.read(&mut first).await.unwrap();
+        assert!(!String::from_utf8_lossy(&first[..length]).contains("close"));
+        shutdown.cancel();
+        sleep(LAME_DUCK + Duration::from_millis(200)).await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody new is taken");
+        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut last = String::new();
+        timeout(LISTENER_TEST_TIMEOUT, waiting.read_to_string(&mut last))
+            .await
+            .expect("it is closed")
+            .unwrap();
+        assert!(last.contains("connection: close") && last.ends_with("here"), "{last}");
+        timeout(LISTENER_TEST_TIMEOUT, accepting).await.expect("it ends").unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! Files: what a person attaches, and what the app uploads.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use super::{FakeSlack, Team};
+
+/// A file that a person attaches to a message.
+#[derive(Clone, Debug, Default)]
+pub struct NewFile {
+    /// With its ending, as `notes.txt`.
+    pub name: String,
+    /// As `text/plain`; if empty it is guessed from the name.
+    pub mimetype: String,
+    /// Its bytes.
+    pub content: Bytes,
+}
+
+/// A file as Slack keeps it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlackFile {
+    /// `F…`
+    pub id: String,
+    /// With its ending.
+    pub name: String,
+    /// What people see; the name unless it was given.
+    pub title: String,
+    /// As `text/plain`; of an upload it is guessed from the name.
+    pub mimetype: String,
+    /// Who brought it.
+    pub user: String,
+    /// The team of who brought it; in Slack Connect it is not always the channel's.
+    pub team: String,
+    /// Where it is shown; None for an upload that is not finished or was not shared.
+    pub channel: Option<String>,
+    /// Unix seconds.
+    pub created: i64,
+    /// What its addresses begin with.
+    #[serde(skip)]
+    base_url: String,
+    /// Whether it came from another organisation, by Slack Connect.
+    is_external: bool,
+    /// How many bytes it has.
+    pub size: usize,
+    /// Its bytes.
+    #[serde(skip)]
+    pub content: Bytes,
+}
+
+/// An upload that was announced, or is there and not finished.
+struct PendingUpload {
+    file: SlackFile,
+    /// Whose token announced it.
+    tenant: String,
+    is_received: bool,
+}
+
+/// Files by their id, and uploads by the secret in their address.
+#[derive(Default)]
+pub(crate) struct FileStore {
+    stored: HashMap<String, SlackFile>,
+    uploads: HashMap<String, PendingUpload>,
+}
+
+impl SlackFile {
+    /// A file object (<https://docs.slack.dev/reference/objects/file-object>).
+    pub(crate) fn to_json(&self) -> Value {
+        let ending = self.name.rsplit_once('.').map_or("binary", |(_, ending)| ending);
+        let filetype = if self.mimetype == "text/plain" { "text" } else { ending };
+        json!({
+            "id": self.id, "created": self.created, "timestamp": self.created, "name": self.name,
+            "title": self.title, "mimetype": self.mimetype, "filetype": filetype,
+            "pretty_type": filetype.to_uppercase(), "user": self.user, "user_team": self.team,
+            "editable": false, "size": self.size, "mode": "hosted", "is_external": false,
+            "external_type": "", "is_public": true, "public_url_shared": false, "display_as_bot": false,
+            "url_private": self.private_url(&[&self.name]),
+            "url_private_download": self.private_url(&["download", &self.name]),
+            "media_display_type": "unknown", "has_rich_preview": false, "file_access": "visible",
+        })
+    }
+
+    /// The same in a message. A file of another organisation has to be asked for with `files.info`
+    /// (<https://docs.slack.dev/apis/slack-connect>).
+    pub(crate) fn to_message_json(&self) -> Value {
+        if !self.is_external {
+            return self.to_json();
+        }
+        json!({
+            "id": self.id, "mode": "file_access", "file_access": "check_file_info", "created": 0, "timestamp": 0,
+            "user": "",
+        })
+    }
+
+    fn private_url(&self, end: &[&str]) -> String {
+        let Ok(mut url) = Url::parse(&self.base_url) else { return String::new() };
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(["files-pri", &format!("{}-{}", self.team, self.id)]).extend(end);
+        }
+        url.into()
+    }
+}
+
+impl FakeSlack {
+    /// The address this Slack is reached at.
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.settings.port)
+    }
+
+    /// Keeps a file that a person shows in a channel of a team.
+    pub(crate) fn store_file(&mut self, new: NewFile, user: &str, team: &str, channel: &str) -> SlackFile {
+        let home = self.find_home_team(user).map_or(team, |home| &home.id);
+        let mut file = self.new_file(&new.name, user, home, new.content.len());
+        if !new.mimetype.is_empty() {
+            file.mimetype = new.mimetype;
+        }
+        file.is_external = !self.is_same_organization(home, team);
+        file.content = new.content;
+        file.channel = Some(channel.to_owned());
+        self.files.stored.insert(file.id.clone(), file.clone());
+        file
+    }
+
+    /// A file that has no content yet.
+    pub(crate) fn new_file(&self, name: &str, user: &str, team: &str, size: usize) -> SlackFile {
+        let unique = Uuid::new_v4().simple().to_string().to_uppercase();
+        SlackFile {
+            id: format!("F0{}", unique.get(..9).unwrap_or_default()),
+            name: name.to_owned(),
+            title: name.to_owned(),
+            mimetype: mime_guess::from_path(name).first_or_octet_stream().to_string(),
+            user: user.to_owned(),
+            team: team.to_owned(),
+            channel: None,
+            created: chrono::Utc::now().timestamp(),
+            base_url: self.base_url(),
+            is_external: false,
+            size,
+            content: Bytes::new(),
+        }
+    }
+
+    /// A file that a tenant's bot may see: one of a channel that it is in, or its own.
+    pub(crate) fn find_file(&self, tenant: &str, id: &str) -> Option<&SlackFile> {
+        let file = self.files.stored.get(id)?;
+        let bot = self.find_installation(tenant)?;
+        let channel = file.channel.as_ref();
+        let shows_it = |team: &Team| {
+            let channel = channel.and_then(|channel| team.channels.get(channel));
+            channel.is_some_and(|channel| channel.is_bot_member) && self.resolve_tenant(&team.id) == tenant
+        };
+        (file.user == bot.bot_user_id || self.teams.values().any(shows_it)).then_some(file)
+    }
+
+    /// Whether there is a file of this id, whoever may see it.
+    pub(crate) fn has_file(&self, id: &str) -> bool {
+        self.files.stored.contains_key(id)
+    }
+
+    /// Announces an upload by a tenant's bot; the file's id, and the address to send it to.
+    pub(crate) fn announce_upload(&mut self, tenant: &str, file: SlackFile) -> (String, String) {
+        let id = file.id.clone();
+        let secret = Uuid::new_v4().simple().to_string();
+        let address = format!("{}/upload/v1/{secret}", self.base_url());
+        self.files
+            .uploads
+            .insert(secret, PendingUpload { file, tenant: tenant.to_owned(), is_received: false });
+        (id, address)
+    }
+
+    /// Takes what is uploaded; the bytes it has to be are those that were announced.
+    pub(crate) fn receive_upload(&mut self, secret: &str, content: Bytes) -> Result<usize, &'static str> {
+        let upload = self.files.uploads.get_mut(secret).ok_or("no such upload")?;
+        if content.len() != upload.file.size {
+            return Err("the length is another than was announced");
+        }
+        upload.is_received = true;
+        upload.file.content = content;
+        Ok(upload.file.size)
+    }
+
+    /// Finishes a tenant's upload; None for one that has not arrived. Without a channel nobody sees it.
+    pub(crate) fn complete_upload(
+        &mut self,
+        tenant: &str,
+        id: &str,
+        title: Option<&str>,
+        channel: Option<&str>,
+    ) -> Option<SlackFile> {
+        let is_it =
+            |upload: &PendingUpload| upload.file.id == id && upload.tenant == tenant && upload.is_received;
+        let secret = self.files.uploads.iter().find(|(_, upload)| is_it(upload))?.0.clone();
+        let mut file = self.files.uploads.remove(&secret)?.file;
+        file.channel = channel.map(str::to_owned);
+        if let Some(title) = title {
+            title.clone_into(&mut file.title);
+        }
+        self.files.stored.insert(file.id.clone(), file.clone());
+        Some(file)
+    }
+}

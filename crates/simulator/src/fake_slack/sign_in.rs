@@ -1,0 +1,91 @@
+//! Who signed in, and the key that says so.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::FakeSlack;
+
+/// A code can be exchanged for ten minutes.
+const SIGN_IN_CODE_LIFETIME: Duration = Duration::from_secs(600);
+
+/// The name of the one key.
+const ID_TOKEN_KEY_ID: &str = "simulated-key";
+
+/// A sign-in that a person allowed.
+#[derive(Clone)]
+pub(crate) struct ApprovedSignIn {
+    pub(crate) user: String,
+    pub(crate) team: String,
+    pub(crate) redirect_uri: String,
+    /// Whether the app asked for the address.
+    pub(crate) is_email_requested: bool,
+    pub(crate) nonce: Option<String>,
+    /// PKCE's `code_challenge`, always S256.
+    pub(crate) code_challenge: Option<String>,
+}
+
+/// The RSA key that signs id tokens, as Slack's do (RS256).
+pub(crate) struct IdTokenKey(KeyPair);
+
+impl IdTokenKey {
+    fn generate() -> anyhow::Result<Self> {
+        Ok(Self(KeyPair::generate(KeySize::Rsa2048).ok().context("no RSA key could be made")?))
+    }
+
+    /// The public half, as `/openid/connect/keys` shows it.
+    pub(crate) fn jwks(&self) -> Value {
+        // PKCS#1 in DER; at 2048 bits and the usual exponent 65537 the modulus always lies here.
+        let modulus = self.0.public_key().as_ref().get(9..265).unwrap_or_default();
+        let n = URL_SAFE_NO_PAD.encode(modulus);
+        json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": ID_TOKEN_KEY_ID, "n": n, "e": "AQAB"}]})
+    }
+
+    /// A JWT with these claims.
+    pub(crate) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!(
+            "{}.{}",
+            part(&json!({"alg": "RS256", "typ": "JWT", "kid": ID_TOKEN_KEY_ID})),
+            part(claims)
+        );
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .ok()
+            .context("the token could not be signed")?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+impl FakeSlack {
+    /// A single-use code for a sign-in.
+    pub(crate) fn issue_sign_in_code(&mut self, sign_in: ApprovedSignIn) -> String {
+        self.sign_ins.retain(|_, (_, issued)| issued.elapsed() < SIGN_IN_CODE_LIFETIME);
+        let code = format!("1000000001.{}", Uuid::new_v4().simple());
+        self.sign_ins.insert(code.clone(), (sign_in, Instant::now()));
+        code
+    }
+
+    /// Takes a code out; a second time, or too late, there is none.
+    pub(crate) fn redeem_sign_in_code(&mut self, code: &str) -> Option<ApprovedSignIn> {
+        let (sign_in, issued) = self.sign_ins.remove(code)?;
+        (issued.elapsed() < SIGN_IN_CODE_LIFETIME).then_some(sign_in)
+    }
+
+    /// The key, made when it is first needed: that takes a while.
+    pub(crate) fn id_token_key(&mut self) -> anyhow::Result<Arc<IdTokenKey>> {
+        if self.id_token_key.is_none() {
+            self.id_token_key = Some(Arc::new(IdTokenKey::generate()?));
+        }
+        self.id_token_key.clone().context("a key")
+    }
+}

@@ -1,0 +1,162 @@
+//! What is set, as far as it can be read: a variable that is wrong keeps nobody from looking at what the others lead to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ::slack::{Client, OAuthApp};
+use crypto::MasterKeys;
+use db::diagnostics::PostgresServer;
+use db::{Db, DbError};
+use secrecy::SecretString;
+use service::{DatabaseSettings, Environment, SettingsError};
+use tokio::time::timeout;
+use url::Url;
+
+use super::Finding;
+use crate::settings::{read_environment, read_master_keys, read_redirect_uri};
+
+pub(super) const API_ENV_FILE: &str = ".env.api";
+
+/// How long Postgres, Slack or a proxy may take over one answer.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks ask at once, and each has one connection.
+const MAX_DOCTOR_CONNECTIONS: u32 = 6;
+
+/// Opens nothing. Nothing is sealed either: whoever looks only reads.
+const PLACEHOLDER_KEY: &str = "none:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// What is set.
+pub(super) struct DoctorConfig {
+    pub(super) web: Environment,
+    /// Why `.env.web` could not be read, if it could not.
+    pub(super) web_error: Option<SettingsError>,
+    /// `api`'s, where they are given here.
+    pub(super) api: Option<Environment>,
+    pub(super) database: Option<DatabaseSettings>,
+    pub(super) has_master_keys: bool,
+    pub(super) redis_url: Option<SecretString>,
+    pub(super) redirect_uri: Option<Url>,
+    pub(super) slack: Option<Client>,
+    pub(super) slack_app: Option<OAuthApp>,
+    pub(super) db: Option<Db>,
+    /// The server, or why it was not reached.
+    pub(super) server: Result<PostgresServer, String>,
+    /// Whether the schema is this binary's, or why that is not known.
+    pub(super) schema: Result<(), String>,
+}
+
+impl DoctorConfig {
+    /// Reads all variables, and looks whether the database is there.
+    pub(super) async fn read() -> Self {
+        let (web, web_unread) = match read_environment() {
+            Ok(env) => (Ok(env), None),
+            Err(error) => (Environment::from_process(), Some(error)),
+        };
+        let web = web.unwrap_or_else(|_| empty_environment());
+        // Notes of problems are for `variables.rs`, which reads everything anew.
+        let mut env = web.clone();
+        let database = DatabaseSettings::read(&mut env);
+        let master_keys = read_master_keys(&mut env);
+        let redis_url = env.optional("REDIS_URL", "", cache::parse_redis_url);
+        let redirect_uri = read_redirect_uri(&mut env);
+        let slack_base_url = env.http_url("SLACK_BASE_URL", "https://slack.com");
+        let slack_app = Option::zip(env.text("SLACK_CLIENT_ID"), env.text("SLACK_CLIENT_SECRET")).map(
+            |(client_id, client_secret)| OAuthApp {
+                client_id,
+                client_secret: client_secret.into(),
+                redirect_uri: redirect_uri.as_ref().map(Url::to_string).unwrap_or_default(),
+            },
+        );
+        let has_master_keys = master_keys.is_some();
+        let db = database.as_ref().and_then(|database| open_db(database, master_keys));
+        let (server, schema) = probe_database(db.as_ref()).await;
+        Self {
+            api: read_api_environment(),
+            web,
+            web_error: web_unread,
+            database,
+            has_master_keys,
+            redis_url,
+            redirect_uri,
+            slack: Client::new(&slack_base_url, PROBE_TIMEOUT).ok(),
+            slack_app,
+            db,
+            server,
+            schema,
+        }
+    }
+
+    /// Asks the database something for which the schema has to be there.
+    pub(super) async fn query<T>(
+        &self,
+        query: impl AsyncFnOnce(&Db) -> Result<T, DbError>,
+    ) -> Result<T, Finding> {
+        let db = self.require_db()?;
+        with_probe_timeout(query(db)).await.map_err(|error| match &self.schema {
+            // What is not there yet is told once, by the migrations.
+            Err(why) => Finding::skipped(why),
+            Ok(()) => Finding::fault(format!("the database did not answer: {error}"), "see its log"),
+        })
+    }
+
+    /// The database, if it was reached.
+    pub(super) fn require_db(&self) -> Result<&Db, Finding> {
+        match (&self.db, &self.server) {
+            (Some(db), Ok(_)) => Ok(db),
+            _ => Err(Finding::skipped("the database is not reached")),
+        }
+    }
+
+    /// A variable of `api`'s where they are given, else of `web`'s.
+    pub(super) fn api_var(&self, name: &str) -> Option<String> {
+        self.api.as_ref().and_then(|env| env.text(name)).or_else(|| self.web.text(name))
+    }
+}
+
+/// Waits for the database, but not for long.
+async fn with_probe_timeout<T>(answer: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    timeout(PROBE_TIMEOUT, answer).await.unwrap_or(Err(DbError::Timeout))
+}
+
+fn empty_environment() -> Environment {
+    #[expect(clippy::expect_used, reason = "nothing that is read can be wrong")]
+    Environment::from_sources(Default::default(), Default::default()).expect("nothing is read")
+}
+
+/// They are given where their file is, or where the process has those that only `api` has.
+fn read_api_environment() -> Option<Environment> {
+    let env = match Environment::read(API_ENV_FILE) {
+        Ok(env) => env,
+        // What is wrong with the file is said by `api` itself.
+        Err(_) => Environment::from_process().ok()?,
+    };
+    let has_own = ["SLACK_SIGNING_SECRET", "OPENAI_API_KEY"].iter().any(|name| env.text(name).is_some());
+    (has_own || Path::new(API_ENV_FILE).exists()).then_some(env)
+}
+
+fn open_db(database: &DatabaseSettings, master_keys: Option<MasterKeys>) -> Option<Db> {
+    let settings = db::DbSettings {
+        urls: database.urls.clone(),
+        direct_urls: database.direct_urls.clone(),
+        read_url: None,
+        pool_size: 0,
+        max_overflow: MAX_DOCTOR_CONNECTIONS,
+        pool_timeout: PROBE_TIMEOUT,
+    };
+    let master_keys = master_keys.or_else(|| MasterKeys::parse(PLACEHOLDER_KEY).ok())?;
+    Db::open(&settings, master_keys).ok()
+}
+
+async fn probe_database(db: Option<&Db>) -> (Result<PostgresServer, String>, Result<(), String>) {
+    let Some(db) = db else {
+        let why = "DATABASE_URL leads nowhere".to_owned();
+        return (Err(why.clone()), Err(why));
+    };
+    match with_probe_timeout(db.inspect_server()).await {
+        Ok(server) => {
+            (Ok(server), with_probe_timeout(db.check_schema()).await.map_err(|error| error.to_string()))
+        }
+        Err(error) => (Err(error.to_string()), Err("the database is not reached".to_owned())),
+    }
+}

@@ -1,0 +1,204 @@
+//! `GET /dashboard/events` and what is below it: every event with its outcome and why, and what is done with those that
+//! were set aside.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use db::audit_log::AuditAction;
+use db::event_timeline::EventTimeline;
+use db::ignored_events::{EventFilter, EventSummary};
+use db::{DbError, Tx};
+use models::{EventId, EventOutcome, UserId};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{database_error, landing, non_empty, redirect_or_404};
+use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::page::render_page;
+use crate::state::WebState;
+
+/// Events on a page.
+const MAX_EVENT_ROWS: i64 = 100;
+
+/// What the form asks for; empty fields are none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct EventQuery {
+    outcome: String,
+    channel: String,
+    person: String,
+    /// Minutes back from now.
+    since: String,
+}
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct EventListPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
+    query: EventQuery,
+    events: Vec<EventSummary>,
+    names: HashMap<UserId, String>,
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage<'a> {
+    signed_in: &'a CurrentUser,
+    active_page: &'static str,
+    event_id: EventId,
+    timeline: EventTimeline,
+}
+
+const SINCE_OPTIONS: [(&str, &str); 4] = [
+    ("60", "the last hour"),
+    ("1440", "the last day"),
+    ("10080", "the last week"),
+    ("43200", "the last 30 days"),
+];
+
+impl EventListPage<'_> {
+    /// What a person is called; the id of whom nobody knows.
+    fn name<'a>(&'a self, user_id: &'a Option<String>) -> &'a str {
+        let Some(user_id) = user_id else { return "" };
+        self.names.get(&UserId::from(user_id.as_str())).map_or(user_id, String::as_str)
+    }
+
+    fn outcomes(&self) -> [&'static str; EventOutcome::ALL_OUTCOMES.len()] {
+        EventOutcome::ALL_OUTCOMES.map(EventOutcome::as_str)
+    }
+
+    fn since_options(&self) -> [(&'static str, &'static str); 4] {
+        SINCE_OPTIONS
+    }
+}
+
+pub(crate) async fn list(
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
+    asked: Result<Query<EventQuery>, QueryRejection>,
+) -> Response {
+    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let own = (!signed_in.is_admin).then(|| signed_in.session.user_id.to_string());
+    let filter = EventFilter {
+        event_id: None,
+        outcome: non_empty(&asked.outcome),
+        channel_id: non_empty(&asked.channel),
+        user_id: own.or_else(|| non_empty(&asked.person)),
+        last_seconds: asked.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
+    };
+    let (tenant_id, filter) = (&signed_in.session.tenant_id, &filter);
+    let found = |mut tx: Tx| async move {
+        let fates = db::ignored_events::list_outcomes(&mut tx, tenant_id, filter, MAX_EVENT_ROWS).await?;
+        Ok::<_, DbError>((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
+    };
+    match signed_in.read(&app, found).await {
+        Ok((fates, names)) => {
+            let events = EventListPage {
+                signed_in: &signed_in,
+                active_page: "events",
+                query: asked,
+                events: fates,
+                names,
+            };
+            render_page(StatusCode::OK, &events)
+        }
+        Err(error) => database_error(&error),
+    }
+}
+
+/// The story of an event that something was done about; of others the list tells all there is.
+pub(crate) async fn show(
+    State(app): State<Arc<WebState>>,
+    signed_in: CurrentUser,
+    Path(event_id): Path<String>,
+) -> Response {
+    let event_id = EventId::new(event_id);
+    let asked = (&signed_in.session.tenant_id, &event_id);
+    let found = |mut tx: Tx| async move { db::event_timeline::find(&mut tx, asked.0, asked.1).await };
+    match signed_in.read(&app, found).await {
+        Ok(Some(story)) if signed_in.is_admin || story.user_id == signed_in.session.user_id.as_str() => {
+            render_page(
+                StatusCode::OK,
+                &EventPage { signed_in: &signed_in, active_page: "events", event_id, timeline: story },
+            )
+        }
+        Ok(_) => landing::not_found().await,
+        Err(error) => database_error(&error),
+    }
+}
+
+pub(crate) async fn redrive(
+    State(app): State<Arc<WebState>>,
+    manager: WorkspaceAdmin,
+    Path(event_id): Path<String>,
+) -> Response {
+    apply_action(&app, &manager, EventId::new(event_id), AuditAction::Redriven).await
+}
+
+pub(crate) async fn discard(
+    State(app): State<Arc<WebState>>,
+    manager: WorkspaceAdmin,
+    Path(event_id): Path<String>,
+) -> Response {
+    apply_action(&app, &manager, EventId::new(event_id), AuditAction::Discarded).await
+}
+
+/// Does it and notes who did; an event that is not set aside any more is left as it is.
+async fn apply_action(
+    app: &WebState,
+    WorkspaceAdmin(by): &WorkspaceAdmin,
+    event_id: EventId,
+    action: AuditAction,
+) -> Response {
+    let (tenant_id, actor) = (&by.session.tenant_id, by.session.user_id.as_str());
+    let done = async {
+        let mut tx = app.db.begin(tenant_id).await?;
+        if db::event_timeline::find(&mut tx, tenant_id, &event_id).await?.is_none() {
+            return Ok(false);
+        }
+        let changed = match action {
+            AuditAction::Discarded => db::dead_letters::discard(&mut tx, tenant_id, &event_id).await?,
+            _ => db::dead_letters::redrive(&mut tx, tenant_id, &event_id).await?,
+        };
+        if changed {
+            db::audit_log::insert(&mut tx, tenant_id, actor, action, json!({ "event_id": event_id })).await?;
+        }
+        tx.commit().await?;
+        Ok::<_, DbError>(true)
+    };
+    redirect_or_404(&format!("/dashboard/events/{event_id}"), done.await).await
+}
+
+impl EventPage<'_> {
+    fn is_dead_letter(&self) -> bool {
+        self.timeline.outcome.as_deref() == Some(EventOutcome::DeadLettered.as_str())
+    }
+}
+
+/// How an event ended, as people see it.
+trait OutcomeDisplay {
+    fn outcome_label(&self, outcome: &Option<String>) -> String {
+        match outcome.as_deref() {
+            None => "waits".to_owned(),
+            Some(outcome) => outcome.replace('_', " "),
+        }
+    }
+
+    fn badge_class(&self, outcome: &Option<String>) -> &'static str {
+        match outcome.as_deref() {
+            Some("answered" | "welcomed" | "done") => "good",
+            Some("set_aside") => "bad",
+            _ => "plain",
+        }
+    }
+}
+
+impl OutcomeDisplay for EventListPage<'_> {}
+
+impl OutcomeDisplay for EventPage<'_> {}

@@ -1,0 +1,38 @@
+//! Three months of two workspaces, made up. What they are is `db`'s matter, in a program of its own: only `db` knows SQL.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::service::Variables;
+use crate::workspace;
+
+/// The workspace beside the one that the simulated Slack always has.
+pub const SECOND_TEAM: &str = "T0BETA=Beta";
+
+/// Fills the database that these variables name; where somebody asked already, nothing changes.
+pub fn seed(variables: &Variables) -> Result<()> {
+    run_seeder(variables, false, &[]).map(drop)
+}
+
+/// The same, and opens so many sessions on the dashboard; their secrets.
+pub fn seed_with_sessions(variables: &Variables, count: usize) -> Result<Vec<String>> {
+    let secrets = run_seeder(variables, true, &[&count.to_string()])?;
+    Ok(secrets.lines().map(str::to_owned).collect())
+}
+
+fn run_seeder(variables: &Variables, release: bool, arguments: &[&str]) -> Result<String> {
+    let mut cargo = workspace::cargo(&["run", "--quiet", "--package", "db", "--example", "demo"]);
+    if release {
+        cargo.arg("--release");
+    }
+    cargo.arg("--").args(arguments).stderr(Stdio::inherit());
+    for name in ["DATABASE_URL", "ENCRYPTION_KEYS"] {
+        cargo.env(name, variables.get(name).with_context(|| format!("{name} is not set"))?);
+    }
+    let output = cargo.output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("the database could not be filled ({})", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
