@@ -17,7 +17,7 @@ use crate::html::{
 };
 use crate::state::SimulatorState;
 
-/// The bot scopes there are here, in plain words.
+/// The supported bot scopes with their descriptions.
 const SCOPE_DESCRIPTIONS: &[(&str, &str)] = &[
     ("app_mentions:read", "See messages that mention it"),
     ("assistant:write", "Act as an assistant: show its status, titles and suggested prompts"),
@@ -45,7 +45,7 @@ const SCOPE_DESCRIPTIONS: &[(&str, &str)] = &[
     ("users:read.email", "See people's e-mail addresses"),
 ];
 
-/// What the app asks for, in the address.
+/// The request parameters in the URL.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ConsentRequest {
@@ -56,16 +56,16 @@ pub(crate) struct ConsentRequest {
     team: Option<String>,
 }
 
-/// What a person answers.
+/// A person's decision.
 #[derive(Clone, Copy)]
 pub(crate) enum ConsentDecision {
     Cancel,
     Allow,
-    /// For all workspaces of the team's organisation.
+    /// Approve for all workspaces of the team's organisation.
     AllowOrgWide,
 }
 
-/// The form of the page: what was asked, and the answer.
+/// The form of the page: the request and the decision.
 #[derive(Deserialize)]
 struct ConsentForm {
     #[serde(flatten)]
@@ -102,7 +102,7 @@ async fn submit_consent(
     }
 }
 
-/// Answers a consent page's address as a person would; where the browser goes then.
+/// Submits a consent page as a person; returns the redirect address.
 pub(crate) fn decide(
     slack: &mut FakeSlack,
     authorize_url: &str,
@@ -114,7 +114,7 @@ pub(crate) fn decide(
 }
 
 impl ConsentRequest {
-    /// What would be granted, or a sentence that says what is wrong with the address.
+    /// Returns the requested grant, or a sentence that explains why the address is invalid.
     fn check(&self, slack: &FakeSlack) -> Result<InstallGrant, String> {
         if self.client_id != slack.settings.client_id {
             return Err(format!("Invalid client_id parameter: there is no app “{}” here.", self.client_id));

@@ -1,4 +1,4 @@
-//! Delivering events as Slack does: signed, with a deadline, and three retries.
+//! Delivers events as Slack does: signed, with a deadline and three retries.
 //! Source: <https://docs.slack.dev/apis/events-api>
 
 use std::sync::{Arc, Weak};
@@ -16,7 +16,7 @@ use crate::state::SimulatorState;
 /// Slack follows at most two redirects.
 const MAX_DELIVERY_REDIRECTS: usize = 2;
 
-/// The client events are posted with.
+/// Builds the HTTP client that posts events.
 pub(crate) fn http_client(ack_timeout: Duration) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
@@ -26,13 +26,13 @@ pub(crate) fn http_client(ack_timeout: Duration) -> anyhow::Result<reqwest::Clie
         .context("the HTTP client for events")
 }
 
-/// How a failed attempt is told to the app in the next one.
+/// Retry headers that describe the failed attempt.
 struct FailedAttempt {
     reason: &'static str,
     is_final: bool,
 }
 
-/// Delivers an envelope until it is acknowledged or the retries are used up.
+/// Delivers an envelope until the app acknowledges it or the retries run out.
 pub(crate) async fn deliver_with_retries(shared: Weak<SimulatorState>, body: Bytes) {
     let mut failed: Option<FailedAttempt> = None;
     for attempt in 0..=3_u8 {

@@ -1,4 +1,4 @@
-//! What a test lets others do: edit and delete, write as another bot, or from another organisation.
+//! Test controls for other parties: edits, deletions, other bots, other organisation.
 
 use crate::fake_slack::{OtherBot, PostMessage};
 use crate::simulator::Simulator;
@@ -9,8 +9,9 @@ impl Simulator {
         self.with(|slack| slack.share_channel(team, channel, other_team))
     }
 
-    /// Posts as a person whose one gesture arrives as two messages, as was seen with Slack Connect: each with its own
-    /// `ts` and `new_event_id`, both with one `client_msg_id` (typeclaw/typeclaw#49). The two `ts`.
+    /// Posts as a person whose one gesture arrives as two messages, as was seen with Slack Connect: each with
+    /// its own
+    /// `ts` and `event_id`, both with one `client_msg_id` (typeclaw/typeclaw#49). The two `ts`.
     pub fn post_duplicate_message(&self, message: PostMessage) -> anyhow::Result<(String, String)> {
         self.with(|slack| slack.post_duplicate_message(message))
     }

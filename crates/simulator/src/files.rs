@@ -1,4 +1,4 @@
-//! Where files are downloaded and uploaded, outside of the Web API.
+//! File downloads and uploads outside the Web API.
 //! Source: <https://docs.slack.dev/reference/objects/file-object>
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::fake_slack::{Call, FakeSlack, SlackFile};
 use crate::html::html_page;
 use crate::state::SimulatorState;
 
-/// Bytes an upload may have; the files of a test are small.
+/// Maximum bytes of an upload; test files are small.
 const MAX_UPLOAD_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
         .route("/upload/v1/{secret}", post(upload).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES)))
 }
 
-/// Answers a wrong token with 200 and a page to sign in, as Slack does, and none with the way there.
+/// Responds to a wrong token with 200 and a sign-in page, as Slack does, and to a missing one with a redirect.
 async fn download(
     State(shared): State<Arc<SimulatorState>>,
     Path((place, _)): Path<(String, String)>,
@@ -48,7 +48,7 @@ async fn download(
     }
 }
 
-/// The file, if the token may read it; logged as a call of `files-pri`.
+/// Returns the file if the token may read it; logs a call of `files-pri`.
 fn authorize_download(slack: &mut FakeSlack, token: &str, id: &str) -> Option<SlackFile> {
     let tenant = slack.tokens.authenticate(token).ok().map(str::to_owned);
     let bot = tenant.as_ref().and_then(|tenant| slack.find_installation(tenant));
@@ -71,7 +71,7 @@ fn members_only_page() -> Response {
     Html(html_page("<h1>Sign in to your workspace</h1><p>This file is for members only.</p>")).into_response()
 }
 
-/// Takes raw bytes or a multipart form with the file
+/// Accepts raw bytes or a multipart form with the file
 /// (<https://docs.slack.dev/reference/methods/files.getUploadURLExternal>).
 async fn upload(
     State(shared): State<Arc<SimulatorState>>,

@@ -1,8 +1,8 @@
-//! What the pages on which a person decides have in common.
+//! Shared HTML of the consent and sign-in pages.
 
 use url::{Host, Url};
 
-/// A page with this inside.
+/// Wraps content in a page.
 pub(crate) fn html_page(body: &str) -> String {
     format!(
         r#"<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Slack simulator</title>
@@ -13,7 +13,7 @@ pub(crate) fn html_page(body: &str) -> String {
     )
 }
 
-/// A page that says why an address is wrong.
+/// A page that explains why an address is invalid.
 pub(crate) fn error_page(why: &str) -> String {
     html_page(&format!(
         "<h1>Something is wrong with this address</h1><p>{}</p><p><a href=\"/\">To the workspace</a></p>",
@@ -21,7 +21,7 @@ pub(crate) fn error_page(why: &str) -> String {
     ))
 }
 
-/// Hidden fields that carry the address's parameters through a form.
+/// Hidden form fields for the URL's parameters.
 pub(crate) fn hidden_inputs(fields: &[(&str, &str)]) -> String {
     let field = |(name, value): &(&str, &str)| {
         format!(r#"<input type="hidden" name="{name}" value="{}">"#, escape_html(value))
@@ -29,12 +29,12 @@ pub(crate) fn hidden_inputs(fields: &[(&str, &str)]) -> String {
     fields.iter().map(field).collect()
 }
 
-/// Text as HTML.
+/// Escapes text for HTML.
 pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Refuses an address that Slack would not send a code to: https, except on loopback.
+/// Rejects a redirect address that Slack rejects: it must be https except on loopback.
 pub(crate) fn validate_redirect_uri(address: &str) -> Result<(), String> {
     let bad = |why: &str| format!("Invalid redirect_uri parameter: “{address}” {why}.");
     let url = Url::parse(address).map_err(|_| bad("is no address"))?;
@@ -51,7 +51,7 @@ pub(crate) fn validate_redirect_uri(address: &str) -> Result<(), String> {
     }
 }
 
-/// Where the browser goes with the answer, a code or an error, and the state it came with.
+/// Builds the redirect address with the code or error and the state.
 pub(crate) fn redirect_location(
     address: &str,
     answer: (&str, String),

@@ -1,4 +1,4 @@
-//! What a test sees of the workspace.
+//! Read access to the workspace for tests.
 
 use std::time::Duration;
 
@@ -10,52 +10,52 @@ use crate::fake_slack::{Call, DeliveryAttempt, FakeSlack, ModelCompletion, Slack
 use crate::simulator::Simulator;
 
 impl Simulator {
-    /// All messages of a channel (id or name), oldest first, replies among them.
+    /// Returns all messages of a channel (id or name) including replies, oldest first.
     pub fn messages(&self, team: &str, channel: &str) -> Vec<SlackMessage> {
         self.with(|slack| slack.messages(team, channel))
     }
 
-    /// A root and its replies, oldest first.
+    /// Returns a root and its replies, oldest first.
     pub fn thread(&self, team: &str, channel: &str, thread_ts: &str) -> Vec<SlackMessage> {
         self.with(|slack| slack.thread(team, channel, thread_ts))
     }
 
-    /// The status shown in a thread now: the assistant's text, or `processing`.
+    /// Returns the status shown in a thread: the assistant's text, or `processing`.
     pub fn status(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
         self.with(|slack| slack.status(team, channel, thread_ts))
     }
 
-    /// The title the app gave a thread.
+    /// Returns the title that the app gave a thread.
     pub fn title(&self, team: &str, channel: &str, thread_ts: &str) -> Option<String> {
         self.with(|slack| slack.title(team, channel, thread_ts))
     }
 
-    /// The prompts the app suggests in a thread, or in a conversation for None: title and message of each.
+    /// Returns the suggested prompts (title, message) of a thread, or of the conversation for `None`.
     pub fn prompts(&self, team: &str, channel: &str, thread_ts: Option<&str>) -> Vec<(String, String)> {
         self.with(|slack| slack.prompts(team, channel, thread_ts))
     }
 
-    /// The Home tab the app published for a person, as Slack keeps it.
+    /// Returns the Home tab that the app published for a person.
     pub fn home(&self, team: &str, user: &str) -> Option<Value> {
         self.with(|slack| slack.home(team, user))
     }
 
-    /// What only one person was shown (`chat.postEphemeral`): that person and the message.
+    /// Returns ephemeral messages (`chat.postEphemeral`) with the person who saw each.
     pub fn ephemerals(&self, team: &str, channel: &str) -> Vec<(String, SlackMessage)> {
         self.with(|slack| slack.ephemerals(team, channel).to_vec())
     }
 
-    /// The files of a channel's messages, oldest first, with their content.
+    /// Returns the files of a channel's messages with their content, oldest first.
     pub fn files(&self, team: &str, channel: &str) -> Vec<SlackFile> {
         self.messages(team, channel).into_iter().flat_map(|message| message.files).collect()
     }
 
-    /// The last 20,000 Web API calls, oldest first.
+    /// Returns the last 20,000 Web API calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.with(|slack| slack.calls().iter().cloned().collect())
     }
 
-    /// The last 20,000 attempts to deliver an event, oldest first.
+    /// Returns the last 20,000 delivery attempts, oldest first.
     pub fn deliveries(&self) -> Vec<DeliveryAttempt> {
         self.with(|slack| slack.deliveries().iter().cloned().collect())
     }
@@ -85,12 +85,12 @@ impl Simulator {
             .with_context(|| format!("what was waited for did not come within {timeout:?}"))?
     }
 
-    /// The last 20,000 requests to the model, oldest first.
+    /// Returns the last 20,000 requests to the model, oldest first.
     pub fn model_requests(&self) -> Vec<Value> {
         self.with(|slack| slack.model_requests().iter().cloned().collect())
     }
 
-    /// The last 20,000 answers of the model that were streamed to their end, oldest first.
+    /// Returns the last 20,000 model answers that were streamed to their end, oldest first.
     pub fn model_answers(&self) -> Vec<ModelCompletion> {
         self.with(|slack| slack.model_completions().iter().cloned().collect())
     }

@@ -1,4 +1,4 @@
-//! What a person does with the app beyond writing: clicks, commands, its Home tab, and the stop button.
+//! Clicks, commands, the Home tab and the stop button.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::web_api;
 
 impl Simulator {
     /// Clicks on a button in a message, or on the one of a `feedback_buttons` element that has this value; the
-    /// status the app answers with. It is told once. Fails where there is nothing to click on, or no answer in time.
+    /// status the app answers with. It is told once. Fails where there is nothing to click on, or no answer
+    /// in time.
     pub async fn click(
         &self,
         team: &str,
@@ -32,7 +33,8 @@ impl Simulator {
         send_home_click(&self.state, &Click { team, user, action_id, value: None }).await
     }
 
-    /// Types a slash command in a channel (id or name); the status and the body the app answers with. What a 200
+    /// Types a slash command in a channel (id or name); the status and the body the app answers with. What a
+    /// 200
     /// brings is shown to that person. Fails where there is no such command, or no answer in time.
     pub async fn command(
         &self,
@@ -60,7 +62,8 @@ impl Simulator {
         self.with(|slack| slack.stop_session(team, user, channel, thread_ts));
     }
 
-    /// Slack's check of the app's certificates, unsigned: the statuses of a GET and a POST at `/slack/commands`,
+    /// Slack's check of the app's certificates, unsigned: the statuses of a GET and a POST at
+    /// `/slack/commands`,
     /// then at `/slack/interactions`.
     pub async fn probe_ssl(&self) -> anyhow::Result<Vec<u16>> {
         let query = [("ssl_check", "1"), ("token", VERIFICATION_TOKEN)];

@@ -1,4 +1,4 @@
-//! The simulator on its own, for a look at it or for services started by hand.
+//! Runs the simulator on its own, for services started by hand.
 
 use anyhow::Context;
 use clap::Parser;
@@ -10,10 +10,10 @@ struct SimulatorArgs {
     /// The port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 8002)]
     port: u16,
-    /// Where events are delivered.
+    /// Address that events are delivered to.
     #[arg(long, default_value = "http://127.0.0.1:8001/slack/events")]
     events_url: String,
-    /// Where the app is installed from.
+    /// Address of the app's install page.
     #[arg(long, default_value = "http://127.0.0.1:8000/slack/install")]
     install_url: String,
     /// The app's and its bot's name.
@@ -28,7 +28,7 @@ struct SimulatorArgs {
     /// One more workspace: T0BETA=Beta.
     #[arg(long, value_name = "ID=NAME")]
     team: Vec<String>,
-    /// What events are signed with.
+    /// Signing secret of events.
     #[arg(long, env = "SLACK_SIGNING_SECRET", hide_env_values = true)]
     signing_secret: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The page's own routes: its files, and what its scripts ask for.
+//! Routes of the chat page: static files and data for its scripts.
 
 mod ui_actions;
 
@@ -20,7 +20,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use crate::fake_slack::{AgentSession, FakeSlack, SlackMessage, StateChange, parse_millis};
 use crate::state::SimulatorState;
 
-/// Messages of a channel that the page shows.
+/// Maximum messages of a channel that the page shows.
 const MAX_PAGE_MESSAGES: usize = 400;
 
 #[derive(RustEmbed)]
@@ -31,7 +31,7 @@ pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
         .route("/", get(async || serve_asset(Path("index.html".to_owned())).await))
         .route("/assets/{*path}", get(serve_asset))
-        // Where Slack opens an app's conversation; here that is the page itself.
+        // Slack opens the app's conversation here; the simulator shows its page.
         .route("/app_redirect", get(async || Redirect::to("/")))
         .route("/page/team", get(show_team))
         .route("/page/messages", get(list_messages))
@@ -51,7 +51,7 @@ async fn serve_asset(Path(path): Path<String>) -> Response {
     }
 }
 
-/// Where on the page, and who; what does not matter to a route is left out.
+/// The location on the page and the person. Routes ignore fields that they do not need.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PageQuery {
@@ -104,12 +104,12 @@ async fn list_messages(
     })
 }
 
-/// What the app says about its work in a thread.
+/// The app's status in a thread.
 fn session_json(session: &AgentSession) -> Value {
     json!({"status": session.visible_status(), "title": session.title, "prompts": session.suggested_prompts})
 }
 
-/// A message as the page gets it; `to` is the one person who sees an ephemeral one.
+/// A message in the page's format; `to` is the person who sees an ephemeral one.
 fn message_json(message: &SlackMessage, to: Option<&String>) -> Value {
     let mut json = serde_json::to_value(message).unwrap_or_default();
     json["at"] = json!(parse_millis(&message.ts));
@@ -144,7 +144,7 @@ async fn download_file(
     }
 }
 
-/// Every change of a team, with what changed as it is when it is sent.
+/// Streams every change of a team with the changed object's current state.
 async fn stream_changes(
     State(shared): State<Arc<SimulatorState>>,
     Query(place): Query<PageQuery>,
@@ -154,7 +154,7 @@ async fn stream_changes(
     let events = changes.filter_map(move |change| {
         let event = match change {
             Ok(change) => shared.with(|slack| change_json(slack, &place.team, &change)),
-            // Too much at once: the page is to load everything again.
+            // The page missed changes and must reload everything.
             Err(_) => Some(json!({"type": "reload"})),
         };
         std::future::ready(event.map(|event| Ok(Event::default().data(event.to_string()))))

@@ -1,4 +1,4 @@
-//! Where the app takes what Slack sends, and how Slack signs it.
+//! The app's request URLs and Slack's request signature.
 //! Source: <https://docs.slack.dev/authentication/verifying-requests-from-slack>
 
 use std::sync::PoisonError;
@@ -11,7 +11,7 @@ use slack::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
 use crate::state::SimulatorState;
 
-/// The app's three request URLs; those of one replica differ in their end only.
+/// The app's three request URLs; within one replica they differ only in the last path segment.
 #[derive(Clone, Copy)]
 pub(crate) enum RequestUrl {
     Events,
@@ -35,7 +35,7 @@ impl RequestUrl {
         }
     }
 
-    /// This door of the next of the app's addresses.
+    /// Returns this request URL of the next address in turn.
     pub(crate) fn resolve(self, shared: &SimulatorState) -> String {
         let urls = shared.events_urls.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = shared.next_url_index.fetch_add(1, Ordering::Relaxed);
@@ -46,7 +46,7 @@ impl RequestUrl {
     }
 }
 
-/// A request of these bytes, signed now.
+/// Builds a request with this body, signed now.
 pub(crate) fn signed_request(
     shared: &SimulatorState,
     door: RequestUrl,

@@ -1,15 +1,15 @@
-//! What a simulator is started with.
+//! Settings of the simulator.
 
 use std::time::Duration;
 
-/// How the simulated Slack and its one app are set up. The defaults are for loopback and guard nothing.
+/// Settings of the simulated Slack and its app. The default secrets are for loopback only.
 #[derive(Clone)]
 pub struct SimulatorSettings {
     /// The port on 127.0.0.1; 0 takes any free one.
     pub port: u16,
-    /// Where events are delivered, `api`'s `/slack/events`.
+    /// Address that events are delivered to: `api`'s `/slack/events`.
     pub events_url: String,
-    /// Where the page's "Add the bot" button leads, `web`'s `/slack/install`.
+    /// Address of the page's "Add the bot" button: `web`'s `/slack/install`.
     pub install_url: String,
     /// The app's and its bot's name.
     pub app_name: String,
@@ -19,27 +19,27 @@ pub struct SimulatorSettings {
     pub client_secret: String,
     /// Signs every delivery, as `SLACK_SIGNING_SECRET`.
     pub signing_secret: String,
-    /// How long after a failed delivery each retry follows.
+    /// Delay of each retry after a failed delivery.
     /// Slack's: at once, a minute, five minutes (<https://docs.slack.dev/apis/events-api#retries>).
     pub retry_delays: [Duration; 3],
-    /// How long a delivery may take to be acknowledged. Slack's: 3 s.
+    /// Acknowledgement time-out of a delivery. Slack's: 3 s.
     pub ack_timeout: Duration,
-    /// How long a bot token lives; None: for ever. Slack's, where token rotation is on: 12 h
+    /// Lifetime of a bot token; `None`: no expiry. Slack's with token rotation: 12 h
     /// (<https://docs.slack.dev/authentication/using-token-rotation>).
     pub token_lifetime: Option<Duration>,
-    /// How long a stream lives from its start. Slack's: about 5 minutes.
+    /// Lifetime of a stream from its start. Slack's: about 5 minutes.
     pub stream_lifetime: Duration,
-    /// Whether Slack's rate limits apply (<https://docs.slack.dev/apis/web-api/rate-limits>).
+    /// True if Slack's rate limits apply (<https://docs.slack.dev/apis/web-api/rate-limits>).
     pub has_rate_limits: bool,
-    /// Whether the app is listed in Slack's Marketplace. If not, `conversations.history` and
+    /// True if the app is listed in Slack's Marketplace. If not, `conversations.history` and
     /// `conversations.replies` answer once a minute and with at most 15 messages.
     pub is_marketplace_app: bool,
-    /// Whether the app has `agent_view`, and with it `agents.sessions.*`. If not, it is the assistant of before:
+    /// True if the app has `agent_view`, and with it `agents.sessions.*`. If not, it is the older assistant:
     /// threads are opened for it (<https://docs.slack.dev/ai/migrating-to-agent-messaging>).
     pub has_agent_sessions: bool,
-    /// Whether the app's Home tab is enabled.
+    /// True if the app's Home tab is enabled.
     pub has_home_tab: bool,
-    /// How long a `issue_response_url` takes answers. Slack's: 30 minutes.
+    /// Lifetime of a `response_url`. Slack's: 30 minutes.
     pub response_url_lifetime: Duration,
 }
 

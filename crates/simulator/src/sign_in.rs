@@ -1,4 +1,4 @@
-//! Sign in with Slack: the page, and the keys its tokens are verified with.
+//! Sign in with Slack: the consent page and the token verification keys.
 //! Source: <https://docs.slack.dev/authentication/sign-in-with-slack>
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::html::{
 };
 use crate::state::SimulatorState;
 
-/// What the app asks for, in the address.
+/// The request parameters in the URL.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct SignInRequest {
@@ -32,7 +32,7 @@ struct SignInRequest {
     code_challenge_method: Option<String>,
 }
 
-/// The form of the page: what was asked, the answer, and who one is.
+/// The form of the page: the request, the decision and the person.
 #[derive(Deserialize)]
 struct SignInForm {
     #[serde(flatten)]
@@ -72,7 +72,7 @@ async fn show_keys(State(shared): State<Arc<SimulatorState>>) -> Response {
     }
 }
 
-/// Answers a sign-in page's address as a person would, None being Cancel; where the browser goes then.
+/// Submits a sign-in page as this person, or cancels for `None`; returns the redirect address.
 pub(crate) fn decide(
     slack: &mut FakeSlack,
     authorize_url: &str,

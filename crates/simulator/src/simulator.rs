@@ -57,7 +57,7 @@ impl Simulator {
         Ok(Self { address, _stop_on_drop: Arc::new(StopOnDrop(shared.clone())), state: shared })
     }
 
-    /// Takes no more requests and ends open streams; what is known can still be looked at.
+    /// Stops serving and ends open streams; the recorded state stays readable.
     pub fn shutdown(&self) {
         self.state.stopping.send_replace(true);
     }
@@ -82,13 +82,14 @@ impl Simulator {
         *self.state.events_urls.lock().unwrap_or_else(PoisonError::into_inner) = urls;
     }
 
-    /// Works on the world under its lock.
+    /// Runs a function with the locked state.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut FakeSlack) -> T) -> T {
         self.state.with(work)
     }
 
     /// Adds a workspace with three people, `#general` and `#random`. Ids are Slack-like and derived: in
-    /// `T0BETA` they are `U0ADABETA` (the admin), `U0GRACEBETA`, `U0LINUSBETA`, `C0GENERALBETA`, `C0RANDOMBETA`;
+    /// `T0BETA` they are `U0ADABETA` (the admin), `U0GRACEBETA`, `U0LINUSBETA`, `C0GENERALBETA`,
+    /// `C0RANDOMBETA`;
     /// in the default `T0ACME` they are without an ending.
     pub fn add_team(&self, id: &str, name: &str) {
         self.with(|slack| slack.add_team(id, name));
@@ -104,7 +105,7 @@ impl Simulator {
         self.with(|slack| slack.invite(team, channel))
     }
 
-    /// The DM of a person with the bot, opened if need be; None for who is not in the team.
+    /// Returns a person's DM with the bot and opens it if needed; `None` if the person is not in the team.
     pub fn dm(&self, team: &str, user: &str) -> Option<String> {
         self.with(|slack| slack.teams.get_mut(team)?.open_dm(user))
     }
@@ -125,7 +126,7 @@ impl Simulator {
         })
     }
 
-    /// The installation of a team, or of an organisation, if there is one.
+    /// Finds the installation of a team or an organisation.
     pub fn installation(&self, team: &str) -> Option<AppInstallation> {
         self.with(|slack| slack.find_installation(team).cloned())
     }
@@ -136,28 +137,29 @@ impl Simulator {
         self.with(|slack| slack.uninstall(team, "account_inactive"));
     }
 
-    /// Answers a consent page as the admin's Allow does: the address the browser is sent to.
+    /// Submits a consent page as the admin's Allow does; returns the redirect address.
     pub fn allow(&self, authorize_url: &str) -> anyhow::Result<String> {
         self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Allow))
     }
 
-    /// Answers a consent page as Cancel does: the address the browser is sent to.
+    /// Submits a consent page as Cancel does; returns the redirect address.
     pub fn deny(&self, authorize_url: &str) -> anyhow::Result<String> {
         self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Cancel))
     }
 
-    /// Answers a "Sign in with Slack" page as this person, or with Cancel for None: the address the browser is sent
+    /// Answers a "Sign in with Slack" page as this person, or with Cancel for None: the address the browser
+    /// is sent
     /// to.
     pub fn sign_in(&self, authorize_url: &str, user: Option<&str>) -> anyhow::Result<String> {
         self.with(|slack| sign_in::decide(slack, authorize_url, user))
     }
 
-    /// Posts as a person and delivers the events that Slack would; the message's `ts`.
+    /// Posts as a person and delivers Slack's events; returns the message's `ts`.
     pub fn post(&self, message: PostMessage) -> anyhow::Result<String> {
         self.post_with_copies(1, message)
     }
 
-    /// Posts as a person, each of the envelopes being delivered `copies` times at once, with the same `new_event_id`.
+    /// Posts as a person and delivers each envelope `copies` times concurrently with the same `event_id`.
     pub fn post_with_copies(&self, copies: usize, message: PostMessage) -> anyhow::Result<String> {
         self.with(|slack| {
             let before = slack.effects.len();
@@ -176,13 +178,13 @@ impl Simulator {
         self.with(|slack| slack.announce(team, team, false, event));
     }
 
-    /// Signs a body and posts it once to the app; the answer's status. Fails when there is no answer in time.
+    /// Signs a body, posts it once to the app and returns the status. Fails on a time-out.
     pub async fn deliver_raw(&self, body: impl Into<Bytes>) -> anyhow::Result<u16> {
         let answer = delivery::post_event(&self.state, body.into(), None).await?;
         Ok(answer.status().as_u16())
     }
 
-    /// Lets the next `times` calls of a method fail.
+    /// Makes the next `times` calls of a method fail.
     pub fn inject_fault(&self, method: &str, fault: InjectedFault, times: usize) {
         self.with(|slack| {
             let faults = slack.faults.entry(method.to_owned()).or_default();
@@ -190,13 +192,13 @@ impl Simulator {
         });
     }
 
-    /// Sets Slack's clock, as `Date` has it, so many seconds ahead of this machine's.
+    /// Sets Slack's clock (the `Date` header) this many seconds ahead of this machine's.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.with(|slack| slack.clock_offset = chrono::TimeDelta::seconds(seconds));
     }
 
     /// Overrides the knobs in the model's name with those of `query`; an empty query ends that. Starts
-    /// `max_failures` afresh.
+    /// `fail_times` afresh.
     pub fn set_model_options(&self, query: &str) {
         self.with(|slack| {
             slack.model_options_override = Some(query.to_owned()).filter(|query| !query.is_empty());

@@ -1,4 +1,4 @@
-//! The world behind its lock, and what its changes set going.
+//! The state behind its lock, and the effects of its changes.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::settings::SimulatorSettings;
 /// Changes a slow reader may be behind before it has to look afresh.
 const MAX_BUFFERED_CHANGES: usize = 4096;
 
-/// What all routes and tasks of one simulator share.
+/// State shared by all routes and tasks of one simulator.
 pub(crate) struct SimulatorState {
     slack: Mutex<FakeSlack>,
     pub(crate) changes: broadcast::Sender<StateChange>,
@@ -44,7 +44,7 @@ impl SimulatorState {
         })
     }
 
-    /// Works on the world under its lock, then lets its effects go out in the order in which they arose.
+    /// Runs a function with the locked state, then sends its effects in their order.
     pub(crate) fn with<T>(self: &Arc<Self>, work: impl FnOnce(&mut FakeSlack) -> T) -> T {
         let mut slack = self.slack.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut slack);

@@ -1,4 +1,4 @@
-//! What a test does to organisations and to tokens.
+//! Test controls for organisations and tokens.
 
 use anyhow::Context;
 use url::Url;
@@ -8,13 +8,15 @@ use crate::fake_slack::{AppInstallation, InstallGrant};
 use crate::simulator::Simulator;
 
 impl Simulator {
-    /// Makes workspaces an organisation (Enterprise Grid); those that are not there are added as [`Simulator::add_team`]
+    /// Makes workspaces an organisation (Enterprise Grid); those that are not there are added as
+    /// [`Simulator::add_team`]
     /// does. Ids begin with `E`, as in `E0ORG`.
     pub fn add_enterprise(&self, id: &str, name: &str, teams: &[&str]) {
         self.with(|slack| slack.add_enterprise(id, name, teams));
     }
 
-    /// Answers a consent page as an org admin does who allows the app for the whole organisation: the address the
+    /// Answers a consent page as an org admin does who allows the app for the whole organisation: the address
+    /// the
     /// browser is sent to. The app is in no workspace before [`Simulator::grant_team`].
     pub fn allow_org_wide(&self, authorize_url: &str, enterprise: &str) -> anyhow::Result<String> {
         self.with(|slack| {
@@ -51,7 +53,7 @@ impl Simulator {
         self.with(|slack| slack.revoke_team(enterprise, team))
     }
 
-    /// Lets the tokens of a team or an organisation expire now; calls answer `token_expired`.
+    /// Expires the tokens of a team or an organisation now; calls return `token_expired`.
     pub fn expire_tokens(&self, team: &str) {
         self.with(|slack| {
             let tenant = slack.resolve_tenant(team);
@@ -59,7 +61,8 @@ impl Simulator {
         });
     }
 
-    /// Ends the tokens of a team or an organisation without an uninstall; calls answer `token_revoked`, and the app
+    /// Revokes the tokens of a team or an organisation without an uninstall; calls return `token_revoked`,
+    /// and the app
     /// gets `tokens_revoked` alone.
     pub fn revoke_tokens(&self, team: &str) {
         self.with(|slack| slack.revoke_tokens(team, "token_revoked"));

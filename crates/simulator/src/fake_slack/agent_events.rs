@@ -1,11 +1,11 @@
-//! The app's own place in Slack: its Home tab, its conversation, and the thread it works in.
+//! The app's Home tab, its conversation, and the threads it works in.
 
 use serde_json::{Value, json};
 
 use super::message::MessageContent;
 use super::{FakeSlack, StateChange};
 
-/// The subtype of the root that Slack puts over an assistant's thread.
+/// Subtype of the root message that Slack adds to an assistant thread.
 /// Source: <https://docs.slack.dev/reference/events/message/assistant_app_thread>
 pub(crate) const ASSISTANT_THREAD_SUBTYPE: &str = "assistant_app_thread";
 
@@ -28,7 +28,7 @@ impl FakeSlack {
         self.announce(team, team, false, event);
     }
 
-    /// A person looks at a channel (id or name), or at none, while the app's conversation is open
+    /// A person views a channel (id or name), or none, while the app's conversation is open
     /// (<https://docs.slack.dev/reference/events/app_context_changed>).
     pub(crate) fn view_channel(&mut self, team_id: &str, user: &str, channel: Option<&str>) {
         let Some(team) = self.teams.get_mut(team_id) else { return };
@@ -53,8 +53,10 @@ impl FakeSlack {
         self.announce(team_id, team_id, false, event);
     }
 
-    /// What the stop button does: streams of the thread take no more text, and the app is told. To end the work
-    /// and the session's status is left to it (<https://docs.slack.dev/reference/events/agent_session_stopped>).
+    /// Presses the stop button: the thread's streams accept no more text, and the app gets the event. To end
+    /// the work
+    /// and the session's status is left to it
+    /// (<https://docs.slack.dev/reference/events/agent_session_stopped>).
     pub(crate) fn stop_session(&mut self, team: &str, user: &str, channel: &str, root: &str) {
         let place = self.teams.get(team).and_then(|team| team.find_channel(channel));
         let Some(channel) = place.map(|channel| channel.id.clone()) else { return };
@@ -75,7 +77,7 @@ impl FakeSlack {
         self.announce(team, team, false, event);
     }
 
-    /// The root of the newest assistant thread in a DM.
+    /// Returns the root of the newest assistant thread in a DM.
     fn find_assistant_root(&self, team: &str, dm: &str) -> Option<String> {
         let messages = &self.teams.get(team)?.channels.get(dm)?.messages;
         let is_root = |subtype: &Option<String>| subtype.as_deref() == Some(ASSISTANT_THREAD_SUBTYPE);

@@ -1,9 +1,9 @@
-//! What can be clicked in blocks.
+//! Clickable elements of blocks.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The blocks with the ids that Slack gives to those that came without. A `markdown` block keeps none.
+/// Adds the ids that Slack gives to blocks without one. A `markdown` block has no id.
 pub(crate) fn assign_ids(mut blocks: Value) -> Value {
     for block in blocks.as_array_mut().into_iter().flatten() {
         if block["type"] == "markdown" {
@@ -18,7 +18,7 @@ pub(crate) fn assign_ids(mut blocks: Value) -> Value {
     blocks
 }
 
-/// The entry of `actions` for a click on the element of this id, and of this value if one is named.
+/// Returns the `actions` entry for a click on the element with this id, and this value if given.
 pub(crate) fn find_action(blocks: &Value, action_id: &str, value: Option<&str>) -> Option<Value> {
     blocks.as_array()?.iter().find_map(|block| {
         let element = elements(block).find_map(|element| click_action(element, action_id, value))?;
@@ -32,7 +32,7 @@ fn click_action(element: &Value, action_id: &str, value: Option<&str>) -> Option
     if element["action_id"] != action_id {
         return None;
     }
-    // A click on feedback says which of the two buttons it was by its value only.
+    // A feedback click identifies its button only by the value.
     let button = match element["type"].as_str()? {
         "button" | "icon_button" => element,
         "feedback_buttons" => [&element["positive_button"], &element["negative_button"]]

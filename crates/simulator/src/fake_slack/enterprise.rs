@@ -14,14 +14,14 @@ pub(crate) struct Enterprise {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) teams: BTreeSet<String>,
-    /// The workspaces that an admin has added the app to. An org-wide install alone is in none.
+    /// The workspaces that an admin added the app to. A new org-wide install is in none.
     pub(crate) granted_teams: BTreeSet<String>,
     /// The app's org-wide install. A granted team holds a copy of it.
     pub(crate) installation: Option<AppInstallation>,
 }
 
 impl FakeSlack {
-    /// Makes teams an organisation's; those that are not there are added, named after their id.
+    /// Groups teams into an organisation; missing teams are created and named after their id.
     pub(crate) fn add_enterprise(&mut self, id: &str, name: &str, teams: &[&str]) {
         for team in teams {
             let bare = team.trim_start_matches('T').trim_start_matches('0').to_lowercase();
@@ -40,19 +40,20 @@ impl FakeSlack {
         self.enterprises.insert(id.to_owned(), enterprise);
     }
 
-    /// The organisation of this id, or of the team of this id.
+    /// Finds an organisation by its id or the id of one of its teams.
     pub(crate) fn find_enterprise(&self, id: &str) -> Option<&Enterprise> {
         let of_team = self.teams.get(id).and_then(|team| team.enterprise.as_deref());
         self.enterprises.get(of_team.unwrap_or(id))
     }
 
-    /// Whether two teams are one, or workspaces of one organisation. If not, who is in the other is external.
+    /// Returns whether two teams are the same or belong to one organisation. Otherwise their people are
+    /// external to each other.
     pub(crate) fn is_same_organization(&self, one: &str, other: &str) -> bool {
         let enterprise = |team| self.find_enterprise(team).map(|enterprise| &enterprise.id);
         one == other || enterprise(one).is_some_and(|id| enterprise(other) == Some(id))
     }
 
-    /// The installation of a team or an organisation.
+    /// Finds the installation of a team or an organisation.
     pub(crate) fn find_installation(&self, tenant: &str) -> Option<&AppInstallation> {
         match self.enterprises.get(tenant) {
             Some(enterprise) => enterprise.installation.as_ref(),
@@ -60,7 +61,7 @@ impl FakeSlack {
         }
     }
 
-    /// Whose installation works in a team: its own, or its organisation's.
+    /// Returns the tenant whose installation serves a team: the team, or its organisation.
     pub(crate) fn resolve_tenant(&self, team: &str) -> String {
         let org_wide = self.find_installation(team).is_some_and(|bot| bot.is_enterprise_install);
         let enterprise =
@@ -68,7 +69,7 @@ impl FakeSlack {
         enterprise.unwrap_or_else(|| team.to_owned())
     }
 
-    /// Adds the app, installed org-wide, to a workspace; it is told by `team_access_granted`.
+    /// Adds the org-wide app to a workspace; the app gets `team_access_granted`.
     pub(crate) fn grant_team(&mut self, enterprise: &str, team: &str) -> anyhow::Result<()> {
         let org =
             self.enterprises.get_mut(enterprise).with_context(|| format!("no enterprise {enterprise}"))?;
@@ -80,7 +81,7 @@ impl FakeSlack {
         Ok(())
     }
 
-    /// Takes the app out of a workspace again; it is told by `team_access_revoked`.
+    /// Removes the app from a workspace; the app gets `team_access_revoked`.
     pub(crate) fn revoke_team(&mut self, enterprise: &str, team: &str) -> anyhow::Result<()> {
         let org =
             self.enterprises.get_mut(enterprise).with_context(|| format!("no enterprise {enterprise}"))?;

@@ -1,4 +1,4 @@
-//! What the app is told, in Slack's envelope (<https://docs.slack.dev/apis/events-api>).
+//! Events to the app in Slack's envelope (<https://docs.slack.dev/apis/events-api>).
 
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::team::APP_ID;
 use super::{Effect, FakeSlack};
 
 impl FakeSlack {
-    /// The events of a new message: `message`, and `app_mention` too where the bot is mentioned in a channel.
+    /// Queues the events of a new message: `message`, and `app_mention` if it mentions the bot in a channel.
     pub(crate) fn announce_message(&mut self, team: &str, channel: &str, ts: &str) {
         let Some(event) = self.message_event(team, channel, ts) else { return };
         if self.mentions_bot(team, channel, ts) {
@@ -21,7 +21,7 @@ impl FakeSlack {
         self.announce_in_channel(team, channel, event, foreign.as_deref());
     }
 
-    /// The `app_mention` of a message.
+    /// Queues the `app_mention` of a message.
     pub(crate) fn announce_mention(&mut self, team: &str, channel: &str, ts: &str) {
         let Some(mut event) = self.message_event(team, channel, ts) else { return };
         if self.has_scope(team, "app_mentions:read") {
@@ -54,7 +54,8 @@ impl FakeSlack {
         Some(Value::Object(event))
     }
 
-    /// Whether a message is an `app_mention`. Another bot's is, the app's own never (slackapi/bolt-python#1350), one
+    /// Returns whether a message is an `app_mention`. Another bot's message is one, the app's own never
+    /// (slackapi/bolt-python#1350), one
     /// with a file only sometimes and here never (#925); in a DM there is none.
     pub(crate) fn mentions_bot(&self, team: &str, channel: &str, ts: &str) -> bool {
         let find = || {
@@ -67,14 +68,14 @@ impl FakeSlack {
         find().unwrap_or_default()
     }
 
-    /// The team of an author who is of another organisation.
+    /// Returns the author's team if it belongs to another organisation.
     pub(crate) fn find_external_team(&self, team: &str, user: &str) -> Option<String> {
         self.find_home_team(user)
             .map(|home| home.id.clone())
             .filter(|home| !self.is_same_organization(home, team))
     }
 
-    /// `message_changed`, with what the message was before.
+    /// Queues `message_changed` with the previous message.
     pub(crate) fn announce_changed(&mut self, team: &str, channel: &str, before: &SlackMessage) {
         let Some(now) = self.message_mut(team, channel, &before.ts) else { return };
         let event = json!({
@@ -86,7 +87,7 @@ impl FakeSlack {
         self.announce_in_channel(team, channel, event, foreign.as_deref());
     }
 
-    /// Announces what happened in a channel, if the bot is in it and may read there.
+    /// Queues a channel's event if the bot is a member and may read it.
     pub(crate) fn announce_in_channel(
         &mut self,
         team: &str,
@@ -113,13 +114,14 @@ impl FakeSlack {
         self.announce(team, foreign.unwrap_or(team), shared, event);
     }
 
-    /// Puts an event into its envelope and queues its delivery, if the app is installed.
+    /// Wraps an event in its envelope and queues the delivery if the app is installed.
     pub(crate) fn announce(&mut self, team: &str, outer_team: &str, shared: bool, event: Value) {
         let Some(envelope) = self.envelope(team, outer_team, shared, event) else { return };
         self.effects.push(Effect::Deliver { body: envelope.to_string().into(), copies: 1 });
     }
 
-    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the one the event is
+    /// `outer_team` is the top-level `team_id`, the author's team in Slack Connect; `team` is the one the
+    /// event is
     /// about. For what is about an organisation both are its id, and no team is named.
     fn envelope(&self, team: &str, outer_team: &str, shared: bool, event: Value) -> Option<Value> {
         let bot = self.find_installation(team)?;
@@ -146,21 +148,21 @@ impl FakeSlack {
             "is_ext_shared_channel": shared,
             "event_context": format!("4-{kind}-{}", Uuid::new_v4().simple()),
         });
-        // Outside of Enterprise Grid there is no such key.
+        // The key exists only on Enterprise Grid.
         if let Some(enterprise) = enterprise(outer_team) {
             envelope["enterprise_id"] = json!(enterprise);
         }
         Some(envelope)
     }
 
-    /// Whether the app has a scope in a team.
+    /// Returns whether the app has a scope in a team.
     pub(crate) fn has_scope(&self, team: &str, scope: &str) -> bool {
         let bot = self.teams.get(team).and_then(|team| team.installation.as_ref());
         bot.is_some_and(|bot| bot.scopes.contains(scope))
     }
 }
 
-/// `Ev` and what is unique, in upper case as Slack's ids are.
+/// Returns a unique id `Ev…` in upper case, like Slack's ids.
 fn new_event_id() -> String {
     format!("Ev{}", Uuid::new_v4().simple().to_string().to_uppercase())
 }

@@ -1,4 +1,4 @@
-//! What others do in a team: people who edit and delete, other apps' bots, and other organisations.
+//! Actions of other parties: people who edit and delete, other apps' bots, other organisations.
 
 use anyhow::{Context, ensure};
 use uuid::Uuid;
@@ -6,15 +6,15 @@ use uuid::Uuid;
 use super::message::{MessageContent, SlackMessage};
 use super::{FakeSlack, PostMessage, SimulatedUser, StateChange};
 
-/// What another app's message looks like.
+/// Message formats of other apps.
 #[derive(Clone, Copy, Debug)]
 pub enum OtherBot {
-    /// An app of today: a user, `bot_id` and `app_id`, and no subtype.
+    /// A current app: `user`, `bot_id` and `app_id`, no subtype.
     App,
-    /// An integration of before: `new_bot_message` with a `bot_id`, and no user
+    /// A legacy integration: `bot_message` with a `bot_id` and no user
     /// (<https://docs.slack.dev/reference/events/message/bot_message>).
     LegacyIntegration,
-    /// A bot that writes as a user: the event has no `bot_id`, only `users.info` says `is_bot`.
+    /// A bot that posts as a user: the event has no `bot_id`; only `users.info` says `is_bot`.
     BotUser,
 }
 
@@ -33,14 +33,14 @@ impl FakeSlack {
         Ok(())
     }
 
-    /// Posts one gesture as two messages: two `ts`, one `client_msg_id`.
+    /// Posts one user action as two messages: two `ts`, one `client_msg_id`.
     pub(crate) fn post_duplicate_message(&mut self, post: PostMessage) -> anyhow::Result<(String, String)> {
         let client_msg_id = Uuid::new_v4().to_string();
         let first = self.post_with_client_msg_id(post.clone(), client_msg_id.clone())?;
         Ok((first, self.post_with_client_msg_id(post, client_msg_id)?))
     }
 
-    /// Posts as another app's bot, which by that is in the team.
+    /// Posts as another app's bot and adds it to the team.
     pub(crate) fn post_as_other_bot(
         &mut self,
         team: &str,
@@ -70,7 +70,7 @@ impl FakeSlack {
         Ok(self.add_message(team, &channel, message))
     }
 
-    /// Puts a bot among a team's people, once.
+    /// Adds a bot to a team's people if it is not there.
     fn add_bot_user(&mut self, team: &str, user: &str) {
         let Some(team) = self.teams.get_mut(team) else { return };
         if team.find_person(user).is_none() {
@@ -79,7 +79,8 @@ impl FakeSlack {
         }
     }
 
-    /// Changes a message as its author does. One that mentions the bot only now is an `app_mention` too, marked as
+    /// Edits a message as its author. If the edit adds a mention of the bot, it is also an `app_mention`,
+    /// marked as
     /// edited (PostHog/posthog#59517).
     pub(crate) fn edit_as_author(
         &mut self,
@@ -102,14 +103,14 @@ impl FakeSlack {
         Ok(())
     }
 
-    /// Deletes a message as its author does.
+    /// Deletes a message as its author.
     pub(crate) fn delete_as_author(&mut self, team: &str, channel: &str, ts: &str) -> anyhow::Result<()> {
         let channel = self.resolve_message_channel(team, channel, ts)?;
         self.delete_message(team, &channel, ts);
         Ok(())
     }
 
-    /// The id of the channel (id or name) that has the message.
+    /// Returns the id of the channel (given by id or name) that contains the message.
     fn resolve_message_channel(&self, team: &str, channel: &str, ts: &str) -> anyhow::Result<String> {
         let found = self.teams.get(team).and_then(|team| team.find_channel(channel));
         let found = found.with_context(|| format!("no channel {channel} in {team}"))?;

@@ -1,4 +1,4 @@
-//! Files: what a person attaches, and what the app uploads.
+//! Files that people attach and the app uploads.
 
 use std::collections::HashMap;
 
@@ -13,54 +13,54 @@ use super::{FakeSlack, Team};
 /// A file that a person attaches to a message.
 #[derive(Clone, Debug, Default)]
 pub struct NewFile {
-    /// With its ending, as `notes.txt`.
+    /// File name with extension, such as `notes.txt`.
     pub name: String,
-    /// As `text/plain`; if empty it is guessed from the name.
+    /// MIME type such as `text/plain`; if empty it is guessed from the name.
     pub mimetype: String,
-    /// Its bytes.
+    /// The content.
     pub content: Bytes,
 }
 
-/// A file as Slack keeps it.
+/// A file as Slack stores it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SlackFile {
     /// `F…`
     pub id: String,
-    /// With its ending.
+    /// File name with extension.
     pub name: String,
-    /// What people see; the name unless it was given.
+    /// The visible title; defaults to the name.
     pub title: String,
-    /// As `text/plain`; of an upload it is guessed from the name.
+    /// MIME type such as `text/plain`; for an upload it is guessed from the name.
     pub mimetype: String,
-    /// Who brought it.
+    /// The uploader.
     pub user: String,
-    /// The team of who brought it; in Slack Connect it is not always the channel's.
+    /// The uploader's team; in Slack Connect it may differ from the channel's.
     pub team: String,
-    /// Where it is shown; None for an upload that is not finished or was not shared.
+    /// The channel it is shared in; `None` for an unfinished or unshared upload.
     pub channel: Option<String>,
     /// Unix seconds.
     pub created: i64,
-    /// What its addresses begin with.
+    /// The base of its URLs.
     #[serde(skip)]
     base_url: String,
-    /// Whether it came from another organisation, by Slack Connect.
+    /// True if it came from another organisation through Slack Connect.
     is_external: bool,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: usize,
-    /// Its bytes.
+    /// The content.
     #[serde(skip)]
     pub content: Bytes,
 }
 
-/// An upload that was announced, or is there and not finished.
+/// An upload that was announced or received but not completed.
 struct PendingUpload {
     file: SlackFile,
-    /// Whose token announced it.
+    /// The tenant whose token announced it.
     tenant: String,
     is_received: bool,
 }
 
-/// Files by their id, and uploads by the secret in their address.
+/// Files by id, and uploads by the secret in their URL.
 #[derive(Default)]
 pub(crate) struct FileStore {
     stored: HashMap<String, SlackFile>,
@@ -106,12 +106,12 @@ impl SlackFile {
 }
 
 impl FakeSlack {
-    /// The address this Slack is reached at.
+    /// Sets the base address of this Slack.
     pub(crate) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.settings.port)
     }
 
-    /// Keeps a file that a person shows in a channel of a team.
+    /// Stores a file that a person shares in a channel of a team.
     pub(crate) fn store_file(&mut self, new: NewFile, user: &str, team: &str, channel: &str) -> SlackFile {
         let home = self.find_home_team(user).map_or(team, |home| &home.id);
         let mut file = self.new_file(&new.name, user, home, new.content.len());
@@ -125,7 +125,7 @@ impl FakeSlack {
         file
     }
 
-    /// A file that has no content yet.
+    /// Creates a file without content.
     pub(crate) fn new_file(&self, name: &str, user: &str, team: &str, size: usize) -> SlackFile {
         let unique = Uuid::new_v4().simple().to_string().to_uppercase();
         SlackFile {
@@ -144,7 +144,7 @@ impl FakeSlack {
         }
     }
 
-    /// A file that a tenant's bot may see: one of a channel that it is in, or its own.
+    /// Finds a file that a tenant's bot may see: its own, or one of a channel that it is in.
     pub(crate) fn find_file(&self, tenant: &str, id: &str) -> Option<&SlackFile> {
         let file = self.files.stored.get(id)?;
         let bot = self.find_installation(tenant)?;
@@ -156,12 +156,12 @@ impl FakeSlack {
         (file.user == bot.bot_user_id || self.teams.values().any(shows_it)).then_some(file)
     }
 
-    /// Whether there is a file of this id, whoever may see it.
+    /// Returns whether a file with this id exists, visible or not.
     pub(crate) fn has_file(&self, id: &str) -> bool {
         self.files.stored.contains_key(id)
     }
 
-    /// Announces an upload by a tenant's bot; the file's id, and the address to send it to.
+    /// Announces an upload by a tenant's bot; returns the file id and the upload URL.
     pub(crate) fn announce_upload(&mut self, tenant: &str, file: SlackFile) -> (String, String) {
         let id = file.id.clone();
         let secret = Uuid::new_v4().simple().to_string();
@@ -172,7 +172,7 @@ impl FakeSlack {
         (id, address)
     }
 
-    /// Takes what is uploaded; the bytes it has to be are those that were announced.
+    /// Receives an upload, which must have the announced size.
     pub(crate) fn receive_upload(&mut self, secret: &str, content: Bytes) -> Result<usize, &'static str> {
         let upload = self.files.uploads.get_mut(secret).ok_or("no such upload")?;
         if content.len() != upload.file.size {
@@ -183,7 +183,7 @@ impl FakeSlack {
         Ok(upload.file.size)
     }
 
-    /// Finishes a tenant's upload; None for one that has not arrived. Without a channel nobody sees it.
+    /// Completes a tenant's upload; `None` if it has not arrived. Without a channel it stays private.
     pub(crate) fn complete_upload(
         &mut self,
         tenant: &str,

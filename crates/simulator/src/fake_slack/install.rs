@@ -1,4 +1,4 @@
-//! Codes, tokens, and what an install and an uninstall change.
+//! Install and uninstall: codes, tokens and their effects.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use super::{FakeSlack, StateChange};
 /// A code can be exchanged for ten minutes (<https://docs.slack.dev/authentication/installing-with-oauth>).
 const INSTALL_CODE_LIFETIME: Duration = Duration::from_secs(600);
 
-/// What a person allowed, or is asked to.
+/// A requested or approved grant.
 #[derive(Clone)]
 pub(crate) struct InstallGrant {
     pub(crate) team: String,
-    /// Set if it is for all workspaces of this organisation.
+    /// The organisation, for an org-wide grant.
     pub(crate) enterprise: Option<String>,
     pub(crate) user: String,
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) redirect_uri: String,
 }
 
-/// A code on its way to `oauth.v2.access`.
+/// An issued code for `oauth.v2.access`.
 pub(crate) struct InstallCode {
     pub(crate) grant: InstallGrant,
     issued_at: Instant,
 }
 
 impl FakeSlack {
-    /// A single-use code for what was allowed.
+    /// Issues a single-use code for a grant.
     pub(crate) fn issue_install_code(&mut self, grant: InstallGrant) -> String {
         self.codes.retain(|_, code| code.issued_at.elapsed() < INSTALL_CODE_LIFETIME);
         let code = format!("1000000001.{}", Uuid::new_v4().simple());
@@ -39,7 +39,7 @@ impl FakeSlack {
         code
     }
 
-    /// Takes a code out; a second time, or too late, there is none.
+    /// Consumes a code; returns `None` if it was used before or has expired.
     pub(crate) fn redeem_install_code(&mut self, code: &str) -> Option<InstallGrant> {
         self.codes
             .remove(code)
@@ -68,7 +68,8 @@ impl FakeSlack {
         self.store_installation(&tenant, installation.clone()).then_some(installation)
     }
 
-    /// Exchanges a refresh token, which is used up by that, for a new pair; whose it is. Slack's grace for an answer
+    /// Exchanges a refresh token, which is used up by that, for a new pair; whose it is. Slack's grace for an
+    /// answer
     /// that was lost is not documented, and there is none here.
     pub(crate) fn refresh_tokens(&mut self, refresh_token: &str) -> Option<String> {
         let tenant = self.tokens.redeem(refresh_token)?;
@@ -79,7 +80,7 @@ impl FakeSlack {
         self.store_installation(&tenant, installation).then_some(tenant)
     }
 
-    /// Puts an installation where it belongs: to the team, or to the organisation and every team it was added to.
+    /// Stores an installation with its team, or with the organisation and every team it was added to.
     fn store_installation(&mut self, tenant: &str, installation: AppInstallation) -> bool {
         let Some(enterprise) = self.enterprises.get_mut(tenant) else {
             return self.join_team(tenant, installation);
@@ -91,7 +92,7 @@ impl FakeSlack {
         true
     }
 
-    /// Lets the bot into a team.
+    /// Adds the bot to a team.
     pub(crate) fn join_team(&mut self, id: &str, installation: AppInstallation) -> bool {
         let Some(team) = self.teams.get_mut(id) else { return false };
         team.installation = Some(installation);
@@ -105,7 +106,7 @@ impl FakeSlack {
         true
     }
 
-    /// Takes the bot out of a team.
+    /// Removes the bot from a team.
     pub(crate) fn leave_team(&mut self, id: &str) {
         let Some(team) = self.teams.get_mut(id) else { return };
         team.installation = None;
@@ -117,12 +118,12 @@ impl FakeSlack {
         self.notify(StateChange::Team { team: id.to_owned() });
     }
 
-    /// The person who may install apps.
+    /// Returns the person who may install apps.
     pub(crate) fn find_admin(&self, team: &str) -> Option<String> {
         self.teams.get(team)?.people.iter().find(|person| person.is_admin).map(|person| person.id.clone())
     }
 
-    /// Lets the bot into a channel (id or name).
+    /// Adds the bot to a channel (id or name).
     pub(crate) fn invite(&mut self, team_id: &str, channel: &str) -> anyhow::Result<()> {
         let team = self.teams.get(team_id).with_context(|| format!("no team {team_id}"))?;
         let id = team.find_channel(channel).with_context(|| format!("no channel {channel}"))?.id.clone();
@@ -133,7 +134,8 @@ impl FakeSlack {
         Ok(())
     }
 
-    /// Uninstalls the app from a team or an organisation: tokens answer `why` from now on, and the app is told in two
+    /// Uninstalls the app from a team or an organisation: tokens answer `why` from now on, and the app is
+    /// told in two
     /// events, of which Slack promises no order.
     pub(crate) fn uninstall(&mut self, place: &str, why: &'static str) {
         let tenant = self.resolve_tenant(place);
@@ -142,7 +144,8 @@ impl FakeSlack {
         self.revoke_tokens(&tenant, why);
     }
 
-    /// Ends the tokens of a team or an organisation, and with them the installation; the app gets `tokens_revoked`.
+    /// Ends the tokens of a team or an organisation, and with them the installation; the app gets
+    /// `tokens_revoked`.
     pub(crate) fn revoke_tokens(&mut self, place: &str, why: &'static str) {
         let tenant = self.resolve_tenant(place);
         let Some(bot) = self.find_installation(&tenant) else { return };

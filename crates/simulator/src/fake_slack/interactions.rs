@@ -1,4 +1,4 @@
-//! What the app is told of a click or a command.
+//! Payloads of clicks and commands.
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -9,19 +9,19 @@ use super::response_urls::ResponseTarget;
 use super::team::{APP_ID, Channel, Team};
 use super::{FakeSlack, SlackMessage};
 
-/// The token by which requests were told from forgeries before there were signatures.
+/// The verification token that preceded request signatures.
 pub(crate) const VERIFICATION_TOKEN: &str = "deprecated-verification-token";
 
-/// Who clicks on what.
+/// A click on an element.
 pub(crate) struct Click<'a> {
     pub(crate) team: &'a str,
     pub(crate) user: &'a str,
     pub(crate) action_id: &'a str,
-    /// Has to be given where one element has several buttons.
+    /// Required where one element has several buttons.
     pub(crate) value: Option<&'a str>,
 }
 
-/// Who types which slash command where.
+/// A slash command typed by a person.
 pub(crate) struct SlashCommand<'a> {
     pub(crate) team: &'a str,
     pub(crate) user: &'a str,
@@ -32,16 +32,16 @@ pub(crate) struct SlashCommand<'a> {
     pub(crate) text: &'a str,
 }
 
-/// Where the app is installed, as interactions and commands tell it.
+/// The app's installation as interactions and commands describe it.
 struct InstallationScope {
-    /// Id and domain; None when an organisation installed the app.
+    /// Id and domain; `None` if an organisation installed the app.
     team: Option<(String, String)>,
     /// Id and name, on Enterprise Grid.
     enterprise: Option<(String, String)>,
 }
 
 impl FakeSlack {
-    /// The payload for a click in a message that the person sees.
+    /// Builds the payload for a click in a message that the person sees.
     /// Source: <https://docs.slack.dev/reference/interaction-payloads/block_actions-payload>
     pub(crate) fn click_payload(
         &mut self,
@@ -67,7 +67,7 @@ impl FakeSlack {
         let mut payload = self.block_actions_payload(click, action)?;
         payload["container"] = container;
         payload["channel"] = channel;
-        // What one person only was shown is kept nowhere, and not told again.
+        // Slack stores no ephemeral message and does not include it.
         if !is_ephemeral {
             payload["message"] = shown;
         }
@@ -75,7 +75,7 @@ impl FakeSlack {
         Ok(payload)
     }
 
-    /// The payload for a click in the person's Home tab.
+    /// Builds the payload for a click in the person's Home tab.
     pub(crate) fn home_click_payload(&mut self, click: &Click<'_>) -> anyhow::Result<Value> {
         let view = self.home(click.team, click.user).context("no Home tab is published")?;
         let action =
@@ -121,14 +121,14 @@ impl FakeSlack {
         Ok((fields, asked))
     }
 
-    /// The one slash command there is where the app is installed with it, the app's name.
+    /// Returns the app's only slash command, if the installation includes it.
     pub(crate) fn find_command(&self, team: &str) -> Option<String> {
         let bot = self.teams.get(team)?.installation.as_ref()?;
         let name = || format!("/{}", self.settings.app_name.to_lowercase().replace(' ', "-"));
         bot.scopes.contains("commands").then(name)
     }
 
-    /// What all clicks tell.
+    /// Builds the fields common to all clicks.
     fn block_actions_payload(&mut self, click: &Click<'_>, mut action: Value) -> anyhow::Result<Value> {
         action["action_ts"] = json!(self.next_ts());
         let installed = self.installation_scope(click.team)?;
@@ -148,7 +148,7 @@ impl FakeSlack {
         }))
     }
 
-    /// Whose installation it is that works in a team.
+    /// Returns the tenant whose installation serves a team.
     fn installation_scope(&self, id: &str) -> anyhow::Result<InstallationScope> {
         let team = self.teams.get(id).with_context(|| format!("no team {id}"))?;
         let bot = team.installation.as_ref().context("the app is not installed")?;
@@ -159,19 +159,19 @@ impl FakeSlack {
 }
 
 impl Team {
-    /// The first part of the workspace's address.
+    /// Returns the workspace's subdomain.
     fn domain(&self) -> String {
         self.name.to_lowercase().replace(' ', "-")
     }
 }
 
 impl Channel {
-    /// What interactions call the channel; a DM has no name of its own.
+    /// Returns the channel name used in interactions; a DM has no name of its own.
     fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or("directmessage")
     }
 
-    /// A message that a person sees here, and whether nobody else does.
+    /// Finds a message that the person sees, and whether it is ephemeral.
     fn find_message_for(&self, user: &str, ts: &str) -> Option<(&SlackMessage, bool)> {
         if self.person.as_ref().is_some_and(|person| person != user) {
             return None;
@@ -182,7 +182,7 @@ impl Channel {
     }
 }
 
-/// What a modal could be opened with for three seconds.
+/// Returns a trigger id, valid for three seconds, that opens a modal.
 fn new_trigger_id() -> String {
     format!("1000000001.2000000001.{}", Uuid::new_v4().simple())
 }

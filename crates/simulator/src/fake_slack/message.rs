@@ -1,4 +1,4 @@
-//! A message, and its shape on the wire.
+//! A message and its wire format.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -6,43 +6,43 @@ use serde_json::{Map, Value, json};
 use super::SlackFile;
 use super::team::APP_ID;
 
-/// A message as it stands now.
+/// The current state of a message.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SlackMessage {
     /// Its id in the channel.
     pub ts: String,
-    /// What kind of message it is, where it is no plain one.
+    /// The subtype; `None` for a plain message.
     pub subtype: Option<String>,
-    /// The root it answers; None for a root.
+    /// The thread's root; `None` for a root.
     pub thread_ts: Option<String>,
-    /// Who wrote it; the bot user for the app's, and empty for a `new_bot_message`.
+    /// The author; the bot user for the app's messages, empty for a `bot_message`.
     pub user: String,
     /// Set on messages of apps.
     pub bot_id: Option<String>,
     /// Set on messages of apps.
     pub app_id: Option<String>,
-    /// As it was sent, escapes and all.
+    /// The text as sent, with its escapes.
     pub text: String,
-    /// Whether `text` is Markdown (`markdown_text`, streams) and not mrkdwn.
+    /// True if `text` is Markdown (`markdown_text`, streams) and not mrkdwn.
     #[serde(rename = "markdown")]
     pub is_markdown: bool,
-    /// Blocks; under the text of a stream, instead of the text elsewhere.
+    /// Blocks. They appear below the text of a stream, and replace the text elsewhere.
     pub blocks: Option<Value>,
-    /// Whether it was begun by `chat.startStream`.
+    /// True if `chat.startStream` started it.
     #[serde(rename = "streamed")]
     pub is_stream: bool,
-    /// Whether it can still be appended to.
+    /// True if the stream still accepts text.
     #[serde(rename = "streaming")]
     pub is_streaming: bool,
-    /// Whether a person stopped it; the app has still to end the stream.
+    /// True if a person stopped it; the app must still end the stream.
     #[serde(rename = "stopped")]
     pub is_stopped: bool,
-    /// Whether it was changed.
+    /// True if it was edited.
     #[serde(rename = "edited")]
     pub is_edited: bool,
     /// `event_type` and `event_payload`, as posted.
     pub metadata: Option<Value>,
-    /// Set on what a person's client sent.
+    /// Set on messages that a person's client sent.
     pub client_msg_id: Option<String>,
     /// Files shown with it.
     pub files: Vec<SlackFile>,
@@ -50,7 +50,7 @@ pub struct SlackMessage {
     pub reactions: Vec<String>,
 }
 
-/// What a call puts into a message.
+/// The content that a call sends.
 #[derive(Default)]
 pub(crate) struct MessageContent {
     pub(crate) text: String,
@@ -60,7 +60,8 @@ pub(crate) struct MessageContent {
 }
 
 impl SlackMessage {
-    /// What people read: the Markdown of its blocks where it has some (then `text` is for notifications), else the text.
+    /// Returns the visible text: the Markdown of its blocks if any (then `text` is for notifications), else
+    /// the text.
     pub fn visible_text(&self) -> String {
         let blocks = self.blocks.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let markdown: Vec<&str> = blocks
@@ -71,12 +72,12 @@ impl SlackMessage {
         if markdown.is_empty() { self.text.clone() } else { markdown.join("\n") }
     }
 
-    /// Whether the app of this Slack wrote it.
+    /// Returns whether the simulated app wrote it.
     pub(crate) fn is_own(&self) -> bool {
         self.app_id.as_deref() == Some(APP_ID)
     }
 
-    /// The message as events and methods write it. `replies` are those of a root.
+    /// Returns the message in the format of events and methods. `replies` are those of a root.
     pub(crate) fn to_json(&self, team: &str, replies: &[String], with_metadata: bool) -> Map<String, Value> {
         let mut slack = Map::new();
         let mut put = |key: &str, value: Value| slack.insert(key.to_owned(), value);
@@ -124,7 +125,7 @@ impl SlackMessage {
     }
 }
 
-/// The time of a `ts` in Unix milliseconds; 0 for what is none.
+/// Returns the time of a `ts` in Unix milliseconds; 0 for an invalid one.
 pub(crate) fn parse_millis(ts: &str) -> i64 {
     ts.parse::<f64>().map_or(0, |seconds| (seconds * 1000.0) as i64)
 }

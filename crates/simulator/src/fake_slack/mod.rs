@@ -1,4 +1,4 @@
-//! All that the simulated Slack knows, in memory.
+//! The in-memory state of the simulated Slack.
 
 mod agent_events;
 mod block_actions;
@@ -49,25 +49,25 @@ use tokens::TokenStore;
 use crate::settings::SimulatorSettings;
 use crate::web_api::{InjectedFault, MethodRateLimiter};
 
-/// How many calls, deliveries and model requests are remembered.
+/// Maximum remembered calls, deliveries and model requests.
 const MAX_LOG_ENTRIES: usize = 20_000;
 
-/// The state of the simulated Slack; looked at through [`crate::Simulator::wait_for`].
+/// The state of the simulated Slack; tests read it through [`crate::Simulator::wait_for`].
 pub struct FakeSlack {
     pub(crate) settings: SimulatorSettings,
     pub(crate) teams: BTreeMap<String, Team>,
     pub(crate) enterprises: BTreeMap<String, Enterprise>,
     pub(crate) tokens: TokenStore,
     pub(crate) codes: HashMap<String, InstallCode>,
-    /// Sign-ins by their code, with when it was given out.
+    /// Sign-ins by code, with the time of issue.
     pub(crate) sign_ins: HashMap<String, (ApprovedSignIn, Instant)>,
     id_token_key: Option<Arc<IdTokenKey>>,
-    /// By the secret in their path.
+    /// Keyed by the secret in their path.
     pub(crate) response_urls: HashMap<String, ResponseUrl>,
     files: FileStore,
     pub(crate) faults: HashMap<String, VecDeque<InjectedFault>>,
     pub(crate) rate_limiter: MethodRateLimiter,
-    /// What Slack's clock is ahead of this machine's.
+    /// Offset of Slack's clock from this machine's.
     pub(crate) clock_offset: TimeDelta,
     pub(crate) model_options_override: Option<String>,
     pub(crate) model_failure_count: u64,
@@ -75,20 +75,20 @@ pub struct FakeSlack {
     model_completions: VecDeque<ModelCompletion>,
     calls: VecDeque<Call>,
     deliveries: VecDeque<DeliveryAttempt>,
-    /// What is to happen outside as soon as the lock is let go.
+    /// Effects to run once the lock is released.
     pub(crate) effects: Vec<Effect>,
     last_ts: u64,
 }
 
-/// What follows from a change of the world.
+/// Effects of a state change.
 pub(crate) enum Effect {
     Changed(StateChange),
-    /// An envelope to post to the app, `copies` times at once.
+    /// Posts an envelope to the app `copies` times concurrently.
     Deliver {
         body: bytes::Bytes,
         copies: usize,
     },
-    /// Slack ends a stream some minutes after its start, whoever writes to it.
+    /// Ends a stream some minutes after its start, even while the app appends to it.
     ExpireStream {
         team: String,
         channel: String,
@@ -97,7 +97,7 @@ pub(crate) enum Effect {
     },
 }
 
-/// Where something changed; who wants to know what, looks.
+/// Location of a change; readers look up the details.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum StateChange {
@@ -146,14 +146,14 @@ impl FakeSlack {
         self.effects.push(Effect::Changed(change));
     }
 
-    /// A `ts` as Slack writes it, `seconds.micros`, later than every one before it.
+    /// Returns a new `ts` (`seconds.micros`), later than every earlier one.
     pub(crate) fn next_ts(&mut self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_ts = u64::try_from(now.as_micros()).unwrap_or(u64::MAX).max(self.last_ts + 1);
         format!("{}.{:06}", self.last_ts / 1_000_000, self.last_ts % 1_000_000)
     }
 
-    /// The team in which a person was made; for Slack Connect it is not always the channel's.
+    /// Returns the person's home team; in Slack Connect it may differ from the channel's.
     pub(crate) fn find_home_team(&self, user: &str) -> Option<&Team> {
         self.teams.values().find(|team| team.find_person(user).is_some())
     }
@@ -167,7 +167,7 @@ impl FakeSlack {
     }
 }
 
-/// Pushes, and forgets the oldest beyond what is remembered.
+/// Pushes an entry and drops the oldest beyond the limit.
 fn push_bounded<T>(log: &mut VecDeque<T>, entry: T) {
     if log.len() == MAX_LOG_ENTRIES {
         log.pop_front();

@@ -1,39 +1,39 @@
-//! Someone who can write, and what the app is told of them.
+//! A person and their representation for the app.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::FakeSlack;
 
-/// The time zone of who has none of their own.
+/// The default time zone.
 const DEFAULT_TIME_ZONE: &str = "Europe/London";
 
-/// Someone who can write.
+/// A person who can write messages.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SimulatedUser {
     /// `U…`, unique over all teams.
     pub id: String,
-    /// What others see.
+    /// The display name.
     pub name: String,
     /// The full name; if empty it is `name`.
     pub real_name: String,
-    /// What they are in their company.
+    /// The job title.
     pub title: String,
     /// A name of the time zone database; if empty it is `Europe/London`.
     pub tz: String,
-    /// Whether they may install apps.
+    /// True if they may install apps.
     pub is_admin: bool,
-    /// Whether the workspace is theirs.
+    /// True if they own the workspace.
     pub is_owner: bool,
-    /// Whether they are a guest, of some channels.
+    /// True if they are a multi-channel guest.
     pub is_restricted: bool,
-    /// Whether they are a guest of one channel only; then they are restricted too.
+    /// True if they are a single-channel guest; then `is_restricted` is also set.
     pub is_ultra_restricted: bool,
-    /// Whether they are another app's bot.
+    /// True if they are another app's bot.
     pub is_bot: bool,
-    /// Whether their account is deactivated.
+    /// True if their account is deactivated.
     pub is_deactivated: bool,
-    /// Whether they have not yet shown that their e-mail address is theirs.
+    /// True if their e-mail address is unverified.
     pub is_unconfirmed: bool,
 }
 
@@ -48,7 +48,8 @@ impl SimulatedUser {
 }
 
 impl FakeSlack {
-    /// A user object as an app in this team gets it (<https://docs.slack.dev/reference/objects/user-object>). Roles are
+    /// A user object as an app in this team gets it (<https://docs.slack.dev/reference/objects/user-object>).
+    /// Roles are
     /// told of the own organisation's people only.
     pub(crate) fn user_object(&self, team: &str, user: &str) -> Option<Value> {
         let home = self.find_home_team(user)?;
@@ -83,7 +84,8 @@ impl FakeSlack {
         Some(object)
     }
 
-    /// Slack calls so only who is external and in no channel that the app can see; an external person in a shared
+    /// Slack calls so only who is external and in no channel that the app can see; an external person in a
+    /// shared
     /// channel is told by `team_id` alone (<https://api.slack.com/types/user>).
     fn is_stranger(&self, team: &str, user: &str) -> bool {
         let Some(home) = self.find_home_team(user).filter(|home| !self.is_same_organization(&home.id, team))
@@ -96,7 +98,7 @@ impl FakeSlack {
             .any(|channel| channel.shared_with.contains(&home.id))
     }
 
-    /// Adds a person to a team; an app that may know of people is told.
+    /// Adds a person to a team; the app gets `team_join` if its scopes allow.
     pub(crate) fn add_person(&mut self, id: &str, person: SimulatedUser) {
         let Some(team) = self.teams.get_mut(id) else { return };
         let user = person.id.clone();

@@ -1,4 +1,4 @@
-//! Writing and changing messages, and the events that follow.
+//! Posts, changes and deletes messages, and queues the resulting events.
 
 use anyhow::{Context, ensure};
 use serde_json::json;
@@ -11,20 +11,21 @@ use super::{FakeSlack, MAX_LOG_ENTRIES, NewFile, StateChange};
 /// The subtype of a message with files.
 pub(crate) const FILE_SHARE_SUBTYPE: &str = "file_share";
 
-/// A message that a person writes.
+/// A message from a person.
 #[derive(Clone, Debug, Default)]
 pub struct PostMessage {
     /// `T…`
     pub team: String,
     /// The channel's id or name; a DM's id is [`crate::Simulator::dm`].
     pub channel: String,
-    /// Who writes. A person of another team makes it a Slack Connect message.
+    /// The author. A person of another team makes it a Slack Connect message.
     pub user: String,
-    /// As Slack has it: a mention is `<@U…>`, and `&`, `<`, `>` are escaped.
+    /// The text in Slack's form: a mention is `<@U…>`, and `&`, `<`, `>` are escaped.
     pub text: String,
-    /// The root to answer; None starts a thread.
+    /// The root to reply to; `None` starts a thread.
     pub thread_ts: Option<String>,
-    /// What kind it is where it is no plain message, as `me_message` or `thread_broadcast`. With files it is always
+    /// The subtype, such as `me_message` or `thread_broadcast`; `None` for a plain message. With files it is
+    /// always
     /// `file_share`.
     pub subtype: Option<String>,
     /// Attached files.
@@ -32,12 +33,12 @@ pub struct PostMessage {
 }
 
 impl FakeSlack {
-    /// Posts as a person; the events are queued as effects.
+    /// Posts as a person and queues the events as effects.
     pub(crate) fn post(&mut self, post: PostMessage) -> anyhow::Result<String> {
         self.post_with_client_msg_id(post, Uuid::new_v4().to_string())
     }
 
-    /// Posts as a person, with the id that their client gave the message.
+    /// Posts as a person with the client's message id.
     pub(crate) fn post_with_client_msg_id(
         &mut self,
         post: PostMessage,
@@ -84,7 +85,7 @@ impl FakeSlack {
         Some(self.add_message(team, channel, message))
     }
 
-    /// The bot's message, not yet posted; None where the app is not installed.
+    /// Builds the bot's message without posting it; `None` if the app is not installed.
     pub(crate) fn new_bot_message(
         &self,
         team: &str,
@@ -105,7 +106,7 @@ impl FakeSlack {
         })
     }
 
-    /// Gives the message its `ts` and tells the app and the onlookers.
+    /// Assigns the `ts`, stores the message and notifies the app and the page.
     pub(crate) fn add_message(&mut self, team: &str, channel: &str, mut message: SlackMessage) -> String {
         let ts = self.next_ts();
         message.ts.clone_from(&ts);
@@ -122,7 +123,7 @@ impl FakeSlack {
         ts
     }
 
-    /// Shows a message to one person only; it is in no history and makes no event.
+    /// Shows a message to one person; it enters no history and causes no event.
     pub(crate) fn add_ephemeral(
         &mut self,
         team: &str,
@@ -141,7 +142,7 @@ impl FakeSlack {
         ts
     }
 
-    /// Replaces what a message says; metadata that is not given stays.
+    /// Replaces a message's content; absent metadata stays unchanged.
     pub(crate) fn update_message(&mut self, team: &str, channel: &str, ts: &str, content: MessageContent) {
         let Some(message) = self.message_mut(team, channel, ts) else { return };
         let before = message.clone();
@@ -157,7 +158,7 @@ impl FakeSlack {
         self.announce_changed(team, channel, &before);
     }
 
-    /// Deletes a message; its replies stay, as in Slack.
+    /// Deletes a message; its replies remain, as in Slack.
     pub(crate) fn delete_message(&mut self, team: &str, channel: &str, ts: &str) {
         let Some(message) = self.channel_mut(team, channel).and_then(|channel| channel.remove(ts)) else {
             return;
@@ -172,7 +173,7 @@ impl FakeSlack {
         self.announce_in_channel(team, channel, event, foreign.as_deref());
     }
 
-    /// A message of the bot ends the thread's status text.
+    /// A bot message clears the thread's status text.
     pub(crate) fn clear_status(&mut self, team: &str, channel: &str, root: &str) {
         let key = (channel.to_owned(), root.to_owned());
         let cleared = self

@@ -1,4 +1,4 @@
-//! Addresses that take the app's answers to a click or a command.
+//! `response_url`s that accept the app's responses to a click or a command.
 //! Source: <https://docs.slack.dev/interactivity/handling-user-interaction#message_responses>
 
 use std::time::Instant;
@@ -8,33 +8,33 @@ use uuid::Uuid;
 use super::message::MessageContent;
 use super::{FakeSlack, StateChange};
 
-/// How often an address takes an answer.
+/// Responses that a `response_url` accepts.
 const MAX_RESPONSE_URL_USES: u8 = 5;
 
-/// Who asked, and where: what an answer is to.
+/// The person, channel and thread that a response belongs to.
 #[derive(Clone)]
 pub(crate) struct ResponseTarget {
     pub(crate) team: String,
     channel: String,
     user: String,
-    /// The message that was clicked, or the one that came as an answer.
+    /// The clicked message, or the message posted as a response.
     original: Option<String>,
 }
 
-/// An address that was given out.
+/// An issued `response_url`.
 pub(crate) struct ResponseUrl {
     target: ResponseTarget,
     use_count: u8,
     issued_at: Instant,
 }
 
-/// How an answer is to be shown.
+/// The display mode of a response.
 pub(crate) enum ResponseMode {
-    /// To the person who asked.
+    /// Only to the person who clicked or typed.
     Ephemeral,
     /// To everyone in the channel.
     InChannel,
-    /// Instead of the original.
+    /// In place of the original message.
     ReplaceOriginal,
 }
 
@@ -46,7 +46,7 @@ impl ResponseTarget {
 }
 
 impl FakeSlack {
-    /// A new address for answers. `kind` is what was asked with, `actions` or `commands`.
+    /// Issues a new `response_url`. `kind` is `actions` or `commands`.
     pub(crate) fn issue_response_url(&mut self, kind: &str, asked: ResponseTarget) -> String {
         let secret = Uuid::new_v4().simple().to_string();
         let id = 1_000_000_000 + self.response_urls.len();
@@ -56,7 +56,7 @@ impl FakeSlack {
         url
     }
 
-    /// Uses an address up by one answer.
+    /// Uses one response of a `response_url`.
     pub(crate) fn consume_response_url(
         &mut self,
         team: &str,
@@ -75,7 +75,7 @@ impl FakeSlack {
         Ok(known.target.clone())
     }
 
-    /// Shows an answer; its message's `ts`, None where the app is no longer installed.
+    /// Shows a response and returns its `ts`; `None` if the app is no longer installed.
     pub(crate) fn show_response(
         &mut self,
         asked: &ResponseTarget,
@@ -84,7 +84,7 @@ impl FakeSlack {
         thread_ts: Option<&str>,
     ) -> Option<String> {
         let (team, channel) = (asked.team.as_str(), asked.channel.as_str());
-        // Outside a thread, unless the answer names one, even to what was clicked in a thread.
+        // Slack posts outside a thread unless the response names one, even after a click in a thread.
         let root =
             thread_ts.filter(|root| self.message_mut(team, channel, root).is_some()).map(str::to_owned);
         match (showing, &asked.original) {
@@ -100,14 +100,14 @@ impl FakeSlack {
         }
     }
 
-    /// Lets a later answer replace this message, if there was none to replace.
+    /// Lets a later response replace this message if there was no original.
     pub(crate) fn set_original(&mut self, secret: &str, ts: String) {
         if let Some(known) = self.response_urls.get_mut(secret) {
             known.target.original.get_or_insert(ts);
         }
     }
 
-    /// Takes the original away, whoever saw it.
+    /// Deletes the original message.
     pub(crate) fn delete_original(&mut self, asked: &ResponseTarget) {
         let Some(ts) = asked.original.clone() else { return };
         let (team, channel) = (asked.team.clone(), asked.channel.clone());

@@ -1,4 +1,4 @@
-//! Who signed in, and the key that says so.
+//! Sign-ins and the key that signs id tokens.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use uuid::Uuid;
 
 use super::FakeSlack;
 
-/// A code can be exchanged for ten minutes.
+/// Lifetime of a code.
 const SIGN_IN_CODE_LIFETIME: Duration = Duration::from_secs(600);
 
-/// The name of the one key.
+/// The key id of the only key.
 const ID_TOKEN_KEY_ID: &str = "simulated-key";
 
-/// A sign-in that a person allowed.
+/// A sign-in that a person approved.
 #[derive(Clone)]
 pub(crate) struct ApprovedSignIn {
     pub(crate) user: String,
     pub(crate) team: String,
     pub(crate) redirect_uri: String,
-    /// Whether the app asked for the address.
+    /// True if the app requested the e-mail address.
     pub(crate) is_email_requested: bool,
     pub(crate) nonce: Option<String>,
     /// PKCE's `code_challenge`, always S256.
@@ -41,7 +41,7 @@ impl IdTokenKey {
         Ok(Self(KeyPair::generate(KeySize::Rsa2048).ok().context("no RSA key could be made")?))
     }
 
-    /// The public half, as `/openid/connect/keys` shows it.
+    /// Returns the public key in the format of `/openid/connect/keys`.
     pub(crate) fn jwks(&self) -> Value {
         // PKCS#1 in DER; at 2048 bits and the usual exponent 65537 the modulus always lies here.
         let modulus = self.0.public_key().as_ref().get(9..265).unwrap_or_default();
@@ -49,7 +49,7 @@ impl IdTokenKey {
         json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": ID_TOKEN_KEY_ID, "n": n, "e": "AQAB"}]})
     }
 
-    /// A JWT with these claims.
+    /// Signs a JWT with these claims.
     pub(crate) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!(
@@ -67,7 +67,7 @@ impl IdTokenKey {
 }
 
 impl FakeSlack {
-    /// A single-use code for a sign-in.
+    /// Issues a single-use code for a sign-in.
     pub(crate) fn issue_sign_in_code(&mut self, sign_in: ApprovedSignIn) -> String {
         self.sign_ins.retain(|_, (_, issued)| issued.elapsed() < SIGN_IN_CODE_LIFETIME);
         let code = format!("1000000001.{}", Uuid::new_v4().simple());
@@ -75,13 +75,13 @@ impl FakeSlack {
         code
     }
 
-    /// Takes a code out; a second time, or too late, there is none.
+    /// Consumes a code; returns `None` if it was used before or has expired.
     pub(crate) fn redeem_sign_in_code(&mut self, code: &str) -> Option<ApprovedSignIn> {
         let (sign_in, issued) = self.sign_ins.remove(code)?;
         (issued.elapsed() < SIGN_IN_CODE_LIFETIME).then_some(sign_in)
     }
 
-    /// The key, made when it is first needed: that takes a while.
+    /// Returns the key. The first call generates it, which takes a while.
     pub(crate) fn id_token_key(&mut self) -> anyhow::Result<Arc<IdTokenKey>> {
         if self.id_token_key.is_none() {
             self.id_token_key = Some(Arc::new(IdTokenKey::generate()?));

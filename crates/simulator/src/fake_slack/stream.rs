@@ -1,4 +1,4 @@
-//! Messages that grow: begun, appended to, stopped, or ended by Slack.
+//! Streaming messages: start, append, stop, and end by Slack.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use super::message::MessageContent;
 use super::{Effect, FakeSlack, StateChange};
 
 impl FakeSlack {
-    /// Begins a streaming message in a thread.
+    /// Starts a streaming message in a thread.
     pub(crate) fn start_stream(
         &mut self,
         team: &str,
@@ -30,7 +30,7 @@ impl FakeSlack {
         Some(ts)
     }
 
-    /// Adds to a streaming message.
+    /// Appends to a streaming message.
     pub(crate) fn append_stream(&mut self, team: &str, channel: &str, ts: &str, text: &str) {
         if let Some(message) = self.message_mut(team, channel, ts) {
             message.text.push_str(text);
@@ -38,7 +38,7 @@ impl FakeSlack {
         }
     }
 
-    /// Ends a stream, with blocks under its text and the state its session goes on in.
+    /// Ends a stream with blocks below its text and the session's next state.
     pub(crate) fn stop_stream(
         &mut self,
         team: &str,
@@ -60,7 +60,7 @@ impl FakeSlack {
         self.announce_changed(team, channel, &before);
     }
 
-    /// Slack's own end of a stream that was not stopped in time.
+    /// Ends a stream that the app did not stop in time, as Slack does.
     pub(crate) fn expire_stream(&mut self, team: &str, channel: &str, ts: &str) {
         let Some(message) = self.message_mut(team, channel, ts) else { return };
         if std::mem::take(&mut message.is_streaming) {
@@ -75,7 +75,7 @@ impl FakeSlack {
         });
     }
 
-    /// Changes the session of a thread, which comes to be by that.
+    /// Changes a thread's session and creates it if needed.
     pub(crate) fn update_session(
         &mut self,
         team: &str,
@@ -92,7 +92,7 @@ impl FakeSlack {
         });
     }
 
-    /// Keeps a person's Home tab, as `views.publish` sends it.
+    /// Stores a person's Home tab from `views.publish`.
     pub(crate) fn publish_home(&mut self, team: &str, user: &str, view: Value) {
         if let Some(known) = self.teams.get_mut(team) {
             known.homes.insert(user.to_owned(), view);

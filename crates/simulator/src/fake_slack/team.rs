@@ -1,4 +1,4 @@
-//! A workspace, who is in it, and its channels.
+//! A workspace with its people and channels.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -7,36 +7,36 @@ use serde_json::Value;
 
 use super::{SimulatedUser, SlackMessage};
 
-/// The one app of this Slack.
+/// The only app of this Slack.
 pub(crate) const APP_ID: &str = "A0SIMULATED";
 
 /// `assistant.threads.setStatus` fades by itself after two minutes without a message.
 const STATUS_LIFETIME: Duration = Duration::from_secs(120);
 /// A session's `processing` lapses to `active` after an hour (<https://docs.slack.dev/ai/agent-sessions>).
 const PROCESSING_LIFETIME: Duration = Duration::from_secs(3600);
-/// What a channel keeps; older messages are dropped.
+/// Maximum messages kept in a channel; older ones are dropped.
 const MAX_CHANNEL_MESSAGES: usize = 20_000;
 
-/// The app's place in one team or organisation, from `oauth.v2.access` to its uninstall.
+/// The app's installation in a team or organisation.
 #[derive(Clone, Debug, Default)]
 pub struct AppInstallation {
     /// The newest bot token, `xoxb-…`, or `xoxe.xoxb-…` if tokens rotate.
     pub token: String,
-    /// What the token is refreshed with, once, if tokens rotate: `xoxe-1-…`.
+    /// The single-use refresh token `xoxe-1-…`, if tokens rotate.
     pub refresh_token: Option<String>,
-    /// Whether it is for an organisation and not for one team.
+    /// True if it is for an organisation and not for one team.
     pub is_enterprise_install: bool,
     /// `B…`, as in the `bot_id` of its messages.
     pub bot_id: String,
     /// `U…`, to mention it by.
     pub bot_user_id: String,
-    /// Granted scopes; they add up over installs, as in Slack.
+    /// Granted scopes; they accumulate over installs, as in Slack.
     pub scopes: BTreeSet<String>,
-    /// Who allowed it.
+    /// The person who approved it.
     pub installed_by: String,
 }
 
-/// What the app last said about its work in one thread.
+/// The app's last status in a thread.
 #[derive(Clone, Default)]
 pub(crate) struct AgentSession {
     pub(crate) status_text: Option<(String, Instant)>,
@@ -46,7 +46,7 @@ pub(crate) struct AgentSession {
 }
 
 impl AgentSession {
-    /// The status a person sees now.
+    /// Returns the status that a person sees now.
     pub(crate) fn visible_status(&self) -> Option<String> {
         let fresh = |(value, since): &(String, Instant), lifetime| {
             (since.elapsed() < lifetime).then(|| value.clone())
@@ -59,9 +59,9 @@ impl AgentSession {
 
 pub(crate) struct Channel {
     pub(crate) id: String,
-    /// None for a DM.
+    /// `None` for a DM.
     pub(crate) name: Option<String>,
-    /// The person at the other end of a DM.
+    /// The person in a DM.
     pub(crate) person: Option<String>,
     pub(crate) is_bot_member: bool,
     /// The teams of other organisations it is shared with (Slack Connect).
@@ -114,7 +114,7 @@ impl Channel {
         Some(message)
     }
 
-    /// A root and its replies, oldest first; nothing for what is no root.
+    /// Returns a root and its replies, oldest first; empty if it is not a root.
     pub(crate) fn thread(&self, root: &str) -> Vec<&SlackMessage> {
         let replies = self.replies.get(root).into_iter().flatten();
         std::iter::once(root)
@@ -134,7 +134,7 @@ pub(crate) struct Team {
     pub(crate) installation: Option<AppInstallation>,
     pub(crate) sessions: HashMap<(String, String), AgentSession>,
     pub(crate) homes: HashMap<String, Value>,
-    /// The channel each person has before them, beside the app's conversation.
+    /// The channel that each person views beside the app's conversation.
     pub(crate) viewed_channels: HashMap<String, String>,
 }
 
@@ -174,13 +174,13 @@ impl Team {
         self.people.iter().find(|person| person.id == user)
     }
 
-    /// A channel by its id, its name or `#name`.
+    /// Finds a channel by id, name or `#name`.
     pub(crate) fn find_channel(&self, name: &str) -> Option<&Channel> {
         let bare = name.trim_start_matches('#');
         self.channels.get(name).or_else(|| self.channels.values().find(|c| c.name.as_deref() == Some(bare)))
     }
 
-    /// The DM of a person with the bot, opened if it was not.
+    /// Returns a person's DM with the bot and opens it if needed.
     pub(crate) fn open_dm(&mut self, user: &str) -> Option<String> {
         self.find_person(user)?;
         let id = format!("D{}", user.get(1..)?);

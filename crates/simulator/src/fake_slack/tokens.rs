@@ -1,4 +1,4 @@
-//! Tokens that were given out, and what became of each.
+//! Issued tokens and their state.
 //! Source: <https://docs.slack.dev/authentication/using-token-rotation>
 
 use std::collections::{HashMap, VecDeque};
@@ -6,34 +6,34 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-/// Access tokens of an installation that work at once; a further one ends the oldest.
+/// Maximum valid access tokens of an installation; a further one revokes the oldest.
 const MAX_LIVE_TOKENS: usize = 2;
 
-/// All tokens ever given out. A tenant is a team, or the enterprise of an org-wide install.
+/// All issued tokens. A tenant is a team, or the enterprise of an org-wide install.
 #[derive(Default)]
 pub(crate) struct TokenStore {
     access: HashMap<String, AccessToken>,
-    /// The tenant's tokens that still work, oldest first.
+    /// The tenant's valid tokens, oldest first.
     live: HashMap<String, VecDeque<String>>,
-    /// Each refresh token that was not used yet, with its tenant.
+    /// Unused refresh tokens with their tenants.
     refresh: HashMap<String, String>,
 }
 
 struct AccessToken {
     tenant: String,
     expires_at: Option<Instant>,
-    /// What it answers since it was ended.
+    /// The error returned since it was revoked.
     revoked_error: Option<&'static str>,
 }
 
-/// An access token, and what it is refreshed with if it expires.
+/// An access token, with a refresh token if it expires.
 pub(crate) struct IssuedToken {
     pub(crate) access: String,
     pub(crate) refresh: Option<String>,
 }
 
 impl TokenStore {
-    /// A new token for a tenant, which expires and comes with a refresh token if there is a lifetime.
+    /// Issues a token for a tenant. With a lifetime it expires and has a refresh token.
     pub(crate) fn issue(&mut self, tenant: &str, lifetime: Option<Duration>) -> IssuedToken {
         let unique = Uuid::new_v4().simple();
         let issued = match lifetime {
@@ -58,7 +58,7 @@ impl TokenStore {
         issued
     }
 
-    /// Whose token it is, or what Slack answers to it.
+    /// Returns the token's tenant, or Slack's error for it.
     pub(crate) fn authenticate(&self, token: &str) -> Result<&str, &'static str> {
         let access = self.access.get(token).ok_or("invalid_auth")?;
         match access.revoked_error {
@@ -70,19 +70,19 @@ impl TokenStore {
         }
     }
 
-    /// Uses a refresh token up; its tenant. A second time there is none.
+    /// Consumes a refresh token and returns its tenant; `None` if it was used before.
     pub(crate) fn redeem(&mut self, refresh: &str) -> Option<String> {
         self.refresh.remove(refresh)
     }
 
-    /// Lets every token of a tenant expire now; each can still be refreshed.
+    /// Expires every token of a tenant now; each can still be refreshed.
     pub(crate) fn expire(&mut self, tenant: &str) {
         for access in self.access.values_mut().filter(|access| access.tenant == tenant) {
             access.expires_at = Some(Instant::now());
         }
     }
 
-    /// Ends one token.
+    /// Revokes one token.
     pub(crate) fn revoke(&mut self, token: &str, why: &'static str) {
         let Some(access) = self.access.get_mut(token) else { return };
         access.revoked_error = Some(why);
@@ -91,7 +91,7 @@ impl TokenStore {
         }
     }
 
-    /// Ends all that a tenant has, what could be refreshed too.
+    /// Revokes all access and refresh tokens of a tenant.
     pub(crate) fn revoke_all(&mut self, tenant: &str, why: &'static str) {
         for token in self.live.remove(tenant).unwrap_or_default() {
             self.revoke(&token, why);

@@ -1,8 +1,8 @@
-//! What the model says: canned Markdown, chosen by words of the last thing a person said.
+//! Canned Markdown answers, chosen by keywords of the last user message.
 
 use serde_json::Value;
 
-/// The answer to a conversation.
+/// Returns the answer to a conversation.
 pub(super) fn answer(messages: &[Value]) -> String {
     if let [before @ .., spoken, last] = messages
         && spoken["role"] == "assistant"
@@ -29,10 +29,10 @@ pub(super) fn answer(messages: &[Value]) -> String {
         recall_answer(before)
     } else if any(&["help"]) || lower.contains("what can you do") {
         HELP_ANSWER.to_owned()
-    } else if any(&["code", "function", "rust", "python", "javascript", "sql", "script"]) {
-        CODE_ANSWER.to_owned()
     } else if any(&["table", "compare", "comparison"]) {
         TABLE_ANSWER.to_owned()
+    } else if any(&["code", "function", "rust", "python", "javascript", "sql", "script"]) {
+        CODE_ANSWER.to_owned()
     } else if any(&["list", "steps", "plan", "checklist"]) {
         STEPS_ANSWER.to_owned()
     } else if words.len() < 6 && any(&["hello", "hi", "hey", "morning", "moin", "hallo"]) {
@@ -40,17 +40,19 @@ pub(super) fn answer(messages: &[Value]) -> String {
     } else if words.len() < 6 && any(&["thanks", "thank"]) {
         "You're welcome! If anything else comes up, just reply here and I'll pick up where we left off."
             .to_owned()
+    } else if let (true, Some(before)) = (words.len() < 4 && any(FOLLOW_UPS), before.last()) {
+        follow_up_answer(before)
     } else {
         general_answer(&question, before.last().map(String::as_str))
     }
 }
 
-/// The last message of a request.
+/// Returns the last message of a request.
 pub(super) fn last_message_text(request: &Value) -> String {
     request["messages"].as_array().and_then(|messages| messages.last()).map(text_of).unwrap_or_default()
 }
 
-/// A message's text, whether it is a string or parts.
+/// Returns a message's text from a string or from parts.
 pub(super) fn text_of(message: &Value) -> String {
     match &message["content"] {
         Value::String(text) => text.clone(),
@@ -61,7 +63,7 @@ pub(super) fn text_of(message: &Value) -> String {
     }
 }
 
-/// The text without `<@U…>`, and on one line.
+/// Returns the text without `<@U…>`, on one line.
 fn without_mentions(text: &str) -> String {
     let words = text.split_whitespace().filter(|word| !word.starts_with("<@"));
     words.collect::<Vec<_>>().join(" ")
@@ -77,6 +79,14 @@ fn recall_answer(before: &[String]) -> String {
             if before.len() == 1 { "once".to_owned() } else { format!("{} times", before.len()) },
         ),
     }
+}
+
+fn follow_up_answer(before: &str) -> String {
+    let earlier: String = without_mentions(before).chars().take(80).collect();
+    format!(
+        "You asked about “{earlier}”. I'm an **offline model** with prepared answers, so I can't rework that one. \
+         Say `help` to see what I can answer, or connect a real model in `.env.api`."
+    )
 }
 
 fn general_answer(question: &str, before: Option<&str>) -> String {
@@ -97,11 +107,15 @@ fn general_answer(question: &str, before: Option<&str>) -> String {
     )
 }
 
+/// Words of a short follow-up, such as "and shorter?".
+const FOLLOW_UPS: &[&str] = &["shorter", "longer", "simpler", "again", "more", "why", "how"];
+
 const GREETING_ANSWER: &str = "Hello! Good to see you. Ask me anything, or say `help` to see what I can do.";
 
 const HELP_ANSWER: &str = "Here is what you can try with me:\n\n\
 - **Ask a question** in a direct message, or mention me in a channel\n\
 - Ask for **code**, a **list** of steps, or a **table**\n\
+- Write `say: anything` to get exactly that back\n\
 - Reply in the thread and ask *what did I say?* – I remember the conversation\n\n\
 I answer in the thread, so channels stay tidy.";
 
@@ -138,6 +152,8 @@ mod tests {
         assert!(ask(&["<@U1> my cat is Tom", "what did I say?"]).contains("> my cat is Tom"));
         assert!(ask(&["a function please"]).contains("```rust"));
         assert!(ask(&["why is the sky blue?"]).contains("why is the sky blue*"));
+        assert!(ask(&["compare rust and go"]).contains("|---|"));
+        assert!(ask(&["parental leave", "and shorter?"]).contains("“parental leave”"));
         assert!(ask(&["one thing", "why is the sky blue?"]).contains("“one thing”"));
         assert!(!answer(&[]).is_empty());
         let mut broken_off = vec![json!({"role": "user", "content": "say: one two"})];

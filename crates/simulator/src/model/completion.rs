@@ -1,4 +1,4 @@
-//! An answer, cut into tokens, in the shapes of OpenAI's API.
+//! A completion, split into tokens, in OpenAI's response formats.
 
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -7,19 +7,19 @@ use uuid::Uuid;
 use super::canned_answers;
 use super::options::ModelOptions;
 
-/// An answer on its way.
+/// A completion to send.
 pub(super) struct Completion {
     id: String,
     created: i64,
     model: String,
-    /// A word each, with the white space before it.
+    /// One word each, with the preceding white space.
     pub(super) tokens: Vec<String>,
     finish_reason: String,
     prompt_tokens: usize,
 }
 
 impl Completion {
-    /// The answer to a request.
+    /// Builds the completion for a request.
     pub(super) fn from_request(request: &Value, knobs: &ModelOptions) -> Self {
         let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut tokens = tokenize(&canned_answers::answer(messages));
@@ -46,7 +46,7 @@ impl Completion {
         }
     }
 
-    /// The answer in one piece.
+    /// Returns the completion as one response.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
@@ -58,7 +58,7 @@ impl Completion {
         })
     }
 
-    /// The chunks of its stream; `tokens` of them are said before it ends.
+    /// Returns the stream's chunks, with at most `tokens` content chunks.
     pub(super) fn to_chunks(&self, include_usage: bool) -> Vec<Value> {
         let choice = |delta: Value, reason: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}]);
         let mut choices = vec![choice(json!({"role": "assistant", "content": ""}), None)];
@@ -92,7 +92,7 @@ impl Completion {
     }
 }
 
-/// Words, each with the white space before it, so that they join to the text again.
+/// Splits text into words with their preceding white space, so that joining them restores the text.
 fn tokenize(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut token = String::new();
@@ -108,7 +108,7 @@ fn tokenize(text: &str) -> Vec<String> {
     tokens
 }
 
-/// Exactly so many words, the answer being said again as often as needed.
+/// Repeats or cuts the answer to exactly this many words.
 fn resize_tokens(mut tokens: Vec<String>, words: usize) -> Vec<String> {
     if let Some(first) = tokens.first().filter(|_| tokens.len() < words).cloned() {
         let again = tokens.clone();

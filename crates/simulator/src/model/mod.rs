@@ -21,7 +21,7 @@ use crate::state::SimulatorState;
 use completion::Completion;
 use options::ModelOptions;
 
-/// Any key is good but this one.
+/// The only API key that is rejected.
 const REJECTED_API_KEY: &str = "sk-unknown";
 
 pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
@@ -92,7 +92,7 @@ async fn create_completion(
     }
 }
 
-/// An answer in one piece, after the time its stream would have taken.
+/// Responds in one piece after the time that the stream would have taken.
 async fn respond_whole(completion: Completion, knobs: &ModelOptions) -> Response {
     let count = u32::try_from(completion.tokens.len()).unwrap_or(u32::MAX);
     tokio::time::sleep(knobs.ttft.saturating_add(knobs.token_interval.saturating_mul(count))).await;
@@ -118,7 +118,7 @@ fn missing_key_response() -> Response {
     error_response(StatusCode::UNAUTHORIZED, "invalid_request_error", "You didn't provide an API key.")
 }
 
-/// A failure that was asked for, in words that fit its status.
+/// Builds a requested failure with a message that fits its status.
 fn failure_response(status: StatusCode) -> Response {
     let mut response = match status {
         StatusCode::UNAUTHORIZED => {
@@ -138,7 +138,7 @@ fn failure_response(status: StatusCode) -> Response {
     response
 }
 
-/// An error in OpenAI's shape.
+/// Builds an error in OpenAI's format.
 fn error_response(status: StatusCode, kind: &str, message: &str) -> Response {
     let code = match status {
         StatusCode::UNAUTHORIZED => Some("invalid_api_key"),

@@ -1,23 +1,23 @@
-//! How the model behaves, written as a query behind its name: `offline?ttft=200&gap=30`.
+//! Behaviour of the model, set as a query string after its name: `offline?ttft=200&gap=30`.
 
 use std::time::Duration;
 
-/// The knobs; an unknown key or a value that is no number changes nothing.
+/// Behaviour options. Unknown keys and non-numeric values are ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ModelOptions {
     /// `ttft`, ms until the first token.
     pub(super) ttft: Duration,
     /// `gap`, ms between tokens.
     pub(super) token_interval: Duration,
-    /// `words`: the answer's length, repeated or cut to it.
+    /// `words`: length of the answer, which is repeated or cut to it.
     pub(super) word_count: Option<usize>,
-    /// `fail`: answer with this HTTP status.
+    /// `fail`: respond with this HTTP status.
     pub(super) fail_status: Option<u16>,
-    /// `max_failures`: how many requests fail before the rest succeeds.
+    /// `fail_times`: how many requests fail before the rest succeeds.
     pub(super) max_failures: u64,
-    /// `cut`: the connection breaks after so many tokens.
+    /// `cut`: the connection breaks after this many tokens.
     pub(super) cut_after_tokens: Option<usize>,
-    /// `stall`: nothing comes after so many tokens, and the connection stays.
+    /// `stall`: the stream goes silent after this many tokens, and the connection stays open.
     pub(super) stall_after_tokens: Option<usize>,
     /// `stop`: the finish reason instead of `stop`.
     pub(super) finish_reason: Option<String>,
@@ -39,7 +39,7 @@ impl Default for ModelOptions {
 }
 
 impl ModelOptions {
-    /// Those in the model's name, and over them those a test has set.
+    /// Reads the options from the model's name; options that a test set take precedence.
     pub(super) fn parse(model: &str, override_query: Option<&str>) -> Self {
         let mut knobs = Self::default();
         let named = model.split_once('?').map(|(_, query)| query);

@@ -1,4 +1,4 @@
-//! A completion as server-sent events, with the pauses and the ends its knobs ask for.
+//! A completion as server-sent events, with the requested pauses and failures.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::options::ModelOptions;
 use crate::fake_slack::ModelCompletion;
 use crate::state::SimulatorState;
 
-/// Long enough for what was sent to leave before the connection breaks.
+/// Lets sent bytes leave before the connection breaks.
 const FLUSH_DELAY: Duration = Duration::from_millis(10);
 
-/// Which event holds it: the one before is the role.
+/// Index of the event with the first token; the event before it holds the role.
 const FIRST_TOKEN_INDEX: usize = 1;
 
-/// What happens next on the connection.
+/// The next step on the connection.
 enum StreamStep {
     /// Sends an event after a pause.
     Send(Duration, Bytes),
@@ -32,7 +32,7 @@ enum StreamStep {
     Stall,
 }
 
-/// An answer on its way, and where it is noted at its end.
+/// A streaming completion and the log that records its end.
 type LoggedCompletion = (Arc<SimulatorState>, ModelCompletion);
 
 pub(super) fn respond(
@@ -70,7 +70,7 @@ pub(super) fn respond(
     (headers, Body::from_stream(events)).into_response()
 }
 
-/// An answer whose connection breaks before there is any.
+/// A response whose connection breaks before its first byte.
 pub(super) fn broken_response() -> Response {
     let cut = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
     Response::new(Body::from_stream(cut))
@@ -82,7 +82,7 @@ fn steps(completion: &Completion, knobs: &ModelOptions, include_usage: bool) -> 
         .into_iter()
         .enumerate()
         .map(|(at, chunk)| {
-            // The first chunk is the role, the last ones are no tokens.
+            // The first chunk is the role, and the last ones hold no tokens.
             let pause = match at {
                 0 => knobs.ttft,
                 at if at > 1 && at <= completion.tokens.len() => knobs.token_interval,

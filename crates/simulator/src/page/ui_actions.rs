@@ -1,4 +1,4 @@
-//! What one does on the page.
+//! Actions that a person takes on the page.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
         .route("/page/uninstall", post(uninstall))
 }
 
-/// Who does something, where, and to what; what does not matter to a route is left out.
+/// The person, the channel and the target of an action. Routes ignore fields that they do not need.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UiAction {
@@ -45,7 +45,7 @@ struct UiAction {
     tab: String,
     /// The channel one came to the app from.
     from: Option<String>,
-    /// The message that is clicked; none for the Home tab.
+    /// The message whose button is clicked; `None` for the Home tab.
     ts: Option<String>,
     action_id: String,
     value: Option<String>,
@@ -56,7 +56,7 @@ struct UiAction {
 struct AttachedFile {
     name: String,
     mimetype: String,
-    /// In base64.
+    /// Base64.
     content: String,
 }
 
@@ -67,7 +67,7 @@ impl AttachedFile {
     }
 }
 
-/// Posts what a person typed: escaped, and with names made mentions, as Slack's client does.
+/// Posts typed text. Escapes it and turns names into mentions, as Slack's client does.
 async fn post_message(State(shared): State<Arc<SimulatorState>>, Json(act): Json<UiAction>) -> Response {
     let posted = shared.with(|slack| {
         let text = escape_text(slack, &act);
@@ -110,7 +110,7 @@ async fn click(State(shared): State<Arc<SimulatorState>>, Json(act): Json<UiActi
     app_status_response(&shared, told_app)
 }
 
-/// Nothing, or a sentence that says why the app was not reached.
+/// Returns an error sentence if the app could not be reached.
 fn app_status_response(shared: &SimulatorState, answer: anyhow::Result<u16>) -> Response {
     let app = &shared.settings.app_name;
     let why = match answer {
@@ -122,7 +122,7 @@ fn app_status_response(shared: &SimulatorState, answer: anyhow::Result<u16>) -> 
     (StatusCode::BAD_GATEWAY, why).into_response()
 }
 
-/// Opens a tab of the app, coming from a channel that stays in sight beside it.
+/// Opens a tab of the app while a channel stays visible beside it.
 async fn open_tab(State(shared): State<Arc<SimulatorState>>, Json(act): Json<UiAction>) -> StatusCode {
     shared.with(|slack| {
         if act.from.is_some() {

@@ -1,4 +1,4 @@
-//! What the app says about its work in a thread: `agents.sessions.*`, and `assistant.threads.*` of before.
+//! Status, title and prompts of a thread: `agents.sessions.*` and the older `assistant.threads.*`.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::streams::SESSION_STATES;
 use super::{WebApiError, WebApiResult};
 use crate::fake_slack::{ASSISTANT_THREAD_SUBTYPE, MessageContent};
 
-/// Characters of a session's title.
+/// Maximum characters of a session's title.
 const MAX_SESSION_TITLE_CHARS: usize = 200;
 
 /// <https://docs.slack.dev/reference/methods/agents.sessions.setStatus>
@@ -26,7 +26,7 @@ pub(crate) fn set_session_status(call: &mut Invocation<'_>) -> WebApiResult {
     let team = call.team.clone();
     let is_new = !call.has_session(&channel, &root);
     call.slack.set_session_state(&team, &channel, &root, &state);
-    // A session that is there keeps its title; `rename` changes it.
+    // An existing session keeps its title; `rename` changes it.
     if let Some(title) = title.filter(|_| is_new) {
         call.slack.update_session(&team, &channel, &root, |session| session.title = Some(title));
     }
@@ -65,7 +65,8 @@ pub(crate) fn set_thread_status(call: &mut Invocation<'_>) -> WebApiResult {
     Ok(json!({}))
 }
 
-/// <https://docs.slack.dev/reference/methods/assistant.threads.setTitle>. An assistant's thread bears its title as
+/// <https://docs.slack.dev/reference/methods/assistant.threads.setTitle>. An assistant's thread bears its
+/// title as
 /// its root, whose change the app is told of as of any other.
 pub(crate) fn set_title(call: &mut Invocation<'_>) -> WebApiResult {
     let (channel, root) = call.session_thread()?;
@@ -91,7 +92,7 @@ pub(crate) fn set_prompts(call: &mut Invocation<'_>) -> WebApiResult {
         _ => return invalid_arguments("prompts: 1 to 4 of title and message"),
     }
     let root = match (call.slack.settings.has_agent_sessions, root) {
-        // Slack documents that an agent's call that names a thread fails without saying so.
+        // Slack documents that this call with a thread fails silently for agents.
         (true, Some(_)) => return Ok(json!({})),
         (true, None) => String::new(),
         (false, Some(root)) => root,
@@ -107,7 +108,7 @@ fn invalid_arguments(line: &str) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// `channel_id` and `thread_ts`, for an app with `agent_view`.
+    /// Reads `channel_id` and `thread_ts` for an app with `agent_view`.
     fn agent_thread(&self) -> Result<(String, String), WebApiError> {
         if self.slack.settings.has_agent_sessions {
             self.session_thread()
@@ -116,7 +117,7 @@ impl Invocation<'_> {
         }
     }
 
-    /// `channel_id` and `thread_ts`, both needed here.
+    /// Reads the required `channel_id` and `thread_ts`.
     fn session_thread(&self) -> Result<(String, String), WebApiError> {
         let channel = self.channel(self.args.required("channel_id")?)?.id.clone();
         let root = self.parse_thread(&channel)?.ok_or("thread_ts_required")?;

@@ -1,17 +1,17 @@
-//! How a method says no.
+//! Error responses of methods.
 
 use serde_json::{Value, json};
 
-/// What a method answers: an object without `ok`, or why not.
+/// Result of a method: an object without `ok`, or an error.
 pub(crate) type WebApiResult = Result<Value, WebApiError>;
 
-/// An answer with `"ok": false`.
+/// A response with `"ok": false`.
 #[derive(Debug)]
 pub(crate) struct WebApiError {
     pub(crate) error: &'static str,
-    /// Further keys of the answer.
+    /// Further keys of the response.
     pub(crate) details: Value,
-    /// Makes it a 429, to be tried again after so many seconds.
+    /// Seconds of `Retry-After`; makes the response a 429.
     pub(crate) retry_after: Option<u64>,
 }
 
@@ -22,24 +22,24 @@ impl From<&'static str> for WebApiError {
 }
 
 impl WebApiError {
-    /// `error`, with a line for the developer as Slack adds it.
+    /// Adds the developer message that Slack sends with `error`.
     pub(crate) fn with_message(error: &'static str, line: impl std::fmt::Display) -> Self {
         let details = json!({"response_metadata": {"messages": [format!("[ERROR] {line}")]}});
         Self { error, details, retry_after: None }
     }
 
-    /// The token lacks what the method needs.
+    /// The token lacks a scope that the method needs.
     pub(crate) fn missing_scope(needed: &str, provided: String) -> Self {
         let details = json!({"needed": needed, "provided": provided});
         Self { error: "missing_scope", details, retry_after: None }
     }
 
-    /// Too often; HTTP 429.
+    /// Rate limited; HTTP 429.
     pub(crate) fn rate_limited(retry_after: u64) -> Self {
         Self { error: "ratelimited", details: json!({}), retry_after: Some(retry_after) }
     }
 
-    /// The answer's body.
+    /// Returns the response body.
     pub(crate) fn body(&self) -> Value {
         let mut body = json!({"ok": false, "error": self.error});
         if let (Some(body), Some(more)) = (body.as_object_mut(), self.details.as_object()) {

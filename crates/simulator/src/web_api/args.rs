@@ -1,10 +1,10 @@
-//! A call's arguments, however they came.
+//! The arguments of a call from its query, form or JSON body.
 
 use serde_json::{Map, Value};
 
 use super::WebApiError;
 
-/// Arguments by name. From a query or a form all values are strings.
+/// Arguments by name. Values from a query or a form are strings.
 #[derive(Default)]
 pub(crate) struct Args(Map<String, Value>);
 
@@ -39,7 +39,7 @@ impl Args {
         self.0.extend(pairs.into_iter().map(|(key, value)| (key, Value::String(value))));
     }
 
-    /// Takes an argument out, so that it is not kept in the log of calls.
+    /// Removes an argument so that the call log does not record it.
     pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
         match self.0.remove(name)? {
             Value::String(text) => Some(text),
@@ -47,19 +47,19 @@ impl Args {
         }
     }
 
-    /// A string, which may be empty.
+    /// Reads a string, which may be empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
 
-    /// A string that has to be there and not empty.
+    /// Reads a required, non-empty string.
     pub(crate) fn required(&self, name: &str) -> Result<&str, WebApiError> {
         self.text(name).filter(|value| !value.is_empty()).ok_or_else(|| {
             WebApiError::with_message("invalid_arguments", format!("missing required field: {name}"))
         })
     }
 
-    /// An array or object, or a string that holds one.
+    /// Reads an array or object, also from a string that contains JSON.
     pub(crate) fn json(&self, name: &str, error: &'static str) -> Result<Option<Value>, WebApiError> {
         match self.0.get(name) {
             None => Ok(None),
@@ -69,7 +69,7 @@ impl Args {
         }
     }
 
-    /// A number, or a string that holds one.
+    /// Reads a number, also from a string.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         let value = self.0.get(name)?;
         value.as_u64().or_else(|| value.as_str()?.parse().ok())
@@ -80,7 +80,7 @@ impl Args {
         self.0.get(name).is_some_and(|value| value == true || value == "true" || value == "1" || value == 1)
     }
 
-    /// All of them, for the log of calls.
+    /// Returns all arguments for the call log.
     pub(crate) fn into_value(self) -> Value {
         Value::Object(self.0)
     }

@@ -1,4 +1,4 @@
-//! Codes to tokens, and tokens to their end.
+//! `oauth.*` and `auth.*`: exchanges codes for tokens, refreshes and revokes tokens.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn refresh_token(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// What `oauth.v2.access` answers for either kind of grant.
+    /// Builds the `oauth.v2.access` response for either kind of grant.
     fn token_response(&mut self, tenant: &str, with_user: bool) -> WebApiResult {
         self.tenant = tenant.to_owned();
         let bot = self.bot()?;
@@ -101,7 +101,8 @@ pub(crate) fn list_teams(call: &mut Invocation<'_>) -> WebApiResult {
     Ok(json!({"teams": teams, "response_metadata": {"next_cursor": ""}}))
 }
 
-/// <https://docs.slack.dev/reference/methods/auth.revoke>: it ends the installation, or where tokens rotate only the
+/// <https://docs.slack.dev/reference/methods/auth.revoke>: it ends the installation, or where tokens rotate
+/// only the
 /// token.
 pub(crate) fn revoke(call: &mut Invocation<'_>) -> WebApiResult {
     if call.args.flag("test") {
@@ -123,7 +124,7 @@ pub(crate) fn uninstall(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// The app's own credentials, by HTTP Basic or as arguments.
+    /// Checks the app's credentials from HTTP Basic or the arguments.
     pub(crate) fn check_client(&self) -> Result<(), WebApiError> {
         let argument = |name| self.args.text(name).unwrap_or_default().to_owned();
         let (id, secret) =
@@ -138,7 +139,7 @@ impl Invocation<'_> {
     }
 }
 
-/// What follows `Basic `: client id and secret.
+/// Decodes the client id and secret that follow `Basic `.
 pub(crate) fn parse_basic_auth(encoded: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{WebApiError, elements};
 
-/// Blocks in a message.
+/// Maximum blocks in a message.
 pub(crate) const MAX_MESSAGE_BLOCKS: usize = 50;
-/// Blocks in a Home tab.
+/// Maximum blocks in a Home tab.
 pub(crate) const MAX_HOME_BLOCKS: usize = 100;
 
-/// Characters of all `markdown` blocks of a payload together.
+/// Maximum total characters of all `markdown` blocks in a payload.
 const MAX_MARKDOWN_BLOCK_CHARS: usize = 12_000;
 
 const BLOCK_TYPES: &[&str] = &[
@@ -38,7 +38,7 @@ const BLOCK_TYPES: &[&str] = &[
     "video",
 ];
 
-/// Refuses what Slack would: too many blocks, unknown types, texts that are empty or too long, ids twice.
+/// Rejects what Slack rejects: too many blocks, unknown types, empty or long texts, duplicate ids.
 pub(crate) fn check(blocks: &[Value], limit: usize) -> Result<(), WebApiError> {
     if blocks.len() > limit {
         return invalid_block(&format!("no more than {limit} items allowed"), "/blocks");
@@ -81,7 +81,7 @@ fn check_section(block: &Value, path: &str) -> Result<(), WebApiError> {
     fields.iter().try_for_each(|field| check_text_object(field, kinds, 2_000, &format!("{path}/fields")))
 }
 
-/// Refuses what is no text object of one of these kinds, or is empty or too long.
+/// Rejects a text object of another kind, and an empty or long text.
 pub(crate) fn check_text_object(
     value: &Value,
     kinds: &[&str],
@@ -94,7 +94,7 @@ pub(crate) fn check_text_object(
     check_text(&value["text"], limit, path).map(drop)
 }
 
-/// Refuses a key whose text is too long; it may be missing.
+/// Rejects an optional key whose text is too long.
 pub(crate) fn check_max_chars(value: &Value, key: &str, limit: usize, path: &str) -> Result<(), WebApiError> {
     if value[key].as_str().is_some_and(|text| text.chars().count() > limit) {
         return invalid_block(
@@ -105,7 +105,7 @@ pub(crate) fn check_max_chars(value: &Value, key: &str, limit: usize, path: &str
     Ok(())
 }
 
-/// The characters of a text, which has to have some.
+/// Counts the characters of a text and rejects an empty one.
 fn check_text(value: &Value, limit: usize, path: &str) -> Result<usize, WebApiError> {
     match value.as_str().unwrap_or_default().chars().count() {
         0 => invalid_block("must be more than 0 characters", path),

@@ -1,4 +1,4 @@
-//! `chat.*` for messages that are whole at once.
+//! `chat.*` for messages that do not stream.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) fn post_ephemeral(call: &mut Invocation<'_>) -> WebApiResult {
     let content = content::parse_post(&call.args)?;
     let thread_ts = call.parse_thread(&channel)?;
     let place = call.channel(&channel)?;
-    // In a shared channel people of other teams are at home too.
+    // A shared channel also has members of other teams.
     let outsider = match &place.person {
         Some(person) => *person != user,
         None => call.slack.find_home_team(&user).is_none(),
@@ -58,7 +58,7 @@ pub(crate) fn delete(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// The channel to write to; a `U…` stands for the DM with that person.
+    /// Resolves the target channel; a `U…` means the DM with that person.
     pub(crate) fn resolve_destination(&mut self) -> Result<String, WebApiError> {
         let id = self.args.required("channel")?.to_owned();
         let team = self.slack.teams.get_mut(&self.team).ok_or("team_not_found")?;
@@ -66,7 +66,7 @@ impl Invocation<'_> {
         self.channel(&id).map(|channel| channel.id.clone())
     }
 
-    /// The message that `channel` and `ts` name, if the app wrote it.
+    /// Finds the app's own message by `channel` and `ts`.
     pub(crate) fn own_message(&self, not_owned_error: &'static str) -> Result<(String, String), WebApiError> {
         let channel = self.channel(self.args.required("channel")?)?;
         let message = channel.messages.get(self.args.required("ts")?).ok_or("message_not_found")?;
@@ -77,7 +77,7 @@ impl Invocation<'_> {
         Ok((channel.id.clone(), message.ts.clone()))
     }
 
-    /// The answer of a call that wrote a message.
+    /// Builds the response of a call that wrote a message.
     fn message_response(&self, channel: &str, ts: &str) -> WebApiResult {
         let message = self.channel(channel)?.messages.get(ts);
         let message: Option<Value> =

@@ -1,4 +1,4 @@
-//! The text, blocks and metadata a call brings, within Slack's limits.
+//! Validates a call's text, blocks and metadata against Slack's limits.
 
 use serde_json::Value;
 
@@ -7,14 +7,14 @@ use super::dispatch::Invocation;
 use super::{Args, WebApiError};
 use crate::fake_slack::{MessageContent, assign_ids};
 
-/// Characters of `markdown_text` in any method.
+/// Maximum characters of `markdown_text` in any method.
 const MAX_MARKDOWN_TEXT_CHARS: usize = 12_000;
-/// Characters of `text` that `chat.postMessage` keeps; the rest is cut off.
+/// Characters of `text` that `chat.postMessage` keeps; it truncates the rest.
 const MAX_POST_TEXT_CHARS: usize = 40_000;
-/// Characters of `text` that `chat.update` takes.
+/// Maximum characters of `text` in `chat.update`.
 const MAX_UPDATE_TEXT_CHARS: usize = 4_000;
 
-/// What a message is to say, for `chat.postMessage` and `chat.postEphemeral`.
+/// Reads the content for `chat.postMessage` and `chat.postEphemeral`.
 pub(crate) fn parse_post(args: &Args) -> Result<MessageContent, WebApiError> {
     let mut content = parse_content(args)?;
     if let Some((end, _)) = content.text.char_indices().nth(MAX_POST_TEXT_CHARS) {
@@ -23,7 +23,7 @@ pub(crate) fn parse_post(args: &Args) -> Result<MessageContent, WebApiError> {
     Ok(content)
 }
 
-/// What a message is to say, for `chat.update`, which is stricter.
+/// Reads the content for `chat.update`, which is stricter.
 pub(crate) fn parse_update(args: &Args) -> Result<MessageContent, WebApiError> {
     if args.text("text").is_some_and(|text| text.chars().count() > MAX_UPDATE_TEXT_CHARS) {
         return Err("msg_too_long".into());
@@ -46,7 +46,7 @@ fn parse_content(args: &Args) -> Result<MessageContent, WebApiError> {
     Ok(MessageContent { text, is_markdown, blocks, metadata: parse_metadata(args)? })
 }
 
-/// `markdown_text`, if there is any.
+/// Reads `markdown_text`, if present.
 pub(crate) fn parse_markdown(args: &Args) -> Result<Option<String>, WebApiError> {
     let text = args.text("markdown_text").filter(|text| !text.is_empty());
     if text.is_some_and(|text| text.chars().count() > MAX_MARKDOWN_TEXT_CHARS) {
@@ -55,7 +55,7 @@ pub(crate) fn parse_markdown(args: &Args) -> Result<Option<String>, WebApiError>
     Ok(text.map(str::to_owned))
 }
 
-/// `blocks`, checked; an empty list is none.
+/// Reads and validates `blocks`; an empty list counts as absent.
 pub(crate) fn parse_blocks(args: &Args) -> Result<Option<Value>, WebApiError> {
     let Some(value) = args.json("blocks", "invalid_blocks_format")? else { return Ok(None) };
     let list = value.as_array().ok_or("invalid_blocks_format")?;
@@ -63,7 +63,7 @@ pub(crate) fn parse_blocks(args: &Args) -> Result<Option<Value>, WebApiError> {
     Ok((!list.is_empty()).then(|| assign_ids(value)))
 }
 
-/// `metadata`: `{}`, which removes it, or a type and a payload.
+/// Reads `metadata`: `{}` removes it; otherwise it has a type and a payload.
 pub(crate) fn parse_metadata(args: &Args) -> Result<Option<Value>, WebApiError> {
     let Some(value) = args.json("metadata", "invalid_metadata_format")? else { return Ok(None) };
     let object = value.as_object().ok_or("invalid_metadata_format")?;
@@ -72,7 +72,7 @@ pub(crate) fn parse_metadata(args: &Args) -> Result<Option<Value>, WebApiError> 
     if object.is_empty() || complete { Ok(Some(value)) } else { Err("invalid_metadata_format".into()) }
 }
 
-/// The text a stream's call brings: `markdown_text`, or the text of its `chunks`.
+/// Reads the text of a stream call: `markdown_text` or the text of its `chunks`.
 pub(crate) fn parse_stream_text(args: &Args) -> Result<String, WebApiError> {
     let mut text = parse_markdown(args)?.unwrap_or_default();
     let chunks = args.json("chunks", "invalid_chunks")?.unwrap_or_else(|| Value::Array(Vec::new()));
@@ -83,7 +83,7 @@ pub(crate) fn parse_stream_text(args: &Args) -> Result<String, WebApiError> {
     for chunk in chunks {
         match chunk["type"].as_str() {
             Some("markdown_text") => text.push_str(chunk["text"].as_str().ok_or("invalid_chunks")?),
-            // Not shown here, only checked.
+            // Validated only; the page does not show it.
             Some("task_update") if is_valid_task_update(chunk) => {}
             Some("plan_update") if chunk["title"].is_string() => {}
             Some("blocks") => {
@@ -101,7 +101,8 @@ pub(crate) fn parse_stream_text(args: &Args) -> Result<String, WebApiError> {
     Ok(text)
 }
 
-/// Whether a chunk has what a `task_update` has to have (<https://docs.slack.dev/ai/developing-agents>).
+/// Returns whether a chunk has the required fields of a `task_update`
+/// (<https://docs.slack.dev/ai/developing-agents>).
 fn is_valid_task_update(chunk: &Value) -> bool {
     let states = ["pending", "in_progress", "complete", "error"];
     chunk["id"].is_string()

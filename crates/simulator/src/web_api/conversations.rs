@@ -1,4 +1,4 @@
-//! `conversations.*`: reading back what was written.
+//! `conversations.*`: reads channel and thread history.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use super::dispatch::Invocation;
 use super::{WebApiError, WebApiResult};
 use crate::fake_slack::{Channel, SlackMessage};
 
-/// Messages a page may have, and has unless asked otherwise.
+/// Maximum and default page size, in messages.
 const HISTORY_PAGE_SIZES: (usize, usize) = (999, 100);
-/// The same for an app that is not in the Marketplace.
+/// Maximum page size for an app outside the Marketplace.
 const UNLISTED_PAGE_SIZES: (usize, usize) = (15, 15);
 
 /// <https://docs.slack.dev/reference/methods/conversations.history>: roots, newest first.
@@ -72,14 +72,15 @@ pub(crate) fn list_for_bot(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// The channel asked for, if the token may read its history.
+    /// Returns the requested channel if the token may read its history.
     fn readable_channel(&self) -> Result<&Channel, WebApiError> {
         let channel = self.channel(self.args.required("channel")?)?;
         let needed = if channel.person.is_some() { "im:history" } else { "channels:history" };
         if self.bot()?.scopes.contains(needed) { Ok(channel) } else { Err(self.missing_scope(needed)) }
     }
 
-    /// One page of what lies between `oldest` and `latest`. The cursor is the position to go on from.
+    /// Returns one page of the messages between `oldest` and `latest`. The cursor is the position of the next
+    /// page.
     fn paginate(&self, channel: &Channel, messages: Vec<&SlackMessage>) -> WebApiResult {
         let (most, usual) =
             if self.slack.settings.is_marketplace_app { HISTORY_PAGE_SIZES } else { UNLISTED_PAGE_SIZES };
@@ -95,7 +96,7 @@ impl Invocation<'_> {
         let (oldest, latest, inclusive) = (bound("oldest"), bound("latest"), self.args.flag("inclusive"));
         let inside = |message: &&&SlackMessage| {
             let ts = message.ts.as_str();
-            // A thread's root is always part of it.
+            // Slack always returns the thread's root.
             let is_root =
                 channel.replies.contains_key(ts) && messages.len() > 1 && message.thread_ts.is_none();
             let after = oldest.is_none_or(|oldest| ts > oldest || (inclusive && ts == oldest));

@@ -1,4 +1,4 @@
-//! From a request to a method and back: token, scopes, limits, faults.
+//! Dispatches a request to its method: token, scopes, rate limits, injected faults.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use super::{Args, InjectedFault, WebApiError, WebApiResult};
 use crate::fake_slack::{AppInstallation, Call, Channel, FakeSlack};
 use crate::state::SimulatorState;
 
-/// A call on its way through a method.
+/// A Web API call in progress.
 pub(crate) struct Invocation<'w> {
     pub(crate) slack: &'w mut FakeSlack,
     pub(crate) args: Args,
-    /// Whose token it is, a team's or an organisation's; empty for methods without a token.
+    /// The tenant that owns the token, a team or an organisation; empty for methods without a token.
     pub(crate) tenant: String,
-    /// The team that the call is about; empty if it is about none.
+    /// The team that the call is about; empty if there is none.
     pub(crate) team: String,
     /// The token it came with.
     pub(crate) token: String,
@@ -68,7 +68,7 @@ pub(crate) async fn handle_call(
     }
 }
 
-/// What stands beside every answer: Slack's time, and the scopes of the token.
+/// Headers of every response: Slack's time and the token's scopes.
 fn slack_headers(slack: &FakeSlack, headers: &HeaderMap) -> HeaderMap {
     let now = (Utc::now() + slack.clock_offset).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let token = header_text(headers, header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
@@ -78,7 +78,7 @@ fn slack_headers(slack: &FakeSlack, headers: &HeaderMap) -> HeaderMap {
     named.into_iter().filter_map(|(name, value)| Some((name, value?.parse().ok()?))).collect()
 }
 
-/// What came, and when.
+/// The request and its arrival time.
 struct CallRequest<'r> {
     name: &'r str,
     query: &'r str,
@@ -87,7 +87,7 @@ struct CallRequest<'r> {
     received_at: DateTime<Utc>,
 }
 
-/// Runs a method under the world's lock and logs the call.
+/// Runs a method while holding the state lock, and logs the call.
 fn run_method(slack: &mut FakeSlack, request: &CallRequest, injected: Option<WebApiError>) -> WebApiResult {
     let &CallRequest { name, query, headers, body, received_at: came_at } = request;
     let content_type = header_text(headers, header::CONTENT_TYPE);
@@ -162,19 +162,19 @@ impl Invocation<'_> {
         taken.map_err(WebApiError::rate_limited)
     }
 
-    /// The installation the token is of.
+    /// Returns the token's installation.
     pub(crate) fn bot(&self) -> Result<&AppInstallation, WebApiError> {
         self.slack.find_installation(&self.tenant).ok_or_else(|| "account_inactive".into())
     }
 
-    /// `missing_scope`, with what the token has.
+    /// Builds `missing_scope` with the scopes that the token has.
     pub(crate) fn missing_scope(&self, needed: &str) -> WebApiError {
         let provided =
             self.bot().map(|bot| bot.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","));
         WebApiError::missing_scope(needed, provided.unwrap_or_default())
     }
 
-    /// A channel of the call's team that the bot is in.
+    /// Finds a channel of the call's team that the bot is in.
     pub(crate) fn channel(&self, id: &str) -> Result<&Channel, WebApiError> {
         let team = self.slack.teams.get(&self.team).ok_or("team_not_found")?;
         let channel = team.channels.get(id).ok_or("channel_not_found")?;
@@ -205,7 +205,7 @@ fn log_call(
     });
 }
 
-/// HTTP 200 also for errors, as Slack does, but 429 over a limit.
+/// Builds the response: HTTP 200 even for errors, as Slack does, and 429 over a limit.
 fn to_response(answer: WebApiResult) -> Response {
     match answer {
         Ok(mut body) => {
@@ -223,7 +223,7 @@ fn to_response(answer: WebApiResult) -> Response {
     }
 }
 
-/// An answer whose connection breaks before its end.
+/// A response whose connection breaks before its end.
 fn broken_response() -> Response {
     let lost = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("the answer is lost"))]);
     Response::new(Body::from_stream(lost))

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::WebApiError;
 use super::blocks::{check_max_chars, check_text_object, invalid_block};
 
-/// What an `actions` block may hold. Feedback and icon buttons are for `context_actions` alone.
+/// Elements allowed in an `actions` block. Only `context_actions` allows feedback and icon buttons.
 const ACTIONS_ELEMENTS: &[&str] = &[
     "button",
     "channels_select",
@@ -32,12 +32,12 @@ const ACTIONS_ELEMENTS: &[&str] = &[
 const CONTEXT_ELEMENTS: &[&str] = &["image", "mrkdwn", "plain_text"];
 const CONTEXT_ACTIONS_ELEMENTS: &[&str] = &["feedback_buttons", "icon_button"];
 
-/// Characters of a button's text and of its label for screen readers.
+/// Maximum characters of a button's text and of its accessibility label.
 const MAX_BUTTON_TEXT_CHARS: usize = 75;
-/// Characters of a button's value.
+/// Maximum characters of a button's value.
 const MAX_BUTTON_VALUE_CHARS: usize = 2_000;
 
-/// Refuses elements that are too many, of a kind that this block does not take, or wrong in themselves.
+/// Rejects too many elements, elements of a kind that this block does not allow, and invalid elements.
 pub(crate) fn check_elements(block: &Value, kind: &str, path: &str) -> Result<(), WebApiError> {
     let (limit, kinds) = match kind {
         "context" => (10, CONTEXT_ELEMENTS),
@@ -63,7 +63,7 @@ pub(crate) fn check_elements(block: &Value, kind: &str, path: &str) -> Result<()
     Ok(())
 }
 
-/// Refuses an element that is wrong in itself; also a section's accessory.
+/// Rejects an invalid element; also checks a section's accessory.
 pub(crate) fn check_element(element: &Value, path: &str) -> Result<(), WebApiError> {
     check_max_chars(element, "action_id", 255, path)?;
     match element["type"].as_str().unwrap_or_default() {

@@ -1,8 +1,8 @@
-//! Failures a test asks for.
+//! Failures that a test injects.
 
 use std::time::Duration;
 
-/// How the next call of a method fails.
+/// The failure of the next call of a method.
 #[derive(Clone, Copy, Debug)]
 pub enum InjectedFault {
     /// HTTP 200 with `ok: false` and this error, without effect.
@@ -14,8 +14,8 @@ pub enum InjectedFault {
     },
     /// This HTTP status without a JSON body, without effect.
     HttpStatus(u16),
-    /// The call waits so long, then goes on as usual.
+    /// The call waits this long, then succeeds.
     Delay(Duration),
-    /// The call takes effect, but its answer is lost: the connection breaks.
+    /// The call takes effect, but the connection breaks before the response.
     ResponseLost,
 }

@@ -1,4 +1,4 @@
-//! `files.*`: looking a file up, and uploading one.
+//! `files.*`: looks up and uploads files.
 
 use serde_json::{Value, json};
 

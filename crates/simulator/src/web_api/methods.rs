@@ -1,4 +1,4 @@
-//! Every method there is here, with its tier and scopes.
+//! The supported methods with their rate-limit tiers and scopes.
 
 use super::dispatch::Invocation;
 use super::rate_limits::Tier;
@@ -8,16 +8,16 @@ use super::{WebApiResult, agents, auth, chat, conversations, files, openid, stre
 pub(crate) struct Method {
     pub(crate) name: &'static str,
     pub(crate) tier: Tier,
-    /// Any one of these is enough; none for methods that need only a token.
+    /// Scopes of which any one suffices; empty for methods that need only a token.
     pub(crate) scopes: &'static [&'static str],
-    /// Whether a JSON body is taken; methods that only read take a query or a form.
+    /// True if the method accepts a JSON body; read-only methods accept a query or a form.
     pub(crate) accepts_json: bool,
     pub(crate) run: fn(&mut Invocation<'_>) -> WebApiResult,
 }
 
 const WRITE_SCOPES: &[&str] = &["chat:write"];
 const ASSISTANT_SCOPES: &[&str] = &["assistant:write"];
-/// Which one is needed depends on the channel; the method looks.
+/// The method checks which scope the channel type needs.
 const HISTORY_SCOPES: &[&str] = &["im:history", "channels:history"];
 
 const fn json_method(
@@ -76,7 +76,7 @@ static METHODS: &[Method] = &[
     ),
     form_method("users.info", Tier::Four, &["users:read"], users::user_info),
     json_method("views.publish", Tier::Four, &[], views::publish),
-    // Without a bot token: the client's credentials are in the arguments.
+    // These take the client's credentials as arguments instead of a bot token.
     form_method("apps.uninstall", Tier::Unlimited, &[], auth::uninstall),
     form_method("oauth.v2.access", Tier::Unlimited, &[], auth::access),
     form_method("openid.connect.token", Tier::Unlimited, &[], openid::token),
@@ -84,17 +84,17 @@ static METHODS: &[Method] = &[
 ];
 
 impl Method {
-    /// The method of this name.
+    /// Finds a method by name.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         METHODS.iter().find(|method| method.name == name)
     }
 
-    /// Whether it is called with a bot token.
+    /// Returns whether the method needs a bot token.
     pub(crate) fn needs_token(&self) -> bool {
         !matches!(self.name, "oauth.v2.access" | "openid.connect.token" | "api.test")
     }
 
-    /// Whether an org-wide token has to name a workspace
+    /// Returns whether an org-wide token must name a workspace
     /// (<https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>).
     pub(crate) fn needs_team(&self) -> bool {
         matches!(self.name, "team.info" | "users.conversations")

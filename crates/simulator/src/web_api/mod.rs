@@ -34,7 +34,7 @@ use crate::state::SimulatorState;
 use api_error::{WebApiError, WebApiResult};
 use args::Args;
 
-/// The route all methods share, for Slack takes GET and POST for each, and those of answers.
+/// Routes of the methods, which all accept GET and POST, and of `response_url`s.
 pub(crate) fn routes() -> Router<Arc<SimulatorState>> {
     Router::new()
         .route("/api/{method}", get(dispatch::handle_call).post(dispatch::handle_call))

@@ -11,9 +11,9 @@ use super::WebApiResult;
 use super::dispatch::Invocation;
 use crate::fake_slack::ApprovedSignIn;
 
-/// Who Slack says it is, wherever it is reached.
+/// The issuer that Slack claims, whatever its address.
 const ISSUER: &str = "https://slack.com";
-/// Seconds that an id token is good for.
+/// Lifetime of an id token in seconds.
 const ID_TOKEN_LIFETIME_SECS: i64 = 300;
 
 /// <https://docs.slack.dev/reference/methods/openid.connect.token>

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// How often a method may be called.
+/// Rate-limit tiers of methods.
 #[derive(Clone, Copy)]
 pub(crate) enum Tier {
     /// 20 a minute.
@@ -16,12 +16,12 @@ pub(crate) enum Tier {
     Post,
     /// History of an app that is not in the Marketplace: one a minute.
     UnlistedHistory,
-    /// No limit that is simulated.
+    /// No simulated limit.
     Unlimited,
 }
 
 impl Tier {
-    /// The burst, and how many a second after it.
+    /// Returns the burst and the refill rate per second.
     fn rate(self) -> Option<(f64, f64)> {
         let per_minute = |calls: f64| Some((calls, calls / 60.0));
         match self {
@@ -35,12 +35,12 @@ impl Tier {
     }
 }
 
-/// A bucket a team and method (and channel, where Slack counts by channel).
+/// Token buckets by team and method, and by channel where Slack counts by channel.
 #[derive(Default)]
 pub(crate) struct MethodRateLimiter(HashMap<(String, &'static str, String), (f64, Instant)>);
 
 impl MethodRateLimiter {
-    /// Takes one call out of the bucket, or tells the seconds until there is one.
+    /// Takes one call from the bucket, or returns the seconds until one is available.
     pub(crate) fn acquire(
         &mut self,
         tier: Tier,

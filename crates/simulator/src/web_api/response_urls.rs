@@ -1,4 +1,4 @@
-//! What the app posts to a `issue_response_url`, and what it answers a command with at once.
+//! Handles posts to a `response_url` and immediate responses to a command.
 //! Source: <https://docs.slack.dev/interactivity/handling-user-interaction#message_responses>
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Args, WebApiError, content};
 use crate::fake_slack::{FakeSlack, MessageContent, ResponseMode, ResponseTarget};
 use crate::state::SimulatorState;
 
-/// Takes an answer at the address that came with a click or a command.
+/// Accepts a response at the URL that came with a click or a command.
 pub(crate) async fn receive_response(
     State(shared): State<Arc<SimulatorState>>,
     Path((team, _id, secret)): Path<(String, String, String)>,
@@ -38,7 +38,7 @@ pub(crate) async fn receive_response(
     }
 }
 
-/// Shows what a command was answered with, JSON or plain text; nothing is an answer too.
+/// Shows the immediate response to a command: JSON, plain text or empty.
 pub(crate) fn show_command_response(
     slack: &mut FakeSlack,
     asked: &ResponseTarget,
@@ -57,13 +57,13 @@ pub(crate) fn show_command_response(
     Ok(())
 }
 
-/// Does what an answer says; the `ts` of what it brought.
+/// Applies a response and returns the `ts` of the message it posted.
 fn apply_response(
     slack: &mut FakeSlack,
     asked: &ResponseTarget,
     mut args: Args,
 ) -> Result<Option<String>, WebApiError> {
-    // Known to `chat.*` only.
+    // Only `chat.*` accepts these.
     args.remove("markdown_text");
     if args.flag("delete_original") {
         slack.delete_original(asked);

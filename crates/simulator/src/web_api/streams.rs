@@ -65,14 +65,14 @@ pub(crate) fn stop(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 impl Invocation<'_> {
-    /// The app's own message, still streaming.
+    /// Finds the app's own message that is still streaming.
     fn streaming_message(&self) -> Result<(String, String), WebApiError> {
         let (channel, ts) = self.own_message("message_not_owned_by_app")?;
         let streaming = self.channel(&channel)?.messages.get(&ts).is_some_and(|message| message.is_streaming);
         if streaming { Ok((channel, ts)) } else { Err("message_not_in_streaming_state".into()) }
     }
 
-    /// Outside DMs a stream is for someone, who may be of another team.
+    /// Outside DMs a stream names its recipient, who may belong to another team.
     fn check_recipient(&self) -> Result<(), WebApiError> {
         let named = |name| self.args.text(name).filter(|value| !value.is_empty());
         let user = named("recipient_user_id").ok_or("missing_recipient_user_id")?;

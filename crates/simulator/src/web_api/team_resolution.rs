@@ -1,4 +1,4 @@
-//! Which workspace a call is about.
+//! Resolves the workspace that a call is about.
 //! Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
 
 use super::WebApiError;
@@ -6,14 +6,15 @@ use super::dispatch::Invocation;
 use super::methods::Method;
 use crate::fake_slack::Enterprise;
 
-/// With an org-wide token a channel cannot be given by its name
+/// An org-wide token cannot give a channel by name
 /// (<https://docs.slack.dev/reference/methods/chat.startStream>).
 fn channel_error(channel: &str) -> &'static str {
     if channel.starts_with(['C', 'D', 'U', 'W']) { "channel_not_found" } else { "team_not_found" }
 }
 
 impl Invocation<'_> {
-    /// Sets the workspace: the token's own, or for an org-wide install the one that the arguments name. `team_id` counts
+    /// Sets the workspace: the token's own, or for an org-wide install the one that the arguments name.
+    /// `team_id` counts
     /// only where nothing else does, and not at all with the token of one workspace.
     pub(crate) fn resolve_team(&mut self, method: &Method) -> Result<(), WebApiError> {
         let Some(enterprise) = self.slack.enterprises.get(&self.tenant) else {
@@ -45,7 +46,7 @@ impl Invocation<'_> {
         Ok(())
     }
 
-    /// The organisation's team that a channel or a person is in.
+    /// Finds the organisation's team that a channel or a person belongs to.
     fn find_team_of(&self, enterprise: &Enterprise, id: &str) -> Option<String> {
         let teams = enterprise.teams.iter().filter_map(|team| self.slack.teams.get(team));
         let home =

@@ -1,4 +1,4 @@
-//! People and their team, and reactions.
+//! `users.*`, `team.info` and `reactions.*`.
 
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use super::dispatch::Invocation;
 use super::{WebApiError, WebApiResult, blocks};
 use crate::fake_slack::{APP_ID, assign_ids};
 
-/// Bytes of a view.
+/// Maximum bytes of a view.
 const MAX_VIEW_BYTES: usize = 250 * 1024;
 
 /// <https://docs.slack.dev/reference/methods/views.publish>
@@ -49,7 +49,7 @@ fn check_view(view: &Value) -> Result<(), WebApiError> {
 }
 
 impl Invocation<'_> {
-    /// The view as Slack keeps it, and sends it with events and clicks.
+    /// Returns the view as Slack stores it and sends it with events and clicks.
     fn stored_view(&mut self, user: &str, view: &Value) -> WebApiResult {
         let text = |key: &str| view[key].as_str().unwrap_or_default().to_owned();
         let id = format!("V0{user}");

@@ -1,4 +1,4 @@
-//! The app's conversation: opening it, looking elsewhere, titles, prompts, and the stop button.
+//! The app's conversation: opening, context changes, titles, prompts and the stop button.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ async fn agent_prompts_are_per_conversation() -> anyhow::Result<()> {
     let root = app.post_as_ada("D0ADA", "hello")?;
     let prompt = json!({"title": "Plan", "message": "Plan my day"});
     let set = async |args: Value| app.call("assistant.threads.setSuggestedPrompts", args).await;
-    // With a thread the call says yes and does nothing.
+    // With a thread the call succeeds without effect.
     let args = json!({"channel_id": "D0ADA", "thread_ts": root, "prompts": [prompt]});
     assert_eq!(set(args).await?["ok"], true);
     assert!(app.sim.prompts("T0ACME", "D0ADA", Some(&root)).is_empty());

@@ -1,4 +1,4 @@
-//! Block Kit: what is taken, and what is refused.
+//! Block Kit: accepted and rejected blocks.
 
 use serde_json::{Value, json};
 

@@ -53,7 +53,7 @@ async fn command_response_is_shown() -> anyhow::Result<()> {
     forms.respond_with(503, "text/plain", "later");
     assert_eq!(say().await?, (503, "later".to_owned()));
     assert_eq!(sim.ephemerals("T0ACME", "general").len(), 2);
-    // A later answer takes the place of the first.
+    // A later response replaces the first.
     let url = forms.last_form().field("response_url").to_owned();
     for text in ["working", "done"] {
         forms.post_response(&url, json!({"text": text, "replace_original": true})).await?;

@@ -1,4 +1,4 @@
-//! Reading back.
+//! Channel and thread history.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ async fn replies_are_paged_with_root() -> anyhow::Result<()> {
     assert_eq!(rest["has_more"], false);
     let history = app.read("conversations.history", &[("channel", "C0GENERAL")]).await?;
     assert_eq!(history["messages"].as_array().map(Vec::len), Some(1));
-    // A body of JSON is not read by a method that only reads.
+    // A read-only method ignores a JSON body.
     let args = json!({"channel": "C0GENERAL", "ts": root});
     assert_eq!(app.call_error("conversations.replies", args).await?, "invalid_arguments");
     Ok(())

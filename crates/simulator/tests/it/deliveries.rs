@@ -1,4 +1,4 @@
-//! What the app is told, and how often.
+//! Event deliveries and retries.
 
 use serde_json::json;
 use simulator::PostMessage;
@@ -97,7 +97,7 @@ async fn missing_response_is_connection_failure() -> anyhow::Result<()> {
     app.sim.set_events_url("http://127.0.0.1:1/slack/events");
     app.post_as_ada("D0ADA", "hello")?;
     let look =
-        |world: &simulator::FakeSlack| (world.deliveries().len() == 4).then(|| world.deliveries().clone());
+        |slack: &simulator::FakeSlack| (slack.deliveries().len() == 4).then(|| slack.deliveries().clone());
     let deliveries = app.sim.wait_for(look, crate::fake_app::RECEIVE_TIMEOUT).await?;
     assert!(deliveries.iter().all(|delivery| delivery.status.is_none()), "{url}");
     Ok(())
@@ -167,7 +167,7 @@ async fn many_events_are_delivered_concurrently() -> anyhow::Result<()> {
     for n in 0..1000 {
         app.post_as_ada("D0ADA", &format!("{n}"))?;
     }
-    let look = |world: &simulator::FakeSlack| (world.deliveries().len() >= 1000).then_some(());
+    let look = |slack: &simulator::FakeSlack| (slack.deliveries().len() >= 1000).then_some(());
     app.sim.wait_for(look, crate::fake_app::RECEIVE_TIMEOUT).await?;
     assert!(app.sim.deliveries().iter().all(|delivery| delivery.status == Some(200)));
     assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());

@@ -1,4 +1,4 @@
-//! What others write and change: people of other organisations, and other bots.
+//! Messages of external people and other bots.
 
 use serde_json::{Value, json};
 use simulator::{OtherBot, PostMessage};
@@ -15,7 +15,7 @@ fn external_message(text: &str) -> PostMessage {
     }
 }
 
-/// The type and the event of each delivery, by type.
+/// Returns the deliveries' event types and events, sorted by type.
 async fn received_events(app: &FakeApp, count: usize) -> anyhow::Result<Vec<(String, Value)>> {
     let received = app.received(count).await?.into_iter().map(|received| received.envelope["event"].clone());
     let mut events: Vec<_> =

@@ -1,4 +1,4 @@
-//! An app for the simulator: it takes events, and calls methods.
+//! A fake app that receives events and calls methods.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use simulator::{PostMessage, Simulator, SimulatorSettings};
 use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
 use tokio::sync::Notify;
 
-/// Longer than anything here takes.
+/// Longer than any operation takes.
 pub(crate) const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Scopes an app that answers in DMs and channels asks for.
+/// Scopes of an app that replies in DMs and channels.
 pub(crate) const BOT_SCOPES: [&str; 8] = [
     "app_mentions:read",
     "assistant:write",
@@ -29,7 +29,7 @@ pub(crate) const BOT_SCOPES: [&str; 8] = [
     "users:read",
 ];
 
-/// A delivery as it arrived; its signature was right.
+/// A received delivery with a valid signature.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedEvent {
     pub(crate) envelope: Value,
@@ -80,12 +80,12 @@ impl FakeApp {
         Ok(Self { sim, http: reqwest::Client::builder().no_proxy().build()?, token, inbox })
     }
 
-    /// Answers the next deliveries with these statuses, the last first.
+    /// Responds to the next deliveries with these statuses, last first.
     pub(crate) fn answer_with(&self, statuses: &[u16]) {
         *self.inbox.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
     }
 
-    /// What arrived, as soon as there are `count`.
+    /// Waits for `count` deliveries and returns them.
     pub(crate) async fn received(&self, count: usize) -> anyhow::Result<Vec<ReceivedEvent>> {
         let waiting = async {
             loop {
@@ -100,26 +100,26 @@ impl FakeApp {
         tokio::time::timeout(RECEIVE_TIMEOUT, waiting).await.context("events did not arrive")
     }
 
-    /// Calls a method with JSON and the bot token; its answer.
+    /// Calls a method with JSON and the bot token; returns the response.
     pub(crate) async fn call(&self, method: &str, args: Value) -> anyhow::Result<Value> {
         let url = format!("{}/api/{method}", self.sim.base_url());
         Ok(self.http.post(url).bearer_auth(&self.token).json(&args).send().await?.json().await?)
     }
 
-    /// Reads with a query and the bot token; the answer.
+    /// Calls a method with a query and the bot token; returns the response.
     pub(crate) async fn read(&self, method: &str, args: &[(&str, &str)]) -> anyhow::Result<Value> {
         let url = format!("{}/api/{method}", self.sim.base_url());
         Ok(self.http.get(url).query(args).bearer_auth(&self.token).send().await?.json().await?)
     }
 
-    /// Calls a method that has to fail; its error.
+    /// Calls a method that must fail; returns its error.
     pub(crate) async fn call_error(&self, method: &str, args: Value) -> anyhow::Result<String> {
         let answer = self.call(method, args).await?;
         anyhow::ensure!(answer["ok"] == false, "{method} was to be refused: {answer}");
         Ok(answer["error"].as_str().context("an error")?.to_owned())
     }
 
-    /// Ada writes; the message's `ts`.
+    /// Posts as Ada; returns the message's `ts`.
     pub(crate) fn post_as_ada(&self, channel: &str, text: &str) -> anyhow::Result<String> {
         self.sim.post(PostMessage {
             team: "T0ACME".into(),

@@ -1,4 +1,4 @@
-//! Failures that a test asks for.
+//! Injected failures.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Files: attached, downloaded, uploaded.
+//! Attached, downloaded and uploaded files.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ async fn file_read_requires_scope() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Announces an upload; its address and the file's id.
+/// Announces an upload; returns its URL and the file id.
 async fn announce_upload(app: &FakeApp, length: &str) -> anyhow::Result<(String, String)> {
     let url = format!("{}/api/files.getUploadURLExternal", app.sim.base_url());
     let form = [("filename", "export.json"), ("length", length)];

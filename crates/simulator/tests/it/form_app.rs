@@ -1,4 +1,4 @@
-//! The app's other two doors: what people click, and what they command.
+//! The app's form endpoints: interactions and commands.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,11 +14,11 @@ use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
 
 use crate::fake_app::FakeApp;
 
-/// A form that came to the app.
+/// A form that the app received.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedForm {
     pub(crate) path: String,
-    /// Whether its signature was right.
+    /// True if its signature was valid.
     pub(crate) is_signed: bool,
     pub(crate) fields: Vec<(String, String)>,
 }
@@ -28,13 +28,13 @@ impl ReceivedForm {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// What `payload` holds.
+    /// Returns the parsed `payload`.
     pub(crate) fn payload(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(self.field("payload"))?)
     }
 }
 
-/// An [`App`] whose forms are kept.
+/// A [`FakeApp`] that records received forms.
 pub(crate) struct FormApp {
     pub(crate) app: FakeApp,
     endpoints: Arc<FormEndpoints>,
@@ -67,18 +67,18 @@ impl FormApp {
         Ok(Self { app, endpoints: doors })
     }
 
-    /// Answers forms with this from now on.
+    /// Sets the response to later forms.
     pub(crate) fn respond_with(&self, status: u16, content_type: &'static str, body: impl ToString) {
         let answer = Some((status, content_type, body.to_string()));
         *self.endpoints.response.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
-    /// What came, oldest first.
+    /// Returns the received forms, oldest first.
     pub(crate) fn forms(&self) -> Vec<ReceivedForm> {
         self.endpoints.forms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last that came.
+    /// Returns the last received form.
     pub(crate) fn last_form(&self) -> ReceivedForm {
         self.forms().pop().unwrap_or(ReceivedForm {
             path: String::new(),
@@ -87,7 +87,7 @@ impl FormApp {
         })
     }
 
-    /// Posts JSON to a `issue_response_url`: its status and error.
+    /// Posts JSON to a `response_url`; returns the status and error.
     pub(crate) async fn post_response(&self, url: &str, body: Value) -> anyhow::Result<(u16, Value)> {
         let answer = self.app.http.post(url).json(&body).send().await?;
         Ok((answer.status().as_u16(), answer.json::<Value>().await?["error"].clone()))

@@ -1,4 +1,4 @@
-//! Consent, the code's exchange, and the end of an installation.
+//! Consent, code exchange and uninstall.
 
 use anyhow::Context;
 use serde_json::Value;

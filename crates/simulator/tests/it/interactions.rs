@@ -1,4 +1,4 @@
-//! Clicks, and the answers to them.
+//! Clicks and their responses.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn feedback_blocks() -> Value {
     ])
 }
 
-/// The app's message with the buttons, in Ada's DM: root and `ts`.
+/// Posts the app's message with buttons in Ada's DM; returns root and `ts`.
 async fn post_with_feedback(forms: &FormApp) -> anyhow::Result<(String, String)> {
     let root = forms.app.post_as_ada("D0ADA", "hello")?;
     let args =

@@ -1,4 +1,4 @@
-//! The simulator against a small app that is played by the tests.
+//! Tests of the simulator against a small fake app.
 
 mod agent_events;
 mod blocks;

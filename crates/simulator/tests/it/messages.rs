@@ -1,4 +1,4 @@
-//! `chat.*`: what is taken, and what is refused.
+//! `chat.*`: accepted and rejected calls.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The page's files and what they ask for.
+//! The chat page's files and data.
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ async fn page_actions_reach_app() -> anyhow::Result<()> {
     assert_eq!(act("open", json!({"tab": "home", "from": "C0GENERAL"})).await?.0, 204);
     for kind in ["app_home_opened", "app_context_changed"] {
         let told =
-            |world: &FakeSlack| world.deliveries().iter().any(|event| event.event_type == kind).then_some(());
+            |slack: &FakeSlack| slack.deliveries().iter().any(|event| event.event_type == kind).then_some(());
         app.sim.wait_for(told, RECEIVE_TIMEOUT).await?;
     }
     Ok(())

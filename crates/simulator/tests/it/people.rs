@@ -1,4 +1,4 @@
-//! Who people are.
+//! People and their profiles.
 
 use serde_json::{Value, json};
 use simulator::{PostMessage, SimulatedUser};

@@ -1,4 +1,4 @@
-//! Messages that grow.
+//! Streaming messages.
 
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ async fn expired_stream_is_ended() -> anyhow::Result<()> {
     let app = FakeApp::start_with(|settings| settings.stream_lifetime = Duration::from_millis(50)).await?;
     let root = app.post_as_ada("D0ADA", "hello")?;
     let started = app.call("chat.startStream", json!({"channel": "D0ADA", "thread_ts": root})).await?;
-    let look = |world: &simulator::FakeSlack| {
-        world.thread("T0ACME", "D0ADA", &root).get(1).filter(|message| !message.is_streaming).map(drop)
+    let look = |slack: &simulator::FakeSlack| {
+        slack.thread("T0ACME", "D0ADA", &root).get(1).filter(|message| !message.is_streaming).map(drop)
     };
     app.sim.wait_for(look, RECEIVE_TIMEOUT).await?;
     let args = json!({"channel": "D0ADA", "ts": started["ts"], "markdown_text": "x"});

@@ -1,4 +1,4 @@
-//! Tokens that expire, are refreshed, and end.
+//! Token expiry, refresh and revocation.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn two_access_tokens_work_concurrently() -> anyhow::Result<()> {
     app.token = second["access_token"].as_str().unwrap_or_default().to_owned();
     assert_eq!(app.call("auth.revoke", json!({})).await?["revoked"], true);
     assert_eq!(app.call_error("auth.test", json!({})).await?, "token_revoked");
-    // Where tokens rotate that ended the token, and not the installation.
+    // With token rotation this revoked the token, not the installation.
     assert!(app.sim.installation("T0ACME").is_some());
     Ok(())
 }
