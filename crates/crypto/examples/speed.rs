@@ -1,7 +1,7 @@
-//! Seals and opens texts of the sizes that are its arguments, for a second each, and prints bytes a second of both;
-//! `cargo xtask bench crypto` runs it beside openssl.
+//! Seals and opens texts of the sizes given as arguments, for one second each, and prints bytes per second
+//! for both. `cargo xtask bench crypto` compares it with openssl.
 
-#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+#![expect(clippy::print_stdout, reason = "it prints its measurements")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -24,14 +24,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// How often a second.
-fn operations_per_second(mut work: impl FnMut() -> Result<(), SealError>) -> Result<f64, SealError> {
-    let (begun, mut times) = (Instant::now(), 0_u64);
-    while begun.elapsed() < MEASUREMENT_DURATION {
+/// Returns the number of operations per second.
+fn operations_per_second(mut operation: impl FnMut() -> Result<(), SealError>) -> Result<f64, SealError> {
+    let (start, mut count) = (Instant::now(), 0_u64);
+    while start.elapsed() < MEASUREMENT_DURATION {
         for _ in 0..64 {
-            work()?;
+            operation()?;
         }
-        times += 64;
+        count += 64;
     }
-    Ok(times as f64 / begun.elapsed().as_secs_f64())
+    Ok(count as f64 / start.elapsed().as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! The format of a ciphertext, and what it is bound to.
+//! The ciphertext format, and the table, column and tenant that a ciphertext is bound to.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
@@ -11,18 +11,18 @@ const KEY_ID_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES;
 
-/// Why something could not be sealed or opened. It never tells more, so that nothing can be probed by it.
+/// A failure to seal or open. It says no more than this, so that it cannot serve as an oracle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Too short, or of a version that this program does not know.
-    #[error("this is no ciphertext of ours")]
+    /// Too short, or an unknown version.
+    #[error("malformed ciphertext: too short, or an unknown version")]
     Malformed,
-    /// Another key, another place, or changed bytes.
-    #[error("the ciphertext does not open: another key, another place, or changed bytes")]
+    /// The key or the binding is wrong, or bytes were changed.
+    #[error("ciphertext authentication failed: wrong key, wrong binding, or changed bytes")]
     AuthenticationFailed,
 }
 
-/// Where a secret lives. It opens only there.
+/// The table, column and tenant of a secret. Its ciphertext opens with no other binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding<'a> {
     /// The table's name.
@@ -34,8 +34,8 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// Lengths stand before the parts, so that no two places share a form.
     fn authenticated_data(&self, key_id: Uuid) -> Vec<u8> {
+        // Each part follows its length: no two bindings share an encoding.
         let mut data = vec![CIPHERTEXT_VERSION];
         for part in [self.table, self.column, self.tenant] {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -46,7 +46,7 @@ impl Binding<'_> {
     }
 }
 
-/// The data key with which a ciphertext was sealed.
+/// Returns the id of the data key that sealed a ciphertext.
 pub fn key_id(sealed: &[u8]) -> Result<Uuid, SealError> {
     match sealed {
         [CIPHERTEXT_VERSION, rest @ ..] if sealed.len() > HEADER_BYTES => {
@@ -56,7 +56,8 @@ pub fn key_id(sealed: &[u8]) -> Result<Uuid, SealError> {
     }
 }
 
-/// `version ‖ key id ‖ nonce ‖ ciphertext and tag`. The nonce is random: far below 2^32 messages a key.
+/// Returns `version ‖ key id ‖ nonce ‖ ciphertext and tag`. The nonce is random: a key seals far fewer than
+/// 2^32 messages.
 pub(crate) fn seal(
     key: &[u8; 32],
     key_id: Uuid,
@@ -76,7 +77,7 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
-/// The reverse of [`seal`]; the plaintext is wiped when dropped.
+/// Reverses [`seal`]; the plaintext is wiped when it is dropped.
 pub(crate) fn open(
     key: &[u8; 32],
     binding: Binding<'_>,

@@ -1,4 +1,4 @@
-//! A tenant's key, with which all of its secrets and texts are sealed.
+//! A tenant's data key, which seals all of its secrets and texts.
 
 use rand::RngExt;
 use secrecy::SecretString;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::ciphertext::{Binding, SealError, open, seal};
 
-/// A tenant's 256-bit key. Its bytes are wiped when it is dropped and never printed.
+/// A tenant's 256-bit key. Its bytes are never printed, and are wiped when it is dropped.
 pub struct DataKey {
     id: Uuid,
     bytes: Zeroizing<[u8; 32]>,
@@ -20,7 +20,7 @@ impl std::fmt::Debug for DataKey {
 }
 
 impl DataKey {
-    /// A new key from the system's randomness.
+    /// Returns a new random key.
     pub fn generate() -> Self {
         Self { id: Uuid::now_v7(), bytes: Zeroizing::new(rand::rng().random()) }
     }
@@ -33,17 +33,17 @@ impl DataKey {
         &self.bytes
     }
 
-    /// The id that stands in every ciphertext of this key.
+    /// Returns the id that every ciphertext of this key contains.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Seals a text for one place.
+    /// Seals a text for one binding.
     pub fn seal(&self, binding: Binding<'_>, plaintext: &str) -> Result<Vec<u8>, SealError> {
         seal(&self.bytes, self.id, binding, plaintext.as_bytes())
     }
 
-    /// Opens what [`DataKey::seal`] sealed for the same place.
+    /// Opens a text that [`DataKey::seal`] sealed for the same binding.
     pub fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<SecretString, SealError> {
         let plaintext = open(&self.bytes, binding, sealed)?;
         let text = std::str::from_utf8(&plaintext).map_err(|_| SealError::Malformed)?;
@@ -64,12 +64,12 @@ mod tests {
         let key = DataKey::generate();
         let sealed = key.seal(TOKEN_BINDING, "xoxb-1").unwrap();
         assert_eq!(key.open(TOKEN_BINDING, &sealed).unwrap().expose_secret(), "xoxb-1");
-        for elsewhere in [
+        for other_binding in [
             Binding { tenant: "T2", ..TOKEN_BINDING },
             Binding { column: "refresh_token", ..TOKEN_BINDING },
             Binding { table: "installation", column: "sbot_token", ..TOKEN_BINDING },
         ] {
-            assert_eq!(key.open(elsewhere, &sealed).unwrap_err(), SealError::AuthenticationFailed);
+            assert_eq!(key.open(other_binding, &sealed).unwrap_err(), SealError::AuthenticationFailed);
         }
         assert_eq!(
             DataKey::generate().open(TOKEN_BINDING, &sealed).unwrap_err(),

@@ -1,4 +1,4 @@
-//! Who keeps the master keys.
+//! The interface to the master keys.
 
 use std::fmt;
 
@@ -7,24 +7,26 @@ use crate::data_key::DataKey;
 use crate::master_keys::{MasterKeysError, WrappedKey};
 use crate::signature::Signature;
 
-/// Who keeps the master keys: the environment today ([`crate::MasterKeys`]). Another one can stand in its place without anything
-/// else noticing. `db` asks inside its transactions, so none of this may wait for a network: what is kept elsewhere is
-/// fetched as the process starts.
+/// A store of master keys. Today it is the environment ([`crate::MasterKeys`]); another can replace it
+/// without other changes.
+///
+/// `db` calls these methods inside its transactions, so they must not wait for the network: an implementation
+/// that keeps keys elsewhere fetches them when the process starts.
 pub trait KeyProvider: fmt::Debug + Send + Sync {
-    /// The master keys' ids; the first wraps and signs, all unwrap and verify.
+    /// Returns the master keys' ids; the first key wraps and signs, all unwrap and verify.
     fn ids(&self) -> Vec<&str>;
     /// Wraps a tenant's data key under the first master key.
     ///
     /// # Errors
     /// The key cannot be sealed.
     fn wrap(&self, tenant: &str, key: &DataKey) -> Result<WrappedKey, SealError>;
-    /// Unwraps a tenant's data key under the master key that wrapped it.
+    /// Unwraps a tenant's data key with the master key that wrapped it.
     ///
     /// # Errors
-    /// That master key is not here, or it is another one.
+    /// The master key is not in the store, or it is not the one that wrapped the data key.
     fn unwrap(&self, tenant: &str, stored: &WrappedKey) -> Result<DataKey, MasterKeysError>;
-    /// Signs a statement under the first master key.
+    /// Signs a statement with the first master key.
     fn sign(&self, statement: &[u8]) -> Signature;
-    /// Whether the signature is this statement's; `None` where its master key is not here any more.
+    /// Checks a statement's signature; `None` if its master key is no longer in the store.
     fn verify(&self, statement: &[u8], signature: &Signature) -> Option<bool>;
 }

@@ -1,7 +1,8 @@
-//! Envelope encryption: a data key a tenant, wrapped by a master key of the deployment; AES-256-GCM for both.
+//! Envelope encryption: one data key per tenant, wrapped by a master key of the deployment; AES-256-GCM for
+//! both.
 //!
-//! Each ciphertext is bound to its table, column and tenant: moved to another place it does not open. No I/O; who
-//! stores the wrapped keys is `db`.
+//! Each ciphertext is bound to its table, column and tenant: it does not open anywhere else. No I/O; `db`
+//! stores the wrapped keys.
 
 mod ciphertext;
 mod data_key;

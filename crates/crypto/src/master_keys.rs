@@ -1,4 +1,4 @@
-//! The deployment's keys, from `ENCRYPTION_KEYS`: the first wraps, all unwrap.
+//! The deployment's master keys, from `ENCRYPTION_KEYS`: the first wraps, all unwrap.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,26 +10,26 @@ use crate::data_key::DataKey;
 use crate::key_provider::KeyProvider;
 use crate::signature::{self, Signature};
 
-/// What is wrong with `ENCRYPTION_KEYS`; never shows a key.
+/// An error in `ENCRYPTION_KEYS`, or in a data key that they wrap. It never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MasterKeysError {
-    /// Nothing was given.
-    #[error("no key is given")]
+    /// The list is empty.
+    #[error("no key is set")]
     Empty,
-    /// An entry has no `id:` in front.
-    #[error("entry {0} is not of the form id:key")]
+    /// An entry does not start with `id:`.
+    #[error("entry {0} is not in the form id:key")]
     MissingId(usize),
     /// An entry's key is not 32 bytes of base64.
-    #[error("the key of \"{0}\" is not base64 of 32 bytes")]
+    #[error("the key \"{0}\" is not 32 bytes in base64")]
     InvalidKey(String),
     /// Two entries share an id.
-    #[error("the id \"{0}\" is given twice")]
+    #[error("the id \"{0}\" appears twice")]
     DuplicateId(String),
     /// A data key names a master key that is not in the list.
-    #[error("the master key \"{0}\" is not among the ENCRYPTION_KEYS")]
+    #[error("the master key \"{0}\" is not in ENCRYPTION_KEYS")]
     UnknownKey(String),
-    /// The data key does not open under the master key of that name.
-    #[error("a data key does not open under the master key \"{0}\": the key was changed, or the row was")]
+    /// A data key cannot be unwrapped with the master key that it names.
+    #[error("cannot unwrap a data key with the master key \"{0}\": the key or the row was changed")]
     UnwrapFailed(String),
 }
 
@@ -38,7 +38,7 @@ struct MasterKey {
     bytes: Zeroizing<[u8; 32]>,
 }
 
-/// The deployment's master keys, in their order.
+/// The deployment's master keys, in the order of `ENCRYPTION_KEYS`.
 pub struct MasterKeys(Vec<MasterKey>);
 
 impl std::fmt::Debug for MasterKeys {
@@ -47,7 +47,7 @@ impl std::fmt::Debug for MasterKeys {
     }
 }
 
-/// A data key as it is stored.
+/// A data key as the database stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
     /// The data key's id.
@@ -59,7 +59,7 @@ pub struct WrappedKey {
 }
 
 impl MasterKeys {
-    /// Reads `id:base64-of-32-bytes`, comma-separated.
+    /// Parses a comma-separated list of `id:base64-of-32-bytes`.
     pub fn parse(list: &str) -> Result<Self, MasterKeysError> {
         let mut keys: Vec<MasterKey> = Vec::new();
         for (index, entry) in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
@@ -96,9 +96,9 @@ impl KeyProvider for MasterKeys {
         let master = self
             .find(&stored.master_key_id)
             .ok_or_else(|| MasterKeysError::UnknownKey(stored.master_key_id.clone()))?;
-        let refused = || MasterKeysError::UnwrapFailed(stored.master_key_id.clone());
-        let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| refused())?;
-        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| refused())?;
+        let unwrap_failed = || MasterKeysError::UnwrapFailed(stored.master_key_id.clone());
+        let bytes = open(&master.bytes, binding(tenant), &stored.wrapped).map_err(|_| unwrap_failed())?;
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| unwrap_failed())?;
         Ok(DataKey::from_parts(stored.id, Zeroizing::new(bytes)))
     }
 
@@ -122,9 +122,9 @@ fn parse_entry(index: usize, entry: &str) -> Result<MasterKey, MasterKeysError> 
     if id.trim().is_empty() {
         return Err(MasterKeysError::MissingId(index + 1));
     }
-    let no_key = || MasterKeysError::InvalidKey(id.to_owned());
-    let bytes = Zeroizing::new(STANDARD.decode(key.trim()).map_err(|_| no_key())?);
-    let bytes = bytes.as_slice().try_into().map_err(|_| no_key())?;
+    let invalid_key = || MasterKeysError::InvalidKey(id.to_owned());
+    let bytes = Zeroizing::new(STANDARD.decode(key.trim()).map_err(|_| invalid_key())?);
+    let bytes = bytes.as_slice().try_into().map_err(|_| invalid_key())?;
     Ok(MasterKey { id: id.trim().to_owned(), bytes: Zeroizing::new(bytes) })
 }
 

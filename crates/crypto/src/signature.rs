@@ -1,27 +1,28 @@
-//! Signatures under the master keys: who holds them can tell later that a statement was made by this deployment.
+//! Signatures with the master keys. A holder of the keys can verify later that this deployment made a
+//! statement.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// Keeps the key that signs apart from the key that wraps.
+/// Derives the signing key from a master key, so that it differs from the wrapping key.
 const SIGNING_KEY_CONTEXT: &[u8] = b"enablebot receipt v1";
 
-/// A signature, with the id of the master key behind it.
+/// A signature, with the id of the master key that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Which of `ENCRYPTION_KEYS`.
+    /// The key's id in `ENCRYPTION_KEYS`.
     pub master_key_id: String,
     /// HMAC-SHA256.
     pub tag: Vec<u8>,
 }
 
-/// A statement's tag under a master key.
+/// Returns a statement's tag under a master key.
 pub(crate) fn sign(master: &[u8; 32], statement: &[u8]) -> Vec<u8> {
     statement_mac(master, statement).finalize().into_bytes().to_vec()
 }
 
-/// Whether the tag is this statement's.
+/// Verifies a statement's tag in constant time.
 pub(crate) fn verify(master: &[u8; 32], statement: &[u8], tag: &[u8]) -> bool {
     statement_mac(master, statement).verify_slice(tag).is_ok()
 }
@@ -45,11 +46,11 @@ mod tests {
     #[test]
     fn signature_binds_statement_and_key() {
         let keys = MasterKeys::parse(&format!("a:{}", "A".repeat(43) + "=")).unwrap();
-        let others = MasterKeys::parse(&format!("a:{}E=", "A".repeat(42))).unwrap();
+        let other_keys = MasterKeys::parse(&format!("a:{}E=", "A".repeat(42))).unwrap();
         let signature = keys.sign(b"all of T1 was deleted");
         assert_eq!(keys.verify(b"all of T1 was deleted", &signature), Some(true));
         assert_eq!(keys.verify(b"all of T2 was deleted", &signature), Some(false));
-        assert_eq!(others.verify(b"all of T1 was deleted", &signature), Some(false));
+        assert_eq!(other_keys.verify(b"all of T1 was deleted", &signature), Some(false));
         let unknown = Signature { master_key_id: "z".into(), ..signature };
         assert_eq!(keys.verify(b"all of T1 was deleted", &unknown), None);
     }

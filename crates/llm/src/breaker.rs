@@ -1,36 +1,36 @@
-//! Whether a model may be asked: one that fails again and again, or wants to be left alone, is not asked for a while,
-//! so that the next one is asked at once.
+//! A circuit breaker per model: a model that fails repeatedly or throttles is skipped for a while, so that
+//! requests go to the next model at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::ModelError;
 
-/// Failures in a row after which a model is left alone.
+/// Consecutive failures after which the breaker opens.
 const FAILURE_THRESHOLD: u32 = 5;
 
-/// For how long; then one request finds out whether it works again.
+/// The time that the breaker stays open; then one request probes whether the model works again.
 const BREAKER_OPEN_DURATION: Duration = Duration::from_secs(5);
 
-/// The longest pause that a model is granted.
+/// The longest pause that a model can ask for with 429.
 const MAX_THROTTLE_DURATION: Duration = Duration::from_secs(300);
 
-/// A circuit breaker of one model.
+/// The circuit breaker of one model.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     model: String,
-    /// Whether a metric tells its state: those of the deployment's models.
+    /// True for the deployment's models, whose state is exported as a metric.
     has_metric: bool,
     state: Mutex<BreakerState>,
 }
 
 #[derive(Debug, Default)]
 struct BreakerState {
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Not asked before this time.
+    /// The time before which no request is sent.
     open_until: Option<Instant>,
-    /// It asked for the rest itself, by 429.
+    /// True if the model asked for the pause with 429.
     is_throttled: bool,
 }
 
@@ -45,37 +45,39 @@ impl Breaker {
         breaker
     }
 
+    /// Lets a request through, unless the breaker is open.
+    ///
     /// # Errors
-    /// The model rests, and how long that will still be.
+    /// The breaker is open; the error says for how long.
     pub(crate) fn check(&self) -> Result<(), ModelError> {
         let mut state = self.lock();
         let Some(until) = state.open_until else { return Ok(()) };
         let after = until.saturating_duration_since(Instant::now());
         if !after.is_zero() {
-            let reason = format!("the model {} is left alone for {} s", self.model, after.as_secs() + 1);
+            let reason = format!("the model {} is skipped for {} s", self.model, after.as_secs() + 1);
             return Err(match state.is_throttled {
                 true => ModelError::Throttled { reason, after },
                 false => ModelError::Retry { reason, after: Some(after) },
             });
         }
-        // This request is the one that finds out; should nothing come of it, the next one is let through in a while.
+        // This request is the probe. If it never reports back, another one is let through later.
         state.open_until = (!state.is_throttled).then(|| Instant::now() + BREAKER_OPEN_DURATION);
         Ok(())
     }
 
-    /// It has said something.
+    /// Closes the breaker: the model responded.
     pub(crate) fn record_success(&self) {
         let mut state = self.lock();
         if state.open_until.is_some() {
-            tracing::info!("the model {} answers again", self.model);
+            tracing::info!(model = self.model, "model available again");
         }
         *state = BreakerState::default();
         self.set_available_gauge(true);
     }
 
-    /// Takes note of a failure, if it is the model's own and not the request's.
-    pub(crate) fn record_failure(&self, failure: &ModelError) {
-        match failure {
+    /// Counts a failure, if the model caused it and not the request.
+    pub(crate) fn record_failure(&self, error: &ModelError) {
+        match error {
             ModelError::Throttled { after, .. } => self.open(*after, true),
             ModelError::Retry { .. } | ModelError::Timeout => {
                 let failures = {
@@ -91,19 +93,20 @@ impl Breaker {
         }
     }
 
-    fn open(&self, wait: Duration, throttled: bool) {
+    fn open(&self, duration: Duration, is_throttled: bool) {
         let mut state = self.lock();
-        state.open_until = Some(Instant::now() + wait.min(MAX_THROTTLE_DURATION));
-        state.is_throttled = throttled;
+        state.open_until = Some(Instant::now() + duration.min(MAX_THROTTLE_DURATION));
+        state.is_throttled = is_throttled;
         self.set_available_gauge(false);
-        tracing::warn!("the model {} is left alone for {wait:?}", self.model);
+        tracing::warn!(model = self.model, seconds = duration.as_secs_f64(), "circuit breaker opened");
     }
 
-    fn set_available_gauge(&self, is_asked: bool) {
+    fn set_available_gauge(&self, is_available: bool) {
         if !self.has_metric {
             return;
         }
-        metrics::gauge!("enablebot_model_available", "model" => self.model.clone()).set(u8::from(is_asked));
+        metrics::gauge!("enablebot_model_available", "model" => self.model.clone())
+            .set(u8::from(is_available));
     }
 
     fn lock(&self) -> MutexGuard<'_, BreakerState> {
@@ -140,7 +143,7 @@ mod tests {
         fail(&breaker, FAILURE_THRESHOLD);
         breaker.lock().open_until = Some(Instant::now());
         assert!(breaker.check().is_ok());
-        assert!(breaker.check().is_err(), "the others wait for what comes of it");
+        assert!(breaker.check().is_err(), "other requests wait for the probe's result");
     }
 
     #[test]

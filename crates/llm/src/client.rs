@@ -1,4 +1,4 @@
-//! The models in the order in which they are tried, and an answer as it streams in.
+//! The client for the model's server: tries the models in order and opens a completion stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +14,25 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::service_fn;
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::breaker::Breaker;
 use crate::drain_body::drain_on_drop;
 use crate::error::{ModelError, Throttled, classify};
+use crate::request_span::{record_span_error, request_span};
 use crate::stream::{CompletionChunk, CompletionStream};
 
 /// The values of the label `kind` of `enablebot_llm_tokens_total`.
 pub const TOKEN_KINDS: [&str; 2] = ["prompt", "completion"];
 
-/// What a workspace's own models are called in metrics: no label has as many values as there are workspaces.
+/// The metric label for a workspace's own models. It keeps the number of label values independent of the
+/// number of workspaces.
 const OTHER_MODELS_LABEL: &str = "other";
 
-/// Breakers that are kept, at most.
+/// The most circuit breakers kept in memory.
 const MAX_BREAKERS: u64 = 10_000;
 
-/// Which model answers, on any server with OpenAI's streaming `/chat/completions`.
+/// The deployment's model server and models.
 #[derive(Clone, Debug)]
 pub struct ModelSettings {
     /// `OPENAI_API_KEY`.
@@ -42,18 +43,19 @@ pub struct ModelSettings {
     pub models: Vec<String>,
 }
 
-/// What a workspace has chosen; nothing of it is what the deployment has.
+/// A workspace's choice of model. The default is the deployment's.
 #[derive(Clone, Debug, Default)]
 pub struct ModelSelection {
-    /// The models in the order in which they are tried; none are the deployment's.
+    /// The models in the order in which they are tried. Empty: the deployment's models.
     pub models: Vec<String>,
-    /// The workspace's own key, and whose it is: what fails with it says nothing about other workspaces' models.
+    /// The workspace's tenant id and own API key. Its failures are counted apart from those of other
+    /// workspaces.
     pub tenant_api_key: Option<(String, SecretString)>,
-    /// Where the answer ends at the latest; `None`: where the model's server ends it.
+    /// The maximum length of the completion. `None`: the server's own limit.
     pub max_completion_tokens: Option<i64>,
 }
 
-/// The models of this deployment.
+/// A client for the deployment's model server.
 #[derive(Debug)]
 pub struct ModelClient {
     settings: ModelSettings,
@@ -63,14 +65,14 @@ pub struct ModelClient {
 }
 
 impl ModelClient {
-    /// `patience` is how long the server may stay silent, before the first word and between two.
+    /// Creates a client. `idle_timeout` limits the wait for the first chunk and between two chunks.
     ///
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(settings: &ModelSettings, idle_timeout: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(idle_timeout.min(Duration::from_secs(10)))
-            // A little later than the silence that is noticed here, which knows what it is.
+            // A second later than our own timeout, which reports the error more precisely.
             .read_timeout(idle_timeout + Duration::from_secs(1))
             .build()?;
         let breakers = Cache::new(MAX_BREAKERS);
@@ -86,49 +88,49 @@ impl ModelClient {
         Ok(Self { settings: settings.clone(), http, breakers, idle_timeout })
     }
 
-    /// Asks the first model that answers. Where none does, what is most likely to pass decides what follows.
+    /// Opens a stream from the first model that responds.
     ///
     /// # Errors
-    /// No model answers.
+    /// No model responds. Of their errors, the one that is most likely to pass is returned.
     pub async fn stream_completion(
         &self,
-        choice: &ModelSelection,
+        selection: &ModelSelection,
         messages: &[Value],
     ) -> Result<CompletionStream, ModelError> {
-        let client = self.openai_client(choice);
+        let client = self.openai_client(selection);
         let mut errors = Vec::new();
-        for model in self.model_names(choice) {
-            let breaker = self.breaker(choice, model);
-            let limit = choice.max_completion_tokens;
-            let asked = match breaker.check() {
+        for model in self.model_names(selection) {
+            let breaker = self.breaker(selection, model);
+            let max_tokens = selection.max_completion_tokens;
+            let result = match breaker.check() {
                 Ok(()) => self
-                    .stream_from_model(&client, model, &breaker, messages, limit)
+                    .stream_from_model(&client, model, &breaker, messages, max_tokens)
                     .await
                     .inspect_err(|error| {
-                        tracing::warn!(error = %error, "the model {model} did not answer");
+                        tracing::warn!(error = %error, model, "model request failed");
                         breaker.record_failure(error);
                     }),
-                Err(rests) => Err(rests),
+                Err(error) => Err(error),
             };
-            match asked {
-                Ok(answer) => return Ok(answer),
+            match result {
+                Ok(stream) => return Ok(stream),
                 Err(error) => errors.push(error),
             }
         }
-        let likeliest = errors.into_iter().min_by_key(|error| match error {
+        let most_temporary = errors.into_iter().min_by_key(|error| match error {
             ModelError::Throttled { .. } => 0,
             ModelError::Retry { .. } | ModelError::Timeout => 1,
             _ => 2,
         });
-        Err(likeliest.unwrap_or_else(|| ModelError::retry("no model is set")))
+        Err(most_temporary.unwrap_or_else(|| ModelError::retry("no model is configured")))
     }
 
-    /// The models that are asked, in the order in which they are tried.
-    pub fn model_names<'a>(&'a self, choice: &'a ModelSelection) -> &'a [String] {
-        if choice.models.is_empty() { &self.settings.models } else { &choice.models }
+    /// Returns the names of the models, in the order in which they are tried.
+    pub fn model_names<'a>(&'a self, selection: &'a ModelSelection) -> &'a [String] {
+        if selection.models.is_empty() { &self.settings.models } else { &selection.models }
     }
 
-    /// Counts an answer's tokens.
+    /// Adds a completion's tokens to the metric.
     pub fn count_tokens(&self, usage: &Usage) {
         let model =
             if self.settings.models.contains(&usage.model) { &usage.model } else { OTHER_MODELS_LABEL };
@@ -138,22 +140,23 @@ impl ModelClient {
         }
     }
 
-    /// By its own service the client would try three times inside, unseen by the event's count of tries.
-    fn openai_client(&self, choice: &ModelSelection) -> Client<OpenAIConfig> {
-        let key = choice.tenant_api_key.as_ref().map_or(&self.settings.api_key, |(_, key)| key);
+    fn openai_client(&self, selection: &ModelSelection) -> Client<OpenAIConfig> {
+        let key = selection.tenant_api_key.as_ref().map_or(&self.settings.api_key, |(_, key)| key);
         let config =
             OpenAIConfig::new().with_api_key(key.expose_secret()).with_api_base(&self.settings.base_url);
         let http = self.http.clone();
-        // Over the client that is there: one made for each question would read all of the machine's certificates.
+        // One shared HTTP client: creating one per request would read all of the machine's certificates. The
+        // service is our own because the default one makes three attempts, which the event's attempt count
+        // would miss.
         Client::build(http.clone(), config).with_http_service(service_fn(move |request| {
             let http = http.clone();
             async move { send_request(&http, request).await }
         }))
     }
 
-    fn breaker(&self, choice: &ModelSelection, model: &str) -> Arc<Breaker> {
-        let name = match &choice.tenant_api_key {
-            Some((owner, _)) => format!("{model} of {owner}"),
+    fn breaker(&self, selection: &ModelSelection, model: &str) -> Arc<Breaker> {
+        let name = match &selection.tenant_api_key {
+            Some((tenant, _)) => format!("{model} of {tenant}"),
             None => model.to_owned(),
         };
         self.breakers.get_with_by_ref(name.as_str(), || Arc::new(Breaker::new(&name)))
@@ -165,48 +168,29 @@ impl ModelClient {
         model: &str,
         breaker: &Arc<Breaker>,
         messages: &[Value],
-        limit: Option<i64>,
+        max_tokens: Option<i64>,
     ) -> Result<CompletionStream, ModelError> {
         let mut request = json!({
             "model": model, "messages": messages, "stream": true,
             "stream_options": { "include_usage": true },
         });
-        if let Some(limit) = limit {
-            request[token_limit_field(&self.settings.base_url, model)] = limit.into();
+        if let Some(max_tokens) = max_tokens {
+            request[token_limit_field(&self.settings.base_url, model)] = max_tokens.into();
         }
-        let (chat, span) = (client.chat(), call_span(model));
-        let opened = chat.create_stream_byot::<Value, CompletionChunk>(request);
-        let opened = timeout(self.idle_timeout, opened).instrument(span.clone()).await;
-        let chunks = opened.map_err(|_| ModelError::Timeout).and_then(|opened| opened.map_err(classify));
+        let (chat, span) = (client.chat(), request_span(model));
+        let stream = chat.create_stream_byot::<Value, CompletionChunk>(request);
+        let stream = timeout(self.idle_timeout, stream).instrument(span.clone()).await;
+        let chunks = stream.map_err(|_| ModelError::Timeout).and_then(|stream| stream.map_err(classify));
         let chunks = chunks.inspect_err(|_| record_span_error(&span))?;
         Ok(CompletionStream::new(chunks, model, Arc::clone(breaker), self.idle_timeout, span))
     }
 }
 
-/// A call of the model, from the question to the last word; nothing of either is in it.
-/// Source: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
-fn call_span(model: &str) -> Span {
-    tracing::info_span!(
-        target: "otel",
-        "chat",
-        otel.name = %format_args!("chat {model}"),
-        otel.kind = "client",
-        otel.status_code = Empty,
-        gen_ai.operation.name = "chat",
-        gen_ai.provider.name = "openai",
-        gen_ai.request.model = model,
-        gen_ai.usage.input_tokens = Empty,
-        gen_ai.usage.output_tokens = Empty,
-    )
-}
-
-pub(crate) fn record_span_error(span: &Span) {
-    span.record("otel.status_code", "ERROR");
-}
-
-/// What a server calls the limit of an answer. OpenAI's newer models refuse `max_tokens`, and many compatible servers know
-/// nothing else: Ollama and LM Studio pass over `max_completion_tokens`, older vLLM refuses it. Both at once are refused by
-/// OpenAI (<https://platform.openai.com/docs/api-reference/chat/create>).
+/// Returns the server's field for the maximum number of completion tokens.
+///
+/// OpenAI's newer models reject `max_tokens`. Many compatible servers know only that: Ollama and LM Studio
+/// ignore `max_completion_tokens`, and older vLLM rejects it. OpenAI rejects requests with both
+/// (<https://platform.openai.com/docs/api-reference/chat/create>).
 fn token_limit_field(base_url: &str, model: &str) -> &'static str {
     let host =
         base_url.split("://").last().and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
@@ -216,7 +200,7 @@ fn token_limit_field(base_url: &str, model: &str) -> &'static str {
     if is_openai || is_newer { "max_completion_tokens" } else { "max_tokens" }
 }
 
-/// Sends a request once; what a server says with 429 about the time to wait would not come through the client.
+/// Sends a request once. It reads `Retry-After` of a 429, which `async_openai` would drop.
 async fn send_request(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
     let response = http.execute(request.build().await?).await?;
     match retry_after(&response) {
@@ -225,10 +209,10 @@ async fn send_request(http: &reqwest::Client, request: HttpRequestFactory) -> Re
     }
 }
 
-/// A quota that is used up is said with 429 too, but then without a time.
+/// Returns the pause that a 429 asks for; `None` if it names none, as when a quota is used up.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let told = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    let seconds = told.trim().parse().ok()?;
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds = value.trim().parse().ok()?;
     (response.status() == StatusCode::TOO_MANY_REQUESTS).then(|| Duration::from_secs(seconds))
 }
 

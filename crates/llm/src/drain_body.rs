@@ -1,5 +1,5 @@
-//! The body of an answer, read to its very end. Whoever streams it stops at `[DONE_EVENT]`, and the connection has more to say then:
-//! that the body ends. A connection that was left before cannot be used again, and each answer would open one anew.
+//! Reads a response body to its very end. A reader of a stream stops at `[DONE]`, but the end of the body
+//! follows it. Until the end is read the connection cannot be reused, and every request would open a new one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,26 +12,26 @@ use reqwest::{Body, Response};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// What is the last event, in both spellings: the space may be left out.
+/// The last event of a stream, in both spellings: the space is optional.
 const DONE_EVENTS: [&[u8]; 2] = [b"data: [DONE]", b"data:[DONE]"];
 
-/// How long the end may take after that.
+/// Limits the wait for the end of the body after the last event.
 const BODY_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same answer, of which also the end is read.
+/// Wraps a response so that the end of its body is read when it is dropped.
 pub(crate) fn drain_on_drop(response: Response) -> Response {
     let mut head = http::Response::new(());
     *head.status_mut() = response.status();
     *head.headers_mut() = response.headers().clone();
-    let rest = response.bytes_stream().boxed();
-    let body = DrainOnDrop { rest: Some(rest), is_done: false };
+    let bytes = response.bytes_stream().boxed();
+    let body = DrainOnDrop { bytes: Some(bytes), is_done: false };
     Response::from(head.map(|()| Body::wrap_stream(body)))
 }
 
 struct DrainOnDrop {
-    /// `None` once it has ended.
-    rest: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
-    /// The last event was read.
+    /// The body; `None` once it has ended.
+    bytes: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
+    /// True once the last event was read.
     is_done: bool,
 }
 
@@ -39,13 +39,13 @@ impl Stream for DrainOnDrop {
     type Item = reqwest::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let next = ready!(rest.poll_next_unpin(context));
+        let Some(body) = &mut self.bytes else { return Poll::Ready(None) };
+        let next = ready!(body.poll_next_unpin(context));
         match &next {
             Some(Ok(bytes)) => {
-                self.is_done = DONE_EVENTS.iter().any(|last| bytes.trim_ascii_end().ends_with(last))
+                self.is_done = DONE_EVENTS.iter().any(|done| bytes.trim_ascii_end().ends_with(done))
             }
-            _ => self.rest = None,
+            _ => self.bytes = None,
         }
         Poll::Ready(next)
     }
@@ -53,12 +53,12 @@ impl Stream for DrainOnDrop {
 
 impl Drop for DrainOnDrop {
     fn drop(&mut self) {
-        // One that is given up in the middle must not be read on: it would be paid for.
-        let Some(mut rest) = self.rest.take().filter(|_| self.is_done) else { return };
-        // Where the runtime ends, connections end with it.
+        // An abandoned stream must not be read further: its tokens would be billed.
+        let Some(mut body) = self.bytes.take().filter(|_| self.is_done) else { return };
+        // Without a runtime there is no connection to reuse.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            let _ = timeout(BODY_DRAIN_TIMEOUT, async { while let Some(Ok(_)) = rest.next().await {} }).await;
+            let _ = timeout(BODY_DRAIN_TIMEOUT, async { while let Some(Ok(_)) = body.next().await {} }).await;
         });
     }
 }
@@ -77,7 +77,7 @@ mod tests {
     const CONTENT_EVENT: &str = "data: {\"choices\":[]}\n\n";
     const DONE_EVENT: &str = "data: [DONE]\n\n";
 
-    /// Answers each request with these events, and says only later that they were all; counts the connections.
+    /// Answers each request with these events, sends the end of the body later, and counts the connections.
     async fn serve(events: &'static [&'static str]) -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (url, connections) =
@@ -105,15 +105,15 @@ mod tests {
 
     const REQUEST_COUNT: usize = 5;
 
-    /// Asks so many times, one after the other, and leaves each answer once its last event came.
+    /// Sends [`REQUEST_COUNT`] requests, one after the other, and drops each response after its last event.
     async fn count_connections(
         events: &'static [&'static str],
-        read: impl Fn(Response) -> Response,
+        wrap: impl Fn(Response) -> Response,
     ) -> usize {
         let (url, connections) = serve(events).await;
         let http = reqwest::Client::new();
         for _ in 0..REQUEST_COUNT {
-            let response = read(http.get(&url).send().await.unwrap());
+            let response = wrap(http.get(&url).send().await.unwrap());
             let mut body = response.bytes_stream();
             for event in events {
                 assert_eq!(body.next().await.unwrap().unwrap(), event.as_bytes());
@@ -124,7 +124,7 @@ mod tests {
         connections.load(Ordering::SeqCst)
     }
 
-    /// A machine that stands still for a moment may let one of them find its connection as it should not.
+    /// The tolerance: after a pause of the machine, one request may get the wrong kind of connection.
     const MAX_STRAY_CONNECTIONS: usize = 1;
 
     #[tokio::test]

@@ -1,33 +1,33 @@
-//! Why a model did not answer, and what follows from it.
+//! Errors of requests to the model.
 
 use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use reqwest::StatusCode;
 
-/// Why a model did not answer. What its server says in words is left out: it may quote keys and prompts.
+/// A failed request to the model. It omits the server's own message, which may quote keys and prompts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// Later it may work; not before this time, if somebody said so.
+    /// A temporary failure.
     #[error("{reason}")]
     Retry {
-        /// For the log.
+        /// The cause, for the log.
         reason: String,
-        /// How long to wait at least.
+        /// The minimum wait before the next attempt, if known.
         after: Option<Duration>,
     },
-    /// It asked for a pause.
+    /// The server answered 429 and asked for a pause.
     #[error("{reason}")]
     Throttled {
-        /// For the log.
+        /// The cause, for the log.
         reason: String,
-        /// How long the pause is.
+        /// The length of the pause.
         after: Duration,
     },
-    /// It said nothing, for longer than it may.
-    #[error("the model stayed silent for too long")]
+    /// The server sent nothing within the idle timeout.
+    #[error("the model's server timed out")]
     Timeout,
-    /// It does not take this question, however often it is asked.
+    /// The server rejects this request; a retry would not help.
     #[error("{0}")]
     InvalidRequest(String),
     /// The key, the address or the model's name is wrong.
@@ -41,18 +41,18 @@ impl ModelError {
     }
 }
 
-/// What the server said with 429 about the time to wait.
+/// The pause that the server asked for with 429.
 #[derive(Debug, thiserror::Error)]
 #[error("the model's server answered 429")]
 pub(crate) struct Throttled(pub(crate) Duration);
 
-/// Reads an error without its message: servers quote keys and prompts in it.
+/// Converts an error without its message, in which servers quote keys and prompts.
 pub(crate) fn classify(error: OpenAIError) -> ModelError {
     match error {
-        OpenAIError::ApiError(answer) => {
-            let code = answer.api_error.code.or(answer.api_error.r#type).unwrap_or_default();
-            let reason = format!("the model's server answered {} {code}", answer.status_code.as_u16());
-            match answer.status_code {
+        OpenAIError::ApiError(response) => {
+            let code = response.api_error.code.or(response.api_error.r#type).unwrap_or_default();
+            let reason = format!("the model's server answered {} {code}", response.status_code.as_u16());
+            match response.status_code {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
                     ModelError::Misconfigured(reason)
                 }
@@ -62,15 +62,17 @@ pub(crate) fn classify(error: OpenAIError) -> ModelError {
                 _ => ModelError::retry(reason),
             }
         }
-        OpenAIError::Reqwest(error) => ModelError::retry(format!("the model cannot be reached: {error}")),
-        OpenAIError::StreamError(_) => ModelError::retry("the model's answer was cut off"),
+        OpenAIError::Reqwest(error) => {
+            ModelError::retry(format!("request to the model's server failed: {error}"))
+        }
+        OpenAIError::StreamError(_) => ModelError::retry("the model's stream was cut off"),
         OpenAIError::Boxed(error) => match error.downcast_ref() {
             Some(throttled @ Throttled(after)) => {
                 ModelError::Throttled { reason: throttled.to_string(), after: *after }
             }
-            None => ModelError::retry("the model cannot be asked"),
+            None => ModelError::retry("request to the model's server failed"),
         },
-        OpenAIError::JSONDeserialize(..) => ModelError::retry("the model's server sent what is no answer"),
-        _ => ModelError::retry("the model cannot be asked"),
+        OpenAIError::JSONDeserialize(..) => ModelError::retry("the model's server sent an invalid response"),
+        _ => ModelError::retry("request to the model's server failed"),
     }
 }

@@ -1,4 +1,4 @@
-//! All that knows the model's server: any with OpenAI's streaming `/chat/completions`, and what its answers cost.
+//! A client for any model server with OpenAI's streaming `/chat/completions`, and the prices of models.
 
 mod api_key_check;
 mod breaker;
@@ -6,6 +6,7 @@ mod client;
 mod drain_body;
 mod error;
 mod prices;
+mod request_span;
 mod stream;
 mod token_estimate;
 

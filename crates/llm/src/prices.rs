@@ -1,30 +1,32 @@
-//! What models cost: `prices.csv`, in US dollars for a million tokens. The longest name that a model's begins with
-//! counts, so that dated versions cost what their model does. The offline model of `cargo dev` is priced like a small
-//! one, so that budgets can be tried.
+//! The prices of models, from `prices.csv`, in US dollars per million tokens. The longest matching name
+//! prefix counts, so that dated versions cost the same as their model. The offline model of `cargo dev` has
+//! the price of a small model, so that budgets can be tried out.
 
 const PRICES_CSV: &str = include_str!("prices.csv");
 
 const MILLION: i128 = 1_000_000;
 
-/// What a model costs, in millionths of a dollar for a million tokens. No sum of these is rounded on its way.
+/// The price of a model, in millionths of a dollar per million tokens. Sums are exact; only the result is
+/// rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
-    /// Tokens it reads.
+    /// The price of prompt tokens.
     pub prompt: i64,
-    /// Tokens it writes.
+    /// The price of completion tokens.
     pub completion: i64,
 }
 
 impl Price {
-    /// A model's; `None` where it has none here.
+    /// Returns a model's price; `None` if it is not in `prices.csv`.
     pub fn for_model(model: &str) -> Option<Self> {
-        // Servers that pass on to others put those before the name: `openai/gpt-5-mini`.
+        // Proxies put the provider before the name: `openai/gpt-5-mini`.
         let model = model.rsplit('/').next().unwrap_or(model);
-        let fitting = price_rows().filter(|(name, _)| model.starts_with(name));
-        fitting.max_by_key(|(name, _)| name.len()).map(|(_, price)| price)
+        let matches = price_rows().filter(|(name, _)| model.starts_with(name));
+        matches.max_by_key(|(name, _)| name.len()).map(|(_, price)| price)
     }
 
-    /// The highest of the file, for a model that has none in it, where a budget is to hold all the same.
+    /// Returns the highest price in `prices.csv`. It stands in for an unknown price, so that a budget still
+    /// holds.
     pub fn highest() -> Self {
         price_rows().fold(Self { prompt: 0, completion: 0 }, |highest, (_, price)| Self {
             prompt: highest.prompt.max(price.prompt),
@@ -32,17 +34,17 @@ impl Price {
         })
     }
 
-    /// What so many tokens cost, in millionths of a dollar, rounded up.
+    /// Returns the cost in millionths of a dollar, rounded up.
     pub fn cost_micros(&self, prompt_tokens: i64, completion_tokens: i64) -> i64 {
         let cost = self.exact_prompt_cost(prompt_tokens)
             + i128::from(completion_tokens) * i128::from(self.completion);
         i64::try_from((cost + MILLION - 1).div_euclid(MILLION)).unwrap_or(i64::MAX)
     }
 
-    /// How many tokens may be written behind a prompt for so many millionths of a dollar.
+    /// Returns the completion tokens that `micros` millionths of a dollar pay for after the prompt.
     pub fn completion_tokens_for(&self, micros: i64, prompt_tokens: i64) -> i64 {
-        let left = i128::from(micros) * MILLION - self.exact_prompt_cost(prompt_tokens);
-        let tokens = left.max(0) / i128::from(self.completion.max(1));
+        let remaining = i128::from(micros) * MILLION - self.exact_prompt_cost(prompt_tokens);
+        let tokens = remaining.max(0) / i128::from(self.completion.max(1));
         i64::try_from(tokens).unwrap_or(i64::MAX)
     }
 

@@ -1,4 +1,4 @@
-//! An answer as it streams in.
+//! A completion as it streams in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use tracing::Span;
 
 use crate::breaker::Breaker;
-use crate::client::record_span_error;
 use crate::error::{ModelError, classify};
+use crate::request_span::record_span_error;
 
-/// An answer as it comes.
+/// A streaming completion.
 pub struct CompletionStream {
     chunks: StreamResponse<CompletionChunk>,
     breaker: Arc<Breaker>,
@@ -23,11 +23,11 @@ pub struct CompletionStream {
     usage: Usage,
     finish_reason: Option<String>,
     has_output: bool,
-    /// The call, which lasts as long as this.
+    /// The request's span, which ends when the stream is dropped.
     span: Span,
 }
 
-/// Read tolerantly: compatible servers leave fields out, or send others.
+/// One event of the stream. It is parsed leniently: compatible servers omit fields, or send others.
 #[derive(Deserialize)]
 pub(crate) struct CompletionChunk {
     #[serde(default)]
@@ -64,31 +64,23 @@ impl CompletionStream {
         span: Span,
     ) -> Self {
         let usage = Usage { model: model.to_owned(), ..Usage::default() };
-        Self {
-            chunks,
-            breaker,
-            idle_timeout: idle_timeout,
-            usage,
-            finish_reason: None,
-            has_output: false,
-            span,
-        }
+        Self { chunks, breaker, idle_timeout, usage, finish_reason: None, has_output: false, span }
     }
 
-    /// The next words; `None` when the model has ended.
+    /// Returns the next piece of text; `None` at the end of the completion.
     ///
     /// # Errors
-    /// The stream broke off, or nothing comes any more.
+    /// The stream broke off or timed out.
     pub async fn next(&mut self) -> Result<Option<String>, ModelError> {
-        let words = self.read_text().await.inspect_err(|failure| {
+        let text = self.read_text().await.inspect_err(|error| {
             record_span_error(&self.span);
-            self.breaker.record_failure(failure);
+            self.breaker.record_failure(error);
         })?;
         if !self.has_output {
             self.has_output = true;
             self.breaker.record_success();
         }
-        Ok(words)
+        Ok(text)
     }
 
     async fn read_text(&mut self) -> Result<Option<String>, ModelError> {
@@ -98,7 +90,7 @@ impl CompletionStream {
             let Some(chunk) = chunk else { return self.finish_result() };
             let chunk = chunk.map_err(classify)?;
             if chunk.error.is_some() {
-                return Err(ModelError::retry("the model broke off with an error"));
+                return Err(ModelError::retry("the model's stream ended with an error"));
             }
             if let Some(usage) = chunk.usage {
                 self.usage.prompt_tokens = usage.prompt_tokens;
@@ -109,33 +101,31 @@ impl CompletionStream {
             if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
                 self.finish_reason = Some(reason);
             }
-            if let Some(words) =
-                choice.delta.and_then(|delta| delta.content).filter(|words| !words.is_empty())
-            {
-                return Ok(Some(words));
+            if let Some(text) = choice.delta.and_then(|delta| delta.content).filter(|text| !text.is_empty()) {
+                return Ok(Some(text));
             }
         }
     }
 
-    /// What is to be said behind an answer that did not end by itself.
+    /// Returns the notice to append to a reply that the model did not complete.
     pub fn finish_notice(&self) -> Option<&'static str> {
         match self.finish_reason.as_deref() {
-            Some("length") => Some("_My answer reached its length limit here. Ask me to go on._"),
-            Some("content_filter") => Some("_The model's content filter ended the answer here._"),
+            Some("length") => Some("_My reply reached its length limit. Ask me to continue._"),
+            Some("content_filter") => Some("_The model's content filter stopped this reply._"),
             _ => None,
         }
     }
 
-    /// What it cost; known once it has ended.
+    /// Returns the tokens used; known at the end of the stream.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// A stream that ends without a reason was cut.
     fn finish_result(&self) -> Result<Option<String>, ModelError> {
+        // A stream that ends without a finish reason was cut off.
         match self.finish_reason {
             Some(_) => Ok(None),
-            None => Err(ModelError::retry("the model's answer was cut off")),
+            None => Err(ModelError::retry("the model's stream was cut off")),
         }
     }
 }

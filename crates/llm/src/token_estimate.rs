@@ -1,43 +1,49 @@
-//! How many tokens a call takes, where the model has not told: at most before it is asked, about after it broke off.
+//! Token counts where the model reports none: the maximum before a request, an estimate after a broken
+//! stream.
 
 use models::Usage;
 use serde_json::Value;
 
-/// Bytes of a text that are about a token.
+/// The average number of bytes per token.
 const BYTES_PER_TOKEN: usize = 4;
 
-/// What stands around a message, and what servers put before all of them, at most.
+/// The most tokens that servers add for each message.
 const MESSAGE_OVERHEAD_TOKENS: usize = 16;
+
+/// The most tokens that servers put before the first message.
 const PROMPT_OVERHEAD_TOKENS: usize = 64;
 
-/// What an image takes, about and at most: `gpt-4o-mini` counts 5,667 tokens a tile and has up to eight of them
-/// (<https://platform.openai.com/docs/guides/images-vision#calculating-costs>), others a twentieth of that.
+/// An estimate of the tokens of an image.
 const TYPICAL_IMAGE_TOKENS: usize = 1_000;
+
+/// The most tokens of an image. `gpt-4o-mini` counts 5,667 tokens per tile and has up to eight tiles
+/// (<https://platform.openai.com/docs/guides/images-vision#calculating-costs>); other models count a
+/// twentieth of that.
 const MAX_IMAGE_TOKENS: usize = 50_000;
 
-/// What is sent in bytes and images.
+/// The size of a prompt in bytes of text and number of images.
 struct PromptSize {
     bytes: usize,
     images: usize,
 }
 
-/// The most tokens that a prompt may take. A token stands for one byte at least, with every tokenizer that is in use, so a
-/// text has no more tokens than bytes; what people write has a fourth of that.
+/// Returns an upper bound of a prompt's tokens; for ordinary text it is about four times too high.
 pub fn max_prompt_tokens(messages: &[Value]) -> i64 {
+    // With every tokenizer in use, a token is at least one byte: a text has no more tokens than bytes.
     let PromptSize { bytes, images } = prompt_size(messages);
     clamp_to_i64(
         PROMPT_OVERHEAD_TOKENS + messages.len() * MESSAGE_OVERHEAD_TOKENS + bytes + images * MAX_IMAGE_TOKENS,
     )
 }
 
-/// What a prompt takes about.
+/// Returns an estimate of a prompt's tokens.
 pub fn estimate_prompt_tokens(messages: &[Value]) -> i64 {
     let PromptSize { bytes, images } = prompt_size(messages);
     clamp_to_i64(bytes.div_ceil(BYTES_PER_TOKEN) + images * TYPICAL_IMAGE_TOKENS)
 }
 
-/// What a call took: as the model has told at its end or, where it has not, by the length of what was sent and said. It says
-/// no more than it was let to.
+/// Returns the usage to charge: the model's own count or, without one, an estimate from the lengths of the
+/// prompt and the completion. The estimate never exceeds `max_completion_tokens`.
 pub fn billed_usage(
     reported: &Usage,
     messages: &[Value],
@@ -56,22 +62,22 @@ pub fn billed_usage(
 }
 
 fn prompt_size(messages: &[Value]) -> PromptSize {
-    let mut extent = PromptSize { bytes: 0, images: 0 };
+    let mut size = PromptSize { bytes: 0, images: 0 };
     for message in messages {
         match &message["content"] {
-            Value::String(text) => extent.bytes += text.len(),
+            Value::String(text) => size.bytes += text.len(),
             Value::Array(parts) => {
                 for part in parts {
                     match part["text"].as_str() {
-                        Some(text) => extent.bytes += text.len(),
-                        None => extent.images += 1,
+                        Some(text) => size.bytes += text.len(),
+                        None => size.images += 1,
                     }
                 }
             }
             _ => {}
         }
     }
-    extent
+    size
 }
 
 fn clamp_to_i64(tokens: usize) -> i64 {
@@ -87,12 +93,16 @@ mod tests {
     #[test]
     fn cut_off_answer_is_billed_by_length() {
         let prompt = [json!({ "content": "12345678" }), json!({ "content": "1" })];
-        let mut told = Usage { model: "m".into(), ..Usage::default() };
-        let estimated = billed_usage(&told, &prompt, "12345", None);
+        let mut reported = Usage { model: "m".into(), ..Usage::default() };
+        let estimated = billed_usage(&reported, &prompt, "12345", None);
         assert_eq!((estimated.prompt_tokens, estimated.completion_tokens), (3, 2));
-        assert_eq!(billed_usage(&told, &prompt, "12345", Some(1)).completion_tokens, 1);
-        told.completion_tokens = 7;
-        assert_eq!(billed_usage(&told, &prompt, "12345", Some(1)), told, "what the model told stays");
+        assert_eq!(billed_usage(&reported, &prompt, "12345", Some(1)).completion_tokens, 1);
+        reported.completion_tokens = 7;
+        assert_eq!(
+            billed_usage(&reported, &prompt, "12345", Some(1)),
+            reported,
+            "the model's own count stays"
+        );
     }
 
     #[test]

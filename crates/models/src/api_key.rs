@@ -1,19 +1,19 @@
-//! What a key for `POST /api/chat` allows.
+//! The scopes of an API key.
 
-/// What a key allows.
+/// A permission of an API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiScope {
-    /// To ask.
+    /// Ask questions.
     Chat,
-    /// To say for which person of the workspace it asks.
+    /// Ask on behalf of a person of the workspace.
     ChatPeople,
 }
 
 impl ApiScope {
-    /// All of them.
+    /// All scopes.
     pub const ALL_SCOPES: [Self; 2] = [Self::Chat, Self::ChatPeople];
 
-    /// The word in the database, and in the documentation.
+    /// Returns the scope's name in the database and the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
@@ -21,8 +21,8 @@ impl ApiScope {
         }
     }
 
-    /// The scopes of these words; a word of a later version allows nothing here.
-    pub fn parse_known(words: &[String]) -> Vec<Self> {
-        Self::ALL_SCOPES.into_iter().filter(|scope| words.iter().any(|word| word == scope.as_str())).collect()
+    /// Returns the scopes with these names. A name that a later version added is skipped and allows nothing.
+    pub fn parse_known(names: &[String]) -> Vec<Self> {
+        Self::ALL_SCOPES.into_iter().filter(|scope| names.iter().any(|name| name == scope.as_str())).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! What was said in a thread.
+//! The messages of a thread, as the model reads them.
 
 use crate::{Affiliation, UserId};
 
-/// Who spoke.
+/// The author of a chat message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A person.
@@ -12,7 +12,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word that the database and the model use.
+    /// Returns the role's name in the database and in requests to the model.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -21,26 +21,26 @@ impl Role {
     }
 }
 
-/// One side's words in a thread.
+/// One message of a thread: a person's message or the bot's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMessage {
-    /// Who spoke.
+    /// The author.
     pub role: Role,
-    /// The person; for the bot's words, the person they answer.
+    /// The person who wrote the message, or whom the bot replied to.
     pub user_id: UserId,
-    /// What that person is to the workspace.
+    /// That person's relation to the workspace.
     pub affiliation: Affiliation,
-    /// The words, as Markdown.
+    /// The text, as Markdown.
     pub text: String,
 }
 
-/// What an answer cost, in the model's own count.
+/// The tokens of one completion, as the model counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The model that answered.
+    /// The model that wrote the completion.
     pub model: String,
-    /// Tokens sent.
+    /// Tokens of the prompt.
     pub prompt_tokens: i64,
-    /// Tokens received.
+    /// Tokens of the completion.
     pub completion_tokens: i64,
 }

@@ -1,10 +1,10 @@
-//! An event as it is stored: the stored event is the job.
+//! Events as they are stored; a stored event is a job.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ChannelId, EventId, EventPayload, MessageTs, TenantId, UserId};
 
-/// A thread of a channel; its messages are answered in order, one at a time.
+/// A thread of a channel. Its messages are answered in order, one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreadKey {
     /// The channel or DM.
@@ -14,52 +14,54 @@ pub struct ThreadKey {
 }
 
 impl ThreadKey {
-    /// Where no message is behind an event: what concerns one person happens in order.
+    /// Returns the key for events of a person that have no message, so that they run in order.
     pub fn for_user(user_id: &UserId) -> Self {
         Self { channel_id: user_id.as_str().into(), thread_ts: "".into() }
     }
 
-    /// Where no person is behind it either.
+    /// Returns the key for events of a tenant that have neither a message nor a person.
     pub fn for_tenant(tenant_id: &TenantId) -> Self {
         Self { channel_id: tenant_id.as_str().into(), thread_ts: "".into() }
     }
 }
 
-/// Whether an event concerns the bot; decided before its message is claimed, so that a copy of no interest
-/// never takes the place of the one that counts.
+/// The relation of an event to the bot. It is known before the message is deduplicated, so that an irrelevant
+/// copy of a message never replaces the relevant one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relevance {
-    /// A DM, a mention, or a thread that the bot itself began.
+    /// A DM, a mention, or a message in a thread that the bot started.
     Addressed,
-    /// A message of a thread: it counts where the bot takes part, which the database knows.
+    /// A message in a thread. It is relevant only if the bot takes part there, which the database knows.
     ThreadReply,
 }
 
-/// An event that is to be stored and answered.
+/// An event to store and process.
 #[derive(Clone, Debug)]
 pub struct InboundEvent {
-    /// Whose event it is.
+    /// The tenant that the event belongs to.
     pub tenant_id: TenantId,
-    /// Slack's id of the event: the first key against doing it twice.
+    /// Slack's id of the event: the first deduplication key.
     pub event_id: EventId,
-    /// Where the answer goes.
+    /// The thread that the reply goes to.
     pub thread: ThreadKey,
-    /// The message's own `ts`: with the channel, the second key. `None` where no message is behind the event.
+    /// The message's `ts`: with the channel, the second deduplication key. `None` if the event has no
+    /// message.
     pub message_ts: Option<MessageTs>,
-    /// The sending client's id of the message: the third key.
+    /// The message id that the sending client chose: the third deduplication key.
     pub client_msg_id: Option<String>,
-    /// Who wrote it; empty where Slack itself is the author.
+    /// The author; empty if Slack itself is the author.
     pub user_id: UserId,
-    /// Whether it concerns the bot.
+    /// The event's relation to the bot.
     pub relevance: Relevance,
-    /// What is to be done.
+    /// The task that the event carries.
     pub payload: EventPayload,
-    /// Where it stands in its trace, if there is one: W3C's `traceparent`.
+    /// The position in its trace, if there is one: W3C's `traceparent`.
     pub traceparent: Option<String>,
 }
 
 impl InboundEvent {
-    /// An event without a message, in the order of its person, or of its tenant where it has none.
+    /// Creates an event without a message. It runs in the order of its person's events, or of the tenant's if
+    /// it has no person.
     pub fn system_event(
         tenant_id: TenantId,
         event_id: EventId,
@@ -81,21 +83,22 @@ impl InboundEvent {
     }
 }
 
-/// An event of a tenant that nothing is done about, kept for a while so that "why no reply?" has an answer.
+/// An event that the bot does not act on. It is kept for a while so that an admin can see why there was no
+/// reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredEvent {
-    /// Whose event it is.
+    /// The tenant that the event belongs to.
     pub tenant_id: TenantId,
     /// Slack's id of the event.
     pub event_id: EventId,
-    /// Where it happened, if anywhere.
+    /// The channel, if there is one.
     pub channel_id: Option<ChannelId>,
     /// The message's `ts`, if there is a message.
     pub message_ts: Option<MessageTs>,
-    /// Who did it, if anybody.
+    /// The person who caused it, if there is one.
     pub user_id: Option<UserId>,
-    /// What became of it.
+    /// The outcome.
     pub outcome: crate::EventOutcome,
-    /// Why, in Slack's own word where there is one.
+    /// The reason, in Slack's own term if there is one.
     pub reason: String,
 }

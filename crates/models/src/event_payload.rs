@@ -1,109 +1,109 @@
-//! What is to be done about an event.
+//! The payloads of events.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ChannelId, EventId, FileRef, MessageTs, TeamId, UserId};
 
-/// What is to be done; kept encrypted, since it holds what people wrote.
+/// The task that an event carries. It is stored encrypted, since it contains what people wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventPayload {
-    /// Somebody wrote to the bot.
+    /// A person wrote to the bot.
     Message(InboundMessage),
-    /// The bot was installed; the installer gets a first message.
+    /// The bot was installed; the installer gets a welcome message.
     Welcome,
-    /// The app was taken out of the workspace.
+    /// The app was removed from the workspace.
     Uninstalled {
-        /// When, in Unix seconds.
+        /// The time of the event, in Unix seconds.
         event_time: i64,
     },
-    /// Tokens were revoked; Slack names their users, not the tokens.
+    /// Tokens were revoked. Slack names the tokens' users, not the tokens.
     TokensRevoked {
-        /// When, in Unix seconds.
+        /// The time of the event, in Unix seconds.
         event_time: i64,
-        /// The bot users whose tokens are gone.
+        /// The bot users whose tokens were revoked.
         bot_user_ids: Vec<UserId>,
     },
-    /// An org-wide install was let into workspaces, or taken out of them.
+    /// An org-wide install was given access to workspaces, or lost it.
     TeamAccess {
-        /// Let in, or taken out.
+        /// True if access was granted, false if it was revoked.
         #[serde(rename = "granted")]
         is_granted: bool,
-        /// Which workspaces.
+        /// The workspaces.
         team_ids: Vec<TeamId>,
     },
-    /// Somebody opened the conversation with the bot.
+    /// A person opened the conversation with the bot.
     ConversationOpened {
         /// The workspace, in an org-wide install.
         team_id: Option<TeamId>,
         /// The DM.
         channel_id: ChannelId,
-        /// The thread, where Slack opens one by itself (the older assistant view).
+        /// The thread, if Slack opened one by itself (the older assistant view).
         thread_ts: Option<MessageTs>,
     },
-    /// Somebody opened the bot's Home tab.
+    /// A person opened the bot's Home tab.
     HomeOpened {
         /// The workspace, in an org-wide install.
         team_id: Option<TeamId>,
     },
-    /// Somebody looks at another channel while the conversation with the bot is open.
+    /// A person switched to another channel while the conversation with the bot is open.
     ContextChanged {
         /// The channel; `None` for none.
         channel_id: Option<ChannelId>,
     },
-    /// Somebody joined the workspace.
+    /// A person joined the workspace.
     TeamJoined {
         /// The workspace, in an org-wide install.
         team_id: Option<TeamId>,
     },
-    /// Somebody judged an answer.
+    /// A person rated a reply.
     Feedback {
-        /// The event that was answered.
+        /// The event that the rated reply answers.
         event_id: EventId,
-        /// Thumbs up, or down.
+        /// True for thumbs up, false for thumbs down.
         #[serde(rename = "positive")]
         is_positive: bool,
     },
-    /// Somebody asks for another try of what failed.
+    /// A person asked to retry a failed event.
     TryAgain {
-        /// The event that was set aside.
+        /// The event that failed.
         event_id: EventId,
     },
     /// A slash command.
     Command {
-        /// What stands behind the command's name.
+        /// The text after the command's name.
         text: String,
-        /// Where it was typed.
+        /// The channel that the command was typed in.
         channel_id: ChannelId,
         /// The workspace, in an org-wide install.
         team_id: Option<TeamId>,
-        /// Where the answer goes: whoever has this address can post, so it is a secret.
+        /// The URL that the response is posted to. It is a secret: anyone who has it can post.
         response_url: String,
     },
 }
 
-/// What somebody wrote.
+/// A message that a person wrote to the bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboundMessage {
     /// The text in Slack's own markup.
     pub text: String,
-    /// The writer's own workspace (or organisation), which Slack's streaming calls ask for.
+    /// The author's own workspace (or organisation), which Slack's streaming methods require.
     pub user_team_id: Option<TeamId>,
-    /// The workspace it was written in, which an org-wide install needs to know.
+    /// The workspace it was written in; an org-wide install needs it.
     #[serde(default)]
     pub team_id: Option<TeamId>,
-    /// Whether the channel is a DM with the bot.
+    /// True if the channel is a DM with the bot.
     pub is_dm: bool,
-    /// Whether people of other organisations are in the channel (Slack Connect).
+    /// True if the channel is shared with other organisations (Slack Connect).
     #[serde(default)]
     pub is_ext_shared: bool,
-    /// What came with it.
+    /// The attached files.
     #[serde(default)]
     pub files: Vec<FileRef>,
 }
 
 impl EventPayload {
-    /// The name that stands unencrypted beside the body.
+    /// Returns the payload's kind, which is stored unencrypted beside it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Message(_) => "message",
@@ -121,7 +121,7 @@ impl EventPayload {
         }
     }
 
-    /// The workspace it is about, in an org-wide install.
+    /// Returns the workspace of the event, in an org-wide install.
     pub fn team_id(&self) -> Option<&TeamId> {
         match self {
             Self::Message(message) => message.team_id.as_ref(),

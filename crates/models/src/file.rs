@@ -1,18 +1,19 @@
-//! A file that came with a message.
+//! Files attached to a message.
 
 use serde::{Deserialize, Serialize};
 
-/// A file that came with a message; its content stays in Slack until an answer needs it.
+/// A file attached to a message. Its content stays in Slack until a reply needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRef {
-    /// Slack's id of it, `F…`.
+    /// Slack's id, `F…`.
     pub id: String,
-    /// What people call it.
+    /// The file's name.
     pub name: String,
-    /// Its MIME type, as Slack found it.
+    /// The MIME type that Slack detected.
     pub mimetype: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Where the bot's token may fetch it; `None` where Slack has to be asked first, as for files of Slack Connect.
+    /// The download URL for the bot's token. `None` if `files.info` has to be called first, as for files of
+    /// Slack Connect.
     pub url: Option<String>,
 }

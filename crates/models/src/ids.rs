@@ -1,4 +1,4 @@
-//! Slack's ids, each a type of its own, so that a channel is never passed where a tenant belongs.
+//! Slack's ids, each with its own type, so that a channel id is never passed as a tenant id.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ macro_rules! string_id {
         pub struct $name(String);
 
         impl $name {
-            /// Wraps what Slack (or the database) sent; nothing is checked, Slack's ids are opaque.
+            /// Wraps an id from Slack or the database. Nothing is checked: Slack's ids are opaque.
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }
 
-            /// The id as Slack writes it.
+            /// Returns the id as Slack writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The id as Slack writes it, by value.
+            /// Returns the id as Slack writes it, by value.
             pub fn into_string(self) -> String {
                 self.0
             }
@@ -49,7 +49,7 @@ macro_rules! string_id {
 }
 
 string_id! {
-    /// Whose data it is: the enterprise (`E…`) of an org-wide install, else the team (`T…`).
+    /// The owner of data: the enterprise (`E…`) of an org-wide install, else the team (`T…`).
     TenantId
 }
 string_id! {
@@ -73,10 +73,10 @@ string_id! {
     UserId
 }
 string_id! {
-    /// An event of the Events API, `Ev…`; the same over all re-deliveries of one event.
+    /// An event of the Events API, `Ev…`; the same for all deliveries of one event.
     EventId
 }
 string_id! {
-    /// A message's `ts`: unique in its channel, compared and kept as text.
+    /// A message's `ts`: unique in its channel, stored and compared as text.
     MessageTs
 }

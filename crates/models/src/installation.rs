@@ -1,10 +1,10 @@
-//! The bot in a workspace.
+//! The bot's installation in a workspace.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{AppId, EnterpriseId, TeamId, TenantId, UserId};
 
-/// What an install leaves behind, without its token: that leaves `db` only as a secret of its own.
+/// An installation without its token, which `db` returns only as a separate secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Installation {
     /// The enterprise of an org-wide install, else the team.
@@ -13,14 +13,14 @@ pub struct Installation {
     pub team_id: Option<TeamId>,
     /// The organisation, on Enterprise Grid.
     pub enterprise_id: Option<EnterpriseId>,
-    /// What people call the workspace or organisation.
+    /// The name of the workspace or organisation.
     pub name: String,
     /// The Slack app that was installed.
     pub app_id: AppId,
     /// The bot's own user.
     pub bot_user_id: UserId,
-    /// What was granted, comma-separated as Slack sends it.
+    /// The granted scopes, comma-separated as Slack sends them.
     pub scopes: String,
-    /// Who installed it.
+    /// The person who installed the bot.
     pub installed_by: UserId,
 }

@@ -1,4 +1,4 @@
-//! Ids and the nouns of the field: what every other crate speaks of. No I/O.
+//! Ids and domain types that all other crates share. No I/O.
 
 mod api_key;
 mod chat_message;
@@ -9,6 +9,7 @@ mod ids;
 mod installation;
 mod outcome;
 mod person;
+mod personal_data;
 mod redact;
 mod settings;
 

@@ -1,42 +1,42 @@
-//! How an event ended.
+//! The outcomes of events.
 
-/// How an event ended; every one does, and an admin can look it up.
+/// The outcome of an event. Every event gets one, and an admin can look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventOutcome {
-    /// The person has their answer.
+    /// The person got a reply.
     Answered,
-    /// The installer has their first message.
+    /// The installer got the welcome message.
     Welcomed,
-    /// What was to be done besides answering is done.
+    /// A task other than a reply is done.
     Done,
-    /// The person may not use the bot here, and was told so.
+    /// The person may not use the bot here, and got a notice.
     Refused,
-    /// The person stopped the answer.
+    /// The person stopped the reply.
     Stopped,
-    /// An operator suspended the workspace, and the person was told so.
+    /// An operator has suspended the workspace, and the person got a notice.
     Suspended,
-    /// It was overtaken by something newer, and changes nothing.
+    /// A newer event superseded it, so it changed nothing.
     Stale,
-    /// The bot was taken out of the workspace, and its data deleted or about to be.
+    /// The bot was uninstalled; the workspace's data is deleted or about to be.
     Uninstalled,
-    /// It kept failing and was set aside, with the reason beside it.
+    /// It failed repeatedly and was dead-lettered, with the reason.
     DeadLettered,
-    /// It was set aside, and an operator gave it up for good.
+    /// It was dead-lettered, and an operator discarded it.
     Discarded,
-    /// Slack delivered it before, under the same or another id.
+    /// Slack had already delivered it, under the same or another id.
     Duplicate,
-    /// A message that was not meant for the bot.
+    /// A message not addressed to the bot.
     NotForBot,
-    /// A bot wrote it, this one included.
+    /// A message that a bot wrote, perhaps this one.
     FromBot,
-    /// A kind of event or message that EnableBot does not act on.
+    /// An event or message type that EnableBot does not act on.
     Unsupported,
-    /// The workspace has no installation (any more).
+    /// The workspace has no installation, or no longer has one.
     NotInstalled,
 }
 
 impl EventOutcome {
-    /// Every outcome, so that each counter can stand at zero from the start.
+    /// All outcomes, so that every counter exists at zero from the start.
     pub const ALL_OUTCOMES: [Self; 15] = [
         Self::Answered,
         Self::Welcomed,
@@ -55,7 +55,7 @@ impl EventOutcome {
         Self::NotInstalled,
     ];
 
-    /// The name in the database and in the metric `enablebot_events_total`.
+    /// Returns the name in the database and in the metric `enablebot_events_total`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",

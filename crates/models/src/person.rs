@@ -1,22 +1,23 @@
-//! Who is asking.
+//! The people who use the bot.
 
 use serde::{Deserialize, Serialize};
 
-/// What somebody is to the workspace; it decides whether they are answered, and how far their words are trusted.
+/// A person's relation to the workspace. It decides whether the bot replies, and how far their text is
+/// trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affiliation {
     /// A member of the workspace or its organisation.
     Member,
     /// A guest of the workspace.
     Guest,
-    /// Somebody of another organisation, by Slack Connect.
+    /// A person of another organisation, through Slack Connect.
     External,
-    /// Another bot, writing as a user.
+    /// Another bot that writes as a user.
     Bot,
 }
 
 impl Affiliation {
-    /// The word in the database.
+    /// Returns the name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Member => "member",
@@ -28,9 +29,9 @@ impl Affiliation {
 }
 
 impl From<&str> for Affiliation {
-    /// What is unknown is trusted least.
-    fn from(word: &str) -> Self {
-        match word {
+    /// Parses the name in the database. An unknown name becomes `External`, the least trusted.
+    fn from(name: &str) -> Self {
+        match name {
             "member" => Self::Member,
             "guest" => Self::Guest,
             "bot" => Self::Bot,
@@ -39,42 +40,42 @@ impl From<&str> for Affiliation {
     }
 }
 
-/// A person, as Slack knows them.
+/// A person, as Slack describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// What they are to the workspace.
+    /// Their relation to the workspace.
     pub affiliation: Affiliation,
-    /// What others call them.
+    /// Their display name.
     pub name: String,
-    /// Whether they administer the workspace.
+    /// True for admins of the workspace.
     pub is_admin: bool,
-    /// What else is known of them.
+    /// Other known details.
     pub profile: EmployeeProfile,
 }
 
-/// What a person is in the company; what is not known is empty.
+/// A person's details in the company. Unknown fields are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EmployeeProfile {
-    /// How they want to be called, where that is not the name that Slack has.
+    /// The name they prefer, if it differs from the one in Slack.
     pub name: String,
-    /// Their position.
+    /// Their job title.
     pub role: String,
     /// Their department.
     pub department: String,
-    /// Where they are.
+    /// Their location.
     pub location: String,
 }
 
 impl EmployeeProfile {
-    /// Each part as it stands here, else as in `other`.
+    /// Fills the empty fields from `other`.
     pub fn or(self, other: Self) -> Self {
-        let first = |own: String, other: String| if own.is_empty() { other } else { own };
+        let non_empty = |own: String, other: String| if own.is_empty() { other } else { own };
         Self {
-            name: first(self.name, other.name),
-            role: first(self.role, other.role),
-            department: first(self.department, other.department),
-            location: first(self.location, other.location),
+            name: non_empty(self.name, other.name),
+            role: non_empty(self.role, other.role),
+            department: non_empty(self.department, other.department),
+            location: non_empty(self.location, other.location),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a workspace wants its bot.
+//! A workspace's settings.
 
 use std::borrow::Cow;
 
@@ -6,52 +6,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ChannelId, UserId, redact};
 
-/// How a workspace wants its bot; what it has not set is as [`WorkspaceSettings::default`] says.
+/// A workspace's settings. [`WorkspaceSettings::default`] supplies everything that is not set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkspaceSettings {
-    /// The model and its fallbacks, in the order in which they are tried; none are the deployment's.
+    /// The model and its fallbacks, in the order in which they are tried. Empty: the deployment's models.
     pub models: Vec<String>,
-    /// What the bot is told to be and to do, besides what it always is told.
+    /// Extra instructions for the system prompt.
     pub instructions: String,
-    /// What it should know about the company.
+    /// Facts about the company for the system prompt.
     pub facts: String,
-    /// How it speaks.
+    /// The tone of replies.
     pub tone: Tone,
-    /// How much it says.
+    /// The length of replies.
     pub length: ReplyLength,
-    /// The channels in which it answers; none are all. In direct messages it always does.
+    /// The channels in which the bot replies. Empty: all of them. It always replies in direct messages.
     pub channels: Vec<ChannelId>,
-    /// Whether a thread in which it takes part goes on without a mention.
+    /// True if the bot replies without a mention in threads in which it takes part.
     #[serde(rename = "follow_ups")]
     pub has_follow_ups: bool,
-    /// Days after which it forgets what was said; `None`: never.
+    /// Days after which the bot forgets a conversation. `None`: never.
     pub memory_days: Option<i32>,
-    /// What answers may cost in a month, in millionths of a dollar; `None`: whatever they cost.
+    /// The workspace's monthly budget, in millionths of a dollar. `None`: no limit.
     pub budget_micros: Option<i64>,
-    /// What answers may cost a person in a day, in millionths of a dollar; `None`: whatever they cost.
+    /// The daily budget per person, in millionths of a dollar. `None`: no limit.
     pub person_daily_micros: Option<i64>,
-    /// The model that answers once four fifths of the month's budget are used up; `None`: as before.
+    /// The model used once 80 % of the monthly budget is spent. `None`: the same models as before.
     pub cheaper_model: Option<String>,
-    /// Who is told when the budget goes to its end; nobody means whoever installed the bot.
+    /// The people notified when the budget is nearly used up. Empty: the person who installed the bot.
     #[serde(rename = "budget_told")]
     pub budget_alert_recipients: Vec<UserId>,
-    /// Whether answers carry 👍 and 👎.
+    /// True if replies have 👍 and 👎 buttons.
     #[serde(rename = "feedback")]
     pub has_feedback_buttons: bool,
-    /// Whether conversations can be read in the dashboard.
+    /// True if conversations can be read in the dashboard.
     #[serde(rename = "conversations")]
     pub has_conversation_access: bool,
-    /// Whether secrets and personal data are taken out of what the model is shown.
+    /// True if secrets and personal data are redacted before text is sent to the model.
     #[serde(rename = "redact")]
     pub is_redaction_enabled: bool,
 }
 
-/// How the bot speaks.
+/// The tone of replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
-    /// As the model does by itself.
+    /// The model's default.
     #[default]
     Plain,
     /// Warm, like a colleague.
@@ -62,11 +62,11 @@ pub enum Tone {
     Terse,
 }
 
-/// How much the bot says.
+/// The length of replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplyLength {
-    /// As much as the question needs.
+    /// As long as the question needs.
     #[default]
     Fitting,
     /// A few sentences.
@@ -98,22 +98,22 @@ impl Default for WorkspaceSettings {
 }
 
 impl WorkspaceSettings {
-    /// Whether it answers in a channel.
+    /// Returns true if the bot replies in the channel.
     pub fn is_channel_allowed(&self, channel_id: &ChannelId) -> bool {
         self.channels.is_empty() || self.channels.contains(channel_id)
     }
 
-    /// Whether anything limits what answers may cost.
+    /// Returns true if a monthly or daily budget is set.
     pub fn has_budget(&self) -> bool {
         self.budget_micros.is_some() || self.person_daily_micros.is_some()
     }
 
-    /// What people and files say, as the model is shown it.
+    /// Redacts a text from a person or a file, if redaction is enabled.
     pub fn redact_if_enabled<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.is_redaction_enabled { redact(text).into() } else { text.into() }
     }
 
-    /// What the model is told of all this; empty where nothing is set.
+    /// Returns the settings as text for the system prompt; empty if none are set.
     pub fn to_instructions(&self) -> String {
         let tone = match self.tone {
             Tone::Plain => "",
@@ -148,8 +148,8 @@ mod tests {
             facts: " We sell tea. \n".into(),
             ..WorkspaceSettings::default()
         };
-        let told = "Speak politely and formally.\n\nWhat you know about the company:\nWe sell tea.";
-        assert_eq!(set.to_instructions(), told);
+        let expected = "Speak politely and formally.\n\nWhat you know about the company:\nWe sell tea.";
+        assert_eq!(set.to_instructions(), expected);
     }
 
     #[test]

@@ -1,19 +1,17 @@
-//! Slack has two interfaces for agents, and a workspace one of them: `agents.sessions.*`, or the older
+//! Chooses between Slack's two agent APIs, of which a workspace has one: `agents.sessions.*`, or the older
 //! `assistant.threads.*`. Source: <https://docs.slack.dev/ai/migrating-to-agent-messaging>
 
 use std::time::Duration;
 
 use models::TenantId;
-use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::Value;
 
+use crate::bounded_cache::bounded_cache;
 use crate::{BotAuth, Client, SlackError};
 
-/// So long what a tenant lacks is remembered; then it is tried again, since it may have come.
+/// The time after which a missing API is tried again, since Slack may have enabled it.
 const AGENT_API_CACHE_TTL: Duration = Duration::from_secs(3_600);
-
-const MAX_AGENT_API_ENTRIES: u64 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AgentApi {
@@ -22,18 +20,13 @@ enum AgentApi {
     Neither,
 }
 
-/// Which interface a tenant has; only those that lack the newer one are kept.
+/// The agent API of each tenant. Only tenants without the newer API are stored.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentApiSupport(Cache<TenantId, AgentApi>);
 
 impl Default for AgentApiSupport {
     fn default() -> Self {
-        let cache = Cache::builder()
-            .max_capacity(MAX_AGENT_API_ENTRIES)
-            .time_to_live(AGENT_API_CACHE_TTL)
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
-        Self(cache)
+        Self(bounded_cache(AGENT_API_CACHE_TTL))
     }
 }
 
@@ -41,37 +34,37 @@ impl Default for AgentApiSupport {
 pub(crate) type MethodCall = (&'static str, Value);
 
 impl Client {
-    /// Calls the method of `agents.sessions`, or of `assistant.threads` where the tenant has only that; where it has
-    /// neither there is nothing to set.
+    /// Calls the method of `agents.sessions`, or of `assistant.threads` if the tenant has only that. Does
+    /// nothing if the tenant has neither.
     pub(crate) async fn call_agent_api(
         &self,
         bot: &BotAuth,
         sessions: MethodCall,
         threads: MethodCall,
     ) -> Result<(), SlackError> {
-        let AgentApiSupport(known) = &self.agent_api_support;
-        let surface = known.get(&bot.tenant_id).unwrap_or(AgentApi::Sessions);
-        if surface == AgentApi::Sessions {
+        let AgentApiSupport(cache) = &self.agent_api_support;
+        let api = cache.get(&bot.tenant_id).unwrap_or(AgentApi::Sessions);
+        if api == AgentApi::Sessions {
             match self.call(sessions.0, bot, sessions.1).await {
                 Err(error) if is_api_unavailable(&error) => {
-                    known.insert(bot.tenant_id.clone(), AgentApi::Threads)
+                    cache.insert(bot.tenant_id.clone(), AgentApi::Threads)
                 }
                 Err(error) if is_session_missing(&error) => {}
                 result => return result.map(drop),
             }
         }
-        if surface == AgentApi::Neither {
+        if api == AgentApi::Neither {
             return Ok(());
         }
         let result = self.call(threads.0, bot, threads.1).await.map(drop);
         if result.as_ref().is_err_and(is_api_unavailable) {
-            known.insert(bot.tenant_id.clone(), AgentApi::Neither);
+            cache.insert(bot.tenant_id.clone(), AgentApi::Neither);
         }
         result
     }
 }
 
-/// Refused for what the app or the workspace is: it would be refused in every thread.
+/// Returns true if the app or the workspace lacks the API: every thread would get the same error.
 fn is_api_unavailable(error: &SlackError) -> bool {
     matches!(
         error.code(),
@@ -86,22 +79,7 @@ fn is_api_unavailable(error: &SlackError) -> bool {
     )
 }
 
-/// Refused for this thread only: the older method may do.
+/// Returns true if only this thread has no session: the older method may work.
 fn is_session_missing(error: &SlackError) -> bool {
     matches!(error.code(), Some("session_not_found" | "not_authorized"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn agent_api_entries_are_bounded() {
-        let AgentApiSupport(known) = AgentApiSupport::default();
-        for tenant in 0..MAX_AGENT_API_ENTRIES + 500 {
-            known.insert(TenantId::new(format!("T{tenant}")), AgentApi::Threads);
-        }
-        known.run_pending_tasks();
-        assert!(known.entry_count() <= MAX_AGENT_API_ENTRIES, "{}", known.entry_count());
-    }
 }

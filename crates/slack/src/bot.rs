@@ -1,20 +1,21 @@
-//! Who calls Slack.
+//! The identity behind a call to Slack.
 
 use models::{TeamId, TenantId};
 use secrecy::SecretString;
 
 use crate::SendGuard;
 
-/// The bot of one tenant.
+/// The bot of one tenant, and its token.
 #[derive(Clone, Debug)]
 pub struct BotAuth {
-    /// Whose bot it is; Slack's limits are kept apart by it.
+    /// The tenant, for which Slack counts rate limits separately.
     pub tenant_id: TenantId,
-    /// What it calls Slack with.
+    /// The bot token.
     pub token: SecretString,
-    /// In an org-wide install the workspace that a call is about, sent as `team_id` on every call; else `None`.
+    /// The workspace that a call concerns, sent as `team_id`, in an org-wide install; else `None`.
     /// Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
     pub team_id: Option<TeamId>,
-    /// Where others may go on with the work: whether they do not yet. A call after that is [`crate::SlackError::LeaseLost`].
+    /// The guard that fails calls with [`crate::SlackError::LeaseLost`] once the job's lease is lost. `None`
+    /// without a lease.
     pub send_guard: Option<SendGuard>,
 }

@@ -1,32 +1,32 @@
-//! Buttons under an answer.
+//! Buttons below a reply.
 //! Source: <https://docs.slack.dev/reference/block-kit/block-elements/feedback-buttons-element>
 
 use models::EventId;
 use serde_json::{Value, json};
 
-/// The `action_id` of a verdict; its value is `positive:` or `negative:` and the event's id.
+/// The `action_id` of feedback; its value is `positive:` or `negative:` and the event's id.
 pub const ACTION_FEEDBACK: &str = "feedback";
 
-/// The `action_id` of stopping; its value is the event's id.
+/// The `action_id` of the Stop button; its value is the event's id.
 pub const ACTION_STOP: &str = "stop";
 
-/// The `action_id` of trying again; its value is the event's id.
+/// The `action_id` of the Try again button; its value is the event's id.
 pub const ACTION_TRY_AGAIN: &str = "try_again";
 
-/// What a person can press under an answer. Each carries the id of the event that is answered, from the message's
-/// metadata; a block's own id is left to Slack, which wants a new one with every update.
+/// The buttons below a reply. Each contains the id of the event that the reply answers. Slack chooses the
+/// block's id, since it requires a new one with every update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Buttons {
-    /// Whether the answer was any good.
+    /// Rate the reply.
     Feedback,
-    /// Stop answering.
+    /// Stop the reply.
     Stop,
-    /// Answer once more, after a failure.
+    /// Retry after a failure.
     TryAgain,
 }
 
 impl Buttons {
-    /// The block that holds them.
+    /// Returns the block that contains the buttons.
     pub(crate) fn to_block(self, event_id: &EventId) -> Value {
         match self {
             Self::Feedback => json!({
@@ -36,12 +36,12 @@ impl Buttons {
                     "action_id": ACTION_FEEDBACK,
                     "positive_button": {
                         "text": plain_text("👍"),
-                        "accessibility_label": "This answer was good",
+                        "accessibility_label": "Good reply",
                         "value": format!("positive:{event_id}"),
                     },
                     "negative_button": {
                         "text": plain_text("👎"),
-                        "accessibility_label": "This answer was bad",
+                        "accessibility_label": "Bad reply",
                         "value": format!("negative:{event_id}"),
                     },
                 }],

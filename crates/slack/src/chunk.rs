@@ -1,28 +1,30 @@
-//! Where an answer that is longer than a message is cut: between paragraphs rather than lines, and outside code fences
-//! and tables where it can be. What has to be cut is closed, and opened again in the next message.
+//! Splits a long reply into messages: between paragraphs rather than lines, and outside code fences and
+//! tables if possible. A fence that has to be split is closed, and reopened in the next message.
 
 use crate::markdown_blocks::{BlockKind, is_table_row, parse_blocks};
 
-/// Bytes of a fence's info string that are repeated; a longer one is dropped.
+/// The longest info string of a fence that is repeated; a longer one is dropped.
 const MAX_FENCE_INFO_BYTES: usize = 100;
 
-/// Bytes of a table's first two rows that are repeated; with a fence to be closed behind it a part gets 600 at most.
+/// The longest table head (its first two rows) that is repeated. With a closing fence, a chunk gets at most
+/// 600 extra bytes.
 const MAX_TABLE_HEAD_BYTES: usize = 550;
 
-/// A stretch of an answer that fits into one message.
+/// A part of a reply that fits into one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageChunk {
-    /// The byte of the text after this part.
+    /// The byte offset of the chunk's end in the text.
     pub end: usize,
-    /// What goes in front: the opening of a code fence that an earlier part had to close, or the first two rows of a
-    /// table that an earlier part began.
+    /// The text to put before the chunk: the opening of a code fence that an earlier chunk had to close, or
+    /// the first two rows of a table that began in an earlier chunk.
     pub prefix: String,
-    /// What goes behind: the closing of a code fence that goes on in the next part.
+    /// The text to put after the chunk: the end of a code fence that continues in the next chunk.
     pub suffix: String,
 }
 
-/// The part that begins at `start`, of at most `limit` bytes of the text, or one character; it never ends before
-/// `min_end`, since that much is shown already. Prefix and suffix come on top, with at most 600 bytes.
+/// Returns the chunk that begins at `start`. It has at most `max_bytes` bytes of the text, or one character,
+/// plus at most 600 bytes of prefix and suffix. It does not end before `min_end`, since that much is already
+/// posted.
 pub fn next_chunk(text: &str, start: usize, min_end: usize, max_bytes: usize) -> MessageChunk {
     let start = text.floor_char_boundary(start);
     let prefix = reopening_prefix(text, start);
@@ -34,25 +36,25 @@ pub fn next_chunk(text: &str, start: usize, min_end: usize, max_bytes: usize) ->
     MessageChunk { end, prefix, suffix }
 }
 
-/// What has to stand before the rest of a text that was cut here.
+/// Returns the prefix for the rest of a text that is cut at `start`.
 fn reopening_prefix(text: &str, start: usize) -> String {
     let (before, rest) = text.split_at(start);
-    let Some(span) = parse_blocks(before).pop().filter(|span| span.is_open) else { return String::new() };
-    match span.kind {
+    let Some(block) = parse_blocks(before).pop().filter(|block| block.is_open) else { return String::new() };
+    match block.kind {
         BlockKind::Fence(fence) if fence.info.len() > MAX_FENCE_INFO_BYTES => format!("{}\n", fence.marker),
         BlockKind::Fence(fence) => format!("{}{}\n", fence.marker, fence.info),
         BlockKind::Table(head) => {
-            let goes_on = !before.ends_with('\n') || rest.lines().next().is_some_and(is_table_row);
-            let repeated = goes_on && head.len() < MAX_TABLE_HEAD_BYTES;
-            if repeated { format!("{}\n", head.trim_end_matches('\n')) } else { String::new() }
+            let continues = !before.ends_with('\n') || rest.lines().next().is_some_and(is_table_row);
+            let is_repeated = continues && head.len() < MAX_TABLE_HEAD_BYTES;
+            if is_repeated { format!("{}\n", head.trim_end_matches('\n')) } else { String::new() }
         }
     }
 }
 
-/// What has to stand behind a text that ends within a code fence.
+/// Returns the suffix that closes an open code fence; empty if there is none.
 fn closing_suffix(shown: &str) -> String {
     match parse_blocks(shown).last() {
-        Some(span) if span.is_open => match span.kind {
+        Some(block) if block.is_open => match block.kind {
             BlockKind::Fence(fence) if shown.ends_with('\n') => fence.marker.to_owned(),
             BlockKind::Fence(fence) => format!("\n{}", fence.marker),
             BlockKind::Table(_) => String::new(),
@@ -61,29 +63,29 @@ fn closing_suffix(shown: &str) -> String {
     }
 }
 
-/// The end of a part of a text that goes on beyond the limit.
+/// Returns the best position to cut a text that exceeds `max_bytes`.
 fn cut_position(text: &str, start: usize, min_end: usize, max_bytes: usize) -> usize {
-    let one = text.ceil_char_boundary(start + 1);
-    let most = text.floor_char_boundary(start.saturating_add(max_bytes)).max(one);
-    let least = text.ceil_char_boundary(min_end).clamp(one, most);
-    let spans = parse_blocks(text);
-    let around = |at: usize| {
-        let begun = spans.partition_point(|span| span.start < at);
-        spans[..begun].last().filter(|span| span.is_split_at(at))
+    let first_char_end = text.ceil_char_boundary(start + 1);
+    let most = text.floor_char_boundary(start.saturating_add(max_bytes)).max(first_char_end);
+    let least = text.ceil_char_boundary(min_end).clamp(first_char_end, most);
+    let blocks = parse_blocks(text);
+    let block_around = |at: usize| {
+        let begun = blocks.partition_point(|block| block.start < at);
+        blocks[..begun].last().filter(|block| block.is_split_at(at))
     };
-    // A table that would be cut goes on to the next part, if it is not shown already and fits there.
-    let table = around(most).filter(|span| matches!(span.kind, BlockKind::Table(_)));
+    // A table that would be cut moves to the next chunk, if it fits there and is not posted yet.
+    let table = block_around(most).filter(|block| matches!(block.kind, BlockKind::Table(_)));
     if let Some(table) = table.filter(|table| table.start >= least && table.end - table.start <= max_bytes) {
         return table.start;
     }
-    // A border early in the part would leave a message nearly empty.
+    // A cut near the start would leave a message nearly empty.
     let least = least.max(start.saturating_add(max_bytes / 2));
-    let borders = text[..most].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at >= least);
-    let borders: Vec<usize> = borders.collect();
-    let is_outside = |at: usize| around(at).is_none();
-    let is_in_body = |at: usize| around(at).is_some_and(|span| at > span.body_start);
+    let line_ends = text[..most].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at >= least);
+    let line_ends: Vec<usize> = line_ends.collect();
+    let is_outside = |at: usize| block_around(at).is_none();
+    let is_in_body = |at: usize| block_around(at).is_some_and(|block| at > block.body_start);
     let is_paragraph = |at: usize| text[..at].ends_with("\n\n");
-    let last = |fits: &dyn Fn(usize) -> bool| borders.iter().copied().find(|at| fits(*at));
+    let last = |fits: &dyn Fn(usize) -> bool| line_ends.iter().copied().find(|at| fits(*at));
     last(&|at| is_outside(at) && is_paragraph(at))
         .or_else(|| last(&is_outside))
         .or_else(|| last(&|at| is_in_body(at) && is_paragraph(at)))
@@ -155,7 +157,7 @@ mod tests {
         assert_eq!(parts[0], format!("{head}{}", "| 1 | 2 |\n".repeat(2)));
         assert_eq!(parts[1], format!("{head}{}\n", "| 1 | 2 |\n".repeat(4)));
         assert_eq!(parts[2], "Outro");
-        // Shown already, it cannot move any more.
+        // A table that is already posted cannot move.
         let part = next_chunk(&format!("Intro\n\n{text}"), 0, 40, 50);
         assert_eq!(part.end, 47);
     }

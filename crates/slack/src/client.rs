@@ -1,4 +1,4 @@
-//! Calls of Slack's Web API, over one connection pool.
+//! The client of Slack's Web API, with one connection pool.
 //! Source: <https://docs.slack.dev/apis/web-api/>
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::method_backoff::MethodBackoff;
 use crate::retry;
 use crate::{BotAuth, SendGuard, SlackError};
 
-/// What is called, so that `enablebot_slack_calls_total` stands at zero for each. The last four are no methods, but
-/// addresses that Slack hands out.
+/// All methods that are called, so that `enablebot_slack_calls_total` starts at zero for each. The last four
+/// are not methods, but kinds of URLs.
 pub const API_METHODS: [&str; 26] = [
     "agents.sessions.rename",
     "agents.sessions.setStatus",
@@ -52,10 +52,10 @@ pub const API_METHODS: [&str; 26] = [
 /// The values of the label `result` of `enablebot_slack_calls_total`.
 pub const CALL_RESULTS: [&str; 5] = ["ok", "rate_limited", "refused", "unanswered", "not_sent"];
 
-/// What Slack says when it does not tell how long to wait.
+/// The pause after a 429 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Slack's Web API. Cheap to clone; its clones know of each other's limits.
+/// A client for Slack's Web API. Cheap to clone; clones share what they know of rate limits.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
@@ -65,7 +65,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// `base_url` is `https://slack.com` or what stands in for it; `timeout` is for a call as a whole.
+    /// Creates a client. `base_url` is `https://slack.com` or a simulator's; `timeout` limits a whole call.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -73,7 +73,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(10)))
-            // Slack's methods redirect nowhere, and a token has no business elsewhere.
+            // Slack's methods never redirect, and a redirect must not carry a token to another server.
             .redirect(Policy::none())
             .user_agent(concat!("enablebot/", env!("CARGO_PKG_VERSION")))
             .build()?;
@@ -100,7 +100,7 @@ impl Client {
         self.send(method, Some(bot), request).await
     }
 
-    /// Calls a method that takes its arguments only as a form or query, as the methods that read do.
+    /// Calls a method that accepts only form arguments, as methods that read do.
     pub(crate) async fn call_form(
         &self,
         method: &'static str,
@@ -117,7 +117,7 @@ impl Client {
         self.http.post(format!("{}/api/{method}", self.base_url))
     }
 
-    /// Sends a call and reads what Slack's `ok` says.
+    /// Sends a call and checks `ok` in Slack's response.
     pub(crate) async fn send(
         &self,
         method: &'static str,
@@ -125,24 +125,19 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<Value, SlackError> {
         retry::retry_idempotent(method, || async {
-            // Every body here is in memory, and so can be sent again.
+            // All bodies are in memory, so that they can be sent again.
             let request = request.try_clone().ok_or_else(|| unclonable_request_error(method))?;
-            let hold = bot.and_then(|bot| bot.send_guard.as_ref());
+            let send_guard = bot.and_then(|bot| bot.send_guard.as_ref());
             self.call_instrumented(method, bot.map(|bot| &bot.tenant_id), async {
-                let response = send_request(method, request, hold).await?;
-                let headers = response.headers().clone();
-                parse_api_response(
-                    method,
-                    &headers,
-                    response.json().await.map_err(|e| transport_error(method, e))?,
-                )
+                parse_api_response(method, send_request(method, request, send_guard).await?).await
             })
             .await
         })
         .await
     }
 
-    /// Makes one call, unless Slack has asked to wait; counts how it ended, and notes whether to wait from now on.
+    /// Makes one call after any rate limit of its method, records its metric and span, and stores a new rate
+    /// limit.
     pub(crate) async fn call_instrumented<T>(
         &self,
         method: &'static str,
@@ -161,27 +156,27 @@ impl Client {
             slack.method = method,
             slack.result = Empty,
         );
-        let answer = call.instrument(span.clone()).await;
-        let result = match &answer {
+        let result = call.instrument(span.clone()).await;
+        let label = match &result {
             Ok(_) => "ok",
             Err(SlackError::RateLimited { .. }) => "rate_limited",
             Err(SlackError::Api { .. }) => "refused",
             Err(SlackError::Transport { .. }) => "unanswered",
             Err(SlackError::LeaseLost { .. }) => "not_sent",
         };
-        span.record("slack.result", result);
-        if answer.is_err() {
+        span.record("slack.result", label);
+        if result.is_err() {
             span.record("otel.status_code", "ERROR");
         }
-        metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => result).increment(1);
-        if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&answer, tenant_id) {
+        metrics::counter!("enablebot_slack_calls_total", "method" => method, "result" => label).increment(1);
+        if let (Err(SlackError::RateLimited { retry_after, .. }), Some(tenant_id)) = (&result, tenant_id) {
             self.method_backoff.record(tenant_id, method, *retry_after);
         }
-        answer
+        result
     }
 }
 
-/// Sends a request, while `hold` does if there is one; a status that is no success is an error already.
+/// Sends a request, if the guard's lease is still held. A status other than success is an error.
 pub(crate) async fn send_request(
     method: &'static str,
     request: RequestBuilder,
@@ -189,8 +184,8 @@ pub(crate) async fn send_request(
 ) -> Result<Response, SlackError> {
     let (http, request) = request.build_split();
     let mut request = request.map_err(|error| transport_error(method, error))?;
-    if let Some(hold) = send_guard {
-        request = hold.guard(request);
+    if let Some(send_guard) = send_guard {
+        request = send_guard.guard(request);
     }
     let response = http.execute(request).await.map_err(|error| match is_lease_lost(&error) {
         true => SlackError::LeaseLost { method },
@@ -199,21 +194,27 @@ pub(crate) async fn send_request(
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(rate_limited_error(method, response.headers())),
         status if status.is_success() => Ok(response),
-        status => Err(SlackError::Transport { method, reason: format!("HTTP {}", status.as_u16()) }),
+        status => Err(SlackError::unexpected_status(method, status)),
     }
 }
 
-fn parse_api_response(method: &'static str, headers: &HeaderMap, answer: Value) -> Result<Value, SlackError> {
-    if answer.get("ok").and_then(Value::as_bool) == Some(true) {
-        return Ok(answer);
+/// Reads a method's response; `ok: false` is an error.
+pub(crate) async fn parse_api_response(
+    method: &'static str,
+    response: Response,
+) -> Result<Value, SlackError> {
+    let headers = response.headers().clone();
+    let body: Value = response.json().await.map_err(|error| transport_error(method, error))?;
+    if body.get("ok").and_then(Value::as_bool) == Some(true) {
+        return Ok(body);
     }
-    let text = |key| answer.get(key).and_then(Value::as_str).map(str::to_owned);
+    let text = |key| body.get(key).and_then(Value::as_str).map(str::to_owned);
     match text("error") {
         Some(code) if matches!(code.as_str(), "ratelimited" | "rate_limited" | "message_limit_exceeded") => {
-            Err(rate_limited_error(method, headers))
+            Err(rate_limited_error(method, &headers))
         }
         Some(code) => Err(SlackError::Api { method, code, needed: text("needed") }),
-        None => Err(SlackError::Transport { method, reason: "neither ok nor error".into() }),
+        None => Err(SlackError::transport(method, "a response with neither ok nor error")),
     }
 }
 
@@ -222,11 +223,11 @@ pub(crate) fn rate_limited_error(method: &'static str, headers: &HeaderMap) -> S
     SlackError::RateLimited { method, retry_after: seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs) }
 }
 
-/// Without the address: that of a file or an answer to a command is a secret.
+/// Converts a request error without its URL: those of files and of responses to commands are secret.
 pub(crate) fn transport_error(method: &'static str, error: reqwest::Error) -> SlackError {
-    SlackError::Transport { method, reason: error.without_url().to_string() }
+    SlackError::transport(method, error.without_url().to_string())
 }
 
 fn unclonable_request_error(method: &'static str) -> SlackError {
-    SlackError::Transport { method, reason: "the request cannot be repeated".into() }
+    SlackError::transport(method, "the request cannot be cloned")
 }

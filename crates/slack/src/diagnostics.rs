@@ -1,35 +1,31 @@
-//! What Slack thinks of the app and of a token, found out by calls that change nothing.
+//! Read-only checks of the app's credentials, a bot token and Slack's clock.
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::{send_request, transport_error};
+use crate::client::{parse_api_response, send_request};
 use crate::{BotAuth, Client, OAuthApp, SlackError};
 
-/// The scopes of a token, beside each answer. Source: <https://docs.slack.dev/authentication/tokens>
+/// The response header with a token's scopes. Source: <https://docs.slack.dev/authentication/tokens>
 const SCOPES_HEADER: &str = "x-oauth-scopes";
 
-/// No code that Slack ever gave out.
+/// An authorization code that Slack never issues.
 const INVALID_OAUTH_CODE: &str = "none";
 
 impl Client {
-    /// `auth.test`: whether a token works, and the scopes that Slack grants it; `None` where Slack does not tell those.
+    /// `auth.test`: checks a token and returns its scopes; `None` if Slack does not send them.
     pub async fn test_token(&self, bot: &BotAuth) -> Result<Option<String>, SlackError> {
         const AUTH_TEST: &str = "auth.test";
         let request = self.post(AUTH_TEST).bearer_auth(bot.token.expose_secret());
         let response = send_request(AUTH_TEST, request, None).await?;
         let scopes = header_value(response.headers(), SCOPES_HEADER);
-        let answer: Value = response.json().await.map_err(|error| transport_error(AUTH_TEST, error))?;
-        match (answer["ok"].as_bool(), answer["error"].as_str()) {
-            (Some(true), _) => Ok(scopes),
-            (_, Some(code)) => Err(SlackError::api(AUTH_TEST, code)),
-            _ => Err(SlackError::Transport { method: AUTH_TEST, reason: "neither ok nor error".into() }),
-        }
+        parse_api_response(AUTH_TEST, response).await?;
+        Ok(scopes)
     }
 
-    /// Whether Slack knows the app by its id and secret: it is offered a code that is none, which it looks at last.
+    /// Checks the app's id and secret with an invalid authorization code, which Slack checks after them.
     pub async fn test_app(&self, app: &OAuthApp) -> Result<(), SlackError> {
         match self.exchange_code(app, &SecretString::from(INVALID_OAUTH_CODE)).await {
             Err(SlackError::Api { code, .. }) if code == "invalid_code" => Ok(()),
@@ -38,14 +34,14 @@ impl Client {
         }
     }
 
-    /// Slack's time, to the second, as the header `Date` of `api.test` has it.
+    /// Returns Slack's time to the second, from the `Date` header of `api.test`.
     pub async fn server_time(&self) -> Result<DateTime<Utc>, SlackError> {
         const API_TEST: &str = "api.test";
         let response = send_request(API_TEST, self.post(API_TEST).json(&json!({})), None).await?;
         let date = header_value(response.headers(), DATE.as_str());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(&date).ok());
-        let none = || SlackError::Transport { method: API_TEST, reason: "no Date".into() };
-        date.map(|date| date.to_utc()).ok_or_else(none)
+        let missing = || SlackError::transport(API_TEST, "no Date header");
+        date.map(|date| date.to_utc()).ok_or_else(missing)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Words for one person only.
+//! Messages that only one person sees.
 
 use models::{ChannelId, MessageTs, UserId};
 use reqwest::StatusCode;
@@ -10,11 +10,15 @@ use crate::client::transport_error;
 use crate::messages::plain_text_fallback;
 use crate::{BotAuth, Client, SlackError};
 
-/// Where answers to commands go. Source: <https://docs.slack.dev/interactivity/handling-user-interaction>
+/// The hosts of response URLs of commands.
+
+/// Source: <https://docs.slack.dev/interactivity/handling-user-interaction>
 const RESPONSE_URL_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 
+const RESPONSE_URL: &str = "response_url";
+
 impl Client {
-    /// `chat.postEphemeral`: a message that only this person sees, and that Slack does not keep.
+    /// `chat.postEphemeral`: posts a message that only this person sees and that Slack does not store.
     pub async fn post_ephemeral(
         &self,
         bot: &BotAuth,
@@ -30,10 +34,9 @@ impl Client {
         self.call("chat.postEphemeral", bot, arguments).await.map(drop)
     }
 
-    /// Answers a command or a click, seen by that person only. The address is good five times within thirty minutes,
-    /// and its path is a secret.
+    /// Responds to a command or a click; only that person sees it. The URL works five times within thirty
+    /// minutes, and its path is a secret.
     pub async fn respond(&self, response_url: &SecretString, markdown: &str) -> Result<(), SlackError> {
-        const RESPONSE_URL: &str = "response_url";
         let url = Url::parse(response_url.expose_secret())
             .ok()
             .filter(|url| self.is_api_origin(url) || (url.scheme() == "https" && is_response_url_host(url)))
@@ -57,18 +60,15 @@ fn is_response_url_host(url: &Url) -> bool {
     url.host_str().is_some_and(|host| RESPONSE_URL_HOSTS.contains(&host))
 }
 
-/// Slack answers `ok` as plain text or as JSON, and an error as JSON with or without a status of its own.
+/// Checks a response. Slack sends `ok` as plain text or as JSON, and errors as JSON with any status.
 fn check_response(status: StatusCode, body: &str) -> Result<(), SlackError> {
-    const RESPONSE_URL: &str = "response_url";
-    let answer: Value = serde_json::from_str(body).unwrap_or_default();
-    match answer.get("error").and_then(Value::as_str) {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    match body.get("error").and_then(Value::as_str) {
         Some(code) => Err(SlackError::api(RESPONSE_URL, code)),
         None if status.is_success() => Ok(()),
         None if status.is_client_error() => {
             Err(SlackError::api(RESPONSE_URL, &format!("http_{}", status.as_u16())))
         }
-        None => {
-            Err(SlackError::Transport { method: RESPONSE_URL, reason: format!("HTTP {}", status.as_u16()) })
-        }
+        None => Err(SlackError::unexpected_status(RESPONSE_URL, status)),
     }
 }

@@ -1,62 +1,64 @@
-//! What Slack's refusals mean. Source: <https://docs.slack.dev/apis/web-api/> and each method's list of errors.
+//! Errors of calls to Slack. Source: <https://docs.slack.dev/apis/web-api/> and each method's list of errors.
 
 use std::time::Duration;
 
-/// A call that did not succeed. Holds Slack's word for it, never a token or a text.
+use reqwest::StatusCode;
+
+/// A failed call. It contains Slack's error code, never a token or a text.
 #[derive(Debug, thiserror::Error)]
 pub enum SlackError {
-    /// HTTP 429, or the same said in the body.
+    /// HTTP 429, or the same error in the body.
     #[error("{method}: rate limited for {} s", retry_after.as_secs())]
     RateLimited {
-        /// The method that is held back, for this workspace.
+        /// The method, which is limited for this workspace only.
         method: &'static str,
-        /// How long.
+        /// The time to wait.
         retry_after: Duration,
     },
     /// Slack answered `ok: false`.
     #[error("{method}: {code}{}", needed.as_ref().map(|scope| format!(" (needs {scope})")).unwrap_or_default())]
     Api {
-        /// The method.
+        /// The method that was called.
         method: &'static str,
         /// Slack's `error`.
         code: String,
-        /// The scope that is missing, with `missing_scope`.
+        /// The missing scope, with `missing_scope`.
         needed: Option<String>,
     },
-    /// It was not made, because the work had been let go; see [`crate::SendGuard`].
-    #[error("{method}: not sent, the work is another's")]
+    /// The call was not sent, because the job's lease was lost; see [`crate::SendGuard`].
+    #[error("{method}: not sent, lease lost")]
     LeaseLost {
-        /// The method.
+        /// The method that was called.
         method: &'static str,
     },
-    /// No answer, or none that can be read: whether it took effect is unknown.
-    #[error("{method}: no usable answer ({reason})")]
+    /// No response, or an unreadable one. The call may have taken effect.
+    #[error("{method}: no usable response ({reason})")]
     Transport {
-        /// The method.
+        /// The method that was called.
         method: &'static str,
-        /// What happened instead.
+        /// The cause.
         reason: String,
     },
 }
 
-/// What to do about a failed call.
+/// The kind of a failed call, by the right reaction to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlackErrorKind {
-    /// Wait so long, then call again.
+    /// Wait for this time, then call again.
     RateLimited(Duration),
-    /// Slack is in trouble; a post may have been made all the same.
+    /// Slack has a temporary problem; a post may have been made nevertheless.
     Transient,
-    /// The token's time is over: refresh it, then call again.
+    /// The token expired: refresh it, then call again.
     TokenExpired,
-    /// The token is dead: only a new install helps.
+    /// The token was revoked: only a new install helps.
     TokenRevoked,
-    /// A person pressed Slack's stop button: the work is to end.
+    /// A person pressed Slack's stop button: end the reply.
     StoppedByUser,
-    /// The app or the workspace is set up wrongly for this call; an admin can mend it.
+    /// The app or the workspace is not set up for this call; an admin can fix it.
     AppMisconfigured,
-    /// The channel, thread or message is gone, or closed to the bot.
+    /// The channel, thread or message does not exist any more, or the bot has no access.
     ChannelUnavailable,
-    /// Slack does not take this content, or not in this form.
+    /// Slack rejects this content, or its format.
     InvalidContent,
 }
 
@@ -65,7 +67,15 @@ impl SlackError {
         Self::Api { method, code: code.to_owned(), needed: None }
     }
 
-    /// Slack's `error`, where it answered with one.
+    pub(crate) fn transport(method: &'static str, reason: impl Into<String>) -> Self {
+        Self::Transport { method, reason: reason.into() }
+    }
+
+    pub(crate) fn unexpected_status(method: &'static str, status: StatusCode) -> Self {
+        Self::transport(method, format!("HTTP {}", status.as_u16()))
+    }
+
+    /// Returns Slack's `error`, if it responded with one.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Api { code, .. } => Some(code),
@@ -73,7 +83,8 @@ impl SlackError {
         }
     }
 
-    /// Sorts the error into what is to be done. An unknown code counts as content: trying again would not change it.
+    /// Returns the kind of the error. An unknown code counts as invalid content, since a retry would not
+    /// help.
     pub fn kind(&self) -> SlackErrorKind {
         let code = match self {
             Self::RateLimited { retry_after, .. } => return SlackErrorKind::RateLimited(*retry_after),
@@ -86,7 +97,7 @@ impl SlackError {
             | "fatal_error"
             | "request_timeout"
             | "team_added_to_org"
-            // The message still streams; it has ended soon, or is stopped by whoever tries again.
+            // The message is still streaming. It ends soon, or the next attempt stops it.
             | "streaming_state_conflict"
             | "org_login_required" => SlackErrorKind::Transient,
             "token_expired" => SlackErrorKind::TokenExpired,
@@ -147,9 +158,9 @@ mod tests {
             ("msg_too_long", SlackErrorKind::InvalidContent),
             ("something_new", SlackErrorKind::InvalidContent),
         ];
-        for (code, failure) in cases {
+        for (code, kind) in cases {
             let error = SlackError::Api { method: "chat.update", code: code.into(), needed: None };
-            assert_eq!(error.kind(), failure, "{code}");
+            assert_eq!(error.kind(), kind, "{code}");
         }
         let wait = Duration::from_secs(7);
         let limited = SlackError::RateLimited { method: "chat.update", retry_after: wait };

@@ -1,4 +1,4 @@
-//! Files: those that come with a message, and those that the bot sends.
+//! Files: downloads of attachments, and uploads of the bot's own files.
 //! Source: <https://docs.slack.dev/messaging/working-with-files>
 
 use bytes::{Bytes, BytesMut};
@@ -16,22 +16,21 @@ use crate::{BotAuth, Client, SlackError, retry};
 const FILE_DOWNLOAD: &str = "file_download";
 const FILE_UPLOAD: &str = "file_upload";
 
-/// Where Slack keeps files.
+/// The hosts of Slack's files.
 const FILE_HOSTS: [&str; 2] = ["files.slack.com", "files.slack-gov.com"];
 
 impl Client {
-    /// `files.info`: a file of which a message told too little, as in Slack Connect.
+    /// `files.info`: returns the details of a file that a message lacks, as in Slack Connect.
     pub async fn fetch_file_info(&self, bot: &BotAuth, file_id: &str) -> Result<FileRef, SlackError> {
         const FILES_INFO: &str = "files.info";
-        let answer = self.call_form(FILES_INFO, bot, &[("file", file_id)]).await?;
-        answer.get("file").and_then(parse_file).ok_or_else(|| missing_field_error(FILES_INFO))
+        let response = self.call_form(FILES_INFO, bot, &[("file", file_id)]).await?;
+        response.get("file").and_then(parse_file).ok_or_else(|| missing_field_error(FILES_INFO))
     }
 
-    /// A file's bytes, at most `limit` of them. The bot's token goes to where Slack keeps files and nowhere else.
+    /// Downloads a file of at most `max_bytes` bytes. The bot's token is sent to Slack's file hosts only.
     ///
-    /// # Errors
-    /// Beside those of a call: the codes `foreign_file_url`, `not_downloadable` (Slack shows a page to sign in) and
-    /// `form_too_large`.
+    /// # Errors Those of a call, and the codes `foreign_file_url`, `not_downloadable` (Slack sends its
+    /// sign-in page) and `too_large`.
     pub async fn download_file(
         &self,
         bot: &BotAuth,
@@ -53,7 +52,7 @@ impl Client {
         .await
     }
 
-    /// Sends a file into a channel or DM, with a comment.
+    /// Uploads a file to a channel or DM, with a comment.
     pub async fn upload_file(
         &self,
         bot: &BotAuth,
@@ -65,10 +64,10 @@ impl Client {
         const FILES_GET_UPLOAD_URL: &str = "files.getUploadURLExternal";
         let bytes = bytes.into();
         let length = bytes.len().to_string();
-        let answer =
+        let response =
             self.call_form(FILES_GET_UPLOAD_URL, bot, &[("filename", filename), ("length", &length)]).await?;
         let text = |key| {
-            answer.get(key).and_then(Value::as_str).ok_or_else(|| missing_field_error(FILES_GET_UPLOAD_URL))
+            response.get(key).and_then(Value::as_str).ok_or_else(|| missing_field_error(FILES_GET_UPLOAD_URL))
         };
         let (file_id, url) = (text("file_id")?, text("upload_url")?);
         let url =
@@ -88,7 +87,7 @@ impl Client {
         self.call("files.completeUploadExternal", bot, arguments).await.map(drop)
     }
 
-    /// The address, if a token or a file may be sent there.
+    /// Returns the URL, if a token or a file may be sent there.
     fn trusted_file_url(&self, url: &str) -> Option<Url> {
         let url = Url::parse(url).ok()?;
         let host = url.host_str()?;
@@ -98,7 +97,7 @@ impl Client {
         (self.is_api_origin(&url) || (is_file_host && url.scheme() == "https")).then_some(url)
     }
 
-    /// Whether it is of the same origin as the methods; in plain only on loopback.
+    /// Returns true if the URL has the same origin as the API; plain HTTP counts on loopback only.
     pub(crate) fn is_api_origin(&self, url: &Url) -> bool {
         let is_loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -133,15 +132,14 @@ async fn download_bytes(
     Ok(bytes.freeze())
 }
 
-/// Who may not have a file is sent to a page to sign in, with 200 or by a redirect.
+/// Checks the status and type of a download.
 fn check_download_response(response: &Response, is_html_expected: bool) -> Result<(), SlackError> {
+    // Without access to the file, Slack sends its sign-in page, with 200 or by a redirect.
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match response.status() {
         status if status.is_success() && (is_html_expected || !kind.starts_with("text/html")) => Ok(()),
         StatusCode::TOO_MANY_REQUESTS => Err(rate_limited_error(FILE_DOWNLOAD, response.headers())),
-        status if status.is_server_error() => {
-            Err(SlackError::Transport { method: FILE_DOWNLOAD, reason: format!("HTTP {}", status.as_u16()) })
-        }
+        status if status.is_server_error() => Err(SlackError::unexpected_status(FILE_DOWNLOAD, status)),
         _ => Err(SlackError::api(FILE_DOWNLOAD, "not_downloadable")),
     }
 }

@@ -1,4 +1,4 @@
-//! The `event` of an envelope: messages and all the other kinds, field by field as Slack names them.
+//! The `event` of an envelope, with the fields of all event types.
 //! Source: <https://docs.slack.dev/reference/events>
 
 use models::{EventPayload, FileRef, TeamId, UserId};
@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::envelope::{IgnoreReason, unsupported};
+use crate::delivery::{IgnoreReason, unsupported};
 
 #[derive(Deserialize)]
 pub(crate) struct InnerEvent {
@@ -15,38 +15,39 @@ pub(crate) struct InnerEvent {
     pub(crate) subtype: Option<String>,
     #[serde(default)]
     pub(crate) hidden: bool,
-    /// A mention that was added by an edit comes as one more `app_mention`, of a message that was decided about.
+    /// Present after an edit. A mention added by an edit arrives as another `app_mention` of a message
+    /// already processed.
     pub(crate) edited: Option<IgnoredAny>,
     pub(crate) bot_id: Option<String>,
-    #[serde(default, deserialize_with = "user")]
+    #[serde(default, deserialize_with = "deserialize_user")]
     pub(crate) user: Option<EventUser>,
-    user_team: Option<String>,
-    source_team: Option<String>,
-    team: Option<String>,
+    pub(crate) user_team: Option<String>,
+    pub(crate) source_team: Option<String>,
+    pub(crate) team: Option<String>,
     pub(crate) text: Option<String>,
-    #[serde(default, deserialize_with = "id")]
+    #[serde(default, deserialize_with = "deserialize_id")]
     pub(crate) channel: Option<String>,
-    channel_type: Option<String>,
+    pub(crate) channel_type: Option<String>,
     pub(crate) ts: Option<String>,
     pub(crate) thread_ts: Option<String>,
     pub(crate) parent_user_id: Option<String>,
     pub(crate) client_msg_id: Option<String>,
     #[serde(default)]
     pub(crate) files: Vec<EventFile>,
-    /// `app_home_opened`.
+    /// Of `app_home_opened`.
     tab: Option<String>,
-    /// `tokens_revoked`.
+    /// Of `tokens_revoked`.
     tokens: Option<RevokedTokens>,
-    /// `team_access_granted`, `team_access_revoked`.
+    /// Of `team_access_granted` and `team_access_revoked`.
     #[serde(default)]
     team_ids: Vec<String>,
-    /// `app_context_changed`.
+    /// Of `app_context_changed`.
     context: Option<EventContext>,
-    /// `assistant_thread_started`, `assistant_thread_context_changed`.
+    /// Of `assistant_thread_started` and `assistant_thread_context_changed`.
     assistant_thread: Option<AssistantThread>,
 }
 
-/// An id, or in some events the whole person.
+/// A user: only an id, or in some events the whole object.
 #[derive(Default, Deserialize)]
 pub(crate) struct EventUser {
     #[serde(default)]
@@ -98,7 +99,7 @@ struct AssistantThread {
 }
 
 impl InnerEvent {
-    /// Everything in it that is kept as an id.
+    /// Returns all ids that may be stored.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&str>> {
         let user = self.user.as_ref().map(|user| user.id.as_str());
         let thread = self.assistant_thread.as_ref();
@@ -115,50 +116,34 @@ impl InnerEvent {
         .into_iter()
     }
 
-    /// The thread it belongs to, if it is no first message.
-    pub(crate) fn parent_ts(&self) -> Option<&str> {
-        self.thread_ts.as_deref().filter(|thread_ts| !thread_ts.is_empty())
-    }
-
-    pub(crate) fn is_dm(&self) -> bool {
-        self.channel_type.as_deref() == Some("im")
-    }
-
-    /// The writer's own workspace: streams ask for it, and an organisation's id will not do there.
-    pub(crate) fn user_team_id(&self) -> Option<&str> {
-        let named = [&self.user_team, &self.source_team, &self.team];
-        let named = || named.into_iter().filter_map(Option::as_deref);
-        named().find(|id| id.starts_with('T')).or_else(|| named().next())
-    }
-
-    /// What is to be done about an event that is no message, and whom it concerns.
+    /// Returns the user and the payload of an event that is not a message.
     pub(crate) fn into_payload(
         self,
         team_id: Option<TeamId>,
         event_time: i64,
     ) -> Result<(Option<UserId>, EventPayload), IgnoreReason> {
         let kind = self.kind.as_str();
-        let missing = || unsupported(format!("{kind} without what it is about"));
+        let missing = || unsupported(format!("{kind} without a required field"));
         let user_id = self.user.as_ref().map(|user| UserId::new(user.id.as_str()));
         match (kind, self.tab.as_deref()) {
             ("app_uninstalled", _) => Ok((None, EventPayload::Uninstalled { event_time })),
             ("tokens_revoked", _) => {
                 let bots = self.tokens.map(|tokens| tokens.bot).unwrap_or_default();
                 if bots.is_empty() {
-                    return Err(unsupported("tokens_revoked without a bot's"));
+                    return Err(unsupported("tokens_revoked without a bot token"));
                 }
                 let bot_user_ids = bots.into_iter().map(Into::into).collect();
                 Ok((None, EventPayload::TokensRevoked { event_time, bot_user_ids }))
             }
             ("team_access_granted" | "team_access_revoked", _) => {
-                let granted = kind == "team_access_granted";
+                let is_granted = kind == "team_access_granted";
                 let team_ids = self.team_ids.into_iter().map(Into::into).collect();
-                Ok((None, EventPayload::TeamAccess { is_granted: granted, team_ids }))
+                Ok((None, EventPayload::TeamAccess { is_granted, team_ids }))
             }
             ("app_home_opened", Some("messages")) => {
                 let channel_id = self.channel.ok_or_else(missing)?.into();
-                let body = EventPayload::ConversationOpened { team_id, channel_id, thread_ts: None };
-                Ok((Some(user_id.ok_or_else(missing)?), body))
+                let payload = EventPayload::ConversationOpened { team_id, channel_id, thread_ts: None };
+                Ok((Some(user_id.ok_or_else(missing)?), payload))
             }
             ("app_home_opened", _) => {
                 Ok((Some(user_id.ok_or_else(missing)?), EventPayload::HomeOpened { team_id }))
@@ -181,7 +166,7 @@ impl InnerEvent {
             ("team_join", _) => {
                 let user = self.user.ok_or_else(missing)?;
                 if user.is_bot || user.is_restricted {
-                    // Slack lets no guest use an agent.
+                    // Slack does not let guests use agents.
                     return Err(unsupported("team_join of a bot or a guest"));
                 }
                 Ok((Some(user.id.into()), EventPayload::TeamJoined { team_id }))
@@ -199,8 +184,8 @@ impl EventContext {
 }
 
 impl From<EventFile> for Option<FileRef> {
-    /// A file of another organisation has to be asked for: `file_access` says so.
     fn from(file: EventFile) -> Self {
+        // `file_access` marks files of other organisations, which need a call of `files.info`.
         let url = file.url_private_download.or(file.url_private);
         Some(FileRef {
             id: file.id?,
@@ -212,8 +197,8 @@ impl From<EventFile> for Option<FileRef> {
     }
 }
 
-/// `"U1"`, `{"id": "U1", …}`, or something else, which counts as nothing.
-fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EventUser>, D::Error> {
+/// Deserializes `"U1"` or `{"id": "U1", …}`; anything else becomes `None`.
+fn deserialize_user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EventUser>, D::Error> {
     let user = match Value::deserialize(deserializer)? {
         Value::String(id) => Some(EventUser { id, ..EventUser::default() }),
         object => EventUser::deserialize(object).ok(),
@@ -221,7 +206,7 @@ fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EventUser>,
     Ok(user.filter(|user| !user.id.is_empty()))
 }
 
-/// Some events have the whole channel where others have its id.
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(user(deserializer)?.map(|thing| thing.id))
+/// Deserializes an id, or the id of an object: some events contain the whole channel.
+fn deserialize_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(deserialize_user(deserializer)?.map(|object| object.id))
 }

@@ -1,4 +1,4 @@
-//! What Slack posts to `/slack/interactions` and `/slack/commands`: forms, the first with JSON in its `payload`.
+//! Parses the forms that Slack posts to `/slack/interactions` (with JSON in `payload`) and `/slack/commands`.
 //! Source: <https://docs.slack.dev/interactivity/handling-user-interaction>,
 //! <https://docs.slack.dev/interactivity/implementing-slash-commands>
 
@@ -7,13 +7,12 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::buttons::{ACTION_FEEDBACK, ACTION_STOP, ACTION_TRY_AGAIN};
-use crate::envelope::{IgnoreReason, is_valid_id, unsupported};
-use crate::{ParsedDelivery, StopRequest};
+use crate::delivery::{IgnoreReason, ParsedDelivery, StopRequest, is_valid_id, unsupported};
 
-/// The body is no form of the kind that Slack posts there.
+/// A body that is not a form of Slack.
 #[derive(Debug, thiserror::Error)]
 pub enum SlackFormError {
-    /// A field that Slack always sends is absent.
+    /// A required field is missing.
     #[error("the form has no {0}")]
     MissingField(&'static str),
     /// The payload is not JSON.
@@ -62,10 +61,10 @@ struct BlockAction {
     action_ts: Option<String>,
 }
 
-/// Reads a click. One that the bot has no use for is of no interest, never an error.
+/// Parses a click. A click that the bot does not support is ignored and not an error.
 ///
 /// # Errors
-/// There is no payload, or it is not JSON.
+/// The payload is missing, or it is not JSON.
 pub fn parse_interaction(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> {
     let payload = form_field(body, "payload").ok_or(SlackFormError::MissingField("payload"))?;
     let payload: InteractionPayload = match serde_json::from_str(&payload) {
@@ -78,10 +77,10 @@ pub fn parse_interaction(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> 
         .unwrap_or_else(|(outcome, _)| ParsedDelivery::Ignored { outcome, event: None }))
 }
 
-/// Reads a slash command.
+/// Parses a slash command.
 ///
 /// # Errors
-/// A field is absent without which there is nobody to answer.
+/// A field that the response depends on is missing.
 pub fn parse_command(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> {
     let required = |name| {
         form_field(body, name).filter(|value| is_valid_id(value)).ok_or(SlackFormError::MissingField(name))
@@ -96,14 +95,14 @@ pub fn parse_command(body: &[u8]) -> Result<ParsedDelivery, SlackFormError> {
     let enterprise_id = form_field(body, "enterprise_id").filter(|_| is_org_wide);
     let team_in_org = enterprise_id.is_some().then(|| TeamId::from(team_id.as_str()));
     let tenant_id: TenantId = enterprise_id.unwrap_or(team_id).into();
-    let body = EventPayload::Command {
+    let payload = EventPayload::Command {
         text: form_field(body, "text").unwrap_or_default(),
         channel_id: channel_id.into(),
         team_id: team_in_org,
         response_url,
     };
     let event_id = EventId::new(format!("command-{trigger_id}"));
-    let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id.into()), body);
+    let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id.into()), payload);
     Ok(ParsedDelivery::Event(Box::new(event)))
 }
 
@@ -120,26 +119,25 @@ impl InteractionPayload {
         if self.kind != "block_actions" {
             return Err(unsupported(self.kind));
         }
-        let tenant_id =
-            self.tenant_id().ok_or_else(|| unsupported("an interaction without its workspace"))?;
+        let tenant_id = self.tenant_id().ok_or_else(|| unsupported("an interaction without a workspace"))?;
         let (Some(user), Some(action)) = (self.user, self.actions.into_iter().next()) else {
-            return Err(unsupported("an interaction without its user or action"));
+            return Err(unsupported("an interaction without a user or action"));
         };
         let value = action.value.unwrap_or_default();
         let trigger = self.trigger_id.or(action.action_ts).unwrap_or_default();
         if ![tenant_id.as_str(), &user.id, &value, &trigger].into_iter().all(is_valid_id) {
-            return Err(unsupported("an interaction with ids that are none"));
+            return Err(unsupported("an interaction with invalid ids"));
         }
         let user_id = UserId::from(user.id);
         let event_id = EventId::new(format!("interaction-{trigger}"));
-        let body = match action.action_id.as_str() {
+        let payload = match action.action_id.as_str() {
             ACTION_FEEDBACK => {
-                parse_feedback(&value).ok_or_else(|| unsupported("feedback without its answer"))?
+                parse_feedback(&value).ok_or_else(|| unsupported("feedback without an event id"))?
             }
             ACTION_TRY_AGAIN => EventPayload::TryAgain { event_id: value.into() },
             ACTION_STOP => {
                 let (Some(channel), Some(message)) = (self.channel, self.message) else {
-                    return Err(unsupported("a stop without its message"));
+                    return Err(unsupported("a stop without a message"));
                 };
                 let thread_ts = message.thread_ts.unwrap_or(message.ts).into();
                 let thread = ThreadKey { channel_id: channel.id.into(), thread_ts };
@@ -152,28 +150,29 @@ impl InteractionPayload {
             }
             other => return Err(unsupported(other)),
         };
-        let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id), body);
+        let event = InboundEvent::system_event(tenant_id, event_id, Some(user_id), payload);
         Ok(ParsedDelivery::Event(Box::new(event)))
     }
 
-    /// The message is the bot's own, so its workspace is the installation's; the one at the top is that of whoever
-    /// clicks, which in Slack Connect is another.
+    /// Returns the tenant of the installation.
     fn tenant_id(&self) -> Option<TenantId> {
+        // The message is the bot's own, so its workspace is the installation's. The top-level one is that of
+        // the person who clicked, which in Slack Connect may be another.
         let enterprise =
-            self.enterprise.as_ref().filter(|_| self.is_enterprise_install).map(|place| &place.id);
+            self.enterprise.as_ref().filter(|_| self.is_enterprise_install).map(|enterprise| &enterprise.id);
         let message = || self.message.as_ref().and_then(|message| message.team.as_ref());
-        let team = || self.team.as_ref().map(|place| &place.id);
+        let team = || self.team.as_ref().map(|team| &team.id);
         let user = || self.user.as_ref().and_then(|user| user.team_id.as_ref());
         enterprise.or_else(message).or_else(team).or_else(user).map(|id| id.as_str().into())
     }
 }
 
 fn parse_feedback(value: &str) -> Option<EventPayload> {
-    let (judgement, event_id) = value.split_once(':')?;
-    let positive = match judgement {
+    let (rating, event_id) = value.split_once(':')?;
+    let is_positive = match rating {
         "positive" => true,
         "negative" => false,
         _ => return None,
     };
-    Some(EventPayload::Feedback { event_id: event_id.into(), is_positive: positive })
+    Some(EventPayload::Feedback { event_id: event_id.into(), is_positive })
 }

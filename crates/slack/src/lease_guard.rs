@@ -1,5 +1,5 @@
-//! Whether a call may still go out, asked as the last thing before its bytes do: a process that stood still in the middle
-//! of a call must not finish it when somebody else has gone on with the work.
+//! Checks that a job's lease is still held immediately before a call is sent. A process that was suspended in
+//! the middle of a call must not finish it after another process has taken over the job.
 
 use std::error::Error;
 use std::fmt;
@@ -11,18 +11,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use reqwest::Request;
 
-/// Says whether whoever calls may still do so. Cheap to clone.
+/// A check that the caller still holds its lease. Cheap to clone.
 #[derive(Clone)]
 pub struct SendGuard(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl SendGuard {
-    /// Asked for every call, on whichever thread sends it.
+    /// Creates a guard. `is_lease_held` is called for every call, on the thread that sends it.
     pub fn new(is_lease_held: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_lease_held))
     }
 
-    /// The request with a body that is only there while this holds. The head is not sent before the body is asked for.
+    /// Wraps the request's body so that it fails if the lease is lost by the time it is sent.
     pub(crate) fn guard(&self, mut request: Request) -> Request {
+        // The head is not sent before the body is polled.
         let bytes = request.body().and_then(reqwest::Body::as_bytes).map(Bytes::copy_from_slice);
         if let Some(bytes) = bytes {
             *request.body_mut() =
@@ -34,23 +35,23 @@ impl SendGuard {
 
 impl fmt::Debug for SendGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hold({})", (self.0)())
+        write!(f, "SendGuard({})", (self.0)())
     }
 }
 
-/// Why a body was not sent.
+/// The error of a body whose lease was lost.
 #[derive(Debug)]
 struct LeaseLostError;
 
 impl fmt::Display for LeaseLostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not held any more")
+        f.write_str("lease lost")
     }
 }
 
 impl Error for LeaseLostError {}
 
-/// Whether a request failed because it was not held any more.
+/// Returns true if a request failed because its lease was lost.
 pub(crate) fn is_lease_lost(error: &reqwest::Error) -> bool {
     std::iter::successors(error.source(), |&error| error.source()).any(|error| error.is::<LeaseLostError>())
 }

@@ -1,10 +1,12 @@
-//! All that knows slack.com: signature, envelope, OAuth, client, text rules.
+//! Slack's protocols and API: request signatures, events, OAuth, the Web API client, and text formatting.
 
 mod agent_api;
 mod bot;
+mod bounded_cache;
 mod buttons;
 mod chunk;
 mod client;
+mod delivery;
 mod diagnostics;
 mod envelope;
 mod ephemeral;
@@ -16,6 +18,7 @@ mod lease_guard;
 mod link;
 mod manifest;
 mod markdown_blocks;
+mod message_event;
 mod messages;
 mod method_backoff;
 mod oauth;
@@ -32,7 +35,8 @@ pub use bot::BotAuth;
 pub use buttons::{ACTION_FEEDBACK, ACTION_STOP, ACTION_TRY_AGAIN, Buttons};
 pub use chunk::{MessageChunk, next_chunk};
 pub use client::{API_METHODS, CALL_RESULTS, Client};
-pub use envelope::{EnvelopeError, ParsedDelivery, StopRequest, parse_delivery};
+pub use delivery::{ParsedDelivery, StopRequest};
+pub use envelope::{EnvelopeError, parse_delivery};
 pub use error::{SlackError, SlackErrorKind};
 pub use interaction::{SlackFormError, parse_command, parse_interaction};
 pub use lease_guard::SendGuard;

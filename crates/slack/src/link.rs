@@ -1,39 +1,40 @@
-//! Links in a model's Markdown, and what becomes of them: nobody is to read one address and be led to another.
+//! Parses and sanitizes links in a model's Markdown, so that no link text shows one address and leads to
+//! another.
 //! Source: <https://spec.commonmark.org/>
 
 use crate::escape;
 
-/// Schemes that a link may have.
+/// The schemes that a link may have.
 const ALLOWED_SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
-/// Brackets within brackets, before they count as text.
+/// The deepest nesting of brackets; deeper ones are parsed as text.
 const MAX_BRACKET_DEPTH: usize = 32;
 
-/// Characters that one does not see.
+/// Characters that Slack does not show.
 const INVISIBLE_CHARS: [char; 7] =
     ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}', '\\'];
 
-/// What a stretch of Markdown turns out to be.
+/// The result of parsing a piece of Markdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parse<T> {
-    /// That depends on what follows.
+    /// The result depends on the text that follows.
     Incomplete,
-    /// Nothing but text.
+    /// Plain text.
     PlainText,
-    /// This.
+    /// Parsed markup.
     Parsed(T),
 }
 
-/// What a bracket may open.
+/// Markup that starts with a bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MarkdownLink<'a> {
     /// `[text](target)`.
     Inline { text: &'a str, target: &'a str },
-    /// `[label]:`, which makes links of the same words elsewhere.
+    /// `[label]:`, which turns the label into a link elsewhere.
     Definition { label: &'a str },
 }
 
-/// Reads what begins with `[`; at the end, nothing follows the view.
+/// Parses markup that begins with `[`. `is_end`: no text follows the view.
 pub(crate) fn parse_link(view: &str, is_end: bool) -> Parse<MarkdownLink<'_>> {
     let missing = if is_end { Parse::PlainText } else { Parse::Incomplete };
     let text = match parse_bracketed(view, is_end) {
@@ -41,11 +42,11 @@ pub(crate) fn parse_link(view: &str, is_end: bool) -> Parse<MarkdownLink<'_>> {
         Parse::PlainText => return Parse::PlainText,
         Parse::Incomplete => return missing,
     };
-    let behind = &view[text.len() + 2..];
-    match behind.as_bytes().first() {
+    let rest = &view[text.len() + 2..];
+    match rest.as_bytes().first() {
         None => missing,
         Some(b':') => Parse::Parsed(MarkdownLink::Definition { label: text }),
-        Some(b'(') => match parse_bracketed(behind, is_end) {
+        Some(b'(') => match parse_bracketed(rest, is_end) {
             Parse::Parsed(target) => Parse::Parsed(MarkdownLink::Inline { text, target }),
             Parse::PlainText => Parse::PlainText,
             Parse::Incomplete => missing,
@@ -54,8 +55,8 @@ pub(crate) fn parse_link(view: &str, is_end: bool) -> Parse<MarkdownLink<'_>> {
     }
 }
 
-/// What stands between the first bracket and the one that closes it, in one paragraph. Brackets that are escaped do not
-/// count, and between `[` and `]` neither do those in code.
+/// Returns the text between the first bracket and its closing one, within a paragraph. Escaped brackets do
+/// not count, nor, between `[` and `]`, do brackets in code.
 fn parse_bracketed(view: &str, is_end: bool) -> Parse<&str> {
     let is_text = view.starts_with('[');
     let (open, close) = if is_text { (b'[', b']') } else { (b'(', b')') };
@@ -82,7 +83,7 @@ fn parse_bracketed(view: &str, is_end: bool) -> Parse<&str> {
     Parse::Incomplete
 }
 
-/// The code span that a text begins with, if it ends on the same line.
+/// Parses a code span at the start of the view, if it ends on the same line.
 pub(crate) fn parse_code_span(view: &str, is_end: bool) -> Parse<&str> {
     let is_whole = is_end || view.contains('\n');
     let line = view.split('\n').next().unwrap_or_default();
@@ -99,7 +100,7 @@ pub(crate) fn parse_code_span(view: &str, is_end: bool) -> Parse<&str> {
     if is_whole { Parse::PlainText } else { Parse::Incomplete }
 }
 
-/// A link as people may get it.
+/// Returns a safe version of a link.
 pub(crate) fn sanitize_link(text: &str, target: &str) -> String {
     let (address, rest) = split_target(target.trim());
     if !rest.is_empty() && !rest.starts_with(['"', '\'', '(']) {
@@ -118,12 +119,12 @@ pub(crate) fn sanitize_link(text: &str, target: &str) -> String {
     }
 }
 
-/// Text in which no link and no image is left.
+/// Escapes a text and breaks all links and images in it.
 pub(crate) fn strip_links(text: &str) -> String {
     escape(text).replace("](", "] (").replace("![", "[")
 }
 
-/// The address, and what stands behind it: as a rule a title, which is dropped.
+/// Splits a link target into the address and the rest, usually a title.
 fn split_target(target: &str) -> (String, &str) {
     let (address, rest) = match target.strip_prefix('<').and_then(|target| target.split_once('>')) {
         Some((address, rest)) => (address.trim().replace('(', "%28").replace(')', "%29"), rest),
@@ -136,35 +137,36 @@ fn split_target(target: &str) -> (String, &str) {
     (address, rest.trim())
 }
 
-/// What stands before the colon, however it is written; a host with its port has no scheme.
+/// Returns the scheme of an address, also a disguised one. A host with a port has none.
 fn find_scheme(address: &str) -> Option<String> {
-    let seen: String = address.chars().filter(|c| !INVISIBLE_CHARS.contains(c) && !c.is_control()).collect();
-    let before_path = seen.split(['/', '?', '#']).next()?;
+    let visible: String =
+        address.chars().filter(|c| !INVISIBLE_CHARS.contains(c) && !c.is_control()).collect();
+    let before_path = visible.split(['/', '?', '#']).next()?;
     match before_path.split_once(':') {
         Some((scheme, _)) if scheme.contains('.') || scheme == "localhost" => None,
         Some((scheme, _)) => Some(scheme.to_owned()),
-        // A colon may hide in an escape.
+        // An escape may hide a colon.
         None if before_path.contains(['&', '%']) => Some(before_path.to_owned()),
         None => None,
     }
 }
 
-/// Whether the text names an address, and another one than it leads to.
+/// Returns true if the link text shows another address than the link's own.
 fn is_disguised(text: &str, address: &str) -> bool {
-    // An escaped character may be anything.
-    let names_an_address = text.contains("&#") || text.replace('\\', "").contains("://");
+    // An escape may hide any character.
+    let shows_address = text.contains("&#") || text.replace('\\', "").contains("://");
     match find_host(text) {
-        Some(named) => find_host(address) != Some(named),
-        None => names_an_address,
+        Some(host) => find_host(address) != Some(host),
+        None => shows_address,
     }
 }
 
-/// The host that an address leads to, or that a text looks like.
+/// Returns the host of an address, or of a text that looks like one.
 fn find_host(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !INVISIBLE_CHARS.contains(c)).collect();
     let text = text.trim_matches(|c: char| c.is_whitespace() || "*_~`\"'“”()<>".contains(c));
     let (has_scheme, text) = match text.split_once("://") {
-        Some((_, behind)) => (true, behind),
+        Some((_, rest)) => (true, rest),
         None => (false, text.strip_prefix("//").or(text.strip_prefix("mailto:")).unwrap_or(text)),
     };
     let authority = text.split(['/', '?', '#']).next()?;
@@ -172,7 +174,7 @@ fn find_host(text: &str) -> Option<String> {
     let labels: Vec<&str> = host.split('.').collect();
     let is_number = |label: &&str| label.bytes().all(|byte| byte.is_ascii_digit());
     let numbers = labels.iter().filter(|label| is_number(label)).count();
-    // `3.14` and `v1.2` are no hosts, four numbers are.
+    // `3.14` and `v1.2` are not hosts; four numbers are.
     let is_name = labels.len() > 1 && labels.last().is_some_and(|label| !is_number(label));
     let is_ip = labels.len() == 4 && numbers == 4;
     let is_well_formed = labels.iter().all(|label| {

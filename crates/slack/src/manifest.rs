@@ -1,40 +1,31 @@
-//! The Slack app's manifest, from the same constants that the code uses.
+//! The Slack app's manifest, built from the constants that the code uses.
 //! Source: <https://docs.slack.dev/reference/app-manifest>
 
 use serde_json::{Value, json};
 
-/// A permission of the bot.
+/// An OAuth scope of the bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequiredScope {
-    /// Slack's name for it.
+    /// Slack's name of the scope.
     pub name: &'static str,
-    /// What does not work without it.
+    /// The feature that fails without the scope, as a sentence for people.
     pub impact: &'static str,
 }
 
-/// What the bot may do; each is used.
+/// All scopes that the bot requests; it uses each of them.
 pub const REQUIRED_SCOPES: &[RequiredScope] = &[
-    RequiredScope {
-        name: "app_mentions:read",
-        impact: "I do not hear it when somebody mentions me in a channel.",
-    },
-    RequiredScope {
-        name: "assistant:write",
-        impact: "I cannot suggest what to ask, nor name conversations.",
-    },
+    RequiredScope { name: "app_mentions:read", impact: "I do not see mentions of me in channels." },
+    RequiredScope { name: "assistant:write", impact: "I cannot suggest prompts or name conversations." },
     RequiredScope { name: "channels:history", impact: "I cannot follow threads in public channels." },
-    RequiredScope { name: "chat:write", impact: "I cannot answer at all." },
+    RequiredScope { name: "chat:write", impact: "I cannot reply at all." },
     RequiredScope { name: "commands", impact: "The command /enablebot does not work." },
-    RequiredScope { name: "files:read", impact: "I cannot read files that come with a message." },
-    RequiredScope { name: "files:write", impact: "I cannot send anybody the export of their data." },
+    RequiredScope { name: "files:read", impact: "I cannot read files attached to messages." },
+    RequiredScope { name: "files:write", impact: "I cannot send people an export of their data." },
     RequiredScope { name: "groups:history", impact: "I cannot follow threads in private channels." },
-    RequiredScope { name: "im:history", impact: "I do not hear direct messages." },
-    RequiredScope {
-        name: "im:write",
-        impact: "I cannot write to anybody first, for example to welcome them.",
-    },
+    RequiredScope { name: "im:history", impact: "I do not receive direct messages." },
+    RequiredScope { name: "im:write", impact: "I cannot message people first, for example to welcome them." },
     RequiredScope { name: "mpim:history", impact: "I cannot follow threads in group messages." },
-    RequiredScope { name: "users:read", impact: "I cannot tell guests, admins and bots from other people." },
+    RequiredScope { name: "users:read", impact: "I cannot tell guests, admins and bots from members." },
 ];
 
 /// The names of [`REQUIRED_SCOPES`].
@@ -50,13 +41,13 @@ const fn scope_names() -> [&'static str; REQUIRED_SCOPES.len()] {
     names
 }
 
-/// What an install lacks; `granted` is Slack's comma-separated list.
+/// Returns the scopes that an install lacks; `granted` is Slack's comma-separated list.
 pub fn missing_scopes(granted: &str) -> Vec<RequiredScope> {
     let granted: Vec<&str> = granted.split(',').map(str::trim).collect();
     REQUIRED_SCOPES.iter().filter(|scope| !granted.contains(&scope.name)).copied().collect()
 }
 
-/// What Slack tells the bot of. Source: <https://docs.slack.dev/reference/events>
+/// The events that the bot subscribes to. Source: <https://docs.slack.dev/reference/events>
 pub const BOT_EVENTS: [&str; 13] = [
     "agent_session_stopped",
     "app_context_changed",
@@ -73,15 +64,15 @@ pub const BOT_EVENTS: [&str; 13] = [
     "tokens_revoked",
 ];
 
-/// What Slack suggests to ask in an empty conversation: title and message.
+/// The prompts that Slack suggests in an empty conversation: title and message.
 pub const SUGGESTED_PROMPTS: &[(&str, &str)] = &[
     ("What can you do?", "What can you do?"),
     ("Draft an announcement", "Draft a short announcement for our team."),
 ];
 
-/// The manifest of a deployment. `events_origin` is where Slack reaches `api`, for example
-/// `https://bot.example.com`; `redirect_uri` is `SLACK_REDIRECT_URI`, `login_uri` where a sign-in comes
-/// back.
+/// Returns the manifest of a deployment. `events_origin` is the origin of `api`, for example
+/// `https://bot.example.com`; `redirect_uri` is `SLACK_REDIRECT_URI`; `login_uri` is the callback of
+/// sign-ins.
 pub fn manifest(events_origin: &str, redirect_uri: &str, login_uri: &str) -> Value {
     let prompts: Vec<Value> = SUGGESTED_PROMPTS
         .iter()
@@ -90,12 +81,12 @@ pub fn manifest(events_origin: &str, redirect_uri: &str, login_uri: &str) -> Val
     json!({
         "display_information": {
             "name": "EnableBot",
-            "description": "An assistant that answers in your threads",
+            "description": "An AI assistant that replies in your threads",
             "background_color": "#1f2a44",
         },
         "features": {
             "agent_view": {
-                "agent_description": "Ask me anything: I answer in the thread, as a stream.",
+                "agent_description": "Ask me anything. I reply in the thread as I write.",
                 "suggested_prompts": prompts,
             },
             "app_home": {
@@ -107,7 +98,7 @@ pub fn manifest(events_origin: &str, redirect_uri: &str, login_uri: &str) -> Val
             "slash_commands": [{
                 "command": "/enablebot",
                 "url": format!("{events_origin}/slack/commands"),
-                "description": "Help, what I know, and what I keep of you",
+                "description": "Get help, see my status, export or delete your data",
                 "usage_hint": "help | status | forget me | export",
                 "should_escape": false,
             }],

@@ -1,7 +1,8 @@
-//! The stretches of Markdown that may not be cut like prose: code fences and tables.
+//! Finds the parts of Markdown that must not be cut like prose: code fences and tables.
 //! Source: <https://github.github.com/gfm/>
 
-/// A run of more marks than this is an ornament: what opens and closes a fence has to fit beside a whole message.
+/// The longest fence marker. A longer run is not a fence: the marker has to fit into a message beside a whole
+/// chunk.
 const MAX_FENCE_LENGTH: usize = 40;
 
 /// The line that opens a code fence.
@@ -9,57 +10,57 @@ const MAX_FENCE_LENGTH: usize = 40;
 pub(crate) struct Fence<'a> {
     /// Three or more backticks or tildes.
     pub(crate) marker: &'a str,
-    /// What stands behind it: the language.
+    /// The info string after the marker: the language.
     pub(crate) info: &'a str,
 }
 
 impl<'a> Fence<'a> {
     pub(crate) fn parse_opening(line: &'a str) -> Option<Self> {
-        let (mark, rest) = parse_fence_run(line).filter(|(mark, _)| mark.len() <= MAX_FENCE_LENGTH)?;
+        let (marker, rest) = parse_fence_run(line).filter(|(marker, _)| marker.len() <= MAX_FENCE_LENGTH)?;
         let info = rest.trim();
-        (mark.starts_with('~') || !info.contains('`')).then_some(Self { marker: mark, info })
+        (marker.starts_with('~') || !info.contains('`')).then_some(Self { marker, info })
     }
 
     pub(crate) fn is_closed_by(&self, line: &str) -> bool {
         parse_fence_run(line)
-            .is_some_and(|(mark, rest)| mark.starts_with(self.marker) && rest.trim().is_empty())
+            .is_some_and(|(marker, rest)| marker.starts_with(self.marker) && rest.trim().is_empty())
     }
 }
 
-/// The three or more backticks or tildes that a line begins with, and what follows them.
+/// Splits a line into its leading run of three or more backticks or tildes, and the rest.
 fn parse_fence_run(line: &str) -> Option<(&str, &str)> {
     let text = line.trim_start_matches(' ');
-    let mark = text.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
-    let length = text.len() - text.trim_start_matches(mark).len();
+    let marker = text.chars().next().filter(|marker| matches!(marker, '`' | '~'))?;
+    let length = text.len() - text.trim_start_matches(marker).len();
     (line.len() - text.len() <= 3 && length >= 3).then(|| text.split_at(length))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockKind<'a> {
     Fence(Fence<'a>),
-    /// With its header and delimiter rows.
+    /// A table, with its header and delimiter rows.
     Table(&'a str),
 }
 
-/// A code fence or table, by bytes of the text.
+/// A code fence or table, with byte offsets into the text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MarkdownBlock<'a> {
     pub(crate) kind: BlockKind<'a>,
     pub(crate) start: usize,
-    /// The byte after the fence's opening line, or after the table's two first rows.
+    /// The offset after the fence's opening line, or after the table's first two rows.
     pub(crate) body_start: usize,
     pub(crate) end: usize,
-    /// Whether the text ends before the span does, or may do so.
+    /// True if the block may continue after the end of the text.
     pub(crate) is_open: bool,
 }
 
 impl MarkdownBlock<'_> {
-    /// Whether a cut here would go through it.
+    /// Returns true if a cut at this offset would split the block.
     pub(crate) fn is_split_at(&self, at: usize) -> bool {
         self.start < at && at < self.end
     }
 
-    /// Takes the line that begins where the span ends, if it belongs to it.
+    /// Appends the next line, if it belongs to the block.
     fn try_extend(&mut self, line: &str) -> bool {
         match self.kind {
             BlockKind::Fence(fence) => self.is_open = !fence.is_closed_by(line),
@@ -74,15 +75,15 @@ impl MarkdownBlock<'_> {
     }
 }
 
-/// All fences and tables of a text, in order.
+/// Returns all fences and tables of a text, in order.
 pub(crate) fn parse_blocks(text: &str) -> Vec<MarkdownBlock<'_>> {
-    let mut spans: Vec<MarkdownBlock<'_>> = Vec::new();
+    let mut blocks: Vec<MarkdownBlock<'_>> = Vec::new();
     let mut header = None;
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         let start = end;
         end += line.len();
-        if spans.last_mut().is_some_and(|span| span.is_open && span.try_extend(line)) {
+        if blocks.last_mut().is_some_and(|block| block.is_open && block.try_extend(line)) {
             continue;
         }
         let opened = match header.take() {
@@ -96,19 +97,19 @@ pub(crate) fn parse_blocks(text: &str) -> Vec<MarkdownBlock<'_>> {
         };
         match opened {
             Some((kind, start)) => {
-                spans.push(MarkdownBlock { kind, start, body_start: end, end, is_open: true })
+                blocks.push(MarkdownBlock { kind, start, body_start: end, end, is_open: true })
             }
             None => header = is_table_row(line).then_some(start),
         }
     }
-    spans
+    blocks
 }
 
 pub(crate) fn is_table_row(line: &str) -> bool {
     line.contains('|') && Fence::parse_opening(line).is_none()
 }
 
-/// Whether a line is the second row of the table whose first row is `header`.
+/// Returns true if the line is the delimiter row of a table with this header row.
 fn is_delimiter_row(line: &str, header: &str) -> bool {
     let is_rule = |cell: &&str| {
         let dashes = cell.trim().trim_start_matches(':').trim_end_matches(':');
@@ -154,7 +155,7 @@ mod tests {
     fn tables_and_fences_are_parsed() {
         let text = "a | b\n\n| x | y\\|z |\n|:-|-:|\n| 1 | 2 |\nend\n```\n| no |\n|-|\n```\n~~~\nopen";
         let found: Vec<(&str, bool)> =
-            parse_blocks(text).iter().map(|span| (&text[span.start..span.end], span.is_open)).collect();
+            parse_blocks(text).iter().map(|block| (&text[block.start..block.end], block.is_open)).collect();
         assert_eq!(
             found,
             [

@@ -1,26 +1,28 @@
-//! Posting, updating and finding messages.
+//! Posts, updates and finds messages.
 
 use models::{ChannelId, EventId, MessageTs, UserId};
 use serde_json::{Value, json};
 
 use crate::{BotAuth, Buttons, Client, SlackError, SlackErrorKind};
 
-/// Characters that `markdown_text` takes. Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
+/// The longest `markdown_text`, in characters.
+
+/// Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
 pub const MAX_MARKDOWN_CHARS: usize = 12_000;
 
 /// The `event_type` of the bot's own metadata.
 const METADATA_TYPE: &str = "enablebot_reply";
 
-/// Characters of `text` beside blocks: `chat.update` refuses more than 4,000.
+/// The longest `text` beside blocks, in characters: `chat.update` rejects more than 4,000.
 const MAX_FALLBACK_TEXT_CHARS: usize = 3_000;
 
-/// What marks a message as the bot's answer to one event, so that a post whose fate is unknown can be looked for.
-/// Members of the workspace can read it: it holds ids only.
+/// Metadata that marks a message as the bot's reply to an event, so that a post with an unknown result can be
+/// found. Members of the workspace can read it, so it contains only ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageMetadata {
-    /// The event that is answered.
+    /// The event that the reply answers.
     pub event_id: EventId,
-    /// Where in the answer this message begins; an answer of several messages has several.
+    /// The offset in the reply at which this message begins. A reply can have several messages.
     pub part_start: usize,
 }
 
@@ -42,44 +44,44 @@ impl MessageMetadata {
 /// A message to post.
 #[derive(Clone, Debug)]
 pub struct NewMessage<'a> {
-    /// Where.
+    /// The channel.
     pub channel_id: &'a ChannelId,
-    /// In which thread; `None` posts to the channel itself.
+    /// The thread; `None` posts to the channel itself.
     pub thread_ts: Option<&'a MessageTs>,
-    /// What, as Markdown of at most [`MAX_MARKDOWN_CHARS`] characters.
+    /// The text, as Markdown of at most [`MAX_MARKDOWN_CHARS`] characters.
     pub markdown: &'a str,
-    /// Which answer it is.
+    /// The reply that the message belongs to.
     pub metadata: &'a MessageMetadata,
-    /// What can be pressed under it.
+    /// The buttons below the message.
     pub buttons: Option<Buttons>,
 }
 
-/// What a message is to be from now on.
+/// The new content of a message.
 #[derive(Clone, Debug)]
 pub struct MessageUpdate<'a> {
-    /// Where.
+    /// The channel.
     pub channel_id: &'a ChannelId,
-    /// Which message.
+    /// The message.
     pub ts: &'a MessageTs,
     /// Its new text, as Markdown of at most [`MAX_MARKDOWN_CHARS`] characters.
     pub markdown: &'a str,
-    /// Which answer it is; set too, since a stream's message has none.
+    /// The reply that the message belongs to. It is set again, since the message of a stream has no metadata.
     pub metadata: &'a MessageMetadata,
-    /// What can be pressed under it; `None` takes away what was there.
+    /// The buttons below the message; `None` removes existing ones.
     pub buttons: Option<Buttons>,
 }
 
-/// One of the bot's messages, as found.
+/// A message of the bot that was found in Slack.
 #[derive(Clone, Debug)]
 pub struct PostedMessage {
-    /// Its `ts`.
+    /// The message's `ts`.
     pub ts: MessageTs,
-    /// Which answer it is; a stream that nobody stopped has none.
+    /// The reply that the message belongs to; `None` for a stream that was not stopped.
     pub metadata: Option<MessageMetadata>,
 }
 
 impl Client {
-    /// `chat.postMessage`; returns the message's `ts`.
+    /// `chat.postMessage`: posts a message and returns its `ts`.
     pub async fn post_message(
         &self,
         bot: &BotAuth,
@@ -95,11 +97,9 @@ impl Client {
         if let Some(thread_ts) = message.thread_ts {
             arguments["thread_ts"] = json!(thread_ts);
         }
-        let forms = fallback_payloads(message.markdown, message.buttons, message.metadata);
-        parse_ts(
-            CHAT_POST_MESSAGE,
-            &self.call_with_fallbacks(CHAT_POST_MESSAGE, bot, &arguments, forms).await?,
-        )
+        let payloads = fallback_payloads(message.markdown, message.buttons, message.metadata);
+        let response = self.call_with_fallbacks(CHAT_POST_MESSAGE, bot, &arguments, payloads).await?;
+        parse_ts(CHAT_POST_MESSAGE, &response)
     }
 
     /// `chat.update`: replaces a message's text, its buttons and its metadata.
@@ -107,12 +107,12 @@ impl Client {
         let arguments = json!({
             "channel": update.channel_id, "ts": update.ts, "metadata": update.metadata.to_json(),
         });
-        let forms = fallback_payloads(update.markdown, update.buttons, update.metadata);
-        self.call_with_fallbacks("chat.update", bot, &arguments, forms).await.map(drop)
+        let payloads = fallback_payloads(update.markdown, update.buttons, update.metadata);
+        self.call_with_fallbacks("chat.update", bot, &arguments, payloads).await.map(drop)
     }
 
-    /// Calls with the first of the forms that Slack takes. What it refuses it has not shown, so that the next try repeats
-    /// nothing.
+    /// Calls a method with the first payload that Slack accepts. Slack does not show a payload that it
+    /// rejects, so nothing is posted twice.
     pub(crate) async fn call_with_fallbacks(
         &self,
         method: &'static str,
@@ -121,10 +121,10 @@ impl Client {
         mut payloads: Vec<Value>,
     ) -> Result<Value, SlackError> {
         let last = payloads.pop().unwrap_or_default();
-        for form in payloads {
-            match self.call(method, bot, merge_arguments(arguments, form)).await {
+        for payload in payloads {
+            match self.call(method, bot, merge_arguments(arguments, payload)).await {
                 Err(error) if error.kind() == SlackErrorKind::InvalidContent => {
-                    tracing::warn!(error = %error, "a message is sent in a plainer form");
+                    tracing::warn!(error = %error, method, "slack rejected content, sending plainer");
                 }
                 result => return result,
             }
@@ -132,15 +132,15 @@ impl Client {
         self.call(method, bot, merge_arguments(arguments, last)).await
     }
 
-    /// `conversations.open`: the DM with a person.
+    /// `conversations.open`: returns the DM with a person.
     pub async fn open_dm(&self, bot: &BotAuth, user_id: &UserId) -> Result<ChannelId, SlackError> {
-        let answer = self.call("conversations.open", bot, json!({ "users": user_id })).await?;
-        let channel = answer.pointer("/channel/id").and_then(Value::as_str);
+        let response = self.call("conversations.open", bot, json!({ "users": user_id })).await?;
+        let channel = response.pointer("/channel/id").and_then(Value::as_str);
         channel.map(ChannelId::from).ok_or_else(|| missing_field_error("conversations.open"))
     }
 
-    /// `conversations.replies`: the bot's messages of a thread after a message. Only for a post whose fate is unknown:
-    /// most apps may call this once a minute.
+    /// `conversations.replies`: returns the bot's messages in a thread after a message. Call it only after a
+    /// post with an unknown result: most apps may call this method only once a minute.
     pub async fn list_bot_replies(
         &self,
         bot: &BotAuth,
@@ -156,11 +156,11 @@ impl Client {
             ("include_all_metadata", "true"),
             ("limit", "15"),
         ];
-        let answer = self.call_form("conversations.replies", bot, &arguments).await?;
-        Ok(parse_bot_messages(&answer, bot_user_id).filter(|message| message.ts > *after).collect())
+        let response = self.call_form("conversations.replies", bot, &arguments).await?;
+        Ok(parse_bot_messages(&response, bot_user_id).filter(|message| message.ts > *after).collect())
     }
 
-    /// `conversations.history`: the bot's last messages of a DM; under the same limit as
+    /// `conversations.history`: returns the bot's last messages in a DM. It has the same rate limit as
     /// [`Client::list_bot_replies`].
     pub async fn list_bot_messages(
         &self,
@@ -169,15 +169,16 @@ impl Client {
         bot_user_id: &UserId,
     ) -> Result<Vec<PostedMessage>, SlackError> {
         let arguments = [("channel", channel_id.as_str()), ("include_all_metadata", "true"), ("limit", "15")];
-        let answer = self.call_form("conversations.history", bot, &arguments).await?;
-        Ok(parse_bot_messages(&answer, bot_user_id).collect())
+        let response = self.call_form("conversations.history", bot, &arguments).await?;
+        Ok(parse_bot_messages(&response, bot_user_id).collect())
     }
 }
 
-/// What a message can be sent as, the plainest last. Markdown alone where there are no buttons: Slack shows `text` without
-/// blocks in place of the blocks that were there, and so it does with `markdown_text`. With buttons all is blocks, and
-/// the text is for notifications. Source: <https://docs.slack.dev/reference/methods/chat.update>
+/// Returns the payloads for a message, from the richest to the plainest.
+/// Source: <https://docs.slack.dev/reference/methods/chat.update>
 fn fallback_payloads(markdown: &str, buttons: Option<Buttons>, metadata: &MessageMetadata) -> Vec<Value> {
+    // With buttons everything has to be in blocks, and `text` is for notifications. Without buttons
+    // `markdown_text` alone is enough: like `text` alone, it also replaces the blocks of an earlier version.
     let blocks = buttons.map(|buttons| {
         let blocks = [json!({ "type": "markdown", "text": markdown }), buttons.to_block(&metadata.event_id)];
         json!({ "text": plain_text_fallback(markdown), "blocks": blocks })
@@ -186,27 +187,28 @@ fn fallback_payloads(markdown: &str, buttons: Option<Buttons>, metadata: &Messag
     blocks.into_iter().chain(plainer).collect()
 }
 
-fn merge_arguments(arguments: &Value, form: Value) -> Value {
-    let mut joined = arguments.clone();
-    if let (Value::Object(joined), Value::Object(form)) = (&mut joined, form) {
-        joined.extend(form);
+fn merge_arguments(arguments: &Value, payload: Value) -> Value {
+    let mut merged = arguments.clone();
+    if let (Value::Object(merged), Value::Object(payload)) = (&mut merged, payload) {
+        merged.extend(payload);
     }
-    joined
+    merged
 }
 
-/// The beginning of Markdown as one would read it aloud, for notifications and screen readers.
+/// Returns the start of a Markdown text as plain text, for notifications and screen readers.
 pub(crate) fn plain_text_fallback(markdown: &str) -> String {
-    let marks = |line: &str| line.trim_start_matches('#').trim_start().replace("**", "").replace('`', "");
-    let lines = markdown.lines().filter(|line| !line.trim_start().starts_with("```")).map(marks);
+    let strip_markup =
+        |line: &str| line.trim_start_matches('#').trim_start().replace("**", "").replace('`', "");
+    let lines = markdown.lines().filter(|line| !line.trim_start().starts_with("```")).map(strip_markup);
     let plain = lines.collect::<Vec<_>>().join("\n");
     crate::escape(plain.trim()).chars().take(MAX_FALLBACK_TEXT_CHARS).collect()
 }
 
 fn parse_bot_messages<'a>(
-    answer: &'a Value,
+    response: &'a Value,
     bot_user_id: &'a UserId,
 ) -> impl Iterator<Item = PostedMessage> + 'a {
-    let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let messages = response.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     messages
         .iter()
         .filter(|message| message.get("user").and_then(Value::as_str) == Some(bot_user_id.as_str()))
@@ -216,12 +218,12 @@ fn parse_bot_messages<'a>(
         })
 }
 
-pub(crate) fn parse_ts(method: &'static str, answer: &Value) -> Result<MessageTs, SlackError> {
-    answer.get("ts").and_then(Value::as_str).map(MessageTs::from).ok_or_else(|| missing_field_error(method))
+pub(crate) fn parse_ts(method: &'static str, response: &Value) -> Result<MessageTs, SlackError> {
+    response.get("ts").and_then(Value::as_str).map(MessageTs::from).ok_or_else(|| missing_field_error(method))
 }
 
 pub(crate) fn missing_field_error(method: &'static str) -> SlackError {
-    SlackError::Transport { method, reason: "an answer without its id".into() }
+    SlackError::transport(method, "a response without an expected field")
 }
 
 #[cfg(test)]
@@ -237,10 +239,10 @@ mod tests {
         let plainer = [json!({ "markdown_text": "**Hi**" }), json!({ "text": "**Hi**" })];
         assert_eq!(payloads_of("**Hi**", None), plainer);
         assert_eq!(payloads_of("**Hi**", Some(Buttons::Stop))[1..], plainer);
-        let answer = format!("## Title\n**Bold** `code`\n{}", "ä".repeat(11_000));
-        let content = &payloads_of(&answer, Some(Buttons::Stop))[0];
+        let markdown = format!("## Title\n**Bold** `code`\n{}", "ä".repeat(11_000));
+        let content = &payloads_of(&markdown, Some(Buttons::Stop))[0];
         assert!(content.get("markdown_text").is_none());
-        assert_eq!(content["blocks"][0], json!({ "type": "markdown", "text": answer }));
+        assert_eq!(content["blocks"][0], json!({ "type": "markdown", "text": markdown }));
         assert_eq!(content["blocks"][1]["elements"][0]["value"], "Ev1");
         let text = content["text"].as_str().unwrap();
         assert!(

@@ -1,4 +1,5 @@
-//! Installing by OAuth, version 2. Source: <https://docs.slack.dev/authentication/installing-with-oauth>
+//! Installs the app with OAuth, version 2.
+//! Source: <https://docs.slack.dev/authentication/installing-with-oauth>
 
 use std::time::Duration;
 
@@ -11,34 +12,36 @@ use crate::manifest::BOT_SCOPES;
 use crate::messages::missing_field_error;
 use crate::{BotAuth, Client, SlackError};
 
-/// The Slack app that is installed.
+const OAUTH_V2_ACCESS: &str = "oauth.v2.access";
+
+/// The OAuth credentials of the Slack app.
 #[derive(Clone, Debug)]
 pub struct OAuthApp {
     /// `SLACK_CLIENT_ID`.
     pub client_id: String,
     /// `SLACK_CLIENT_SECRET`.
     pub client_secret: SecretString,
-    /// `SLACK_REDIRECT_URI`; the same in both steps.
+    /// `SLACK_REDIRECT_URI`, which must be the same in both steps.
     pub redirect_uri: String,
 }
 
-/// What an install grants.
+/// The result of an install.
 #[derive(Clone, Debug)]
 pub struct OAuthGrant {
-    /// The bot in the workspace.
+    /// The installation.
     pub installation: Installation,
-    /// What it calls Slack with.
+    /// The bot token.
     pub bot_token: SecretString,
-    /// How the token is renewed, where the app's tokens rotate.
+    /// The data for a token refresh, if the app's tokens rotate.
     pub rotation: Option<TokenRotation>,
 }
 
-/// How a token is renewed. Source: <https://docs.slack.dev/authentication/using-token-rotation>
+/// The data for a token refresh. Source: <https://docs.slack.dev/authentication/using-token-rotation>
 #[derive(Clone, Debug)]
 pub struct TokenRotation {
-    /// Good once.
+    /// The refresh token, which works once.
     pub refresh_token: SecretString,
-    /// How long the token it came with lives.
+    /// The lifetime of the token that came with it.
     pub expires_in: Duration,
 }
 
@@ -58,7 +61,7 @@ struct OAuthAccessResponse {
     rotation_fields: RotationFields,
 }
 
-/// Both are there, or the token lives until it is revoked.
+/// The fields of token rotation. Without both of them the token is valid until it is revoked.
 #[derive(Deserialize)]
 struct RotationFields {
     refresh_token: Option<SecretString>,
@@ -84,10 +87,10 @@ struct AuthedUser {
 }
 
 impl OAuthApp {
-    /// Where the browser goes to ask for the install.
+    /// Returns the URL that starts an install in the browser.
     ///
     /// # Errors
-    /// The base address is none.
+    /// `base_url` is not a URL.
     pub fn authorize_url(&self, base_url: &str, state: &str) -> Result<Url, url::ParseError> {
         let parameters = [
             ("client_id", self.client_id.as_str()),
@@ -100,43 +103,41 @@ impl OAuthApp {
 }
 
 impl Client {
-    /// `oauth.v2.access`: what a code is worth. A code is good once, for ten minutes.
+    /// `oauth.v2.access`: exchanges a code, which works once within ten minutes.
     pub async fn exchange_code(&self, app: &OAuthApp, code: &SecretString) -> Result<OAuthGrant, SlackError> {
-        const OAUTH_V2_ACCESS: &str = "oauth.v2.access";
         let request = self
             .post(OAUTH_V2_ACCESS)
             .basic_auth(&app.client_id, Some(app.client_secret.expose_secret()))
             .form(&[("code", code.expose_secret()), ("redirect_uri", &app.redirect_uri)]);
-        let answer = self.send(OAUTH_V2_ACCESS, None, request).await?;
-        OAuthAccessResponse::deserialize(answer)
+        let response = self.send(OAUTH_V2_ACCESS, None, request).await?;
+        OAuthAccessResponse::deserialize(response)
             .ok()
             .and_then(OAuthAccessResponse::into_grant)
             .ok_or_else(|| missing_field_error(OAUTH_V2_ACCESS))
     }
 
-    /// `oauth.v2.access` once more: a new token and a new refresh token for a refresh token, which is used up by this,
-    /// also when the answer is lost.
+    /// `oauth.v2.access`: exchanges a refresh token for a new token and a new refresh token. The old refresh
+    /// token is used up even if the response is lost.
     pub async fn refresh_bot_token(
         &self,
         client_id: &str,
         client_secret: &SecretString,
         refresh_token: &SecretString,
     ) -> Result<(SecretString, TokenRotation), SlackError> {
-        const OAUTH_V2_ACCESS: &str = "oauth.v2.access";
         let request = self
             .post(OAUTH_V2_ACCESS)
             .basic_auth(client_id, Some(client_secret.expose_secret()))
             .form(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())]);
-        let answer = self.send(OAUTH_V2_ACCESS, None, request).await?;
-        let renewed =
-            TokenRefreshResponse::deserialize(answer).map_err(|_| missing_field_error(OAUTH_V2_ACCESS))?;
+        let response = self.send(OAUTH_V2_ACCESS, None, request).await?;
+        let refreshed =
+            TokenRefreshResponse::deserialize(response).map_err(|_| missing_field_error(OAUTH_V2_ACCESS))?;
         let rotation =
-            renewed.rotation_fields.into_rotation().ok_or_else(|| missing_field_error(OAUTH_V2_ACCESS))?;
-        Ok((renewed.access_token, rotation))
+            refreshed.rotation_fields.into_rotation().ok_or_else(|| missing_field_error(OAUTH_V2_ACCESS))?;
+        Ok((refreshed.access_token, rotation))
     }
 
-    /// `auth.revoke`: the token is worth nothing from now on. Of an app whose tokens do not rotate this usually ends
-    /// the installation too.
+    /// `auth.revoke`: revokes the token. If the app's tokens do not rotate, this usually ends the
+    /// installation too.
     pub async fn revoke_bot_token(&self, bot: &BotAuth) -> Result<(), SlackError> {
         self.call_form("auth.revoke", bot, &[]).await.map(drop)
     }
@@ -150,13 +151,13 @@ impl RotationFields {
 }
 
 impl OAuthAccessResponse {
-    /// An org-wide install belongs to the enterprise, whatever team comes with it: the flag decides.
     fn into_grant(self) -> Option<OAuthGrant> {
+        // The flag decides: an org-wide install belongs to the enterprise even if the response has a team.
         let team = self.team.filter(|_| !self.is_enterprise_install);
-        let place = if self.is_enterprise_install { self.enterprise.as_ref() } else { team.as_ref() }?;
+        let owner = if self.is_enterprise_install { self.enterprise.as_ref() } else { team.as_ref() }?;
         let installation = Installation {
-            tenant_id: TenantId::new(&place.id),
-            name: place.name.clone().unwrap_or_else(|| place.id.clone()),
+            tenant_id: TenantId::new(&owner.id),
+            name: owner.name.clone().unwrap_or_else(|| owner.id.clone()),
             team_id: team.as_ref().map(|team| team.id.as_str().into()),
             enterprise_id: self.enterprise.as_ref().map(|enterprise| enterprise.id.as_str().into()),
             app_id: self.app_id.into(),
@@ -176,14 +177,14 @@ mod tests {
     use super::*;
 
     fn grant(changes: Value) -> Option<OAuthGrant> {
-        let mut answer = json!({
+        let mut response = json!({
             "ok": true, "app_id": "A1", "access_token": "xoxb-1", "scope": "chat:write", "bot_user_id": "UBOT",
             "team": { "id": "T1", "name": "Team" }, "enterprise": null, "authed_user": { "id": "U1" },
         });
         for (key, value) in changes.as_object()? {
-            answer[key] = value.clone();
+            response[key] = value.clone();
         }
-        OAuthAccessResponse::deserialize(answer).ok()?.into_grant()
+        OAuthAccessResponse::deserialize(response).ok()?.into_grant()
     }
 
     #[test]
@@ -199,9 +200,9 @@ mod tests {
     #[test]
     fn org_install_belongs_to_enterprise() {
         let enterprise = json!({ "id": "E1", "name": "Org" });
-        let of_team = grant(json!({ "enterprise": enterprise })).unwrap().installation;
-        assert_eq!((of_team.tenant_id.as_str(), of_team.enterprise_id), ("T1", Some("E1".into())));
-        // One report has a team come with it: the flag decides.
+        let team_install = grant(json!({ "enterprise": enterprise })).unwrap().installation;
+        assert_eq!((team_install.tenant_id.as_str(), team_install.enterprise_id), ("T1", Some("E1".into())));
+        // Slack was seen to send a team too; the flag decides.
         for team in [Value::Null, json!({ "id": "T1", "name": "Team" })] {
             let org = json!({ "enterprise": enterprise, "is_enterprise_install": true, "team": team });
             let org = grant(org).unwrap().installation;

@@ -1,11 +1,11 @@
-//! Calls that are made again when Slack did not answer, because to make them twice changes nothing.
+//! Retries idempotent calls after temporary failures.
 
 use std::time::Duration;
 
 use crate::{SlackError, SlackErrorKind};
 
-/// Reads, and what sets a state rather than adds to one. A post is never among them: it may have been made, and is
-/// looked for first.
+/// The methods that read, or that set a state. Posts are never among them: a post with an unknown result is
+/// looked up before it is repeated.
 const IDEMPOTENT_METHODS: [&str; 15] = [
     "agents.sessions.rename",
     "agents.sessions.setStatus",
@@ -24,19 +24,19 @@ const IDEMPOTENT_METHODS: [&str; 15] = [
     "views.publish",
 ];
 
-/// The pauses before the second and the third try.
+/// The pauses before the second and the third attempt.
 const CALL_RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(500)];
 
-/// Makes a call, up to three times where that is harmless.
+/// Makes a call, with up to three attempts if the method is idempotent.
 pub(crate) async fn retry_idempotent<T, F: Future<Output = Result<T, SlackError>>>(
     method: &'static str,
     call: impl Fn() -> F,
 ) -> Result<T, SlackError> {
-    for pause in CALL_RETRY_DELAYS.iter().filter(|_| IDEMPOTENT_METHODS.contains(&method)) {
+    for delay in CALL_RETRY_DELAYS.iter().filter(|_| IDEMPOTENT_METHODS.contains(&method)) {
         match call().await {
             Err(error @ SlackError::LeaseLost { .. }) => return Err(error),
             Err(error) if error.kind() == SlackErrorKind::Transient => {
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+                tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.5))).await;
             }
             result => return result,
         }
@@ -51,14 +51,14 @@ mod tests {
     use super::*;
 
     async fn count_attempts(method: &'static str, code: &str) -> usize {
-        let tries = AtomicUsize::new(0);
-        let refused: Result<(), _> = retry_idempotent(method, || async {
-            tries.fetch_add(1, Ordering::Relaxed);
+        let attempts = AtomicUsize::new(0);
+        let result: Result<(), _> = retry_idempotent(method, || async {
+            attempts.fetch_add(1, Ordering::Relaxed);
             Err(SlackError::Api { method, code: code.into(), needed: None })
         })
         .await;
-        assert!(refused.is_err());
-        tries.into_inner()
+        assert!(result.is_err());
+        attempts.into_inner()
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,81 +1,82 @@
-//! Makes a model's words inert, as they come. Slack reads its own markup in Markdown too: `<!channel>`, `<@U…>` and
-//! `<address|other words>` would be live. Source: <https://docs.slack.dev/messaging/formatting-message-text>
+//! Sanitizes a model's Markdown while it streams. Slack interprets its own markup in Markdown too:
+//! `<!channel>`, `<@U…>` and `<address|text>` would work.
+//! Source: <https://docs.slack.dev/messaging/formatting-message-text>
 
 use crate::escape;
 use crate::link::{MarkdownLink, Parse, parse_code_span, parse_link, sanitize_link, strip_links};
 use crate::markdown_blocks::Fence;
 
-/// Bytes of a link, a code span or a line that are looked at; one that is longer counts as text.
+/// The longest link, code span or line start that is parsed; a longer one is plain text.
 const MAX_LOOKAHEAD_BYTES: usize = 2_000;
 
-/// Where something else than plain words may begin.
+/// Characters at which markup may begin.
 const MARKUP_CHARS: [char; 7] = ['\\', '!', '[', ']', '<', '`', '\n'];
 
-/// What a line that ends a paragraph may hold.
+/// Characters of a blank line, which ends a paragraph.
 const BLANK_CHARS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Takes a model's words piece by piece and gives them back so that nothing in them mentions, broadcasts or misleads:
-/// no `<`, no image, and no link that reads as one address and leads to another. In whichever pieces the words come,
-/// the result is the same.
+/// A streaming sanitizer of a model's Markdown. Its output mentions no one and contains no `<`, no image, and
+/// no link whose text shows another address. The output does not depend on how the text is split into pieces.
 ///
-/// Links in code are left alone where it is beyond doubt that it is code.
+/// Links in code are unchanged if they are unambiguously in code.
 #[derive(Debug, Default)]
 pub struct MarkdownSanitizer {
-    /// What may still become a link, a code span or a fence.
+    /// Text that may still become a link, a code span or a fence.
     pending: String,
-    /// The marks that opened the code fence in which the words are.
+    /// The marker of the open code fence.
     open_fence: Option<String>,
     code_ambiguity: CodeAmbiguity,
     is_within_line: bool,
-    /// Whether the line so far has only what may stand before a definition: marks of lists and quotes.
+    /// True while the line contains only characters that may precede a definition: list and quote markers.
     may_be_definition: bool,
-    /// Whether the words so far end with an address, which more letters would change.
+    /// True if the output ends with an address, which further letters would change.
     is_after_url: bool,
 }
 
-/// Whether another reader might take something else for code than we do.
+/// The doubt about which text is code: Slack might parse it differently than we do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum CodeAmbiguity {
     #[default]
     None,
-    /// A backtick is without its other half; code may go on over the line's end.
+    /// A backtick is unmatched, so code may continue on the next line of the paragraph.
     Paragraph,
-    /// A fence was indented: it may belong to a list, and end with it.
+    /// A fence was indented, so it may belong to a list and end with it.
     Document,
 }
 
 impl MarkdownSanitizer {
-    /// Takes some words; gives back what is certain by now.
-    pub fn push(&mut self, words: &str) -> String {
-        self.pending.push_str(words);
+    /// Adds a piece of text and returns the output that is final.
+    pub fn push(&mut self, text: &str) -> String {
+        self.pending.push_str(text);
         self.drain_pending(false)
     }
 
-    /// Gives back what was held, at the end of the words.
+    /// Ends the text and returns the rest of the output.
     pub fn finish(&mut self) -> String {
         self.drain_pending(true)
     }
 
     fn drain_pending(&mut self, is_end: bool) -> String {
-        let held = std::mem::take(&mut self.pending);
-        let (mut at, mut released) = (0, String::with_capacity(held.len()));
-        while at < held.len() {
-            // However much there is, no more is looked at: what is decided must not depend on the pieces.
-            let rest = &held[at..];
+        let pending = std::mem::take(&mut self.pending);
+        let (mut at, mut output) = (0, String::with_capacity(pending.len()));
+        while at < pending.len() {
+            // The view is limited even if more text is available, so that the output does not depend on the
+            // pieces.
+            let rest = &pending[at..];
             let view = &rest[..rest.floor_char_boundary(MAX_LOOKAHEAD_BYTES)];
-            let Some((length, words)) = self.next_token(view, is_end || rest.len() >= MAX_LOOKAHEAD_BYTES)
+            let Some((length, text)) = self.next_token(view, is_end || rest.len() >= MAX_LOOKAHEAD_BYTES)
             else {
                 break;
             };
             at += length;
-            released.push_str(&words);
+            output.push_str(&text);
         }
-        self.pending = held[at..].to_owned();
-        released
+        self.pending = pending[at..].to_owned();
+        output
     }
 
-    /// Takes something from the front of the view: how much, and the words for it. `None`: that depends on what
-    /// follows.
+    /// Consumes a token at the start of the view: returns its length and its output. `None`: that depends on
+    /// the text that follows.
     fn next_token(&mut self, view: &str, is_end: bool) -> Option<(usize, String)> {
         if !self.is_within_line {
             self.start_line(view, is_end)
@@ -87,25 +88,25 @@ impl MarkdownSanitizer {
         }
     }
 
-    /// Looks whether a line opens or closes a fence, or ends a paragraph.
+    /// Checks whether a line opens or closes a fence, or ends a paragraph.
     fn start_line(&mut self, view: &str, is_end: bool) -> Option<(usize, String)> {
         if !is_end && !view.contains('\n') && may_become_fence(view) {
             return None;
         }
         let line = view.split_inclusive('\n').next()?;
         (self.is_within_line, self.may_be_definition) = (true, true);
-        let (opened, is_mark) = match &self.open_fence {
-            Some(mark) => (None, Fence { marker: mark, info: "" }.is_closed_by(line)),
+        let (opened, is_fence) = match &self.open_fence {
+            Some(marker) => (None, Fence { marker, info: "" }.is_closed_by(line)),
             None => Fence::parse_opening(line)
                 .map_or((None, false), |fence| (Some(fence.marker.to_owned()), true)),
         };
         // A fence ends a paragraph too.
         if self.code_ambiguity == CodeAmbiguity::Paragraph
-            && (is_mark || line.trim_start_matches(BLANK_CHARS).is_empty())
+            && (is_fence || line.trim_start_matches(BLANK_CHARS).is_empty())
         {
             self.code_ambiguity = CodeAmbiguity::None;
         }
-        if !is_mark {
+        if !is_fence {
             return Some((0, String::new()));
         }
         if line.starts_with(' ') {
@@ -117,13 +118,13 @@ impl MarkdownSanitizer {
 
     fn consume_inline(&mut self, view: &str, is_end: bool) -> Option<(usize, String)> {
         let first = view.chars().next()?;
-        let (this, behind) = view.split_at(first.len_utf8());
-        let next = behind.chars().next();
+        let (this, rest) = view.split_at(first.len_utf8());
+        let next = rest.chars().next();
         if matches!(first, '\\' | '!' | ']') && next.is_none() && !is_end {
             return None;
         }
         match (first, next) {
-            // An escaped `&` would no longer be an escape.
+            // A backslash before `&lt;` would escape the `&`, and show the entity.
             ('\\', Some('<')) => Some(self.consume("\\<", "&lt;".into())),
             ('\\', Some('`')) => {
                 self.code_ambiguity = self.code_ambiguity.max(CodeAmbiguity::Paragraph);
@@ -133,65 +134,65 @@ impl MarkdownSanitizer {
                 let pair = &view[..2];
                 Some(self.consume(pair, pair.into()))
             }
-            ('!', Some('[')) => self.consume_link(view, behind, is_end),
+            ('!', Some('[')) => self.consume_link(view, rest, is_end),
             ('[', _) => self.consume_link(view, view, is_end),
-            // The only links are those that were read as such.
+            // Break links that were not parsed as such.
             (']', Some('(')) => Some(self.consume("]", "] ".into())),
             ('<', _) => self.consume_autolink(view, is_end),
             ('`', _) => self.consume_code_span(view, is_end),
             ('\\' | '!' | ']' | '\n', _) => Some(self.consume(this, this.into())),
             _ => {
-                let words = view.split(MARKUP_CHARS).next()?;
-                Some(self.consume(words, words.into()))
+                let text = view.split(MARKUP_CHARS).next()?;
+                Some(self.consume(text, text.into()))
             }
         }
     }
 
-    /// A link or an image, which becomes a link: it would be fetched without anybody's doing.
+    /// Consumes a link or an image. An image becomes a link, since Slack would load it without a click.
     fn consume_link(&mut self, view: &str, bracket: &str, is_end: bool) -> Option<(usize, String)> {
-        let mark = view.len() - bracket.len();
+        let bracket_start = view.len() - bracket.len();
         match parse_link(bracket, is_end) {
             Parse::Incomplete => None,
             Parse::Parsed(MarkdownLink::Inline { text, target }) => {
-                let length = mark + text.len() + target.len() + 4;
+                let length = bracket_start + text.len() + target.len() + 4;
                 Some(self.consume(&view[..length], sanitize_link(text, target)))
             }
             Parse::Parsed(MarkdownLink::Definition { label }) if self.may_be_definition => {
-                let length = mark + label.len() + 2;
+                let length = bracket_start + label.len() + 2;
                 Some(self.consume(&view[..length], format!("[{}] ", strip_links(label))))
             }
-            _ => Some(self.consume(&view[..mark + 1], "[".into())),
+            _ => Some(self.consume(&view[..bracket_start + 1], "[".into())),
         }
     }
 
-    /// `<https://…>` becomes the bare address; any other `<` is escaped.
+    /// Consumes a `<`: `<https://…>` becomes the bare address, any other `<` is escaped.
     fn consume_autolink(&mut self, view: &str, is_end: bool) -> Option<(usize, String)> {
         let is_address =
             |scheme: &&str| view.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-        let may_be_one =
+        let may_become_address =
             |scheme: &&str| scheme.get(..view.len()).is_some_and(|start| start.eq_ignore_ascii_case(view));
         let schemes = ["<http://", "<https://"];
         if let Some(scheme) = schemes.iter().find(|scheme| is_address(scheme)) {
-            let behind = &view[scheme.len()..];
+            let rest = &view[scheme.len()..];
             let stops = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '|' | '[' | ']' | '`');
-            match behind.find(stops) {
+            match rest.find(stops) {
                 Some(0) => {}
-                Some(end) if behind[end..].starts_with('>') => {
+                Some(end) if rest[end..].starts_with('>') => {
                     let address = &view[1..scheme.len() + end];
-                    let taken = self.consume(&view[..address.len() + 2], address.into());
+                    let token = self.consume(&view[..address.len() + 2], address.into());
                     self.is_after_url = true;
-                    return Some(taken);
+                    return Some(token);
                 }
                 None if !is_end => return None,
                 _ => {}
             }
-        } else if !is_end && schemes.iter().any(may_be_one) {
+        } else if !is_end && schemes.iter().any(may_become_address) {
             return None;
         }
         Some(self.consume("<", "&lt;".into()))
     }
 
-    /// A code span is left alone; cells of a table would divide it.
+    /// Consumes a backtick. A code span is only escaped, unless a `|` in it could divide table cells.
     fn consume_code_span(&mut self, view: &str, is_end: bool) -> Option<(usize, String)> {
         if self.code_ambiguity == CodeAmbiguity::None {
             match parse_code_span(view, is_end) {
@@ -203,22 +204,22 @@ impl MarkdownSanitizer {
         Some(self.consume("`", "`".into()))
     }
 
-    /// Notes what was taken and keeps an address apart from what follows it.
-    fn consume(&mut self, source: &str, mut words: String) -> (usize, String) {
+    /// Updates the state after `source`, and separates its output from a preceding address.
+    fn consume(&mut self, source: &str, mut output: String) -> (usize, String) {
         self.is_within_line = !source.ends_with('\n');
         self.may_be_definition &= source.chars().all(|c| " \t>-*+.)".contains(c) || c.is_ascii_digit());
-        if let Some(first) = words.chars().next() {
-            let is_apart = first.is_whitespace() || ".,;:!?)]}'\"*_~|".contains(first);
-            if self.is_after_url && !is_apart {
-                words.insert(0, ' ');
+        if let Some(first) = output.chars().next() {
+            let is_separator = first.is_whitespace() || ".,;:!?)]}'\"*_~|".contains(first);
+            if self.is_after_url && !is_separator {
+                output.insert(0, ' ');
             }
             self.is_after_url = false;
         }
-        (source.len(), words)
+        (source.len(), output)
     }
 }
 
-/// Whether a line that is not whole yet may turn out to be a fence, or empty.
+/// Returns true if an incomplete line may become a fence or a blank line.
 fn may_become_fence(view: &str) -> bool {
     let text = view.trim_start_matches(BLANK_CHARS);
     let run = text.len() - text.trim_start_matches(['`', '~']).len();
@@ -230,9 +231,9 @@ mod tests {
     use super::*;
 
     fn sanitize(text: &str) -> String {
-        let mut inert = MarkdownSanitizer::default();
-        let words = inert.push(text);
-        words + &inert.finish()
+        let mut sanitizer = MarkdownSanitizer::default();
+        let output = sanitizer.push(text);
+        output + &sanitizer.finish()
     }
 
     #[test]
@@ -275,16 +276,16 @@ mod tests {
     fn unambiguous_code_is_unchanged() {
         let link = "[bank.example](https://evil.example)";
         let shown = "bank.example (https://evil.example)";
-        let same = [
+        let unchanged = [
             format!("`{link}`"),
             format!("```\n{link}\n```"),
             format!("~~~~ md\n```\n{link}\n~~~\n{link}"),
             format!("a ` b\n```\n{link}"),
         ];
-        for text in same {
+        for text in unchanged {
             assert_eq!(sanitize(&text), text);
         }
-        let doubtful = [
+        let ambiguous = [
             ("`a\nb` ", " `c`"),
             ("| ` |", "| ` |"),
             ("- a\n  ```\n", ""),
@@ -293,21 +294,21 @@ mod tests {
             ("    ```\n", ""),
             ("`", ""),
         ];
-        for (before, behind) in doubtful {
-            let text = format!("{before}{link}{behind}");
-            assert_eq!(sanitize(&text), format!("{before}{shown}{behind}"));
+        for (before, after) in ambiguous {
+            let text = format!("{before}{link}{after}");
+            assert_eq!(sanitize(&text), format!("{before}{shown}{after}"));
         }
     }
 
     #[test]
     fn only_incomplete_markup_is_buffered() {
-        let mut inert = MarkdownSanitizer::default();
-        assert_eq!(inert.push("Hello [wor"), "Hello ");
-        assert_eq!(inert.push("ld](https://a.exa"), "");
-        assert_eq!(inert.push("mple), and"), "[world](https://a.example), and");
+        let mut sanitizer = MarkdownSanitizer::default();
+        assert_eq!(sanitizer.push("Hello [wor"), "Hello ");
+        assert_eq!(sanitizer.push("ld](https://a.exa"), "");
+        assert_eq!(sanitizer.push("mple), and"), "[world](https://a.example), and");
         let long = format!("[{}", "a".repeat(1_990));
-        assert_eq!(inert.push(&long), "");
-        assert_eq!(inert.push(&"a".repeat(20)).len(), 2_011);
-        assert_eq!(inert.finish(), "");
+        assert_eq!(sanitizer.push(&long), "");
+        assert_eq!(sanitizer.push(&"a".repeat(20)).len(), 2_011);
+        assert_eq!(sanitizer.finish(), "");
     }
 }

@@ -1,5 +1,5 @@
-//! Sign in with Slack: OpenID Connect with a state, a nonce and PKCE. What Slack says of a person is believed only once its
-//! signature, issuer, audience, time and nonce are checked.
+//! Sign in with Slack: OpenID Connect with a state, a nonce and PKCE. An identity is trusted only after a
+//! check of the id token's signature, issuer, audience, time and nonce.
 //! Source: <https://docs.slack.dev/authentication/sign-in-with-slack>
 
 use std::str::FromStr;
@@ -20,46 +20,46 @@ use crate::client::{send_request, transport_error};
 use crate::messages::missing_field_error;
 use crate::{Client, OAuthApp, SlackError};
 
-/// Who Slack says it is, wherever it is reached.
+/// The issuer of Slack's tokens, for any base URL.
 const OPENID_ISSUER: &str = "https://slack.com";
 
 const OPENID_SCOPES: &str = "openid profile email";
 
 const OPENID_TOKEN: &str = "openid.connect.token";
 
-/// What the browser has to bring back, and what it must not be able to make up.
+/// The secrets of a sign-in that has started, which the callback must match.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingSignIn {
-    /// Comes back in the address.
+    /// The state, which comes back in the callback URL.
     pub state: String,
-    /// Comes back in the signed token.
+    /// The nonce, which comes back in the signed token.
     pub nonce: String,
-    /// Shows Slack that whoever ends the sign-in has begun it.
+    /// The PKCE verifier, which proves to Slack that the sign-in ends where it started.
     #[serde(serialize_with = "expose")]
     pub verifier: SecretString,
 }
 
-/// Who has signed in.
+/// A person who has signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackIdentity {
     /// Their workspace.
     pub team_id: TeamId,
-    /// Who they are there.
+    /// Their user id in the workspace.
     pub user_id: UserId,
-    /// What they are called.
+    /// Their name.
     pub name: String,
-    /// Their address, if Slack has verified that it is theirs.
+    /// Their e-mail address, if Slack has verified it.
     pub email: Option<String>,
 }
 
-/// Why nobody has signed in.
+/// A failed sign-in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// Slack refused, or did not answer.
+    /// Slack rejected the call, or did not respond.
     #[error(transparent)]
     Slack(#[from] SlackError),
-    /// What Slack sent cannot be believed.
-    #[error("the id token is not good: {0}")]
+    /// The id token failed a check.
+    #[error("invalid id token: {0}")]
     InvalidToken(String),
 }
 
@@ -81,23 +81,23 @@ struct OpenIdTokenResponse {
     id_token: String,
 }
 
-/// For the browser to keep: whoever stores it seals it.
+/// Serializes a secret. The caller encrypts the result before the browser stores it.
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
 }
 
 impl PendingSignIn {
-    /// A new one, of the system's randomness.
+    /// Generates random secrets for a new sign-in.
     pub fn generate() -> Self {
         let random = || Nonce::new_random_len(32).secret().to_owned();
         let (_, verifier) = PkceCodeChallenge::new_random_sha256();
         Self { state: random(), nonce: random(), verifier: verifier.into_secret().into() }
     }
 
-    /// Where the browser goes to sign in.
+    /// Returns the URL that starts the sign-in in the browser.
     ///
     /// # Errors
-    /// The base address is none.
+    /// `base_url` is not a URL.
     pub fn authorize_url(
         &self,
         app: &OAuthApp,
@@ -122,11 +122,10 @@ impl PendingSignIn {
 }
 
 impl Client {
-    /// `openid.connect.token`: who a code stands for.
+    /// `openid.connect.token`: returns the identity behind a code.
     ///
-    /// # Errors
-    /// Slack does not take the code or does not answer, or its token is not signed by it, for this app, now, and for this
-    /// sign-in.
+    /// # Errors Slack rejects the code or does not respond, or the id token is not valid for this app and
+    /// this sign-in.
     pub async fn fetch_identity(
         &self,
         app: &OAuthApp,
@@ -142,14 +141,14 @@ impl Client {
                 ("redirect_uri", redirect_uri),
                 ("code_verifier", sign_in.verifier.expose_secret()),
             ]);
-        let answer = self.send(OPENID_TOKEN, None, request).await?;
+        let response = self.send(OPENID_TOKEN, None, request).await?;
         let tokens =
-            OpenIdTokenResponse::deserialize(answer).map_err(|_| missing_field_error(OPENID_TOKEN))?;
+            OpenIdTokenResponse::deserialize(response).map_err(|_| missing_field_error(OPENID_TOKEN))?;
         let keys = self.fetch_openid_keys().await?;
         verify_id_token(&tokens.id_token, app, keys, sign_in)
     }
 
-    /// Asked anew each time: people sign in seldom, and Slack may change its keys.
+    /// Fetches Slack's signing keys. They are not cached: sign-ins are rare, and Slack may change its keys.
     async fn fetch_openid_keys(&self) -> Result<CoreJsonWebKeySet, SlackError> {
         const OPENID_KEYS: &str = "openid_keys";
         let request = self.http.get(format!("{}/openid/connect/keys", self.base_url));
@@ -167,8 +166,8 @@ fn verify_id_token(
     keys: CoreJsonWebKeySet,
     sign_in: &PendingSignIn,
 ) -> Result<SlackIdentity, SignInError> {
-    let bad = |error: &dyn std::fmt::Display| SignInError::InvalidToken(error.to_string());
-    let issuer = IssuerUrl::new(OPENID_ISSUER.to_owned()).map_err(|error| bad(&error))?;
+    let invalid = |error: &dyn std::fmt::Display| SignInError::InvalidToken(error.to_string());
+    let issuer = IssuerUrl::new(OPENID_ISSUER.to_owned()).map_err(|error| invalid(&error))?;
     let secret = ClientSecret::new(app.client_secret.expose_secret().to_owned());
     let verifier = CoreIdTokenVerifier::new_confidential_client(
         ClientId::new(app.client_id.clone()),
@@ -176,8 +175,9 @@ fn verify_id_token(
         issuer,
         keys,
     );
-    let token = SlackIdToken::from_str(id_token).map_err(|error| bad(&error))?;
-    let claims = token.claims(&verifier, &Nonce::new(sign_in.nonce.clone())).map_err(|error| bad(&error))?;
+    let token = SlackIdToken::from_str(id_token).map_err(|error| invalid(&error))?;
+    let claims =
+        token.claims(&verifier, &Nonce::new(sign_in.nonce.clone())).map_err(|error| invalid(&error))?;
     let own = claims.additional_claims();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
     let email = claims.email().filter(|_| claims.email_verified() == Some(true));

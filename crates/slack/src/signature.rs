@@ -5,25 +5,26 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// How far a request's timestamp may lie from now, in seconds, before it is refused as a replay.
+/// The largest difference between a request's timestamp and now, in seconds. Beyond it a request counts as a
+/// replay.
 pub const MAX_AGE_SECONDS: i64 = 300;
 
-/// The header with the second at which Slack signed.
+/// The header with the signing time in Unix seconds.
 pub const TIMESTAMP_HEADER: &str = "x-slack-request-timestamp";
 
 /// The header with `v0=` and the signature in lower-case hex.
 pub const SIGNATURE_HEADER: &str = "x-slack-signature";
 
-/// Why a request is not believed. It never tells the signature that would have been right.
+/// A failed signature check. It never contains the expected signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// One of the two headers is absent.
-    #[error("the signature or its timestamp is missing")]
+    #[error("the signature or timestamp header is missing")]
     Missing,
-    /// The timestamp is no number, or too far from now.
-    #[error("the timestamp is more than {MAX_AGE_SECONDS} seconds from now, or no number")]
+    /// The timestamp is not a number, or too far from now.
+    #[error("the timestamp is not a number, or more than {MAX_AGE_SECONDS} seconds from now")]
     Stale,
-    /// The signature is of another secret or another body.
+    /// The signature was made with another secret or for another body.
     #[error("the signature does not match")]
     Mismatch,
 }
@@ -33,12 +34,12 @@ pub enum SignatureError {
 pub struct SigningSecret(SecretString);
 
 impl SigningSecret {
-    /// Takes the secret as Slack's app page shows it.
+    /// Wraps the secret from Slack's app page.
     pub fn new(secret: SecretString) -> Self {
         Self(secret)
     }
 
-    /// Verifies a request's raw bytes, in constant time. `now` is in Unix seconds.
+    /// Verifies the signature of a request's raw body in constant time. `now` is in Unix seconds.
     pub fn verify(
         &self,
         timestamp: Option<&str>,
@@ -60,7 +61,7 @@ impl SigningSecret {
         self.mac(timestamp, body).verify_slice(&claimed).map_err(|_| SignatureError::Mismatch)
     }
 
-    /// Signs as Slack does; for the simulator, tests and benchmarks.
+    /// Signs a body as Slack does, for the simulator, tests and benchmarks.
     pub fn sign(&self, timestamp: i64, body: &[u8]) -> String {
         format!("v0={}", hex::encode(self.mac(&timestamp.to_string(), body).finalize().into_bytes()))
     }
@@ -81,7 +82,7 @@ impl SigningSecret {
 mod tests {
     use super::*;
 
-    /// Slack's own vectors, as its SDKs test them.
+    /// The test vectors of Slack's SDKs: secret, body and signature.
     const VECTORS: [(&str, &str, &str); 2] = [
         (
             "8f742231b10e8888abcd99yyyzzz85a5",

@@ -1,4 +1,4 @@
-//! "EnableBot is thinking…", set at once and cleared in every case; a thread's title; and what to ask first.
+//! The status ("EnableBot is thinking…"), title and suggested prompts of a thread.
 //! Source: <https://docs.slack.dev/ai/agent-sessions>
 
 use models::{ChannelId, MessageTs};
@@ -6,23 +6,27 @@ use serde_json::{Value, json};
 
 use crate::{BotAuth, Client, SlackError};
 
-/// Characters of a title. Source: <https://docs.slack.dev/reference/methods/agents.sessions.rename>
+/// The longest title, in characters.
+
+/// Source: <https://docs.slack.dev/reference/methods/agents.sessions.rename>
 const MAX_TITLE_CHARS: usize = 200;
 
-/// Prompts that Slack shows. Source: <https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts>
+/// The most prompts that Slack shows.
+
+/// Source: <https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts>
 const MAX_SUGGESTED_PROMPTS: usize = 4;
 
-/// What people see of the work on their message.
+/// The status that people see in a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadStatus {
-    /// An answer is on its way.
+    /// The bot is working on a reply.
     Processing,
-    /// Nothing is in work.
+    /// The bot is idle.
     Active,
 }
 
 impl Client {
-    /// Sets a thread's status, by the one interface for it that the tenant has.
+    /// Sets a thread's status, with the agent API that the tenant has.
     pub async fn set_status(
         &self,
         bot: &BotAuth,
@@ -30,17 +34,17 @@ impl Client {
         thread_ts: &MessageTs,
         status: ThreadStatus,
     ) -> Result<(), SlackError> {
-        let (session_status, words) = match status {
+        let (session_status, thread_status) = match status {
             ThreadStatus::Processing => ("processing", "is thinking…"),
             ThreadStatus::Active => ("active", ""),
         };
         let arguments =
             |status| json!({ "channel_id": channel_id, "thread_ts": thread_ts, "status": status });
         let sessions = ("agents.sessions.setStatus", arguments(session_status));
-        self.call_agent_api(bot, sessions, ("assistant.threads.setStatus", arguments(words))).await
+        self.call_agent_api(bot, sessions, ("assistant.threads.setStatus", arguments(thread_status))).await
     }
 
-    /// Names a thread, in at most 200 characters; the rest is cut off. An empty title changes nothing.
+    /// Sets a thread's title, cut off after 200 characters. An empty title changes nothing.
     pub async fn set_title(
         &self,
         bot: &BotAuth,
@@ -57,7 +61,8 @@ impl Client {
         self.call_agent_api(bot, sessions, ("assistant.threads.setTitle", arguments)).await
     }
 
-    /// `assistant.threads.setSuggestedPrompts`: what to ask first, each as title and message; Slack shows four.
+    /// `assistant.threads.setSuggestedPrompts`: sets suggested prompts, each as title and message. Slack
+    /// shows four.
     pub async fn set_suggested_prompts(
         &self,
         bot: &BotAuth,

@@ -1,4 +1,4 @@
-//! Messages that fill as the model speaks.
+//! Streaming messages, which grow while the model writes.
 //! Source: <https://docs.slack.dev/reference/methods/chat.startStream>
 
 use models::{ChannelId, MessageTs, TeamId, UserId};
@@ -7,10 +7,10 @@ use serde_json::json;
 use crate::messages::{MessageMetadata, parse_ts};
 use crate::{BotAuth, Buttons, Client, SlackError};
 
-/// Who a stream is for; Slack asks for both ids outside DMs.
+/// The recipient of a stream. Slack requires both ids outside DMs.
 #[derive(Clone, Debug)]
 pub struct Recipient<'a> {
-    /// The person who is answered.
+    /// The person whom the bot replies to.
     pub user_id: &'a UserId,
     /// That person's own workspace.
     pub team_id: &'a TeamId,
@@ -19,18 +19,18 @@ pub struct Recipient<'a> {
 /// A stream to start.
 #[derive(Clone, Debug)]
 pub struct NewStream<'a> {
-    /// Where.
+    /// The channel.
     pub channel_id: &'a ChannelId,
-    /// In which thread; always one, a stream without it is refused.
+    /// The thread. Slack rejects a stream without one.
     pub thread_ts: &'a MessageTs,
-    /// For whom.
+    /// The recipient.
     pub recipient: Option<Recipient<'a>>,
-    /// The first words, as Markdown.
+    /// The first part of the text, as Markdown.
     pub markdown: &'a str,
 }
 
 impl Client {
-    /// `chat.startStream`; returns the message's `ts`.
+    /// `chat.startStream`: starts a message and returns its `ts`.
     pub async fn start_stream(&self, bot: &BotAuth, stream: &NewStream<'_>) -> Result<MessageTs, SlackError> {
         let mut arguments = json!({
             "channel": stream.channel_id, "thread_ts": stream.thread_ts, "markdown_text": stream.markdown,
@@ -39,11 +39,11 @@ impl Client {
             arguments["recipient_user_id"] = json!(recipient.user_id);
             arguments["recipient_team_id"] = json!(recipient.team_id);
         }
-        let answer = self.call("chat.startStream", bot, arguments).await?;
-        parse_ts("chat.startStream", &answer)
+        let response = self.call("chat.startStream", bot, arguments).await?;
+        parse_ts("chat.startStream", &response)
     }
 
-    /// `chat.appendStream`: more words.
+    /// `chat.appendStream`: appends text.
     pub async fn append_stream(
         &self,
         bot: &BotAuth,
@@ -55,7 +55,7 @@ impl Client {
         self.call("chat.appendStream", bot, arguments).await.map(drop)
     }
 
-    /// `chat.stopStream`: the last words, the buttons under them, and the mark of which answer this was.
+    /// `chat.stopStream`: ends a message with its last text, buttons and metadata.
     pub async fn stop_stream(
         &self,
         bot: &BotAuth,
@@ -70,7 +70,7 @@ impl Client {
             arguments["markdown_text"] = json!(markdown);
         }
         let with_buttons = buttons.map(|buttons| json!({ "blocks": [buttons.to_block(&metadata.event_id)] }));
-        let forms = with_buttons.into_iter().chain([json!({})]).collect();
-        self.call_with_fallbacks("chat.stopStream", bot, &arguments, forms).await.map(drop)
+        let payloads = with_buttons.into_iter().chain([json!({})]).collect();
+        self.call_with_fallbacks("chat.stopStream", bot, &arguments, payloads).await.map(drop)
     }
 }

@@ -1,13 +1,15 @@
-//! Text on its way to and from Slack. Answers go out as Markdown, which `markdown_text` takes as it is.
+//! Escapes text for Slack and unescapes text from Slack. Replies are Markdown, which `markdown_text` accepts
+//! as it is.
 
-/// Makes a model's words inert: no mention, channel, broadcast or disguised link begins without `<`. What is left of
-/// Markdown stays as it is, `>` included, since it marks quotes.
+/// Escapes `<`, with which every mention, broadcast and disguised link begins. The rest of the Markdown is
+/// unchanged, including `>`, which marks quotes.
 /// Source: <https://docs.slack.dev/messaging/formatting-message-text>
 pub fn escape(markdown: &str) -> String {
     markdown.replace('<', "&lt;")
 }
 
-/// What a person wrote, as they see it: without the mention of the bot in front, and with Slack's escapes undone.
+/// Returns a message as its author sees it: without a leading mention of the bot, and with Slack's escapes
+/// undone.
 pub fn unescape_message(text: &str, bot_user_id: &str) -> String {
     let mention = format!("<@{bot_user_id}>");
     let text = text.trim();

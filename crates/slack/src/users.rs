@@ -1,4 +1,4 @@
-//! People as Slack knows them, and their view of the bot's Home.
+//! Users, and the bot's Home tab.
 
 use models::{EnterpriseId, TeamId, UserId};
 use serde::Deserialize;
@@ -7,37 +7,37 @@ use serde_json::{Value, json};
 use crate::messages::missing_field_error;
 use crate::{BotAuth, Client, SlackError};
 
-/// Slackbot, which Slack does not call a bot.
+/// The user id of Slackbot, which Slack does not mark as a bot.
 const SLACKBOT: &str = "USLACKBOT";
 
 /// A person or a bot. Source: <https://docs.slack.dev/reference/objects/user-object>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackUser {
-    /// What others call them.
+    /// Their display name.
     pub name: String,
-    /// Their full name; the same as `name` where they gave none.
+    /// Their full name; the same as `name` if it is not set.
     pub real_name: String,
-    /// Their position; empty where they gave none.
+    /// Their job title; empty if it is not set.
     pub title: String,
-    /// Their time zone, like `Europe/London`; empty where Slack does not tell.
+    /// Their time zone, like `Europe/London`; empty if it is unknown.
     pub tz: String,
-    /// Their own workspace: another than the bot's for people who come by Slack Connect.
+    /// Their own workspace, which is not the bot's for people from Slack Connect.
     pub team_id: TeamId,
     /// Their organisation, on Enterprise Grid.
     pub enterprise_id: Option<EnterpriseId>,
-    /// Whether it is a bot.
+    /// True for bots.
     pub is_bot: bool,
-    /// Whether they are a guest, of one channel or of several.
+    /// True for guests, of one channel or of several.
     pub is_guest: bool,
-    /// Whether they belong to another workspace and share no channel with the bot; `team_id` tells the rest.
+    /// True for people of another workspace who share no channel with the bot; for others compare `team_id`.
     pub is_stranger: bool,
-    /// Whether they administer the workspace or the organisation.
+    /// True for admins and owners of the workspace or the organisation.
     pub is_admin: bool,
-    /// Whether their account is gone.
+    /// True for deactivated accounts.
     pub is_deleted: bool,
 }
 
-/// Only what is used; flags that Slack leaves out are false.
+/// The fields that are used. Flags that Slack omits are false.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UserObject {
@@ -75,15 +75,15 @@ struct EnterpriseUser {
 }
 
 impl Client {
-    /// `users.info`.
+    /// `users.info`: returns a user.
     pub async fn fetch_user(&self, bot: &BotAuth, user_id: &UserId) -> Result<SlackUser, SlackError> {
         const USERS_INFO: &str = "users.info";
-        let answer = self.call_form(USERS_INFO, bot, &[("user", user_id.as_str())]).await?;
-        let user = answer.get("user").and_then(|user| UserObject::deserialize(user).ok());
+        let response = self.call_form(USERS_INFO, bot, &[("user", user_id.as_str())]).await?;
+        let user = response.get("user").and_then(|user| UserObject::deserialize(user).ok());
         user.map(SlackUser::from).ok_or_else(|| missing_field_error(USERS_INFO))
     }
 
-    /// `views.publish`: what a person sees in the Home tab.
+    /// `views.publish`: publishes a person's Home tab.
     pub async fn publish_home(
         &self,
         bot: &BotAuth,
@@ -97,12 +97,12 @@ impl Client {
 
 impl From<UserObject> for SlackUser {
     fn from(user: UserObject) -> Self {
-        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let non_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let enterprise = user.enterprise_user.unwrap_or_default();
-        let name = given(user.profile.display_name).unwrap_or(user.name);
+        let name = non_blank(user.profile.display_name).unwrap_or(user.name);
         Self {
-            real_name: given(user.profile.real_name)
-                .or(given(user.real_name))
+            real_name: non_blank(user.profile.real_name)
+                .or(non_blank(user.real_name))
                 .unwrap_or_else(|| name.clone()),
             name,
             title: user.profile.title.unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! All that knows Supabase Storage: puts an object into a bucket.
+//! A client for Supabase Storage that uploads objects into a bucket.
 //! Source: <https://supabase.com/docs/guides/storage/uploads/standard-uploads>
 
 use std::fmt;
@@ -10,18 +10,18 @@ use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// Where objects go.
+/// The Supabase project and bucket that objects are uploaded to.
 #[derive(Clone, Debug)]
 pub struct StorageSettings {
-    /// `SUPABASE_URL`: the project, without a slash at its end.
+    /// `SUPABASE_URL`: the project, without a trailing slash.
     pub url: String,
-    /// `SUPABASE_SERVICE_KEY`: may write into every bucket of the project.
+    /// `SUPABASE_SERVICE_KEY`: it can write to every bucket of the project.
     pub service_key: SecretString,
-    /// A private bucket, of letters that need no escape in an address.
+    /// A private bucket, whose name needs no escaping in a URL.
     pub bucket: String,
 }
 
-/// A bucket. Cheap to clone.
+/// A client for one bucket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StorageBucket {
     http: reqwest::Client,
@@ -29,20 +29,20 @@ pub struct StorageBucket {
 }
 
 impl StorageBucket {
-    /// `timeout` is for an upload as a whole.
+    /// Creates a client; `timeout` limits a whole upload.
     ///
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(settings: StorageSettings, timeout: Duration) -> Result<Self, reqwest::Error> {
-        // The key has no business elsewhere.
+        // A redirect must not carry the key to another server.
         let http = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).build()?;
         Ok(Self { http, settings })
     }
 
-    /// Puts an object there, over one of the same path. `path` is of letters that need no escape in an address.
+    /// Uploads an object and replaces any object at the same path. `path` must need no escaping in a URL.
     ///
     /// # Errors
-    /// It is not known to be there: the same can be put again.
+    /// The object may not have been stored; the same upload can be repeated.
     pub async fn put(
         &self,
         path: &str,
@@ -53,50 +53,50 @@ impl StorageBucket {
         let request = self.http.post(format!("{url}/storage/v1/object/{bucket}/{path}"));
         let request = request.bearer_auth(service_key.expose_secret());
         let request = request.header("apikey", service_key.expose_secret()).header("x-upsert", "true");
-        let sent = request.header(CONTENT_TYPE, content_type).body(body).send().await;
-        let answer = sent.map_err(|error| StorageError::Transport(error.without_url().to_string()))?;
-        match answer.status().is_success() {
+        let result = request.header(CONTENT_TYPE, content_type).body(body).send().await;
+        let response = result.map_err(|error| StorageError::Transport(error.without_url().to_string()))?;
+        match response.status().is_success() {
             true => Ok(()),
-            false => Err(read_rejection(answer).await),
+            false => Err(read_rejection(response).await),
         }
     }
 }
 
-/// Why an object is not known to be there.
+/// A failed upload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// No answer came.
-    #[error("Supabase Storage did not answer ({0}); it is tried again")]
+    /// No response arrived.
+    #[error("Supabase Storage did not answer ({0}); retrying later")]
     Transport(String),
-    /// The answer is no.
+    /// Storage rejected the upload.
     #[error("Supabase Storage answered {status} ({message}); {remedy}")]
     Rejected {
-        /// What Storage calls it, which may be another than that of HTTP.
+        /// The status that Storage reports, which may differ from the HTTP status.
         status: u16,
-        /// What it says.
+        /// Storage's own error message.
         message: String,
-        /// What to do.
+        /// The suggested fix.
         remedy: Remedy,
     },
 }
 
 impl StorageError {
-    /// Whether another object would fare no better.
+    /// Returns true if every other object of the bucket would fail too.
     pub fn is_bucket_wide(&self) -> bool {
         !matches!(self, Self::Rejected { remedy: Remedy::CheckLog, .. })
     }
 }
 
-/// What helps.
+/// The suggested fix for a rejected upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// The key is wrong.
+    /// The service key is wrong.
     CheckKey,
-    /// The bucket is missing.
+    /// The bucket does not exist.
     CreateBucket,
-    /// It passes by itself.
+    /// The failure is temporary.
     Retry,
-    /// Nobody knows.
+    /// The cause is unknown.
     CheckLog,
 }
 
@@ -104,30 +104,30 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CheckKey => {
-                "look whether SUPABASE_SERVICE_KEY is the service key of the project at SUPABASE_URL"
+                "check that SUPABASE_SERVICE_KEY is the service key of the project at SUPABASE_URL"
             }
-            Self::CreateBucket => "make a private bucket of the name that is set in this project's Storage",
-            Self::Retry => "it is tried again",
-            Self::CheckLog => "look into the project's Storage log",
+            Self::CreateBucket => "create a private bucket of the configured name in this project's Storage",
+            Self::Retry => "retrying later",
+            Self::CheckLog => "check the project's Storage log",
         })
     }
 }
 
-/// How much of what Storage says is told.
+/// Characters of Storage's message that are kept.
 const MAX_ERROR_MESSAGE_CHARS: usize = 200;
 
-/// Storage answers much with 400, and says in the body what it means.
-async fn read_rejection(mut answer: Response) -> StorageError {
-    let of_http = answer.status();
-    let body = answer.chunk().await.ok().flatten().unwrap_or_default();
+async fn read_rejection(mut response: Response) -> StorageError {
+    let http_status = response.status();
+    let body = response.chunk().await.ok().flatten().unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let told = match &body["statusCode"] {
+    // Storage answers many errors with 400 and puts the actual status into the body.
+    let body_status = match &body["statusCode"] {
         Value::String(text) => text.parse().ok(),
         number => number.as_u64().and_then(|number| u16::try_from(number).ok()),
     };
-    let status = told.and_then(|told| StatusCode::from_u16(told).ok()).unwrap_or(of_http);
+    let status = body_status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(http_status);
     let message =
-        body["message"].as_str().unwrap_or("no more is said").chars().take(MAX_ERROR_MESSAGE_CHARS).collect();
+        body["message"].as_str().unwrap_or("no details").chars().take(MAX_ERROR_MESSAGE_CHARS).collect();
     let remedy = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Remedy::CheckKey,
         StatusCode::NOT_FOUND => Remedy::CreateBucket,

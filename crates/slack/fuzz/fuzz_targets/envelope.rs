@@ -1,4 +1,4 @@
-//! Whatever is posted to `/slack/events`: no panic, and what is read is JSON.
+//! Bodies of `/slack/events`: no panic, and only JSON is accepted.
 #![no_main]
 
 use serde::de::IgnoredAny;

@@ -1,4 +1,4 @@
-//! Whatever is posted to `/slack/interactions` and `/slack/commands`: no panic.
+//! Bodies of `/slack/interactions` and `/slack/commands`: no panic.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

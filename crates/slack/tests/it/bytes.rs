@@ -1,11 +1,11 @@
-//! What Slack, or somebody else, sends in: no bytes make it panic.
+//! Parsers of incoming requests: no input makes them panic.
 
 use proptest::prelude::*;
 use slack::{SigningSecret, parse_delivery, unescape_message};
 
 use crate::text::any_text;
 
-/// JSON of the fields that an envelope has, with values of any kind.
+/// Generates JSON with the fields of an envelope and values of any type.
 fn any_envelope() -> impl Strategy<Value = String> {
     const ENVELOPE_KEYS: [&str; 12] = [
         "type",

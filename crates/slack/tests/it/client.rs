@@ -1,4 +1,4 @@
-//! The client, when Slack is slow, absent, or of an older kind.
+//! The client, with errors, rate limits and older APIs of Slack.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ fn metadata() -> MessageMetadata {
     MessageMetadata { event_id: EventId::from("Ev1"), part_start: 0 }
 }
 
-async fn post(server: &slack::Client, bot: &BotAuth) -> Result<MessageTs, SlackError> {
+async fn post(client: &slack::Client, bot: &BotAuth) -> Result<MessageTs, SlackError> {
     let (channel_id, metadata) = (channel(), metadata());
     let message = NewMessage {
         channel_id: &channel_id,
@@ -33,14 +33,14 @@ async fn post(server: &slack::Client, bot: &BotAuth) -> Result<MessageTs, SlackE
         metadata: &metadata,
         buttons: None,
     };
-    server.post_message(bot, &message).await
+    client.post_message(bot, &message).await
 }
 
-async fn update(server: &slack::Client, bot: &BotAuth, buttons: Option<Buttons>) -> Result<(), SlackError> {
+async fn update(client: &slack::Client, bot: &BotAuth, buttons: Option<Buttons>) -> Result<(), SlackError> {
     let (channel_id, ts, metadata) = (channel(), ts(), metadata());
     let update =
         MessageUpdate { channel_id: &channel_id, ts: &ts, markdown: "**Hi**", metadata: &metadata, buttons };
-    server.update_message(bot, &update).await
+    client.update_message(bot, &update).await
 }
 
 #[tokio::test]
@@ -53,54 +53,57 @@ async fn update_is_retried_and_post_is_not() {
     assert_eq!(server.paths(), ["/api/chat.update"; 3]);
 
     let server = MockServer::start(|_, _| MockResponse::status(503)).await;
-    let refused = post(&server.client(), &bot("T1")).await;
-    assert_eq!(refused.map_err(|error| error.kind()), Err(SlackErrorKind::Transient));
+    let result = post(&server.client(), &bot("T1")).await;
+    assert_eq!(result.map_err(|error| error.kind()), Err(SlackErrorKind::Transient));
     assert_eq!(server.paths(), ["/api/chat.postMessage"]);
 }
 
 #[tokio::test]
 async fn call_is_not_sent_after_lease_loss() {
     let server = MockServer::start(|_, _| MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#)).await;
-    let held = Arc::new(AtomicBool::new(true));
-    let seen = Arc::clone(&held);
-    let bot = BotAuth { send_guard: Some(SendGuard::new(move || seen.load(Ordering::Relaxed))), ..bot("T1") };
+    let is_held = Arc::new(AtomicBool::new(true));
+    let guard_is_held = Arc::clone(&is_held);
+    let bot = BotAuth {
+        send_guard: Some(SendGuard::new(move || guard_is_held.load(Ordering::Relaxed))),
+        ..bot("T1")
+    };
     assert!(post(&server.client(), &bot).await.is_ok());
-    held.store(false, Ordering::Relaxed);
+    is_held.store(false, Ordering::Relaxed);
     for _ in 0..2 {
         let not_sent = post(&server.client(), &bot).await;
         assert!(matches!(not_sent, Err(SlackError::LeaseLost { .. })), "{not_sent:?}");
     }
     let not_sent = update(&server.client(), &bot, None).await;
     assert!(matches!(not_sent, Err(SlackError::LeaseLost { .. })), "{not_sent:?}");
-    assert_eq!(server.paths(), ["/api/chat.postMessage"], "the others never came");
+    assert_eq!(server.paths(), ["/api/chat.postMessage"], "the other calls were not sent");
 }
 
 #[tokio::test]
 async fn http_429_backs_off_method_of_tenant() {
     let server = MockServer::start(|request, before| {
-        let answer = MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#);
+        let ok = MockResponse::json(r#"{"ok":true,"ts":"1.5"}"#);
         match (request.path.as_str(), before) {
             ("/api/chat.postMessage", 0) => MockResponse::status(429).with_header("retry-after: 30"),
             ("/api/chat.update", 1) => MockResponse::status(429).with_header("retry-after: 1"),
-            _ => answer,
+            _ => ok,
         }
     })
     .await;
     let client = server.client();
-    let held = |result: Result<(), SlackError>| match result.map_err(|error| error.kind()) {
+    let limit = |result: Result<(), SlackError>| match result.map_err(|error| error.kind()) {
         Err(SlackErrorKind::RateLimited(wait)) => wait,
-        other => panic!("expected to be held back, got {other:?}"),
+        other => panic!("expected a rate limit, got {other:?}"),
     };
-    assert_eq!(held(post(&client, &bot("T1")).await.map(drop)), Duration::from_secs(30));
-    assert_eq!(held(update(&client, &bot("T1"), None).await), Duration::from_secs(1));
-    // Still for half a minute: said at once, without a call, by each clone of the client.
-    assert!(held(post(&client.clone(), &bot("T1")).await.map(drop)) > Duration::from_secs(25));
+    assert_eq!(limit(post(&client, &bot("T1")).await.map(drop)), Duration::from_secs(30));
+    assert_eq!(limit(update(&client, &bot("T1"), None).await), Duration::from_secs(1));
+    // A long limit is returned at once, without a call, by every clone of the client.
+    assert!(limit(post(&client.clone(), &bot("T1")).await.map(drop)) > Duration::from_secs(25));
     assert_eq!(server.paths().len(), 2);
-    // Another tenant goes on, and so does this one where the wait is short.
+    // Another tenant is not limited, and this tenant waits out a short limit.
     assert!(post(&client, &bot("T2")).await.is_ok());
-    let begun = Instant::now();
+    let start = Instant::now();
     assert!(update(&client, &bot("T1"), None).await.is_ok());
-    assert!(begun.elapsed() > Duration::from_millis(700));
+    assert!(start.elapsed() > Duration::from_millis(700));
     assert_eq!(server.paths().len(), 4);
 }
 
@@ -132,8 +135,8 @@ async fn update_sets_and_clears_buttons() {
 #[tokio::test]
 async fn missing_agent_sessions_are_remembered() {
     let server = MockServer::start(|request, _| {
-        let lacks = request.path.starts_with("/api/agents.");
-        MockResponse::json(if lacks {
+        let is_missing = request.path.starts_with("/api/agents.");
+        MockResponse::json(if is_missing {
             r#"{"ok":false,"error":"feature_disabled"}"#
         } else {
             r#"{"ok":true}"#
@@ -190,7 +193,7 @@ async fn token_refresh_is_not_retried() {
     assert_eq!((token.expose_secret(), rotation.refresh_token.expose_secret()), ("xoxe.xoxb-2", "xoxe-2"));
     assert_eq!(rotation.expires_in, Duration::from_secs(43_200));
     assert_eq!(server.requests()[0].body, "grant_type=refresh_token&refresh_token=xoxe-1");
-    // A refresh token is good once: a lost answer is not asked for again.
+    // A refresh token works once: a lost response is not requested again.
     assert!(refresh().await.is_err());
     assert_eq!(server.paths().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Files and answers to commands: what may go where.
+//! Files and responses to commands: the hosts and sizes that are allowed.
 
 use models::ChannelId;
 use slack::{SlackError, SlackErrorKind};
@@ -32,12 +32,7 @@ async fn token_is_sent_to_slack_hosts_only() {
 
 #[tokio::test]
 async fn download_stops_at_size_limit() {
-    let server = MockServer::start(|_, _| MockResponse {
-        status: 200,
-        headers: String::new(),
-        body: "0123456789".into(),
-    });
-    let server = server.await;
+    let server = MockServer::start(|_, _| MockResponse::text("0123456789")).await;
     let (client, url) = (server.client(), format!("{}/files-pri/T1-F1/a.txt", server.url));
     assert_eq!(client.download_file(&bot("T1"), &url, 10).await.unwrap(), "0123456789");
     assert_eq!(error_code(client.download_file(&bot("T1"), &url, 9).await), "too_large");
@@ -48,10 +43,7 @@ async fn download_stops_at_size_limit() {
 async fn sign_in_page_is_not_downloaded() {
     let server = MockServer::start(|request, _| match request.path.as_str() {
         "/redirected" => MockResponse::status(302).with_header("location: /signin"),
-        _ => {
-            let page = MockResponse { status: 200, headers: String::new(), body: "<html>".into() };
-            page.with_header("content-type: text/html; charset=utf-8")
-        }
+        _ => MockResponse::text("<html>").with_header("content-type: text/html; charset=utf-8"),
     })
     .await;
     let client = server.client();
@@ -72,16 +64,16 @@ async fn sign_in_page_is_not_downloaded() {
 
 #[tokio::test]
 async fn upload_takes_three_calls() {
-    let (told, address) = tokio::sync::watch::channel(String::new());
+    let (url_sender, url) = tokio::sync::watch::channel(String::new());
     let server = MockServer::start(move |request, _| match request.path.as_str() {
         "/api/files.getUploadURLExternal" => MockResponse::json(&format!(
             r#"{{"ok":true,"file_id":"F1","upload_url":"{}/upload/secret"}}"#,
-            *address.borrow()
+            *url.borrow()
         )),
         _ => MockResponse::json(r#"{"ok":true}"#),
     })
     .await;
-    told.send(server.url.clone()).unwrap();
+    url_sender.send(server.url.clone()).unwrap();
     let channel_id = ChannelId::from("D1");
     server.client().upload_file(&bot("T1"), &channel_id, "a.json", "[1]", "Yours").await.unwrap();
     let requests = server.requests();
@@ -100,7 +92,7 @@ async fn upload_takes_three_calls() {
 #[tokio::test]
 async fn response_url_call_is_not_retried() {
     let server = MockServer::start(|_, before| match before {
-        0 => MockResponse { status: 200, headers: String::new(), body: "ok".into() },
+        0 => MockResponse::text("ok"),
         1 => MockResponse { status: 404, ..MockResponse::json(r#"{"ok":false,"error":"used_url"}"#) },
         2 => MockResponse::status(403),
         _ => MockResponse::status(500),
@@ -113,8 +105,8 @@ async fn response_url_call_is_not_retried() {
     assert_eq!((&sent["response_type"], &sent["text"]), (&"ephemeral".into(), &"Hi".into()));
     assert_eq!(error_code(client.respond(&url, "Hi").await), "used_url");
     assert_eq!(error_code(client.respond(&url, "Hi").await), "http_403");
-    let unknown = client.respond(&url, "Hi").await.unwrap_err();
-    assert_eq!(unknown.kind(), SlackErrorKind::Transient);
-    assert!(!unknown.to_string().contains("secret"));
+    let error = client.respond(&url, "Hi").await.unwrap_err();
+    assert_eq!(error.kind(), SlackErrorKind::Transient);
+    assert!(!error.to_string().contains("secret"));
     assert_eq!(server.paths().len(), 4);
 }

@@ -1,10 +1,11 @@
-//! What holds for any text and any bytes, and what the client does when Slack does not answer as it should.
+//! Tests of parsers and sanitizers with arbitrary input, and of the client against a mock of Slack.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bytes;
 mod chunk;
 mod client;
+mod envelope;
 mod files;
 mod sanitize;
 mod server;

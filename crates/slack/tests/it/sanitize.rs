@@ -1,4 +1,4 @@
-//! A model's words, in any pieces.
+//! The sanitizer, with text in any pieces.
 
 use proptest::prelude::*;
 use slack::MarkdownSanitizer;
@@ -6,24 +6,24 @@ use slack::MarkdownSanitizer;
 use crate::text::any_text;
 
 fn sanitize_whole(text: &str) -> String {
-    let mut inert = MarkdownSanitizer::default();
-    let words = inert.push(text);
-    words + &inert.finish()
+    let mut sanitizer = MarkdownSanitizer::default();
+    let output = sanitizer.push(text);
+    output + &sanitizer.finish()
 }
 
-/// Cut before each of these characters; whatever lies beyond the text is left out.
+/// Sanitizes a text that is cut before each of these characters; positions after its end are ignored.
 fn sanitize_pieces(text: &str, cuts: &[usize]) -> String {
-    let mut inert = MarkdownSanitizer::default();
-    let mut words = String::new();
+    let mut sanitizer = MarkdownSanitizer::default();
+    let mut output = String::new();
     let mut piece = String::new();
     for (at, character) in text.chars().enumerate() {
         if cuts.contains(&at) {
-            words.push_str(&inert.push(&std::mem::take(&mut piece)));
+            output.push_str(&sanitizer.push(&std::mem::take(&mut piece)));
         }
         piece.push(character);
     }
-    words.push_str(&inert.push(&piece));
-    words + &inert.finish()
+    output.push_str(&sanitizer.push(&piece));
+    output + &sanitizer.finish()
 }
 
 proptest! {
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn plain_words_are_unchanged(text in "[a-zA-Z0-9 äöü.,;:?'\"()*_#>|+=/-]{0,200}") {
+    fn plain_text_is_unchanged(text in "[a-zA-Z0-9 äöü.,;:?'\"()*_#>|+=/-]{0,200}") {
         prop_assert_eq!(sanitize_whole(&text), text);
     }
 }

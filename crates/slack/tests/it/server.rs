@@ -1,4 +1,4 @@
-//! Something on loopback that answers as it is told, in place of Slack.
+//! A mock of Slack on loopback.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use slack::{BotAuth, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A request as it came.
+/// A request that the mock received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordedRequest {
     pub(crate) path: String,
@@ -16,7 +16,7 @@ pub(crate) struct RecordedRequest {
     pub(crate) body: String,
 }
 
-/// What it is told to answer.
+/// A response of the mock.
 pub(crate) struct MockResponse {
     pub(crate) status: u16,
     pub(crate) headers: String,
@@ -26,6 +26,10 @@ pub(crate) struct MockResponse {
 impl MockResponse {
     pub(crate) fn json(body: &str) -> Self {
         Self { status: 200, headers: "content-type: application/json\r\n".into(), body: body.into() }
+    }
+
+    pub(crate) fn text(body: &str) -> Self {
+        Self { status: 200, headers: String::new(), body: body.into() }
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -45,21 +49,21 @@ pub(crate) struct MockServer {
 }
 
 impl MockServer {
-    /// Answers each request by what is given for it and for how many came before.
+    /// Starts a mock. `respond` gets each request and the number of earlier requests.
     pub(crate) async fn start(
-        answer: impl Fn(&RecordedRequest, usize) -> MockResponse + Send + Sync + 'static,
+        respond: impl Fn(&RecordedRequest, usize) -> MockResponse + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
-        let seen = requests.clone();
+        let recorded = requests.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let Some(request) = read_request(&mut stream).await else { continue };
-                let before = seen.lock().unwrap().len();
-                let answer = answer(&request, before);
-                seen.lock().unwrap().push(request);
-                write_response(&mut stream, &answer).await;
+                let before = recorded.lock().unwrap().len();
+                let response = respond(&request, before);
+                recorded.lock().unwrap().push(request);
+                write_response(&mut stream, &response).await;
             }
         });
         Self { url, requests }
@@ -106,12 +110,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<RecordedRequest> {
     Some(RecordedRequest { path, head, body: String::from_utf8_lossy(&bytes[head_end + 4..]).into_owned() })
 }
 
-async fn write_response(stream: &mut TcpStream, answer: &MockResponse) {
-    let MockResponse { status, headers, body } = answer;
+async fn write_response(stream: &mut TcpStream, response: &MockResponse) {
+    let MockResponse { status, headers, body } = response;
     let length = body.len();
-    let response = format!(
+    let bytes = format!(
         "HTTP/1.1 {status} -\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
-    // The client may have hung up, as it does above a limit.
-    let _ = stream.write_all(response.as_bytes()).await;
+    // The client may have disconnected, as it does above a size limit.
+    let _ = stream.write_all(bytes.as_bytes()).await;
 }

@@ -1,4 +1,4 @@
-//! Text that is likely to hurt: Markdown's own marks, Slack's, and characters of several bytes.
+//! Generates difficult text: Markdown's markup, Slack's markup, and multi-byte characters.
 
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ const TEXT_FRAGMENTS: [&str; 41] = [
     "- ",
 ];
 
-/// Pieces put together, or anything at all.
+/// Generates concatenated fragments, or arbitrary text.
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::collection::vec(prop::sample::select(&TEXT_FRAGMENTS[..]), 0..120).prop_map(|pieces| pieces.concat()),
