@@ -152,3 +152,14 @@ fn read_model(env: &mut Environment) -> Option<llm::ModelSettings> {
     let models = std::iter::once(first.trim()).chain(fallbacks).map(str::to_owned).collect();
     Some(llm::ModelSettings { api_key: api_key?, base_url, models })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_doc_matches_settings() {
+        let faults = service::configuration_doc_faults("api", ApiSettings::from_environment);
+        assert_eq!(faults.unwrap(), Vec::<String>::new());
+    }
+}

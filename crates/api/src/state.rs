@@ -199,7 +199,7 @@ impl HealthChecks for ApiHealthChecks {
         vec![
             HealthCheck::critical("database", health.database),
             HealthCheck::critical("schema", health.schema),
-            HealthCheck::told("redis", redis),
+            HealthCheck::informational("redis", redis),
         ]
     }
 

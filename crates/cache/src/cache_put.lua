@@ -1,9 +1,12 @@
--- Keeps what was read under a lease, unless it was taken back since: then it may have changed after it was read.
--- KEYS: since when what is kept counts, what is kept, its lease. ARGV: the lease, what was read, milliseconds to keep it.
-local since = redis.call('GET', KEYS[1])
-if not since or redis.call('GET', KEYS[3]) ~= ARGV[1] or string.sub(ARGV[1], 1, #since) ~= since then
+-- Stores what was loaded under a lease, unless the lease was revoked: then the data may have changed after it
+-- was read.
+-- KEYS: the epoch of the cache, the entry, its lease. ARGV: the lease, the body, the entry's lifetime in
+-- milliseconds.
+-- Returns 1 if the body was stored, else 0.
+local epoch = redis.call('GET', KEYS[1])
+if not epoch or redis.call('GET', KEYS[3]) ~= ARGV[1] or string.sub(ARGV[1], 1, #epoch) ~= epoch then
     return 0
 end
-redis.call('HSET', KEYS[2], 'since', since, 'body', ARGV[2])
+redis.call('HSET', KEYS[2], 'since', epoch, 'body', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1

@@ -1,78 +1,85 @@
-//! How often one address may come to a door that is open to everybody.
+//! Rate limits for client addresses, for endpoints that need no sign-in.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use governor::Quota;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use redis::Script;
 
 use crate::rate::Rate;
-use crate::rate_limit::to_micros;
 use crate::redis_client::RedisClient;
 
-/// Addresses that are remembered, at most. Whoever has more of them than that is not held back by counting them.
+/// The most addresses that one process tracks.
 const MAX_TRACKED_ADDRESSES: usize = 10_000;
 
-/// Of an IPv6 address the part that one customer gets; the rest is theirs to choose.
+/// The /64 prefix of an IPv6 address. A provider gives each customer at least one such network.
 const IPV6_PREFIX_MASK: u128 = !0 << 64;
 
-/// How often one address may come, across all replicas while Redis is there, else by this process's own count.
+/// Limits requests per client address: across all replicas while Redis is available, else in this process.
 pub struct IpRateLimiter {
     redis: Option<RedisClient>,
     script: Script,
     scope: &'static str,
     rate: Rate,
-    started_at: Instant,
-    /// When an address' limit would be as good as new, by this process's own count.
-    local: TatMap,
-    /// Until when an address was told to stay away.
-    blocked_until: TatMap,
+    local: LocalIpLimiter<DefaultClock>,
+    /// The end of the wait that each refused address was given.
+    blocked_until: Cache<IpAddr, Instant>,
 }
 
 impl IpRateLimiter {
-    /// For one door; the counts of doors with different names are apart. With no `shared` this process counts alone.
+    /// Creates a limiter. Limiters with different scopes count separately; without `redis` this process
+    /// counts alone.
     pub fn new(redis: Option<RedisClient>, scope: &'static str, rate: Rate) -> Self {
-        let script = Script::new(include_str!("gcra.lua"));
-        let (local, blocked_until) = (TatMap::default(), TatMap::default());
-        Self { redis: redis, script, scope: scope, rate, started_at: Instant::now(), local, blocked_until }
+        let blocked_until = Cache::builder()
+            .max_capacity(MAX_TRACKED_ADDRESSES as u64)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self {
+            redis,
+            script: Script::new(include_str!("gcra.lua")),
+            scope,
+            rate,
+            local: LocalIpLimiter::new(rate.quota(), DefaultClock::default()),
+            blocked_until,
+        }
     }
 
-    /// Counts one more.
+    /// Counts one request of `address`.
     ///
     /// # Errors
-    /// It is one too many, and is not counted: how long to stay away.
+    /// The address is over its limit. The error is the time to wait; the refused request is not counted.
     pub async fn acquire(&self, address: IpAddr) -> Result<(), Duration> {
-        let address = client_network(address);
-        let wait = match self.acquire_in_redis(address).await {
-            Some(wait) => wait,
-            None => self.local.acquire(address, self.now(), self.rate),
+        let network = client_network(address);
+        let result = match self.acquire_in_redis(network).await {
+            Some(0) => Ok(()),
+            Some(micros) => Err(Duration::from_micros(micros)),
+            None => self.local.acquire(network),
         };
-        if wait == 0 {
-            return Ok(());
-        }
-        self.blocked_until.set(address, self.now(), self.now() + wait);
-        Err(Duration::from_micros(wait))
+        result.inspect_err(|wait| self.blocked_until.insert(network, Instant::now() + *wait))
     }
 
-    /// How much longer an address is to stay away, as far as this process was told. Nothing is counted, nobody asked.
+    /// Returns how much longer an address has to wait, as far as this process knows. Counts nothing, does no
+    /// I/O.
     pub fn blocked_for(&self, address: IpAddr) -> Option<Duration> {
-        let wait = self.blocked_until.get(client_network(address)).saturating_sub(self.now());
-        (wait > 0).then(|| Duration::from_micros(wait))
+        let until = self.blocked_until.get(&client_network(address))?;
+        until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 
-    async fn acquire_in_redis(&self, address: IpAddr) -> Option<u64> {
-        let mut call = self.script.key(format!("{{enablebot}}:knocks:{}:{address}", self.scope));
+    /// Returns the wait in microseconds, 0 if the request was counted, `None` without Redis.
+    async fn acquire_in_redis(&self, network: IpAddr) -> Option<u64> {
+        let mut call = self.script.key(format!("{{enablebot}}:ip:{}:{network}", self.scope));
         call.arg(self.rate.interval_micros()).arg(self.rate.tolerance_micros());
         self.redis.as_ref()?.execute(async |redis| call.invoke_async(redis).await).await
     }
-
-    fn now(&self) -> u64 {
-        to_micros(self.started_at.elapsed())
-    }
 }
 
-/// What is counted as one.
+/// Returns the network that is counted as one client.
 fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_PREFIX_MASK).into(),
@@ -80,60 +87,60 @@ fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A moment for each address. Those that have passed say nothing.
-#[derive(Debug, Default)]
-struct TatMap(Mutex<HashMap<IpAddr, u64>>);
+type KeyedLimiter<C> =
+    governor::RateLimiter<IpAddr, HashMapStateStore<IpAddr>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-impl TatMap {
-    /// How long an address has to wait; 0: it was counted. The rule is that of `gcra.lua`.
-    fn acquire(&self, address: IpAddr, now: u64, rate: Rate) -> u64 {
-        let mark = self.get(address).max(now);
-        let wait = mark.saturating_sub(rate.tolerance_micros()).saturating_sub(now);
-        if wait == 0 {
-            self.set(address, now, mark + rate.interval_micros());
-        }
-        wait
+/// Counts requests per address in this process, with a bounded number of addresses.
+struct LocalIpLimiter<C: Clock> {
+    quota: Quota,
+    clock: C,
+    limiter: Mutex<KeyedLimiter<C>>,
+}
+
+impl<C: Clock + Clone> LocalIpLimiter<C> {
+    fn new(quota: Quota, clock: C) -> Self {
+        let limiter = Mutex::new(KeyedLimiter::new(quota, HashMapStateStore::default(), clock.clone()));
+        Self { quota, clock, limiter }
     }
 
-    fn get(&self, address: IpAddr) -> u64 {
-        let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        moments.get(&address).copied().unwrap_or_default()
-    }
-
-    fn set(&self, address: IpAddr, now: u64, moment: u64) {
-        let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if moments.len() >= MAX_TRACKED_ADDRESSES {
-            moments.retain(|_, moment| *moment > now);
-            // Looking through all of them for each that comes would be what such a crowd is after.
-            if moments.len() >= MAX_TRACKED_ADDRESSES / 2 {
-                moments.clear();
+    fn acquire(&self, network: IpAddr) -> Result<(), Duration> {
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        if limiter.len() >= MAX_TRACKED_ADDRESSES {
+            limiter.retain_recent();
+            // An attacker with many addresses must not make each request scan all of them.
+            if limiter.len() >= MAX_TRACKED_ADDRESSES / 2 {
+                *limiter = KeyedLimiter::new(self.quota, HashMapStateStore::default(), self.clock.clone());
             }
         }
-        moments.insert(address, moment);
+        limiter.check_key(&network).map_err(|refused| refused.wait_time_from(self.clock.now()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use governor::clock::FakeRelativeClock;
 
-    const SECOND_MICROS: u64 = 1_000_000;
+    use super::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn local_limiter(rate: &str) -> (LocalIpLimiter<FakeRelativeClock>, FakeRelativeClock) {
+        let (rate, clock): (Rate, _) = (rate.parse().unwrap(), FakeRelativeClock::default());
+        (LocalIpLimiter::new(rate.quota(), clock.clone()), clock)
+    }
+
     #[test]
     fn refused_request_is_not_counted() {
-        let (book, rate) = (TatMap::default(), "3/minute".parse().unwrap());
-        let one = address("203.0.113.9");
-        assert_eq!(
-            [0; 6].map(|now| book.acquire(one, now, rate)),
-            [0, 0, 0, 20, 20, 20].map(|s| s * SECOND_MICROS)
-        );
-        assert_eq!(book.acquire(address("203.0.113.10"), 0, rate), 0);
-        assert_eq!(book.acquire(one, 20 * SECOND_MICROS, rate), 0);
-        assert_eq!(book.acquire(one, 20 * SECOND_MICROS, rate), 20 * SECOND_MICROS);
+        let (limiter, clock) = local_limiter("3/minute");
+        let (one, wait) = (address("203.0.113.9"), Err(Duration::from_secs(20)));
+        let results = [0; 6].map(|_| limiter.acquire(one));
+        assert_eq!(results, [Ok(()), Ok(()), Ok(()), wait, wait, wait]);
+        assert_eq!(limiter.acquire(address("203.0.113.10")), Ok(()));
+        clock.advance(Duration::from_secs(20));
+        assert_eq!(limiter.acquire(one), Ok(()));
+        assert_eq!(limiter.acquire(one), wait);
     }
 
     #[test]
@@ -148,20 +155,20 @@ mod tests {
 
     #[test]
     fn tracked_addresses_are_bounded() {
-        let (book, rate) = (TatMap::default(), "1/hour".parse().unwrap());
+        let (limiter, _) = local_limiter("1/hour");
         for host in 0..MAX_TRACKED_ADDRESSES as u32 * 3 {
-            book.acquire(IpAddr::from(host.to_be_bytes()), 0, rate);
+            assert_eq!(limiter.acquire(IpAddr::from(host.to_be_bytes())), Ok(()));
         }
-        assert!(book.0.lock().unwrap().len() <= MAX_TRACKED_ADDRESSES);
+        assert!(limiter.limiter.lock().unwrap().len() <= MAX_TRACKED_ADDRESSES);
     }
 
     #[tokio::test]
     async fn blocked_address_is_known_without_counting() {
-        let knocks = IpRateLimiter::new(None, "test", "1/minute".parse().unwrap());
+        let limiter = IpRateLimiter::new(None, "test", "1/minute".parse().unwrap());
         let one = address("203.0.113.9");
-        assert_eq!((knocks.blocked_for(one), knocks.acquire(one).await), (None, Ok(())));
-        assert_eq!(knocks.blocked_for(one), None, "that was the last one, and it was none too many");
-        assert!(knocks.acquire(one).await.is_err());
-        assert!(knocks.blocked_for(one).is_some_and(|wait| wait > Duration::from_secs(50)));
+        assert_eq!((limiter.blocked_for(one), limiter.acquire(one).await), (None, Ok(())));
+        assert_eq!(limiter.blocked_for(one), None, "the last allowed request does not block");
+        assert!(limiter.acquire(one).await.is_err());
+        assert!(limiter.blocked_for(one).is_some_and(|wait| wait > Duration::from_secs(50)));
     }
 }

@@ -1,5 +1,7 @@
-//! What replicas share beside Postgres: Redis where there is one, each process by itself where there is none.
-//! Nothing here is needed for correctness: a Redis that is lost makes limits looser and reading slower, and nothing else.
+//! Rate limits and the workspace cache: shared through Redis, or per process without it.
+//!
+//! Correctness does not depend on this crate. Losing Redis makes limits looser and reads slower, nothing
+//! else.
 
 mod ip_rate_limit;
 mod local_limiter;

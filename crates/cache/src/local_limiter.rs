@@ -1,4 +1,4 @@
-//! Whose turn is when, by this process's own count: the rule itself, and the tenants it is kept for.
+//! The reply limits as one process counts them, used while Redis is not available.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,15 +9,15 @@ use models::TenantId;
 use crate::rate::Rate;
 use crate::rate_limit::{AcquireMode, Admission, to_micros};
 
-/// Tenants after which those are forgotten whose limit is as good as new.
+/// The number of tenants from which on those with a fully restored limit are removed.
 const MAX_TRACKED_TENANTS: usize = 10_000;
 
-/// When a limit would be as good as new, in microseconds of its clock.
+/// The theoretical arrival time of GCRA: the time at which a limit is fully restored, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tat(u64);
 
 impl Tat {
-    /// How long one who came now would have to wait.
+    /// Returns how long a request that comes now has to wait.
     fn wait(self, now: u64, rate: Rate) -> u64 {
         self.0.max(now).saturating_sub(rate.tolerance_micros()).saturating_sub(now)
     }
@@ -27,7 +27,7 @@ impl Tat {
     }
 }
 
-/// The limits as this process alone counts them. The rule is that of `reserve.lua`.
+/// Counts replies in this process, by the same rule as `reserve.lua`.
 #[derive(Debug)]
 pub(crate) struct LocalLimiter {
     started_at: Instant,
@@ -56,33 +56,33 @@ impl LocalLimiter {
         now: u64,
         tenant_id: &TenantId,
         mode: AcquireMode,
-        [per_tenant, global]: [Rate; 2],
+        [per_tenant, global_rate]: [Rate; 2],
     ) -> Admission {
-        let mut marks = self.tats.lock().unwrap_or_else(PoisonError::into_inner);
-        let Tats { tenants, global: all } = &mut *marks;
-        if mode != AcquireMode::Reserved && tenants.len() >= MAX_TRACKED_TENANTS {
-            tenants.retain(|_, mark| mark.0 > now);
-        }
-        let mut known = None;
+        let mut tats = self.tats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Tats { tenants, global } = &mut *tats;
+        let mut tenant = None;
         if mode != AcquireMode::Reserved {
-            let mark = tenants.entry(tenant_id.clone()).or_default();
-            let wait = mark.wait(now, per_tenant);
+            if tenants.len() >= MAX_TRACKED_TENANTS {
+                tenants.retain(|_, tat| tat.0 > now);
+            }
+            let tat = tenants.entry(tenant_id.clone()).or_default();
+            let wait = tat.wait(now, per_tenant);
             if mode == AcquireMode::Reserve {
-                mark.advance(now, per_tenant);
+                tat.advance(now, per_tenant);
             }
             if wait > 0 {
                 return Admission::queued_for_micros(wait);
             }
-            known = Some(mark);
+            tenant = Some(tat);
         }
-        let wait = all.wait(now, global);
+        let wait = global.wait(now, global_rate);
         if wait > 0 {
             return Admission::retry_after_micros(wait);
         }
-        if let Some(mark) = known.filter(|_| mode == AcquireMode::TryNow) {
-            mark.advance(now, per_tenant);
+        if let Some(tat) = tenant.filter(|_| mode == AcquireMode::TryNow) {
+            tat.advance(now, per_tenant);
         }
-        all.advance(now, global);
+        global.advance(now, global_rate);
         Admission::Allowed
     }
 }
@@ -101,63 +101,51 @@ mod tests {
 
     #[test]
     fn burst_is_followed_by_steady_rate() {
-        let (own, tenant, rates) =
-            (LocalLimiter::default(), TenantId::from("T1"), rates("3/minute", "1000/second"));
-        let turns = [0, 0, 0, 0, 0].map(|now| own.acquire_at(now, &tenant, AcquireMode::Reserve, rates));
+        use AcquireMode::{Reserve, Reserved};
+        let (limiter, tenant) = (LocalLimiter::default(), TenantId::from("T1"));
+        let rates = rates("3/minute", "1000/second");
+        let first_five = [0; 5].map(|now| limiter.acquire_at(now, &tenant, Reserve, rates));
         let after = |seconds| Admission::QueuedFor(Duration::from_secs(seconds));
-        assert_eq!(turns, [Admission::Allowed, Admission::Allowed, Admission::Allowed, after(20), after(40)]);
-        assert_eq!(own.acquire_at(0, &TenantId::from("T2"), AcquireMode::Reserve, rates), Admission::Allowed);
-        // Whoever comes next stands behind those who wait, and their turns need not be asked for again.
-        assert_eq!(own.acquire_at(20 * SECOND_MICROS, &tenant, AcquireMode::Reserve, rates), after(40));
-        assert_eq!(
-            own.acquire_at(20 * SECOND_MICROS, &tenant, AcquireMode::Reserved, rates),
-            Admission::Allowed
-        );
-        assert_eq!(
-            own.acquire_at(120 * SECOND_MICROS, &tenant, AcquireMode::Reserve, rates),
-            Admission::Allowed
-        );
+        let allowed = Admission::Allowed;
+        assert_eq!(first_five, [allowed, allowed, allowed, after(20), after(40)]);
+        assert_eq!(limiter.acquire_at(0, &TenantId::from("T2"), Reserve, rates), allowed);
+        // A new reply queues behind those that wait; a reserved slot needs no second reservation.
+        assert_eq!(limiter.acquire_at(20 * SECOND_MICROS, &tenant, Reserve, rates), after(40));
+        assert_eq!(limiter.acquire_at(20 * SECOND_MICROS, &tenant, Reserved, rates), allowed);
+        assert_eq!(limiter.acquire_at(120 * SECOND_MICROS, &tenant, Reserve, rates), allowed);
     }
 
     #[test]
     fn try_acquire_reserves_nothing() {
-        let (own, tenant, rates) =
-            (LocalLimiter::default(), TenantId::from("T1"), rates("2/minute", "1000/second"));
-        let turns = [0; 5].map(|now| own.acquire_at(now, &tenant, AcquireMode::TryNow, rates));
+        use AcquireMode::{Reserve, TryNow};
+        let (limiter, tenant) = (LocalLimiter::default(), TenantId::from("T1"));
+        let rates = rates("2/minute", "1000/second");
+        let first_five = [0; 5].map(|now| limiter.acquire_at(now, &tenant, TryNow, rates));
         let after = Admission::QueuedFor(Duration::from_secs(30));
-        assert_eq!(turns, [Admission::Allowed, Admission::Allowed, after, after, after]);
-        assert_eq!(own.acquire_at(0, &tenant, AcquireMode::Reserve, rates), after);
-        assert_eq!(
-            own.acquire_at(30 * SECOND_MICROS, &tenant, AcquireMode::TryNow, rates),
-            after,
-            "that turn is taken"
-        );
+        assert_eq!(first_five, [Admission::Allowed, Admission::Allowed, after, after, after]);
+        assert_eq!(limiter.acquire_at(0, &tenant, Reserve, rates), after);
+        let later = limiter.acquire_at(30 * SECOND_MICROS, &tenant, TryNow, rates);
+        assert_eq!(later, after, "that slot is reserved");
     }
 
     #[test]
     fn global_limit_reports_retry_after() {
-        let (own, rates) = (LocalLimiter::default(), rates("100/minute", "2/second"));
-        let turns = ["T1", "T2", "T3", "T4"]
-            .map(|tenant| own.acquire_at(0, &tenant.into(), AcquireMode::Reserve, rates));
+        let (limiter, rates) = (LocalLimiter::default(), rates("100/minute", "2/second"));
+        let results = ["T1", "T2", "T3", "T4"]
+            .map(|tenant| limiter.acquire_at(0, &tenant.into(), AcquireMode::Reserve, rates));
         let later = Admission::RetryAfter(Duration::from_millis(500));
-        assert_eq!(turns, [Admission::Allowed, Admission::Allowed, later, later]);
-        assert_eq!(
-            own.acquire_at(SECOND_MICROS / 2, &"T3".into(), AcquireMode::Reserved, rates),
-            Admission::Allowed
-        );
+        assert_eq!(results, [Admission::Allowed, Admission::Allowed, later, later]);
+        let retried = limiter.acquire_at(SECOND_MICROS / 2, &"T3".into(), AcquireMode::Reserved, rates);
+        assert_eq!(retried, Admission::Allowed);
     }
 
     #[test]
     fn idle_tenants_are_evicted() {
-        let (own, rates) = (LocalLimiter::default(), rates("100/minute", "1000000/second"));
-        for tenant in 0..MAX_TRACKED_TENANTS as u64 * 2 {
-            own.acquire_at(
-                tenant * SECOND_MICROS,
-                &TenantId::new(format!("T{tenant}")),
-                AcquireMode::Reserve,
-                rates,
-            );
+        let (limiter, rates) = (LocalLimiter::default(), rates("100/minute", "1000000/second"));
+        for number in 0..MAX_TRACKED_TENANTS as u64 * 2 {
+            let tenant = TenantId::new(format!("T{number}"));
+            limiter.acquire_at(number * SECOND_MICROS, &tenant, AcquireMode::Reserve, rates);
         }
-        assert!(own.tats.lock().unwrap().tenants.len() <= MAX_TRACKED_TENANTS);
+        assert!(limiter.tats.lock().unwrap().tenants.len() <= MAX_TRACKED_TENANTS);
     }
 }

@@ -1,28 +1,42 @@
-//! How many in which time.
+//! Rates such as `100/minute`.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// So many in a period: at first all of them at once, then one each time its part of the period is over.
+use governor::Quota;
+
+/// A number of requests in a period: a burst of that many at once, then one per `period / count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    count: u32,
+    count: NonZeroU32,
     period: Duration,
 }
 
 const UNITS: [(&str, u64); 4] = [("second", 1), ("minute", 60), ("hour", 3_600), ("day", 86_400)];
 
+/// The largest count of a rate.
+const MAX_COUNT: u32 = 1_000_000;
+
 impl Rate {
-    /// Between two, once the first are used up; in microseconds, as Redis counts.
+    /// Returns the time between two requests once the burst is used up, in microseconds, as Redis counts.
     pub(crate) fn interval_micros(self) -> u64 {
         let period = u64::try_from(self.period.as_micros()).unwrap_or(u64::MAX);
-        (period / u64::from(self.count)).max(1)
+        (period / u64::from(self.count.get())).max(1)
     }
 
-    /// By how much one may be early, in microseconds: that makes the first ones come at once.
+    /// Returns how early a request may come, in microseconds. This tolerance is what allows the burst.
     pub(crate) fn tolerance_micros(self) -> u64 {
-        self.interval_micros() * u64::from(self.count - 1)
+        self.interval_micros() * u64::from(self.count.get() - 1)
+    }
+
+    /// Returns the same rate for `governor`.
+    pub(crate) fn quota(self) -> Quota {
+        // Only an interval of zero has no quota, and no rate has one.
+        Quota::with_period(Duration::from_micros(self.interval_micros()))
+            .unwrap_or(Quota::per_second(self.count))
+            .allow_burst(self.count)
     }
 }
 
@@ -30,11 +44,14 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "is not a number above 0, a slash, and second, minute, hour or day".to_owned();
-        let (count, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
-        let count = count.trim().parse().ok().filter(|count| (1..=1_000_000).contains(count));
-        let (_, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
-        Ok(Self { count: count.ok_or_else(wrong)?, period: Duration::from_secs(seconds) })
+        let malformed = || "is not a number above 0, a slash, and second, minute, hour or day".to_owned();
+        let (count, unit) = text.trim().split_once('/').ok_or_else(malformed)?;
+        let count: NonZeroU32 = count.trim().parse().map_err(|_| malformed())?;
+        let (_, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit.trim()).ok_or_else(malformed)?;
+        if count.get() > MAX_COUNT {
+            return Err(malformed());
+        }
+        Ok(Self { count, period: Duration::from_secs(seconds) })
     }
 }
 

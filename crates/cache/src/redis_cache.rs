@@ -1,4 +1,4 @@
-//! What all replicas keep of tenants, in Redis.
+//! The part of the workspace cache that all replicas share, in Redis.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,44 +10,44 @@ use uuid::Uuid;
 
 use crate::redis_client::RedisClient;
 
-/// One slot of a Redis cluster for the keys of the scripts.
+/// The braces keep all keys of a script in one slot of a Redis cluster.
 const CACHE_KEY_PREFIX: &str = "{enablebot}:kept";
 
-/// Longer than reading a tenant takes; whoever takes longer keeps nothing.
+/// The time within which a load must finish to be stored. Longer than reading a tenant takes.
 const LOAD_LEASE_TTL: Duration = Duration::from_secs(30);
 
-/// What Redis says of a tenant.
+/// The result of a cache lookup in Redis.
 pub(crate) enum Lookup {
-    /// This is kept.
+    /// The entry's body.
     Hit(Vec<u8>),
-    /// Nothing is; what is read now may be kept under this lease.
+    /// No entry. A body that is loaded now may be stored under this lease.
     LoadLease(String),
-    /// There is no Redis that could be believed.
+    /// No Redis whose entries are known to be current.
     Unavailable,
 }
 
-/// What is kept in Redis. It counts only from the moment on from which this process heard of every change, and told Redis
-/// of each: whatever may have missed one is not found any more.
+/// Workspace entries in Redis.
+///
+/// Entries belong to an epoch, an id that is stored in Redis. A process starts a new epoch whenever Redis or
+/// the process may have missed an invalidation; entries of earlier epochs are never found again.
 pub(crate) struct RedisCache {
     redis: RedisClient,
     ttl: Duration,
     get_script: Script,
     put_script: Script,
-    /// How often nothing that was kept before counted any more.
+    /// The number of calls of `invalidate_all`.
     invalidations: AtomicU64,
-    /// The renewals and the losses of Redis of which it knows.
+    /// The invalidations and the losses of Redis that the current epoch covers.
     synced_epoch: Mutex<Option<(u64, u64)>>,
 }
 
 impl RedisCache {
     pub(crate) fn new(redis: RedisClient, ttl: Duration) -> Self {
-        let (get_script, put_script) =
-            (Script::new(include_str!("cache_get.lua")), Script::new(include_str!("cache_put.lua")));
         Self {
-            redis: redis,
+            redis,
             ttl,
-            get_script,
-            put_script,
+            get_script: Script::new(include_str!("cache_get.lua")),
+            put_script: Script::new(include_str!("cache_put.lua")),
             invalidations: AtomicU64::new(0),
             synced_epoch: Mutex::new(None),
         }
@@ -57,54 +57,56 @@ impl RedisCache {
         if !self.ensure_synced().await {
             return Lookup::Unavailable;
         }
-        let [since, kept, lease] = cache_keys(tenant_id);
-        let mut call = self.get_script.key(since);
-        call.key(kept).key(lease).arg(Uuid::new_v4().to_string()).arg(LOAD_LEASE_TTL.as_millis() as u64);
+        let [epoch, entry, lease] = cache_keys(tenant_id);
+        let mut call = self.get_script.key(epoch);
+        call.key(entry).key(lease).arg(Uuid::new_v4().to_string()).arg(LOAD_LEASE_TTL.as_millis() as u64);
         match self.redis.execute(async |redis| call.invoke_async::<(u8, Vec<u8>)>(redis).await).await {
-            Some((1, kept)) => Lookup::Hit(kept),
+            Some((1, body)) => Lookup::Hit(body),
             Some((_, lease)) => String::from_utf8(lease).map_or(Lookup::Unavailable, Lookup::LoadLease),
             None => Lookup::Unavailable,
         }
     }
 
     pub(crate) async fn put(&self, tenant_id: &TenantId, lease: &str, body: &[u8]) {
-        let [since, kept, held] = cache_keys(tenant_id);
-        let mut call = self.put_script.key(since);
-        call.key(kept).key(held).arg(lease).arg(body).arg(self.ttl.as_millis() as u64);
+        let [epoch, entry, lease_key] = cache_keys(tenant_id);
+        let mut call = self.put_script.key(epoch);
+        call.key(entry).key(lease_key).arg(lease).arg(body).arg(self.ttl.as_millis() as u64);
         self.redis.execute(async |redis| call.invoke_async::<()>(redis).await).await;
     }
 
-    /// Takes what is kept of a tenant away, and the leases under which it was read. Where that fails Redis is not believed
-    /// until nothing counts any more that it has.
+    /// Deletes a tenant's entry and revokes the lease of a load in progress. If this fails, Redis counts as
+    /// lost, and the next lookup starts a new epoch first.
     pub(crate) async fn invalidate(&self, tenant_id: &TenantId) {
-        let [_, kept, lease] = cache_keys(tenant_id);
+        let [_, entry, lease] = cache_keys(tenant_id);
         let mut call = redis::cmd("UNLINK");
-        call.arg(kept).arg(lease);
+        call.arg(entry).arg(lease);
         self.redis.execute(async |redis| call.query_async::<()>(redis).await).await;
     }
 
-    /// Lets nothing count that is kept by now.
+    /// Invalidates every entry.
     pub(crate) async fn invalidate_all(&self) {
         self.invalidations.fetch_add(1, Ordering::Relaxed);
         self.ensure_synced().await;
     }
 
-    /// Whether Redis was told of all that it may have missed: of each loss, and of each renewal. If not, it is told now.
+    /// Starts a new epoch if Redis may have missed an invalidation. Returns whether its entries are now
+    /// current.
     async fn ensure_synced(&self) -> bool {
-        let known = (self.invalidations.load(Ordering::Relaxed), self.redis.loss_count());
-        if *self.synced_epoch.lock().unwrap_or_else(PoisonError::into_inner) == Some(known) {
+        let seen = (self.invalidations.load(Ordering::Relaxed), self.redis.loss_count());
+        if *self.synced_epoch.lock().unwrap_or_else(PoisonError::into_inner) == Some(seen) {
             return true;
         }
         let mut call = redis::cmd("SET");
         call.arg(format!("{CACHE_KEY_PREFIX}:since")).arg(Uuid::new_v4().to_string());
-        let told = self.redis.execute(async |redis| call.query_async::<()>(redis).await).await;
-        if told.is_some() {
-            *self.synced_epoch.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        let stored = self.redis.execute(async |redis| call.query_async::<()>(redis).await).await;
+        if stored.is_some() {
+            *self.synced_epoch.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         }
-        told.is_some()
+        stored.is_some()
     }
 }
 
+/// Returns the keys of the epoch, the tenant's entry and its lease.
 fn cache_keys(tenant_id: &TenantId) -> [String; 3] {
     ["since".to_owned(), format!("of:{tenant_id}"), format!("lease:{tenant_id}")]
         .map(|name| format!("{CACHE_KEY_PREFIX}:{name}"))

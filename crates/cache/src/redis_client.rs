@@ -1,45 +1,59 @@
-//! The Redis of all replicas, which may be lost and come back at any moment.
+//! The connection to the Redis that all replicas share. It may fail and return at any moment.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use deadpool_redis::{Manager, Pool, PoolError};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
 use tokio::time::{interval, timeout};
 
-/// A Redis that has not answered by then counts as lost: nobody who waits for an answer waits for it.
+/// The time after which Redis counts as lost. A request waits no longer than this for it.
 pub(crate) const REDIS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// In so many pieces: a process that is short of time itself comes late to each, and may find the answer there.
+/// The number of parts in which [`REDIS_TIMEOUT`] is waited for.
+///
+/// A process short of CPU time wakes late from each part and may then find the response already there.
 const TIMEOUT_SLICES: u32 = 5;
 
-/// Between two looks at whether it is there.
 const REDIS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why there is no Redis to talk to.
+/// The most connections of one process.
+const MAX_REDIS_CONNECTIONS: usize = 16;
+
+/// An error of the Redis client.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// `REDIS_URL` is no address of a Redis.
-    #[error("REDIS_URL is no address of a Redis: {0}")]
+    /// `REDIS_URL` is malformed.
+    #[error("REDIS_URL is not a Redis address: {0}")]
     InvalidAddress(String),
-    /// It cannot be reached, or refused what it was asked.
-    #[error("Redis does not do it: {0}")]
+    /// No connection could be opened.
+    #[error("connecting to Redis failed: {0}")]
+    ConnectFailed(String),
+    /// Redis refused the command, or the connection broke.
+    #[error("Redis command failed: {0}")]
     CommandFailed(#[from] RedisError),
-    /// It said nothing.
+    /// Redis did not answer in time.
     #[error("Redis did not answer within {REDIS_TIMEOUT:?}")]
     Timeout,
 }
 
-/// The Redis of all replicas. Cheap to clone.
+impl From<PoolError> for CacheError {
+    fn from(error: PoolError) -> Self {
+        Self::ConnectFailed(match error {
+            PoolError::Backend(error) => error.to_string(),
+            error => error.to_string(),
+        })
+    }
+}
+
+/// A client of the Redis that all replicas share. Cheap to clone.
 #[derive(Clone)]
 pub struct RedisClient {
-    client: Client,
-    /// One for all who ask: nobody waits for another's answer. None until somebody asks, and after a failure.
-    connection: Arc<Mutex<Option<MultiplexedConnection>>>,
+    pool: Pool,
     is_available: Arc<AtomicBool>,
     loss_count: Arc<AtomicU64>,
 }
@@ -47,7 +61,7 @@ pub struct RedisClient {
 /// Checks the form of `REDIS_URL`.
 ///
 /// # Errors
-/// It is no address of a Redis.
+/// The text is not a Redis address.
 pub fn parse_redis_url(text: &str) -> Result<SecretString, String> {
     match text.trim().into_connection_info() {
         Ok(_) => Ok(text.trim().into()),
@@ -56,47 +70,49 @@ pub fn parse_redis_url(text: &str) -> Result<SecretString, String> {
 }
 
 impl RedisClient {
-    /// The Redis at `REDIS_URL`, looked after from now on. Says so where there is none.
+    /// Opens the Redis at `REDIS_URL` and monitors it from then on. Logs a line if there is no URL.
     ///
     /// # Errors
-    /// The address is malformed. A Redis that is away is no error.
+    /// The address is malformed. An unavailable Redis is not an error.
     pub fn open(url: Option<&SecretString>) -> Result<Option<Self>, CacheError> {
         let Some(url) = url else {
-            tracing::info!(
-                "REDIS_URL is not set: limits are counted in this process alone, and it keeps its own cache"
-            );
+            tracing::info!("REDIS_URL is not set: rate limits and cache are per process");
             return Ok(None);
         };
-        let shared = Self::new(url)?;
-        tokio::spawn(shared.clone().watch());
-        Ok(Some(shared))
+        let client = Self::new(url)?;
+        tokio::spawn(client.clone().run_check_loop());
+        Ok(Some(client))
     }
 
     fn new(url: &SecretString) -> Result<Self, CacheError> {
-        let client = Client::open(url.expose_secret());
-        let client = client.map_err(|error| CacheError::InvalidAddress(error.to_string()))?;
-        let is_there = Arc::new(AtomicBool::new(true));
-        Ok(Self { client, connection: Arc::default(), is_available: is_there, loss_count: Arc::default() })
+        // `with_timeout` bounds connecting and commands together, so the connection has no time-outs of its
+        // own.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let manager = Manager::new_with_config(url.expose_secret(), config)
+            .map_err(|error| CacheError::InvalidAddress(error.to_string()))?;
+        let pool = Pool::builder(manager).max_size(MAX_REDIS_CONNECTIONS).build();
+        let pool = pool.map_err(|error| CacheError::InvalidAddress(error.to_string()))?;
+        Ok(Self { pool, is_available: Arc::new(AtomicBool::new(true)), loss_count: Arc::default() })
     }
 
-    /// Says so when it is lost, and when it is back.
-    async fn watch(self) {
-        let mut looks = interval(REDIS_CHECK_INTERVAL);
+    /// Checks Redis once a second. Never returns.
+    async fn run_check_loop(self) {
+        let mut ticks = interval(REDIS_CHECK_INTERVAL);
         loop {
-            looks.tick().await;
+            ticks.tick().await;
             self.record_result(self.ping().await.as_ref());
         }
     }
 
-    /// In words: whether there is one, and whether it answers now.
-    pub async fn status(shared: Option<&Self>) -> String {
-        match shared {
-            Some(shared) => shared.ping().await.map_or_else(|error| error.to_string(), |()| "ok".into()),
+    /// Pings Redis. Returns `ok`, the error, or `not set` without Redis.
+    pub async fn status(client: Option<&Self>) -> String {
+        match client {
+            Some(client) => client.ping().await.map_or_else(|error| error.to_string(), |()| "ok".into()),
             None => "not set".into(),
         }
     }
 
-    /// Whether it answered when it was last asked or looked for, within a second or so.
+    /// Returns whether the last command or check succeeded. At most about a second old.
     pub fn is_available(&self) -> bool {
         self.is_available.load(Ordering::SeqCst)
     }
@@ -105,7 +121,7 @@ impl RedisClient {
         self.execute_with_timeout(async |connection| redis::cmd("PING").query_async(connection).await).await
     }
 
-    /// Asks it something; `None` at once while it is lost, so that nobody waits for it.
+    /// Runs a command. Returns `None` if it fails, and at once while Redis is lost, so that no request waits.
     pub(crate) async fn execute<T>(
         &self,
         command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
@@ -113,65 +129,56 @@ impl RedisClient {
         if !self.is_available() {
             return None;
         }
-        let answer = self.execute_with_timeout(command).await;
-        if answer.is_err() {
-            self.record_result(answer.as_ref().map(|_| &()));
+        let result = self.execute_with_timeout(command).await;
+        if result.is_err() {
+            self.record_result(result.as_ref().map(|_| &()));
         }
-        answer.ok()
+        result.ok()
     }
 
     async fn execute_with_timeout<T>(
         &self,
         command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, CacheError> {
-        let asked = async { Ok(command(&mut self.connect().await?).await?) };
-        let answer = with_timeout(asked).await;
-        if answer.is_err() {
-            // Whoever comes next begins with another one: this one may be dead and not say so. Where somebody makes one just
-            // now, there is none.
-            if let Ok(mut connection) = self.connection.try_lock() {
-                *connection = None;
-            }
+        let result = with_timeout(async {
+            let mut connection = self.pool.get().await?;
+            Ok(command(&mut connection).await?)
+        });
+        let result = result.await;
+        if result.is_err() {
+            // A dead connection may not report it, and each would cost a later command its whole time-out.
+            self.pool.retain(|_, _| false);
         }
-        answer
+        result
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let mut connection = self.connection.lock().await;
-        if let Some(there) = &*connection {
-            return Ok(there.clone());
-        }
-        // How long anything may take is said here, once.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let made = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(connection.insert(made).clone())
-    }
-
-    /// How often it was lost. What it has from before may lack what it should have been told meanwhile.
+    /// Returns how often Redis was lost. Its content from before a loss may have missed an invalidation.
     pub(crate) fn loss_count(&self) -> u64 {
         self.loss_count.load(Ordering::SeqCst)
     }
 
-    fn record_result(&self, seen: Result<&(), &CacheError>) {
-        if seen.is_err() {
+    fn record_result(&self, result: Result<&(), &CacheError>) {
+        if result.is_err() {
             self.loss_count.fetch_add(1, Ordering::SeqCst);
         }
-        let was_there = self.is_available.swap(seen.is_ok(), Ordering::SeqCst);
-        match seen {
-            Err(error) if was_there => {
-                tracing::error!(error = %error, "Redis is lost: until it is back each replica counts its limits alone");
+        let was_available = self.is_available.swap(result.is_ok(), Ordering::SeqCst);
+        match result {
+            Err(error) if was_available => {
+                tracing::error!(error = %error, "redis lost: rate limits and cache are per process");
             }
-            Ok(()) if !was_there => tracing::info!("Redis is back: limits are shared again"),
+            Ok(()) if !was_available => {
+                tracing::info!("redis is back: rate limits and cache are shared again")
+            }
             _ => {}
         }
     }
 }
 
-async fn with_timeout<T>(asked: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
-    let mut asked = pin!(asked);
+async fn with_timeout<T>(call: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
+    let mut call = pin!(call);
     for _ in 0..TIMEOUT_SLICES {
-        if let Ok(answer) = timeout(REDIS_TIMEOUT / TIMEOUT_SLICES, &mut asked).await {
-            return answer;
+        if let Ok(result) = timeout(REDIS_TIMEOUT / TIMEOUT_SLICES, &mut call).await {
+            return result;
         }
     }
     Err(CacheError::Timeout)

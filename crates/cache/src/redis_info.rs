@@ -1,4 +1,4 @@
-//! What an operator wants to know of a Redis.
+//! Facts about a Redis server, for operators.
 
 use chrono::{DateTime, Utc};
 use redis::{Client, InfoDict, IntoConnectionInfo};
@@ -8,30 +8,30 @@ use tokio::time::timeout;
 use crate::CacheError;
 use crate::redis_client::REDIS_TIMEOUT;
 
-/// Short for a person, and long beside what a Redis takes.
+/// Three seconds in all: an operator can wait longer than a request.
 const INFO_TIMEOUT_FACTOR: u32 = 6;
 
-/// How a Redis is set up.
+/// The version, memory and role of a Redis server.
 #[derive(Clone, Debug)]
 pub struct RedisInfo {
-    /// Like `7.0.15`.
+    /// The version, such as `7.0.15`.
     pub version: String,
-    /// `maxmemory`, in bytes; 0: as much as it wants.
+    /// `maxmemory` in bytes; 0 means no limit.
     pub max_memory: u64,
-    /// `maxmemory-policy`: what it drops where that is full.
+    /// `maxmemory-policy`: the keys that Redis evicts when its memory is full.
     pub policy: String,
     /// Memory in use, in bytes.
     pub used_memory: u64,
-    /// Whether it takes writes.
+    /// True for a primary, which accepts writes.
     pub is_primary: bool,
-    /// What it takes for the time.
+    /// The server's clock.
     pub now: DateTime<Utc>,
 }
 
-/// Asks a Redis about itself.
+/// Reads the facts about a Redis server.
 ///
 /// # Errors
-/// It cannot be reached, refuses, or says nothing for three seconds.
+/// Redis cannot be reached, refuses a command, or does not answer within three seconds.
 pub async fn inspect(url: &SecretString) -> Result<RedisInfo, CacheError> {
     timeout(REDIS_TIMEOUT * INFO_TIMEOUT_FACTOR, fetch_info(url)).await.unwrap_or(Err(CacheError::Timeout))
 }
@@ -53,7 +53,8 @@ async fn fetch_info(url: &SecretString) -> Result<RedisInfo, CacheError> {
     })
 }
 
-/// Where a Redis is, `host:port/database`, without what opens it; `None` for what is no address.
+/// Returns the address as `host:port/database`, without credentials. `None` if the text is not a Redis
+/// address.
 pub fn display_address(url: &SecretString) -> Option<String> {
     let info = url.expose_secret().into_connection_info().ok()?;
     Some(format!("{}/{}", info.addr(), info.redis_settings().db()))

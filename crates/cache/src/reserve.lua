@@ -1,36 +1,39 @@
--- When one answer of a tenant may begin, by two limits at once. The generic cell rate algorithm: a key holds when its
--- limit would be as good as new; whoever comes more than the tolerance before that waits. The rule is that of `local_limiter.rs`.
--- KEYS: the tenant's limit, that of all. ARGV: interval and tolerance of each, and 0 for who waits for a turn of the
--- tenant, 1 for who has it, 2 for who comes again and wants none kept. Times are microseconds of Redis' own clock.
--- Returns {0 now | 1 the tenant's turn | 2 all are too many, wait}.
+-- Decides when one reply of a tenant may start, by a limit per tenant and a global one. Generic cell rate
+-- algorithm: each key holds the theoretical arrival time (TAT), at which its limit is fully restored. A reply
+-- earlier than TAT - tolerance waits. `local_limiter.rs` follows the same rule.
+-- KEYS: the tenant's limit, the global limit. ARGV: interval and tolerance of each, then the mode: 0 reserves
+-- a slot of the tenant, 1 uses a reserved one, 2 takes one now or none. Times are microseconds of Redis's own
+-- clock.
+-- Returns {0 allowed | 1 queued by the tenant's limit | 2 refused by the global limit, wait}.
+local RESERVE, RESERVED, TRY_NOW = '0', '1', '2'
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local function mark(key)
+local function tat(key)
     return math.max(now, tonumber(redis.call('GET', key) or 0))
 end
 
-local function take(key, mark, interval)
-    local at = mark + interval
-    redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+local function advance(key, tat, interval)
+    local next_tat = tat + interval
+    redis.call('SET', key, string.format('%.0f', next_tat), 'PX', math.ceil((next_tat - now) / 1000))
 end
 
-local wish = ARGV[5]
-local tenant = mark(KEYS[1])
+local mode = ARGV[5]
+local tenant = tat(KEYS[1])
 local tenant_wait = tenant - ARGV[2] - now
-if wish == '0' then
-    take(KEYS[1], tenant, ARGV[1])
+if mode == RESERVE then
+    advance(KEYS[1], tenant, ARGV[1])
 end
-if wish ~= '1' and tenant_wait > 0 then
+if mode ~= RESERVED and tenant_wait > 0 then
     return { 1, tenant_wait }
 end
-local all = mark(KEYS[2])
-local wait = all - ARGV[4] - now
-if wait > 0 then
-    return { 2, wait }
+local global = tat(KEYS[2])
+local global_wait = global - ARGV[4] - now
+if global_wait > 0 then
+    return { 2, global_wait }
 end
-if wish == '2' then
-    take(KEYS[1], tenant, ARGV[1])
+if mode == TRY_NOW then
+    advance(KEYS[1], tenant, ARGV[1])
 end
-take(KEYS[2], all, ARGV[3])
+advance(KEYS[2], global, ARGV[3])
 return { 0, 0 }

@@ -1,7 +1,8 @@
-//! What is read of a tenant for each answer and seldom changes: kept for `CACHE_TTL`, or until it changes.
+//! The workspace cache: data that every reply reads and that seldom changes, kept for `CACHE_TTL` or until it
+//! changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use models::TenantId;
@@ -10,17 +11,19 @@ use moka::future::Cache;
 use crate::redis_cache::{Lookup, RedisCache};
 use crate::redis_client::RedisClient;
 
-/// Bytes that one process keeps, at most.
+/// The most bytes that one process caches.
 const MAX_CACHE_BYTES: u64 = 64 << 20;
 
-/// Tenants that changed, after which all are forgotten rather than remembering of each that it did.
+/// The most changed tenants with a generation of their own. Beyond that the whole cache is invalidated.
 const MAX_CHANGED_TENANTS: usize = 10_000;
 
-/// What is kept of a tenant. It is sealed by whoever loads it: neither this process nor Redis keeps it in plain.
+/// An encrypted cache entry. The loader encrypts it, so neither this process nor Redis holds it in plaintext.
 pub type SealedBytes = Arc<[u8]>;
 
-/// What is kept of tenants, in this process and in the Redis of all replicas. A load that began before a change was heard of
-/// stores nothing that is found after it. Nothing is found unless changes are being heard.
+/// A cache of workspace data in this process and in the Redis that all replicas share.
+///
+/// A load that began before a change never stores what a later reader finds. The cache is used only while
+/// changes are being received, see [`set_valid_until`](Self::set_valid_until).
 pub struct WorkspaceCache {
     local: Cache<(TenantId, u64), SealedBytes>,
     generations: Mutex<Generations>,
@@ -29,16 +32,17 @@ pub struct WorkspaceCache {
     valid_until: Mutex<Option<Instant>>,
 }
 
-/// Under what a tenant is kept: a change begins another generation, and what is of an earlier one is never found again.
+/// The generation number that is part of a tenant's cache key. A change starts a new generation, so entries
+/// of an earlier one are never found again.
 #[derive(Default)]
 struct Generations {
     last: u64,
-    /// Of those that are not among the changed.
+    /// The generation of all tenants that are not in `changed`.
     base: u64,
     changed: HashMap<TenantId, u64>,
 }
 
-/// Why nothing was loaded.
+/// The reason that a load returned no entry.
 #[derive(Clone)]
 enum LoadMiss<E> {
     Absent,
@@ -46,42 +50,45 @@ enum LoadMiss<E> {
 }
 
 impl WorkspaceCache {
-    /// With no `shared` each process keeps its own. Each of the two keeps for `ttl`; none of them where that is zero.
-    pub fn new(shared: Option<RedisClient>, ttl: Duration) -> Self {
-        let size = |(tenant_id, _): &(TenantId, u64), kept: &SealedBytes| {
-            u32::try_from(tenant_id.as_str().len() + kept.len()).unwrap_or(u32::MAX)
+    /// Creates a cache. Entries live for `ttl` in the process and in Redis; a `ttl` of zero disables the
+    /// cache. Without `redis` each process has its own.
+    pub fn new(redis: Option<RedisClient>, ttl: Duration) -> Self {
+        let size = |(tenant_id, _): &(TenantId, u64), entry: &SealedBytes| {
+            u32::try_from(tenant_id.as_str().len() + entry.len()).unwrap_or(u32::MAX)
         };
         Self {
             local: Cache::builder().max_capacity(MAX_CACHE_BYTES).weigher(size).time_to_live(ttl).build(),
             generations: Mutex::default(),
-            redis_cache: shared.map(|shared| RedisCache::new(shared, ttl)),
+            redis_cache: redis.map(|redis| RedisCache::new(redis, ttl)),
             ttl,
             valid_until: Mutex::new(None),
         }
     }
 
-    /// Up to this moment every change was heard of, or will be before it: until then what is kept is believed.
+    /// Allows reads from the cache until `moment`. The caller guarantees that every change up to then has
+    /// been, or will be, received before it.
     pub fn set_valid_until(&self, moment: Instant) {
         *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
     }
 
-    /// Whether what is kept is believed; else whoever asks has to read for themselves.
+    /// Returns whether the cache may be used. Otherwise read from the database.
     pub fn is_valid(&self) -> bool {
         let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
         !self.ttl.is_zero() && until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// What is kept of a tenant, else what `load` reads; of all who ask at once, one loads. What is absent is not kept.
+    /// Returns a tenant's entry, or loads and stores it. Concurrent callers share one load. `None` from
+    /// `load` is not cached.
     ///
     /// # Errors
-    /// What the one who loaded met.
+    /// The shared load failed with this error.
     pub async fn get_or_load<E: Send + Sync + 'static>(
         &self,
         tenant_id: &TenantId,
         load: impl Future<Output = Result<Option<Vec<u8>>, E>>,
     ) -> Result<Option<SealedBytes>, Arc<E>> {
         let key = (tenant_id.clone(), self.generations().current(tenant_id));
-        let found = self.local.try_get_with(key, async {
+        let entry = self.local.try_get_with(key, async {
             let lease = match self.lookup_in_redis(tenant_id).await {
                 Lookup::Hit(body) => return Ok(body.into()),
                 Lookup::LoadLease(lease) => Some(lease),
@@ -89,12 +96,12 @@ impl WorkspaceCache {
             };
             let body =
                 load.await.map_err(|error| LoadMiss::Failed(Arc::new(error)))?.ok_or(LoadMiss::Absent)?;
-            if let (Some(stock), Some(lease)) = (&self.redis_cache, lease) {
-                stock.put(tenant_id, &lease, &body).await;
+            if let (Some(redis_cache), Some(lease)) = (&self.redis_cache, lease) {
+                redis_cache.put(tenant_id, &lease, &body).await;
             }
             Ok(body.into())
         });
-        found.await.map(Some).or_else(|missed: Arc<LoadMiss<E>>| match &*missed {
+        entry.await.map(Some).or_else(|miss: Arc<LoadMiss<E>>| match &*miss {
             LoadMiss::Absent => Ok(None),
             LoadMiss::Failed(error) => Err(Arc::clone(error)),
         })
@@ -102,30 +109,31 @@ impl WorkspaceCache {
 
     async fn lookup_in_redis(&self, tenant_id: &TenantId) -> Lookup {
         match &self.redis_cache {
-            Some(stock) => stock.get(tenant_id).await,
+            Some(redis_cache) => redis_cache.get(tenant_id).await,
             None => Lookup::Unavailable,
         }
     }
 
-    /// A tenant has changed. Redis comes first, or this process could find there once more what it has just forgotten.
+    /// Invalidates a tenant that changed.
     pub async fn invalidate(&self, tenant_id: &TenantId) {
-        if let Some(stock) = &self.redis_cache {
-            stock.invalidate(tenant_id).await;
+        // Redis comes first, or this process could load the outdated entry from there again.
+        if let Some(redis_cache) = &self.redis_cache {
+            redis_cache.invalidate(tenant_id).await;
         }
         let before = self.generations().advance(tenant_id);
         self.local.invalidate(&(tenant_id.clone(), before)).await;
     }
 
-    /// Any tenant may have changed: changes were not heard for a while.
+    /// Invalidates every tenant, after a time in which changes were not received.
     pub async fn invalidate_all(&self) {
-        if let Some(stock) = &self.redis_cache {
-            stock.invalidate_all().await;
+        if let Some(redis_cache) = &self.redis_cache {
+            redis_cache.invalidate_all().await;
         }
         self.generations().advance_all();
         self.local.invalidate_all();
     }
 
-    fn generations(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn generations(&self) -> MutexGuard<'_, Generations> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,7 +143,7 @@ impl Generations {
         self.changed.get(tenant_id).copied().unwrap_or(self.base)
     }
 
-    /// Returns the generation that is over.
+    /// Starts a new generation of a tenant and returns the one before.
     fn advance(&mut self, tenant_id: &TenantId) -> u64 {
         let before = self.current(tenant_id);
         if self.changed.len() >= MAX_CHANGED_TENANTS {

@@ -1,12 +1,12 @@
-//! How much of the machine this process may take: what its control groups grant, else all there is. A share of it is what
-//! alerts on memory and CPU compare with. Source: <https://docs.kernel.org/admin-guide/cgroup-v2.html>
+//! The memory and CPU limits of this process: those of its control groups, else those of the machine. Alerts
+//! compare usage with them. Source: <https://docs.kernel.org/admin-guide/cgroup-v2.html>
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
-/// The control groups that bound this process, and what bounds it without them.
+/// The control groups that limit this process, and its limits without them.
 #[derive(Clone, Debug)]
 pub(crate) struct ResourceLimits {
     groups: Vec<PathBuf>,
@@ -14,33 +14,34 @@ pub(crate) struct ResourceLimits {
 }
 
 impl ResourceLimits {
-    /// Of this process, which has so many runtime threads.
+    /// Returns the limits of this process, which has `threads` runtime threads.
     pub(crate) fn new(threads: u32) -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         Self { groups: cgroup_ancestors(Path::new(CGROUP_ROOT), &own), threads: threads.into() }
     }
 
-    /// Bytes of memory. It is read anew each time, since a limit may be changed under a running process.
+    /// Returns the memory limit in bytes. Reads it each time, since it may change while the process runs.
     pub(crate) fn memory_bytes(&self) -> f64 {
         self.min_limit("memory.max", parse_memory_max).unwrap_or(f64::INFINITY).min(machine_memory_bytes())
     }
 
-    /// Cores: never more than there are runtime threads to use them.
+    /// Returns the CPU limit in cores, at most one per runtime thread.
     pub(crate) fn cpu_cores(&self) -> f64 {
-        // What std knows of a quota it rounds to whole cores.
+        // The standard library rounds a quota to whole cores, so `cpu.max` is read directly.
         let machine =
             || std::thread::available_parallelism().map_or(f64::INFINITY, |cores| cores.get() as f64);
         self.min_limit("cpu.max", parse_cpu_max).unwrap_or_else(machine).min(self.threads)
     }
 
-    /// Each group may grant less than the one around it; the outermost has no such file.
+    /// Returns the lowest limit of all groups. A group may allow less than its parent; the root has no such
+    /// file.
     fn min_limit(&self, file: &str, parse: fn(&str) -> Option<f64>) -> Option<f64> {
         let texts = self.groups.iter().filter_map(|group| fs::read_to_string(group.join(file)).ok());
         texts.filter_map(|text| parse(&text)).reduce(f64::min)
     }
 }
 
-/// The process's group and those around it. In a container its own group is the root, whatever the host calls it.
+/// Returns the process's group and its ancestors. In a container the process's own group is the root.
 fn cgroup_ancestors(root: &Path, own: &str) -> Vec<PathBuf> {
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).filter(|own| !own.contains(".."));
     let inner = root.join(own.unwrap_or_default());
@@ -51,7 +52,7 @@ fn parse_memory_max(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// Microseconds of CPU in so many of time, or `max`.
+/// Parses `cpu.max`: microseconds of CPU time, or `max`, per period in microseconds.
 fn parse_cpu_max(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);

@@ -1,42 +1,37 @@
-//! Who is at the other end: the connection's address, or behind a proxy that is trusted the address that it tells.
+//! The client's address: the connection's peer or, behind a trusted proxy, the address that the proxy
+//! reports.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{Extensions, HeaderMap};
+use ipnet::IpNet;
 
 use crate::settings::Environment;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Proxies in a row that are looked behind.
+/// The most entries of `X-Forwarded-For` that are read.
 const MAX_FORWARDED_HOPS: usize = 32;
 
-/// Where a connection comes from; every request carries it.
+/// The remote address of a connection, an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The addresses whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug)]
 pub struct TrustedProxies {
-    networks: Vec<IpNetwork>,
-    /// Whether it was told that a header is not believed.
+    networks: Vec<IpNet>,
+    /// Set once the warning about an untrusted header has been logged.
     has_warned: AtomicBool,
 }
 
-/// All addresses that begin with the same bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct IpNetwork {
-    address: IpAddr,
-    bits: u8,
-}
-
 impl Default for TrustedProxies {
-    /// This machine's own: whoever else sends the header may have made it up.
+    /// Trusts loopback only: any other sender may have made the header up.
     fn default() -> Self {
-        let own = [(IpAddr::from([127, 0, 0, 0]), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
-        Self::from_networks(own.map(|(address, bits)| IpNetwork { address, bits }).into())
+        let loopback = IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
+        Self::from_networks(vec![loopback, IpAddr::from(Ipv6Addr::LOCALHOST).into()])
     }
 }
 
@@ -45,37 +40,39 @@ impl FromStr for TrustedProxies {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts.map(str::parse).collect::<Result<_, _>>().map(Self::from_networks)
+        parts.map(parse_network).collect::<Result<_, _>>().map(Self::from_networks)
     }
 }
 
 impl TrustedProxies {
-    fn from_networks(networks: Vec<IpNetwork>) -> Self {
+    fn from_networks(networks: Vec<IpNet>) -> Self {
         Self { networks, has_warned: AtomicBool::new(false) }
     }
 
-    /// `TRUSTED_PROXIES`; what is wrong with it is noted in `env`.
+    /// Reads `TRUSTED_PROXIES`. Problems are added to `env`.
     pub fn read(env: &mut Environment) -> Self {
         env.optional("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8", str::parse).unwrap_or_default()
     }
 
-    /// Whom a request is from: the connection's other end, or where that is trusted the last one before it that is not.
+    /// Returns the client's address: the connection's peer or, if that is trusted, the nearest untrusted
+    /// address in `X-Forwarded-For`.
     pub fn resolve_client_ip(&self, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
-        let unknown = IpAddr::from([0, 0, 0, 0]);
+        let unknown = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         let peer = extensions.get::<Peer>().map_or(unknown, |peer| peer.0.to_canonical());
         if !self.is_trusted(peer) {
             self.warn_once(peer, headers);
             return peer;
         }
-        let told = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let told: Vec<&str> = told.flat_map(|value| value.split(',')).collect();
-        self.resolve_forwarded(peer, &told)
+        let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
+        self.resolve_forwarded(peer, &hops)
     }
 
-    /// Each proxy wrote down whom it heard from, the nearest last. What stands before the first stranger is their own word.
-    fn resolve_forwarded(&self, peer: IpAddr, forwarded: &[&str]) -> IpAddr {
+    fn resolve_forwarded(&self, peer: IpAddr, hops: &[&str]) -> IpAddr {
+        // Each proxy appends the address it received the request from. Entries before the nearest untrusted
+        // address are that client's own claim.
         let mut client = peer;
-        for hop in forwarded.iter().rev().take(MAX_FORWARDED_HOPS) {
+        for hop in hops.iter().rev().take(MAX_FORWARDED_HOPS) {
             let Some(address) = parse_hop(hop) else { break };
             client = address;
             if !self.is_trusted(client) {
@@ -86,52 +83,29 @@ impl TrustedProxies {
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// An operator whose proxy is not named sees all people as one.
+    /// Logs once that a header was ignored. An unlisted proxy makes all its clients look like one address.
     fn warn_once(&self, peer: IpAddr, headers: &HeaderMap) {
         if headers.contains_key(FORWARDED_FOR) && !self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "X-Forwarded-For from {peer} is not believed; a proxy is named in TRUSTED_PROXIES"
-            );
+            tracing::warn!("X-Forwarded-For from {peer} ignored; list the proxy in TRUSTED_PROXIES");
         }
     }
 }
 
-/// With a port too, as some proxies write it.
+/// Parses an address, with or without a port, as some proxies write one.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let read = bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
-    read.map(|address: IpAddr| address.to_canonical())
+    let address = bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
 }
 
-impl FromStr for IpNetwork {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("has {text}, which is neither an address nor a network like 10.0.0.0/8");
-        let (address, bits) = text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
-        let address: IpAddr = address.trim().parse().map_err(|_| wrong())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            Some(bits) => bits.trim().parse().ok().filter(|bits| *bits <= most).ok_or_else(wrong)?,
-            None => most,
-        };
-        Ok(Self { address, bits })
-    }
-}
-
-impl IpNetwork {
-    fn contains(self, address: IpAddr) -> bool {
-        let shared = match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
-            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        shared >= self.bits.into()
-    }
+/// Parses an address or a network such as `10.0.0.0/8`.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| format!("contains {text}, which is not an address or a network like 10.0.0.0/8"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How to reach Postgres, or Supabase's.
+//! Connection settings of Postgres, or of a Supabase project's Postgres.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::settings::Environment;
 
 const DATABASE_URL_EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
 
-/// The parameter of an address that names several hosts; the one that takes writes is always the one that is wanted.
+/// A parameter of a URL with several hosts. It is removed: the services always use the host that accepts writes.
 /// Source: <https://www.postgresql.org/docs/current/libpq-connect.html>
 const TARGET_SESSION_ATTRS: &str = "target_session_attrs";
 
-/// How to reach Postgres; see the README's table of variables.
+/// Connection settings of Postgres; see deploy/CONFIGURATION.md.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// `DATABASE_URL`, or what follows from `SUPABASE_URL` and `SUPABASE_DB_PASSWORD`; an address for each host in it.
+    /// `DATABASE_URL`, or the URL derived from `SUPABASE_URL` and `SUPABASE_DB_PASSWORD`. One URL per host.
     pub urls: Vec<SecretString>,
-    /// `DATABASE_DIRECT_URL`: past a pooler.
+    /// `DATABASE_DIRECT_URL`, which bypasses a pooler.
     pub direct_urls: Vec<SecretString>,
     /// `DATABASE_POOL_SIZE`.
     pub pool_size: u32,
@@ -28,12 +28,12 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// The connections that the pool opens at most.
+    /// Returns the most connections that the pool opens.
     pub fn max_connections(&self) -> u32 {
         self.pool_size + self.max_overflow
     }
 
-    /// Reads the database's variables; what is wrong is noted in `env`.
+    /// Reads the database's variables. Problems are added to `env`.
     pub fn read(env: &mut Environment) -> Option<Self> {
         let urls = match env.text("DATABASE_URL") {
             Some(_) => env.required("DATABASE_URL", DATABASE_URL_EXAMPLE, parse_postgres_urls),
@@ -47,14 +47,14 @@ impl DatabaseSettings {
         Some(Self { urls: urls?, direct_urls: direct_urls?, pool_size, max_overflow, pool_timeout })
     }
 
-    /// Reads `DATABASE_READ_URL`: a standby for what is only read. `None` where it is not set, or leads where
-    /// `DATABASE_URL` does.
+    /// Reads `DATABASE_READ_URL`, a standby for read-only queries. `None` if it is not set or is one of the
+    /// primary's URLs.
     pub fn read_standby(&self, env: &mut Environment) -> Option<SecretString> {
         let url = env.optional("DATABASE_READ_URL", DATABASE_URL_EXAMPLE, |text| {
-            let mut addresses = parse_postgres_urls(text)?;
-            match (addresses.pop(), addresses.is_empty()) {
+            let mut urls = parse_postgres_urls(text)?;
+            match (urls.pop(), urls.is_empty()) {
                 (Some(only), true) => Ok(only),
-                _ => Err("names several hosts; name one, or what balances between them".into()),
+                _ => Err("has several hosts; set one host, or a load balancer in front of them".into()),
             }
         })?;
         let is_primary = self.urls.iter().any(|primary| primary.expose_secret() == url.expose_secret());
@@ -62,7 +62,8 @@ impl DatabaseSettings {
     }
 }
 
-/// An address may name several hosts, as libpq's may: `postgres://user@one:5432,two:5432/postgres`.
+/// Splits a URL with several hosts, as libpq accepts it, such as
+/// `postgres://user@one:5432,two:5432/postgres`.
 fn parse_postgres_urls(text: &str) -> Result<Vec<SecretString>, String> {
     let text = text.trim();
     let begin = text.find("://").map_or(0, |at| at + 3);
@@ -97,7 +98,7 @@ fn parse_postgres_url(text: &str) -> Result<SecretString, String> {
     Ok(String::from(url).into())
 }
 
-/// A project `https://<ref>.supabase.co` has its database at `db.<ref>.supabase.co`.
+/// Derives a project's database URL: `https://<ref>.supabase.co` has its database at `db.<ref>.supabase.co`.
 fn supabase_postgres_url(env: &mut Environment) -> Option<SecretString> {
     let (Some(project), Some(password)) = (env.text("SUPABASE_URL"), env.text("SUPABASE_DB_PASSWORD")) else {
         env.add_problem(
@@ -109,9 +110,9 @@ fn supabase_postgres_url(env: &mut Environment) -> Option<SecretString> {
     };
     let host = url::Url::parse(&project).ok().and_then(|url| url.host_str().map(|host| format!("db.{host}")));
     let mut url = url::Url::parse("postgres://postgres@localhost:5432/postgres").ok()?;
-    let filled = host.is_some_and(|host| url.set_host(Some(&host)).is_ok())
+    let is_complete = host.is_some_and(|host| url.set_host(Some(&host)).is_ok())
         && url.set_password(Some(&password)).is_ok();
-    if !filled {
+    if !is_complete {
         env.add_problem("SUPABASE_URL", "is not an address", "https://abcdefgh.supabase.co");
         return None;
     }

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can work.
+//! The health routes: liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// One thing that the service works with, and how it is.
+/// The state of one part that the service depends on.
 #[derive(Clone, Debug)]
 pub struct HealthCheck {
     name: &'static str,
@@ -20,24 +20,24 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// Without it the service cannot work; `Err` says what is wrong.
+    /// Creates a check that decides readiness. `Err` holds the problem.
     pub fn critical(name: &'static str, result: Result<(), String>) -> Self {
         let is_ready = result.is_ok();
         Self { name, state: result.err().unwrap_or_else(|| "ok".into()), is_ready }
     }
 
-    /// It is only told how it is.
-    pub fn told(name: &'static str, state: String) -> Self {
+    /// Creates a check that is only reported.
+    pub fn informational(name: &'static str, state: String) -> Self {
         Self { name, state, is_ready: true }
     }
 }
 
-/// What a service tells of itself.
+/// The health checks and gauges of a service.
 pub trait HealthChecks: Send + Sync + 'static {
-    /// Looks at everything that readiness depends on; should take no more than a second.
+    /// Runs all checks. Should take no more than a second.
     fn checks(&self) -> impl Future<Output = Vec<HealthCheck>> + Send;
 
-    /// Brings gauges up to date before they are read.
+    /// Updates the gauges before a scrape.
     fn update_gauges(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -59,12 +59,12 @@ pub(crate) async fn ready<P: HealthChecks>(State(state): State<Arc<HealthState<P
     if state.draining.is_cancelled() {
         checks.push(HealthCheck::critical("process", Err("draining".into())));
     }
-    let ready = checks.iter().all(|check| check.is_ready);
-    let told: Map<String, Value> =
+    let is_ready = checks.iter().all(|check| check.is_ready);
+    let states: Map<String, Value> =
         checks.into_iter().map(|check| (check.name.to_owned(), check.state.into())).collect();
     let (code, status) =
-        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
-    (code, Json(json!({ "status": status, "checks": told }))).into_response()
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    (code, Json(json!({ "status": status, "checks": states }))).into_response()
 }
 
 pub(crate) async fn scrape<P: HealthChecks>(State(state): State<Arc<HealthState<P>>>) -> Response {

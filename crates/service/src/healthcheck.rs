@@ -1,4 +1,4 @@
-//! Asking a service on this machine whether it lives: the health check of an image in which there is no shell.
+//! The `health` command: the health check of a container image that has no shell.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::process::exit_with_error;
 use crate::settings::SettingsError;
 
-/// Whoever looks at a container waits for three seconds; it is better to say what is wrong before that.
+/// Shorter than the three seconds after which Docker and Kubernetes give up, so that the error is still
+/// reported.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks for `/health` on this port of loopback, and says on stderr what is wrong, if something is.
+/// Requests `/health` on a port of loopback. Prints a failure to stderr.
 pub fn run_healthcheck(port: Result<u16, SettingsError>) -> ExitCode {
     let port = match port {
         Ok(port) => port,
@@ -19,12 +20,14 @@ pub fn run_healthcheck(port: Result<u16, SettingsError>) -> ExitCode {
     };
     match fetch_status_line(port) {
         Ok(line) if line.split(' ').nth(1) == Some("200") => ExitCode::SUCCESS,
-        Ok(line) => exit_with_error(&format!("port {port} does not answer /health with 200 but {line:?}")),
-        Err(error) => exit_with_error(&format!("nothing answers /health on port {port}: {error}")),
+        Ok(line) => {
+            exit_with_error(&format!("port {port} returned {line:?} for /health, expected status 200"))
+        }
+        Err(error) => exit_with_error(&format!("no response from /health on port {port}: {error}")),
     }
 }
 
-/// HTTP/1.0, so that the answer ends with the connection; of it only the beginning counts.
+/// Returns the response's first line. HTTP/1.0 makes the server close the connection after the response.
 fn fetch_status_line(port: u16) -> io::Result<String> {
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), HEALTHCHECK_TIMEOUT)?;
@@ -42,27 +45,27 @@ mod tests {
 
     use super::*;
 
-    /// What `health` makes of a port on which this is answered.
-    fn healthcheck_exit(answer: &'static [u8]) -> ExitCode {
+    /// Runs the command against a server that sends this response.
+    fn healthcheck_exit(response: &'static [u8]) -> ExitCode {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let serving = std::thread::spawn(move || {
+        let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 256];
             let length = stream.read(&mut request).unwrap();
             assert!(request[..length].starts_with(b"GET /health HTTP/1.0\r\n"));
-            stream.write_all(answer).unwrap();
+            stream.write_all(response).unwrap();
         });
         let code = run_healthcheck(Ok(port));
-        serving.join().unwrap();
+        server.join().unwrap();
         code
     }
 
     #[test]
     fn healthcheck_requires_status_200() {
         assert_eq!(healthcheck_exit(b"HTTP/1.0 200 OK\r\n\r\n{}"), ExitCode::SUCCESS);
-        for answer in [&b"HTTP/1.0 503 Service Unavailable\r\n\r\n"[..], b"", b"200"] {
-            assert_eq!(healthcheck_exit(answer), ExitCode::FAILURE);
+        for response in [&b"HTTP/1.0 503 Service Unavailable\r\n\r\n"[..], b"", b"200"] {
+            assert_eq!(healthcheck_exit(response), ExitCode::FAILURE);
         }
     }
 

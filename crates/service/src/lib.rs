@@ -1,7 +1,8 @@
-//! What both mains share: settings, logging, metrics, serving and draining, health.
+//! Code that both services share: settings, logging, metrics, health checks, and the HTTP server.
 
 mod cgroup;
 mod client_ip;
+mod configuration_doc;
 mod database;
 mod health;
 mod healthcheck;
@@ -12,11 +13,13 @@ mod otel;
 mod otel_settings;
 mod process;
 mod request_middleware;
+mod route_metrics;
 mod server;
 mod settings;
 mod trace_context;
 
 pub use client_ip::TrustedProxies;
+pub use configuration_doc::configuration_doc_faults;
 pub use database::DatabaseSettings;
 pub use health::{HealthCheck, HealthChecks};
 pub use healthcheck::run_healthcheck;

@@ -1,4 +1,4 @@
-//! Connections: what may come in over one, and how long its other end may take.
+//! Accepts HTTP connections, bounds request heads and time-outs, and drains on shutdown.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,28 +25,32 @@ use tower::Service;
 
 use crate::client_ip::Peer;
 
-/// The longest address; Slack's and our own are far shorter.
+/// The longest path and query. Slack's and our own are far shorter.
 const MAX_URI_BYTES: usize = 8 * 1024;
 
-/// All headers of a request together. How many they may be, a hundred, is hyper's own limit: one that is set would cost each
-/// request an allocation.
+/// The most bytes of a request's head.
+///
+/// The number of headers has hyper's own limit, 100: setting one costs an allocation per request.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// How long a request's head may take. That counts from the end of the answer before it: shorter than the minute for which
-/// proxies keep a connection that nobody uses, and they would send a request into one that is being closed.
+/// The time for a request's head, counted from the end of the previous response.
+///
+/// Proxies keep idle connections for a minute. If this were shorter, they would send requests into closing
+/// connections.
 pub(crate) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// How long what was sent may wait for its reader.
+/// The time that sent data may stay unacknowledged by the client.
 const TCP_USER_TIMEOUT_MILLIS: u32 = 60_000;
 
-/// How long connections are still taken after the signal, so that a balancer that has just looked loses none.
+/// The time for which new connections are accepted after the signal, so that a load balancer notices first.
 pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
 
-/// How long connections that are there are still answered after that. Whoever asks meanwhile is told that it was the last time;
-/// to end those at once that wait would be to end some with a question on the way.
+/// The time for which idle connections stay open after that. Their next response carries `connection: close`.
+///
+/// Closing them at once would lose requests that are on the way.
 pub(crate) const KEEP_ALIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes connections until a little after `shutdown`, then lets those that are there end what is in work.
+/// Accepts connections until [`LAME_DUCK`] after `shutdown`, then waits for the requests in progress.
 pub(crate) async fn serve_connections<S>(
     mut listener: TcpListener,
     app: S,
@@ -73,28 +77,28 @@ pub(crate) async fn serve_connections<S>(
         };
         set_unread_timeout(&stream);
         let (app, peer, is_last) = (app.clone(), Peer(peer.ip()), Arc::clone(&is_last));
-        let answer = service_fn(move |request| {
-            let (answer, is_last) = (handle_request(app.clone(), peer, request), Arc::clone(&is_last));
+        let service = service_fn(move |request| {
+            let (response, is_last) = (handle_request(app.clone(), peer, request), Arc::clone(&is_last));
             async move {
-                let mut response = answer.await?;
+                let mut response = response.await?;
                 if is_last.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // Whoever broke it off knows, and nobody else is concerned.
+            // The client closed it, so only a debugging session needs to know.
             if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection broke off");
+                tracing::debug!(error = %error, "connection aborted");
             }
         });
     }
     drop(listener);
-    let begun = Instant::now();
-    while connections.count() > 0 && begun.elapsed() < KEEP_ALIVE_DRAIN_TIMEOUT {
+    let started_at = Instant::now();
+    while connections.count() > 0 && started_at.elapsed() < KEEP_ALIVE_DRAIN_TIMEOUT {
         sleep(Duration::from_millis(20)).await;
     }
     connections.shutdown().await;
@@ -104,7 +108,7 @@ async fn handle_request<S>(mut app: S, peer: Peer, request: Request<Incoming>) -
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    let length = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if length > MAX_URI_BYTES {
         return Ok(StatusCode::URI_TOO_LONG.into_response());
     }
@@ -114,11 +118,11 @@ where
     app.call(request).await
 }
 
-/// Somebody who does not read holds no answer for ever.
+/// Closes the connection of a client that stops reading.
 fn set_unread_timeout(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, TCP_USER_TIMEOUT_MILLIS) {
-        tracing::debug!(error = %error, "a connection takes no limit");
+        tracing::debug!(error = %error, "setting TCP_USER_TIMEOUT failed");
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (stream, TCP_USER_TIMEOUT_MILLIS);
@@ -143,25 +147,25 @@ mod tests {
         address
     }
 
-    /// All that comes back until the connection is closed.
+    /// Sends bytes and returns the response, up to the end of the connection.
     async fn send(address: SocketAddr, bytes: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        timeout(LISTENER_TEST_TIMEOUT, stream.read_to_string(&mut answer))
+        let mut response = String::new();
+        timeout(LISTENER_TEST_TIMEOUT, stream.read_to_string(&mut response))
             .await
-            .expect("it is closed")
+            .expect("the connection closes")
             .unwrap();
-        answer
+        response
     }
 
     #[tokio::test]
     async fn unfinished_request_head_times_out() {
         let address = start(Duration::from_millis(200)).await;
         assert_eq!(send(address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await, "");
-        assert_eq!(send(address, "").await, "", "nor is one that never begins");
-        let answer = send(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        assert_eq!(send(address, "").await, "", "a request that never begins");
+        let response = send(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("here"), "{response}");
     }
 
     #[tokio::test]
@@ -172,8 +176,8 @@ mod tests {
         let large = format!("GET / HTTP/1.1\r\nx-large: {}\r\n{close}", "x".repeat(MAX_HEAD_BYTES));
         let many = format!("GET / HTTP/1.1\r\n{}{close}", "x-one: 1\r\n".repeat(100));
         for (request, status) in [(uri, 414), (large, 431), (many, 431), ("HTTP?\r\n\r\n".into(), 400)] {
-            let answer = send(address, &request).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+            let response = send(address, &request).await;
+            assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {response}");
         }
     }
 
@@ -182,23 +186,22 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let app = Router::new().route("/", get(async || "here"));
-        let accepting =
-            tokio::spawn(serve_connections(listener, app, LISTENER_TEST_TIMEOUT, shutdown.clone()));
-        let mut waiting = TcpStream::connect(address).await.unwrap();
-        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let serving = tokio::spawn(serve_connections(listener, app, LISTENER_TEST_TIMEOUT, shutdown.clone()));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut first = [0; 1024];
-        let length = waiting.read(&mut first).await.unwrap();
+        let length = idle.read(&mut first).await.unwrap();
         assert!(!String::from_utf8_lossy(&first[..length]).contains("close"));
         shutdown.cancel();
         sleep(LAME_DUCK + Duration::from_millis(200)).await;
-        assert!(TcpStream::connect(address).await.is_err(), "nobody new is taken");
-        waiting.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "no new connection is accepted");
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut last = String::new();
-        timeout(LISTENER_TEST_TIMEOUT, waiting.read_to_string(&mut last))
+        timeout(LISTENER_TEST_TIMEOUT, idle.read_to_string(&mut last))
             .await
-            .expect("it is closed")
+            .expect("the connection closes")
             .unwrap();
         assert!(last.contains("connection: close") && last.ends_with("here"), "{last}");
-        timeout(LISTENER_TEST_TIMEOUT, accepting).await.expect("it ends").unwrap();
+        timeout(LISTENER_TEST_TIMEOUT, serving).await.expect("draining ends").unwrap();
     }
 }

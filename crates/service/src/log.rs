@@ -1,4 +1,4 @@
-//! The log: one JSON object a line on stdout, with the same eight keys on every line.
+//! The log: one JSON object per line on stdout. Eight keys are on every line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,16 +17,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::trace_context::{OTEL_TARGET, current_trace_id};
 
-/// Fields that stand on a line beside the message; what else a library logs does not get out, so that no body,
-/// header or token of a debug line ever does.
+/// The fields that are logged beside the message. All others are dropped, so that no body, header or token in
+/// a library's debug line is ever logged.
 const LOGGED_FIELDS: [&str; 7] =
     ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
 
-/// Lines go to stdout, and spans with the target `otel` to the tracer, if there is one.
+/// Sends log lines to stdout and, with a tracer, spans with the target `otel` to it.
 pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTracerProvider>) {
-    let lines = json_layer(service, level, tracer.is_some());
-    let subscriber = tracing_subscriber::registry().with(lines);
-    // A second start in one process (tests) keeps the first log.
+    let log = json_layer(service, level, tracer.is_some());
+    let subscriber = tracing_subscriber::registry().with(log);
+    // A second start in one process, as in tests, keeps the first subscriber.
     let _ = match tracer {
         Some(tracer) => {
             let spans = tracing_opentelemetry::layer()
@@ -42,16 +42,16 @@ pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTrace
     };
 }
 
-/// The log alone.
+/// Returns the layer that writes the log.
 fn json_layer<S>(service: &'static str, level: Level, is_traced: bool) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Libraries tell of connections and frames below WARN; only the project's own crates follow LOG_LEVEL.
+    // Libraries log connections and frames below WARN, so only the project's own crates follow LOG_LEVEL.
     let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
-        // It logs what the model's server sent, in which people's words may stand.
+        // It logs responses of the model, which may contain people's messages.
         .with_target("async_openai", LevelFilter::OFF)
         .with_targets(own);
     JsonLogLayer { service, is_traced }.with_filter(filter)
@@ -59,11 +59,11 @@ where
 
 struct JsonLogLayer {
     service: &'static str,
-    /// Whether there are traces in which a line may stand.
+    /// True if traces are exported; lines then carry a `trace_id`.
     is_traced: bool,
 }
 
-/// The fields of a span, and of those around it by inheritance.
+/// The logged fields of a span and of its parents.
 #[derive(Clone, Default)]
 struct SpanFields(BTreeMap<&'static str, Value>);
 
@@ -123,7 +123,7 @@ where
         event.record(&mut fields);
         let mut line = self.line(event.metadata(), fields).to_string();
         line.push('\n');
-        // Nobody is left to tell when stdout is closed.
+        // If stdout is closed, there is nowhere to report it.
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
     }
 }
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn otel_spans_are_off_without_tracer() {
-        let log_alone = tracing_subscriber::registry().with(json_layer("api", Level::TRACE, false));
-        tracing::subscriber::with_default(log_alone, || {
+        let untraced = tracing_subscriber::registry().with(json_layer("api", Level::TRACE, false));
+        tracing::subscriber::with_default(untraced, || {
             assert!(tracing::info_span!(target: OTEL_TARGET, "store").is_disabled());
             assert!(!tracing::info_span!("request").is_disabled());
         });

@@ -1,4 +1,4 @@
-//! Prometheus metrics. Counters stand at zero from the start, so that a rate is right from the first event on.
+//! Prometheus metrics. Counters start at zero, so that `rate()` sees the first event.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,13 +9,14 @@ use tokio::time::interval;
 
 use crate::cgroup::ResourceLimits;
 
-/// From a millisecond to two minutes, in seconds; two of them are what an acknowledgement is promised within.
+/// Histogram buckets in seconds, from one millisecond to two minutes. Acknowledgements are promised within
+/// two seconds.
 const DURATION_BUCKETS_SECONDS: [f64; 17] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What `/metrics` shows. Cheap to clone.
+/// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
@@ -30,10 +31,10 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Makes the recorder of this process with so many runtime threads; the second call of a process gets the first one.
+    /// Installs the recorder. A second call in one process returns the first one.
     ///
     /// # Errors
-    /// Another recorder is installed already.
+    /// Another recorder is already installed.
     pub fn install(threads: u32) -> Result<Self, BuildError> {
         static INSTALLED: OnceLock<Metrics> = OnceLock::new();
         if let Some(metrics) = INSTALLED.get() {
@@ -44,12 +45,12 @@ impl Metrics {
             .install_recorder()?;
         let process = Arc::new(Collector::default());
         process.describe();
-        let share = ResourceLimits::new(threads);
-        Ok(INSTALLED.get_or_init(|| Self { handle, process, resource_limits: share }).clone())
+        let resource_limits = ResourceLimits::new(threads);
+        Ok(INSTALLED.get_or_init(|| Self { handle, process, resource_limits }).clone())
     }
 
-    /// Never returns. What was timed is kept one by one until it is put into its buckets: by this, also where nobody
-    /// ever asks for `/metrics`.
+    /// Moves recorded durations into their buckets, so that memory does not grow without scrapes. Never
+    /// returns.
     pub(crate) async fn run_upkeep_loop(self) {
         let mut ticks = interval(METRICS_UPKEEP_INTERVAL);
         loop {
@@ -58,7 +59,7 @@ impl Metrics {
         }
     }
 
-    /// The text of `/metrics`.
+    /// Returns the text of `/metrics`.
     pub(crate) fn render(&self) -> String {
         self.process.collect();
         metrics::gauge!("enablebot_memory_limit_bytes").set(self.resource_limits.memory_bytes());
@@ -68,7 +69,7 @@ impl Metrics {
     }
 }
 
-/// Puts a counter with one label at zero for each of the label's values.
+/// Sets a counter to zero for each value of its label.
 pub fn init_counters(
     name: &'static str,
     label: &'static str,

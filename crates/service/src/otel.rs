@@ -1,5 +1,5 @@
-//! Sends the spans of `trace_context` to a collector, by OTLP over HTTP. They go out in batches from a thread of their own:
-//! what is slow or away there holds nobody up, and what does not fit its queue meanwhile is dropped.
+//! Exports spans to an OpenTelemetry collector, by OTLP over HTTP. A separate thread sends them in batches,
+//! so a slow or unavailable collector delays no request. Spans that do not fit its queue are dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use uuid::Uuid;
 
 use crate::otel_settings::TraceSettings;
 
-/// How long the end of a process waits for its last spans to be taken.
+/// The time that a stopping process waits for its last spans to be exported.
 const SPAN_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is said that a collector takes nothing.
+/// The shortest time between two warnings about failed exports.
 const EXPORT_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Starts what sends; the exporter works on `runtime`.
+/// Builds the tracer provider. Its exporter runs on `runtime`.
 ///
 /// # Errors
 /// TLS cannot be set up.
@@ -38,7 +38,7 @@ pub(crate) fn build_provider(
         .with_endpoint(&settings.endpoint)
         .with_headers(headers.collect())
         .build()
-        .context("traces cannot be sent (OTEL_EXPORTER_OTLP_ENDPOINT)")?;
+        .context("creating the trace exporter failed (OTEL_EXPORTER_OTLP_ENDPOINT)")?;
     let exporter = RuntimeSpanExporter { exporter: Arc::new(exporter), runtime, warned_at: Mutex::new(None) };
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
@@ -47,34 +47,35 @@ pub(crate) fn build_provider(
         .build())
 }
 
-/// Sends what is left, and waits no longer than two seconds for that.
+/// Exports the remaining spans, for at most two seconds.
 pub(crate) fn shutdown_provider(provider: &SdkTracerProvider) {
     if provider.shutdown_with_timeout(SPAN_FLUSH_TIMEOUT).is_err() {
-        tracing::info!("the last traces were not taken by the collector");
+        tracing::info!("exporting the last spans failed");
     }
 }
 
-/// Who sends. A replica has no name of its own, so each process makes one up, which `OTEL_RESOURCE_ATTRIBUTES` may
-/// replace.
+/// Returns the attributes of this process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override the
+/// defaults.
 fn resource(service: &'static str, settings: &TraceSettings) -> Resource {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let own = [
+    let defaults = [
         KeyValue::new("service.name", format!("enablebot-{service}")),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
         KeyValue::new("host.name", host),
     ];
-    let set = settings.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
+    let overrides = settings.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
     let name = settings.service_name.iter().map(|name| KeyValue::new("service.name", name.clone()));
-    Resource::builder_empty().with_attributes(own.into_iter().chain(set).chain(name)).build()
+    Resource::builder_empty().with_attributes(defaults.into_iter().chain(overrides).chain(name)).build()
 }
 
-/// The thread that makes up batches knows nothing of tokio, and the HTTP client nothing else.
+/// An exporter that runs on the tokio runtime, which its HTTP client needs and the batch thread does not
+/// have.
 #[derive(Debug)]
 struct RuntimeSpanExporter {
     exporter: Arc<SpanExporter>,
     runtime: Handle,
-    /// When it was last said that nothing is taken.
+    /// The time of the last warning.
     warned_at: Mutex<Option<Instant>>,
 }
 
@@ -94,12 +95,12 @@ impl opentelemetry_sdk::trace::SpanExporter for RuntimeSpanExporter {
 }
 
 impl RuntimeSpanExporter {
-    /// Once in a while, and not for each batch.
+    /// Logs a failed export, at most once per [`EXPORT_WARNING_INTERVAL`].
     fn warn_export_failure(&self, error: &OTelSdkError) {
-        let mut told_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if told_at.is_none_or(|at| at.elapsed() >= EXPORT_WARNING_INTERVAL) {
-            *told_at = Some(Instant::now());
-            tracing::warn!(error = %error, "traces are not taken by the collector, and lost meanwhile");
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| at.elapsed() >= EXPORT_WARNING_INTERVAL) {
+            *warned_at = Some(Instant::now());
+            tracing::warn!(error = %error, "trace export failed, spans are being lost");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What `OTEL_…` says: where traces go, which of them, and as whose. By OpenTelemetry's own names, so that whoever runs a
-//! collector knows them: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
+//! The `OTEL_…` variables: the collector, sampling and resource attributes. Names and formats are
+//! OpenTelemetry's: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 
 use std::str::FromStr;
 
@@ -12,12 +12,12 @@ use crate::settings::{Environment, parse_http_url};
 
 const ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
-/// Where traces go, and which.
+/// The settings of trace export.
 #[derive(Clone, Debug)]
 pub struct TraceSettings {
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` with the path of traces behind it.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` followed by the path for traces.
     pub(crate) endpoint: String,
-    /// `OTEL_EXPORTER_OTLP_HEADERS`: often what a collector lets in by.
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, which often hold credentials.
     pub(crate) headers: Vec<(String, SecretString)>,
     /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
     pub(crate) sampler: Sampler,
@@ -28,7 +28,7 @@ pub struct TraceSettings {
 }
 
 impl TraceSettings {
-    /// Reads the process's variables; `None` where no collector is named, and then nothing else of them is looked at.
+    /// Reads the variables. Returns `None` without an endpoint, and then ignores all others.
     pub(crate) fn read(env: &mut Environment) -> Option<Self> {
         env.text(ENDPOINT_VARIABLE)?;
         let endpoint = env.optional(ENDPOINT_VARIABLE, "http://collector:4318", parse_endpoint);
@@ -38,7 +38,7 @@ impl TraceSettings {
         let ratio = env.optional("OTEL_TRACES_SAMPLER_ARG", "0.1", parse_ratio).unwrap_or(1.0);
         let sampler = env.optional("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", |name| {
             parse_sampler(name.trim(), ratio)
-                .ok_or_else(|| format!("is none of {}", SAMPLER_NAMES.join(", ")))
+                .ok_or_else(|| format!("is not one of {}", SAMPLER_NAMES.join(", ")))
         });
         Some(Self {
             endpoint: endpoint?,
@@ -50,7 +50,7 @@ impl TraceSettings {
     }
 }
 
-/// As the specification has it, the path of a signal goes behind whatever path there is.
+/// Appends the path for traces to the endpoint's own path, as the specification requires.
 fn parse_endpoint(text: &str) -> Result<String, String> {
     let address = format!("{}/v1/traces", parse_http_url(text)?);
     Uri::from_str(&address).map_err(|error| format!("is not an address ({error})"))?;
@@ -63,21 +63,22 @@ fn parse_headers(text: &str) -> Result<Vec<(String, SecretString)>, String> {
     let is_header = |(name, value): &(String, SecretString)| {
         HeaderName::from_str(name).is_ok() && HeaderValue::from_str(value.expose_secret()).is_ok()
     };
-    headers.iter().all(is_header).then_some(headers).ok_or_else(|| "has what no header can hold".into())
+    headers
+        .iter()
+        .all(is_header)
+        .then_some(headers)
+        .ok_or_else(|| "has a name or value that is not allowed in a header".into())
 }
 
-/// `name=value` with commas between, and what does not stand for itself percent-encoded.
+/// Parses `name=value` pairs separated by commas, with percent-encoded values.
 fn parse_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
         let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
         (!name.trim().is_empty()).then(|| (name.trim().to_owned(), value.into_owned()))
     };
-    let given = text.split(',').filter(|one| !one.trim().is_empty());
-    given
-        .map(pair)
-        .collect::<Option<_>>()
-        .ok_or_else(|| "is no list of name=value with commas between".into())
+    let pairs = text.split(',').filter(|part| !part.trim().is_empty());
+    pairs.map(pair).collect::<Option<_>>().ok_or_else(|| "is not a comma-separated list of name=value".into())
 }
 
 const SAMPLER_NAMES: [&str; 6] = [

@@ -1,4 +1,4 @@
-//! A service's life as a process: settings, log, runtime, signals, exit code.
+//! Runs a service as a process: settings, log, runtime, signals, exit code.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -10,22 +10,22 @@ use crate::otel_settings::TraceSettings;
 use crate::settings::{Environment, SettingsError};
 use crate::{log, metrics::Metrics, otel};
 
-/// What every process needs before it begins.
+/// The settings that a process needs before it starts.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
     /// `LOG_LEVEL`.
     pub log_level: tracing::Level,
-    /// `MAX_WORKERS`: runtime threads.
+    /// `MAX_WORKERS`, the number of runtime threads.
     pub worker_threads: u32,
-    /// `OTEL_…`: where traces go; `None`: nowhere.
+    /// `OTEL_…`; `None` disables trace export.
     pub traces: Option<TraceSettings>,
 }
 
 impl ProcessSettings {
-    /// Reads the process's variables; what is wrong is noted in `env`.
+    /// Reads the process's variables. Problems are added to `env`.
     pub fn read(env: &mut Environment) -> Self {
         let log_level = env.optional("LOG_LEVEL", "INFO", |text| {
-            text.trim().parse().map_err(|_| "is none of ERROR, WARN, INFO, DEBUG and TRACE".to_owned())
+            text.trim().parse().map_err(|_| "is not one of ERROR, WARN, INFO, DEBUG and TRACE".to_owned())
         });
         Self {
             log_level: log_level.unwrap_or(tracing::Level::INFO),
@@ -35,8 +35,8 @@ impl ProcessSettings {
     }
 }
 
-/// Runs a service to its end. `serve` gets a token that is cancelled by SIGTERM or Ctrl-C; it then drains and returns.
-/// Wrong settings go to stderr, a line each.
+/// Runs a service until it stops. `serve` gets a token that SIGTERM or Ctrl-C cancels; it then drains and
+/// returns. Invalid settings are printed to stderr, one line each.
 pub fn run<S, F>(
     service: &'static str,
     settings: Result<(ProcessSettings, S), SettingsError>,
@@ -49,7 +49,8 @@ where
         Ok(settings) => settings,
         Err(error) => return exit_with_error(&error.to_string()),
     };
-    // Two TLS providers in one tree panic at the first connection; this names the only one.
+    // With two TLS providers in the dependency tree, rustls panics at the first connection unless one is
+    // installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(process.worker_threads as usize)
@@ -61,7 +62,7 @@ where
         let tracer = tracer.transpose()?;
         log::init(service, process.log_level, tracer.as_ref());
         protect_memory();
-        let ended = runtime.block_on(async {
+        let result = runtime.block_on(async {
             let shutdown = CancellationToken::new();
             tokio::spawn(cancel_on_signal(shutdown.clone())?);
             let metrics = Metrics::install(process.worker_threads)?;
@@ -69,7 +70,7 @@ where
             serve(settings, shutdown, metrics).await
         });
         tracer.iter().for_each(otel::shutdown_provider);
-        ended
+        result
     });
     match result {
         Ok(()) => {
@@ -77,23 +78,23 @@ where
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "stopped by an error");
+            tracing::error!(error = format!("{error:#}"), "stopped after an error");
             exit_with_error(&format!("{error:#}"))
         }
     }
 }
 
-/// A core dump would hold keys and messages in plain, and so would what a debugger of the same user reads.
+/// Forbids core dumps and debuggers: both would expose keys and messages in plaintext.
 fn protect_memory() {
     if let Err(error) = forbid_core_dumps() {
-        tracing::warn!(error = %error, "core dumps could not be switched off");
+        tracing::warn!(error = %error, "disabling core dumps failed");
     }
 }
 
-/// Switches core dumps of this process off, as both services do for themselves, and looks whether they are.
+/// Disables core dumps of this process and verifies it. Both services call this at start.
 ///
 /// # Errors
-/// The system does not let it, or they are on all the same.
+/// The system refuses, or core dumps are still enabled.
 pub fn forbid_core_dumps() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
@@ -102,12 +103,12 @@ pub fn forbid_core_dumps() -> std::io::Result<()> {
         use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         if dumpable_behavior()? != DumpableBehavior::NotDumpable {
-            return Err(std::io::Error::other("the process can be dumped all the same"));
+            return Err(std::io::Error::other("the process is still dumpable"));
         }
     }
     match getrlimit(Resource::Core).current {
         Some(0) => Ok(()),
-        _ => Err(std::io::Error::other("the limit of a core dump is not 0")),
+        _ => Err(std::io::Error::other("the core dump limit is not 0")),
     }
 }
 
@@ -123,7 +124,7 @@ fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<
     })
 }
 
-/// The machine's name with the port: where this process is reached, as far as it knows.
+/// Returns the host name and port under which this process is reachable.
 pub fn instance_address(port: u16) -> String {
     let name = rustix::system::uname();
     format!("{}:{port}", name.nodename().to_string_lossy())

@@ -1,4 +1,4 @@
-//! Serving: the routes that both services have, what happens around every request, and the orderly end.
+//! The HTTP server: base routes, middleware and graceful shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,57 +10,51 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{HealthChecks, HealthState, live, ready, scrape};
-use crate::listener;
+use crate::listener::{HEADER_READ_TIMEOUT, LAME_DUCK, serve_connections};
 use crate::metrics::Metrics;
 use crate::request_middleware::RequestMetrics;
 
-/// How long requests in work may go on after that.
+/// The time for requests in progress after the lame-duck period.
 const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A service, and what it serves.
+/// An HTTP server of a service.
 pub struct HttpServer<P> {
-    /// Where it is reached.
+    /// The listening socket.
     pub listener: TcpListener,
-    /// Its name.
+    /// The service's name.
     pub service: &'static str,
-    /// What it serves besides the base routes.
+    /// The routes besides the base routes.
     pub routes: Router,
-    /// Their patterns and methods.
+    /// The patterns and methods of `routes`, for metrics.
     pub known_routes: Vec<(&'static str, &'static str)>,
-    /// Headers of every answer that does not have its own.
+    /// Default headers of every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What it tells of itself.
+    /// The service's health checks.
     pub health_checks: P,
-    /// What is counted.
+    /// The metrics of this process.
     pub metrics: Metrics,
 }
 
 impl<P: HealthChecks> HttpServer<P> {
-    /// Serves until `shutdown`, then finishes what is in work.
+    /// Serves until `shutdown`, then drains.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, service, routes, known_routes: known, headers, health_checks: probes, metrics } =
-            self;
+        let Self { listener, service, routes, known_routes, headers, health_checks, metrics } = self;
         let version = env!("CARGO_PKG_VERSION");
-        let state = Arc::new(HealthState {
-            service,
-            version,
-            draining: shutdown.clone(),
-            metrics,
-            health_checks: probes,
-        });
+        let draining = shutdown.clone();
+        let state = Arc::new(HealthState { service, version, draining, metrics, health_checks });
         let base = Router::new()
             .route("/health", get(live::<P>))
             .route("/health/ready", get(ready::<P>))
             .route("/metrics", get(scrape::<P>))
             .with_state(state);
-        let app = RequestMetrics::new(routes.merge(base), &known, headers);
-        let drained = async {
+        let app = RequestMetrics::new(routes.merge(base), &known_routes, headers);
+        let drain_timeout = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(listener::LAME_DUCK + REQUEST_DRAIN_TIMEOUT).await;
+            tokio::time::sleep(LAME_DUCK + REQUEST_DRAIN_TIMEOUT).await;
         };
         tokio::select! {
-            () = listener::serve_connections(listener, app, listener::HEADER_READ_TIMEOUT, shutdown.clone()) => {}
-            () = drained => {}
+            () = serve_connections(listener, app, HEADER_READ_TIMEOUT, shutdown.clone()) => {}
+            () = drain_timeout => {}
         }
     }
 }

@@ -1,26 +1,29 @@
-//! Settings from the environment: every wrong variable is reported at once, by its name, with an example.
+//! Settings from the environment. All invalid variables are reported together, each with its name and an
+//! example.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use config::{Config, ConfigError};
 use secrecy::SecretString;
 
-/// How `ENCRYPTION_KEYS` looks: `openssl rand -base64 32` makes such a key.
+/// An example of `ENCRYPTION_KEYS`. `openssl rand -base64 32` generates a key.
 pub const ENCRYPTION_KEYS_EXAMPLE: &str = "k1:<the output of `openssl rand -base64 32`>";
 
-/// What is wrong with one variable.
+/// A problem with one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidVariable {
-    /// The variable.
+    /// The variable's name.
     pub name: String,
-    /// What is wrong, without showing a value that may be a secret.
+    /// The problem, without the value, which may be a secret.
     pub reason: String,
-    /// How it could look.
+    /// A valid value.
     pub example: String,
 }
 
-/// Everything that is wrong with the settings, a line each.
+/// All problems with the settings. Displayed one per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError(pub Vec<InvalidVariable>);
 
@@ -34,24 +37,28 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// The process's variables over those of a `.env` file, and the problems found while reading them.
+/// The variables of the process and of a `.env` file, and the problems found while reading them.
 #[derive(Clone, Debug)]
 pub struct Environment {
     variables: Config,
-    /// The names in the `.env` file, set or empty.
+    /// The names in the `.env` file, including those with empty values.
     file_names: Vec<String>,
+    /// The names that were looked up, shared by all copies, so that a test can compare them with the
+    /// documents.
+    read_names: Arc<Mutex<BTreeSet<String>>>,
     problems: Vec<InvalidVariable>,
 }
 
 impl Environment {
-    /// Reads the process's variables and, under them, those of `env_file` in the working directory, if it is there.
+    /// Reads the process's variables and those of `env_file` in the working directory, if it exists. The
+    /// process's variables take precedence.
     pub fn read(env_file: &str) -> Result<Self, SettingsError> {
         let file = match Path::new(env_file).exists() {
             true => dotenvy::from_filename_iter(env_file).and_then(Iterator::collect),
             false => Ok(config::Map::new()),
         };
         let file = file.map_err(|error| match error {
-            // The line may hold a secret.
+            // The error holds the line, which may contain a secret.
             dotenvy::Error::LineParse(..) => {
                 unreadable_error(env_file, "a line is not of the form NAME=value")
             }
@@ -60,12 +67,12 @@ impl Environment {
         Self::from_sources(file, process_variables())
     }
 
-    /// Reads the process's variables alone: for who goes on though the `.env` file cannot be read.
+    /// Reads the process's variables only, for callers that continue without an unreadable `.env` file.
     pub fn from_process() -> Result<Self, SettingsError> {
         Self::from_sources(config::Map::new(), process_variables())
     }
 
-    /// Reads from maps, those of `process` over those of `file`; empty values count as absent.
+    /// Reads from maps. `process` takes precedence over `file`; empty values count as not set.
     pub fn from_sources(
         file: config::Map<String, String>,
         process: config::Map<String, String>,
@@ -78,11 +85,11 @@ impl Environment {
             .add_source(layer(file))
             .add_source(layer(process))
             .build()
-            .map(|variables| Self { variables, file_names, problems: Vec::new() })
+            .map(|variables| Self { variables, file_names, read_names: Arc::default(), problems: Vec::new() })
             .map_err(|error| unreadable_error("the environment", &error.to_string()))
     }
 
-    /// A variable that must be there.
+    /// Parses a required variable.
     pub fn required<T>(
         &mut self,
         name: &str,
@@ -98,7 +105,7 @@ impl Environment {
         }
     }
 
-    /// A variable that may be absent.
+    /// Parses an optional variable.
     pub fn optional<T>(
         &mut self,
         name: &str,
@@ -109,7 +116,7 @@ impl Environment {
         self.parsed_or_report(name, example, parse(&text))
     }
 
-    /// A whole number within bounds, both included.
+    /// Parses a whole number within inclusive bounds.
     pub fn number(&mut self, name: &str, default: u32, bounds: std::ops::RangeInclusive<u32>) -> u32 {
         let example = default.to_string();
         let expected = format!("is not a whole number from {} to {}", bounds.start(), bounds.end());
@@ -119,32 +126,40 @@ impl Environment {
         .unwrap_or(default)
     }
 
-    /// The service's own variable for its port, else `PORT`.
+    /// Parses the port from the service's own variable, else from `PORT`.
     pub fn port(&mut self, name: &str, default: u16) -> u16 {
         let name = if self.text(name).is_some() { name } else { "PORT" };
         let port = self.number(name, default.into(), 1..=u16::MAX.into());
         u16::try_from(port).unwrap_or(default)
     }
 
-    /// An http(s) address, without the slash at its end.
+    /// Parses an http(s) URL and removes its trailing slash.
     pub fn http_url(&mut self, name: &str, default: &str) -> String {
         self.optional(name, default, parse_http_url).unwrap_or_else(|| default.to_owned())
     }
 
-    /// The variable's text, if it is set and not empty.
+    /// Returns a variable's text, if it is set and not empty.
     pub fn text(&self, name: &str) -> Option<String> {
+        if let Ok(mut names) = self.read_names.lock() {
+            names.insert(name.to_owned());
+        }
         match self.variables.get_string(&name.to_lowercase()) {
             Ok(text) => Some(text),
             Err(ConfigError::NotFound(_)) | Err(_) => None,
         }
     }
 
-    /// The names that stand in the `.env` file.
+    /// Returns the names in the `.env` file.
     pub fn file_names(&self) -> &[String] {
         &self.file_names
     }
 
-    /// Notes a problem that no single reading shows.
+    /// Returns the names that were looked up, also those that are looked up from now on.
+    pub(crate) fn shared_read_names(&self) -> Arc<Mutex<BTreeSet<String>>> {
+        Arc::clone(&self.read_names)
+    }
+
+    /// Adds a problem that concerns more than one variable.
     pub fn add_problem(&mut self, name: &str, reason: &str, example: &str) {
         self.problems.push(InvalidVariable {
             name: name.into(),
@@ -153,7 +168,7 @@ impl Environment {
         });
     }
 
-    /// The settings, if nothing was wrong. `build` returns `None` only where a problem was noted.
+    /// Returns the settings, or all problems. `build` returns `None` only if a problem was added.
     pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, SettingsError> {
         match build() {
             Some(settings) if self.problems.is_empty() => Ok(settings),
@@ -177,7 +192,7 @@ pub fn parse_secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text.trim()))
 }
 
-/// Parses an address that begins with http:// or https://.
+/// Parses a URL that begins with http:// or https://.
 pub(crate) fn parse_http_url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
     match url.scheme() {

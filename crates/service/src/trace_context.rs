@@ -1,8 +1,7 @@
-//! A trace's way from one span to the next: within a process by itself, between processes as W3C's `traceparent`
-//! (<https://www.w3.org/TR/trace-context/>).
+//! Passes trace contexts between processes as a W3C `traceparent` (<https://www.w3.org/TR/trace-context/>).
 //!
-//! Spans that are exported have the target `otel`, which no log follows. Where no collector is named their call sites are
-//! switched off once and for all, and cost a comparison.
+//! Exported spans have the target `otel`, which the log ignores. Without a collector their call sites are
+//! disabled permanently and cost one comparison.
 
 use std::collections::HashMap;
 
@@ -20,7 +19,8 @@ pub const OTEL_TARGET: &str = "otel";
 
 const TRACEPARENT_HEADER: &str = "traceparent";
 
-/// Where what is being done stands in its trace, for whoever goes on with it later and elsewhere; `None` where there is none.
+/// Returns the current span's `traceparent`, with which another process can continue the trace. `None`
+/// without a trace.
 pub fn current_traceparent() -> Option<String> {
     current_trace_id()?;
     let mut carrier = HashMap::new();
@@ -28,16 +28,16 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove(TRACEPARENT_HEADER)
 }
 
-/// Goes on with the trace in which the sender stands. Of what is no `traceparent` nothing is believed: then a trace begins.
-/// To be called before the span is entered.
+/// Makes `span` continue the sender's trace. An invalid `traceparent` is ignored and the span starts a new
+/// trace. Call this before the span is entered.
 pub fn set_remote_parent(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent.filter(|_| !span.is_disabled()) else { return };
     let carrier = HashMap::from([(TRACEPARENT_HEADER.to_owned(), traceparent.to_owned())]);
-    // Only what was entered before cannot have another parent.
+    // Setting the parent fails only for a span that has already been entered.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
 }
 
-/// A request, in the trace that a proxy may have begun.
+/// Creates the exported span of a request, which continues a proxy's trace if there is one.
 pub(crate) fn request_span(method: &'static str, route: &'static str, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         target: OTEL_TARGET,
@@ -58,7 +58,7 @@ pub(crate) fn request_span(method: &'static str, route: &'static str, headers: &
     span
 }
 
-/// The trace that is being worked on.
+/// Returns the current trace id.
 pub(crate) fn current_trace_id() -> Option<TraceId> {
     let id = Context::map_current(|context| context.span().span_context().trace_id());
     (id != TraceId::INVALID).then_some(id)

@@ -196,6 +196,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn configuration_doc_matches_settings() {
+        let faults = service::configuration_doc_faults("web", WebSettings::from_environment);
+        assert_eq!(faults.unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
     fn interval_accepts_units_and_whitespace() {
         assert_eq!(parse_interval("90 days"), Ok(TimeDelta::days(90)));
         assert_eq!(parse_interval(" 1week "), Ok(TimeDelta::days(7)));

@@ -156,9 +156,11 @@ impl HealthChecks for WebHealthChecks {
         let mut checks = vec![
             HealthCheck::critical("database", health.database),
             HealthCheck::critical("schema", health.schema),
-            HealthCheck::told("redis", redis),
+            HealthCheck::informational("redis", redis),
         ];
-        checks.extend(self.db.standby().map(|standby| HealthCheck::told("replica", standby.to_string())));
+        checks.extend(
+            self.db.standby().map(|standby| HealthCheck::informational("replica", standby.to_string())),
+        );
         checks
     }
 

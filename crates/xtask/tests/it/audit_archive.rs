@@ -117,16 +117,16 @@ async fn failed_archive_keeps_entries_and_advises() {
         [storage.variables()[0], ("SUPABASE_SERVICE_KEY", "sb_secret_wrong"), storage.variables()[2]];
     let (well, told) = app.run_audit(&["archive"], &wrong_key);
     assert!(
-        !well && told.contains("answered 403 (Invalid Compact JWS); look whether SUPABASE_SERVICE_KEY"),
+        !well && told.contains("answered 403 (Invalid Compact JWS); check that SUPABASE_SERVICE_KEY"),
         "{told}"
     );
     assert!(!told.contains("sb_secret_wrong"), "{told}");
     let nothing = r#"{"statusCode":"404","error":"Bucket not found","message":"Bucket not found"}"#;
     for (status, body, advice) in [
-        (403, r#"{"message":"no"}"#, "answered 403 (no); look whether SUPABASE_SERVICE_KEY"),
-        (400, nothing, "answered 404 (Bucket not found); make a private bucket"),
-        (500, "<html>", "answered 500 (no more is said); it is tried again"),
-        (413, "", "answered 413 (no more is said); look into the project's Storage log"),
+        (403, r#"{"message":"no"}"#, "answered 403 (no); check that SUPABASE_SERVICE_KEY"),
+        (400, nothing, "answered 404 (Bucket not found); create a private bucket"),
+        (500, "<html>", "answered 500 (no details); retrying later"),
+        (413, "", "answered 413 (no details); check the project's Storage log"),
     ] {
         storage.set_behaviour(StorageBehaviour::Fails(status, body));
         let (well, told) = app.run_audit(&["archive"], &storage.variables());

@@ -26,7 +26,7 @@ fn images_run_unprivileged_and_read_only() {
     for ((service, image), tried) in IMAGE_SERVICES.iter().zip(&images).zip(&tried) {
         assert_eq!(tried.version, format!("{service} {}", env!("CARGO_PKG_VERSION")));
         assert!(
-            tried.health_check_error.contains("nothing answers /health on port"),
+            tried.health_check_error.contains("no response from /health on port"),
             "{}",
             tried.health_check_error
         );

@@ -55,7 +55,7 @@ pub(crate) fn documented_metrics() -> BTreeSet<String> {
 fn promtool_accepts_rules_and_tests() {
     let told = run_promtool(&["check", "config", "prometheus.yml"]);
     assert!(told.contains("3 rule files found"), "{told}");
-    run_promtool(&["test", "rules", "tests/capacity.yml", "tests/operation.yml", "tests/promises.yml"]);
+    run_promtool(&["test", "rules", "tests/capacity.yml", "tests/operation.yml", "tests/slo.yml"]);
 }
 
 #[test]

@@ -239,7 +239,7 @@ async fn every_rule_and_panel_has_live_data() {
             left > 86_400.0 && left < 172_801.0
         })
         .await;
-    for alert in ["EventsSetAside", "BudgetsOver", "CertificateEnded"] {
+    for alert in ["EventsDeadLettered", "TenantBudgetExhausted", "CertificateExpiryImminent"] {
         watched.wait_for_value(&format!("ALERTS{{alertname=\"{alert}\"}}"), |alert| alert == 1.0).await;
     }
     assert!(

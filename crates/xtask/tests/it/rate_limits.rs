@@ -204,14 +204,14 @@ async fn redis_outage_degrades_and_recovers() {
     let ts = app.send_dm(ADA, None, "say: Without Redis.");
     assert_eq!(app.wait_reply(&dm, &ts).await, "Without Redis.");
     assert!(asked.elapsed() < Duration::from_secs(3), "after {:?}", asked.elapsed());
-    app.wait_for_log("Redis is lost: until it is back each replica counts its limits alone").await;
+    app.wait_for_log("redis lost: rate limits and cache are per process").await;
     for url in [&api, &app.web.url()] {
         let (status, checks) = app.readiness_checks(url).await;
         assert_eq!(status, 200, "it works without: {checks}");
         assert_ne!(checks["redis"], "ok");
     }
     redis.relaunch().expect("it comes back");
-    app.wait_for_log("Redis is back: limits are shared again").await;
+    app.wait_for_log("redis is back: rate limits and cache are shared again").await;
     assert_eq!(app.readiness_checks(&api).await.1["redis"], "ok");
 
     child_process::send_signal(redis.pid(), Signal::STOP);
@@ -230,7 +230,7 @@ async fn without_redis_limits_are_per_process() {
     let mut app = TestApp::start_with(|settings| settings.has_rate_limits = false, &TENANT_RATE_LIMIT).await;
     app.install().await;
     app.simulator.set_model_options("ttft=0&gap=0");
-    app.wait_for_log("REDIS_URL is not set: limits are counted in this process alone").await;
+    app.wait_for_log("REDIS_URL is not set: rate limits and cache are per process").await;
     let said: Vec<String> = (0..13).map(|number| app.send_dm(ADA, None, &format!("say: {number}"))).collect();
     app.wait_for_query("select count(*) from events where kind = 'message' and outcome = 'answered'", "12")
         .await;

@@ -236,7 +236,7 @@ async fn collector_outage_blocks_nothing() {
     }
     let told = |app: &TestApp| {
         let lines = app.apis[0].log_lines();
-        lines.iter().filter(|line| line.contains("traces are not taken by the collector")).count()
+        lines.iter().filter(|line| line.contains("trace export failed")).count()
     };
     let begun = Instant::now();
     while told(&app) == 0 {

@@ -142,7 +142,7 @@ async fn reconnected_redis_serves_no_stale_data() {
     assert_eq!(app.count_replicas_with_fact(&key, "We sell cocoa.").await, 3);
     assert_eq!(kept().await, 1, "nobody could take it out of Redis");
     let _forwarding = forward_port(port, redis.port()).await;
-    app.wait_for_log("Redis is back").await;
+    app.wait_for_log("redis is back").await;
     assert_eq!(app.count_replicas_with_fact(&key, "We sell cocoa.").await, 3);
     // One that has nothing of its own.
     app.add_api(free_port().expect("a port"), &[]);
