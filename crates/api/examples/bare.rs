@@ -1,5 +1,5 @@
-//! What `cargo xtask bench ack` measures `api` against: an axum handler that does nothing but verify Slack's signature.
-//! Its port is the first argument, the signing secret the second.
+//! The baseline of `cargo xtask bench ack`: an axum handler that only verifies Slack's signature. Its
+//! arguments are the port and the signing secret.
 
 use axum::Router;
 use axum::body::Bytes;

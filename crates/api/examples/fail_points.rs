@@ -1,5 +1,5 @@
-//! `api` with fail points, for `cargo xtask chaos`: of its own name, so that it is never taken for the one that is
-//! shipped.
+//! `api` with fail points, for `cargo xtask chaos`. It has a name of its own, so that it is never mistaken
+//! for the binary that is shipped.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Trust starts here: a handler only ever sees bytes that Slack signed.
+//! Verifies Slack's signature. Handlers only see bytes that Slack signed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,24 @@ use http_body_util::LengthLimitError;
 use slack::{SIGNATURE_HEADER, SigningSecret, TIMESTAMP_HEADER};
 use tokio::time::timeout;
 
-use crate::routes::SlackState;
+use crate::inbox::Inbox;
 
-/// Slack's own payloads are far smaller.
+/// The largest body; Slack's payloads are far smaller.
 const MAX_SLACK_BODY_BYTES: usize = 1024 * 1024;
 
-/// How long a body may take to come in. Slack itself waits for three seconds.
+/// The time in which a body must arrive. Slack itself waits for three seconds.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A request's raw body, its signature verified.
+/// The state of Slack's routes. It is behind one `Arc` because it is cloned for each request.
+pub(crate) struct SlackState {
+    pub(crate) signing_secret: SigningSecret,
+    pub(crate) inbox: Inbox,
+}
+
+/// A request's raw body with a valid signature.
 pub(crate) struct SignedBody(pub(crate) Bytes);
 
-/// A form that Slack signed, or its unsigned check of the certificate, of which nothing is read.
+/// A form with a valid signature, or Slack's unsigned check of the certificate, which has no content.
 pub(crate) enum SignedForm {
     Signed(Bytes),
     SslCheck,
@@ -31,14 +37,14 @@ pub(crate) enum SignedForm {
 impl FromRequest<Arc<SlackState>> for SignedForm {
     type Rejection = Response;
 
-    async fn from_request(request: Request, door: &Arc<SlackState>) -> Result<Self, Response> {
-        let claim = SignatureHeaders::from_headers(request.headers());
+    async fn from_request(request: Request, state: &Arc<SlackState>) -> Result<Self, Response> {
+        let headers = SignatureHeaders::from_headers(request.headers());
         let body = read_slack_body(request).await?;
         let is_check = body.as_ref() == b"ssl_check=1" || body.starts_with(b"ssl_check=1&");
-        if is_check && claim.signature.is_none() {
+        if is_check && headers.signature.is_none() {
             return Ok(Self::SslCheck);
         }
-        claim.verify(&door.signing_secret, &body)?;
+        headers.verify(&state.signing_secret, &body)?;
         Ok(Self::Signed(body))
     }
 }
@@ -46,29 +52,32 @@ impl FromRequest<Arc<SlackState>> for SignedForm {
 impl FromRequest<Arc<SlackState>> for SignedBody {
     type Rejection = Response;
 
-    async fn from_request(request: Request, door: &Arc<SlackState>) -> Result<Self, Response> {
-        let claim = SignatureHeaders::from_headers(request.headers());
+    async fn from_request(request: Request, state: &Arc<SlackState>) -> Result<Self, Response> {
+        let headers = SignatureHeaders::from_headers(request.headers());
         let body = read_slack_body(request).await?;
-        claim.verify(&door.signing_secret, &body)?;
+        headers.verify(&state.signing_secret, &body)?;
         Ok(Self(body))
     }
 }
 
 async fn read_slack_body(request: Request) -> Result<Bytes, Response> {
     let read = read_body(request, MAX_SLACK_BODY_BYTES).await;
-    read.map_err(|status| (status, "the body is too long or too slow, or broke off").into_response())
+    read.map_err(|status| (status, "the body is too large, too slow or incomplete").into_response())
 }
 
-/// The whole body, as long as it is none that nobody has reason to send.
+/// Reads the whole body.
+///
+/// # Errors
+/// 408 if it is too slow, 413 if it is too large, 400 if it is incomplete.
 pub(crate) async fn read_body(request: Request, max_bytes: usize) -> Result<Bytes, StatusCode> {
     let read = timeout(BODY_READ_TIMEOUT, to_bytes(request.into_body(), max_bytes)).await;
     read.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|error| {
-        let is_too_long = error.into_inner().is::<LengthLimitError>();
-        if is_too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
+        let is_too_large = error.into_inner().is::<LengthLimitError>();
+        if is_too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
     })
 }
 
-/// Who a request says that it is from, before its body is read.
+/// The headers of the signature, taken before the body is read.
 struct SignatureHeaders {
     timestamp: Option<HeaderValue>,
     signature: Option<HeaderValue>,
@@ -80,12 +89,12 @@ impl SignatureHeaders {
         Self { timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) }
     }
 
-    #[expect(clippy::result_large_err, reason = "a response is what an extractor refuses with")]
+    #[expect(clippy::result_large_err, reason = "extractors reject with a response")]
     fn verify(&self, secret: &SigningSecret, body: &[u8]) -> Result<(), Response> {
         let (timestamp, signature) = (header_text(&self.timestamp), header_text(&self.signature));
         let now = chrono::Utc::now().timestamp();
         secret.verify(timestamp, signature, body, now).map_err(|error| {
-            tracing::warn!(error = %error, "a request was refused");
+            tracing::warn!(error = %error, "request refused");
             (StatusCode::UNAUTHORIZED, error.to_string()).into_response()
         })
     }

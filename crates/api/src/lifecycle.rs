@@ -1,32 +1,33 @@
-//! How a workspace leaves. The events may come in any order, late, or twice, and none may harm a newer install.
+//! The end of an installation. Its events may come in any order, late, or twice, and none may harm a newer
+//! install.
 
 use db::audit_log::AuditAction;
 use db::threads::{Job, Lease};
-use db::{DbError, Tx};
+use db::{Db, DbError, Tx};
 use models::{EventOutcome, TeamId, TenantId, UserId};
 use serde_json::json;
 
-use crate::job_context::begin_fenced;
-use crate::job_error::JobError;
-use crate::state::ApiState;
+use crate::job::context::{begin_fenced, finish_event};
+use crate::job::error::JobError;
 use crate::token_refresh;
 
-/// The token goes at once; the data at once too, or when the grace is over.
+/// Deletes the token at once, and the data at once or at the end of the grace period.
 pub(crate) async fn uninstall(
-    app: &ApiState,
+    db: &Db,
     lease: &Lease,
     job: &Job,
     event_time: i64,
+    grace_days: i32,
 ) -> Result<EventOutcome, JobError> {
     let tenant_id = &job.tenant_id;
-    let Some(mut tx) = begin_locked(app, lease, tenant_id).await? else {
+    let Some(mut tx) = begin_locked(db, lease, tenant_id).await? else {
         return Ok(EventOutcome::NotInstalled);
     };
     if db::installations::is_stale(&mut tx, tenant_id, event_time).await? {
-        return commit_outcome(tx, job, EventOutcome::Stale, Some("the bot was installed again since")).await;
+        return finish_event(tx, job, (EventOutcome::Stale, Some("the bot was installed again since"))).await;
     }
-    let grace_days = app.uninstall_grace_days;
-    // The event goes with everything else, or ends here; what is written down of it comes last.
+    // The event is deleted with everything else, or ends here. The receipt and the audit entry are written
+    // last.
     let deletion = match grace_days {
         0 => Some(db::tenants::delete(&mut tx, tenant_id, "uninstalled").await?),
         _ => {
@@ -42,55 +43,50 @@ pub(crate) async fn uninstall(
         db::tenants::write_receipt(&mut tx, tenant_id, &deletion).await?;
     }
     tx.commit().await?;
-    tracing::info!("the bot was taken out of the workspace");
+    tracing::info!("app uninstalled");
     Ok(EventOutcome::Uninstalled)
 }
 
-/// Slack names the users whose tokens are gone. The data waits for the uninstall that may follow.
+/// Disables the installation if its bot user's tokens were revoked. The data stays until an uninstall
+/// follows.
 pub(crate) async fn revoke_tokens(
-    app: &ApiState,
+    db: &Db,
     lease: &Lease,
     job: &Job,
     event_time: i64,
     bot_user_ids: &[UserId],
 ) -> Result<EventOutcome, JobError> {
-    let Some(mut tx) = begin_locked(app, lease, &job.tenant_id).await? else {
+    let Some(mut tx) = begin_locked(db, lease, &job.tenant_id).await? else {
         return Ok(EventOutcome::NotInstalled);
     };
     let installed = db::installations::find(&mut tx, &job.tenant_id).await?;
     let Some(installed) = installed else {
-        return commit_outcome(
-            tx,
-            job,
-            EventOutcome::Stale,
-            Some("the workspace has no installation (any more)"),
-        )
-        .await;
+        return finish_event(tx, job, (EventOutcome::Stale, Some("the bot is not installed"))).await;
     };
     if !bot_user_ids.contains(&installed.installation.bot_user_id) {
-        return commit_outcome(tx, job, EventOutcome::Done, Some("the tokens of another bot user")).await;
+        return finish_event(tx, job, (EventOutcome::Done, Some("tokens of another bot user"))).await;
     }
     if db::installations::is_stale(&mut tx, &job.tenant_id, event_time).await? {
-        return commit_outcome(tx, job, EventOutcome::Stale, Some("the bot was installed again since")).await;
+        return finish_event(tx, job, (EventOutcome::Stale, Some("the bot was installed again since"))).await;
     }
     drop(tx);
-    token_refresh::disable(app, &job.tenant_id, "tokens_revoked").await?;
-    commit_outcome(begin_fenced(app, lease).await?, job, EventOutcome::Done, None).await
+    token_refresh::disable(db, &job.tenant_id, "tokens_revoked").await?;
+    finish_event(begin_fenced(db, lease).await?, job, (EventOutcome::Done, None)).await
 }
 
-/// An org-wide install is in no workspace until an admin of the organisation adds it.
+/// Records the workspaces of an org-wide install: an admin of the organization adds it to each.
 pub(crate) async fn set_team_access(
-    app: &ApiState,
+    db: &Db,
     lease: &Lease,
     job: &Job,
-    granted: bool,
+    is_granted: bool,
     team_ids: &[TeamId],
 ) -> Result<EventOutcome, JobError> {
     let tenant_id = &job.tenant_id;
-    let Some(mut tx) = begin_locked(app, lease, tenant_id).await? else {
+    let Some(mut tx) = begin_locked(db, lease, tenant_id).await? else {
         return Ok(EventOutcome::NotInstalled);
     };
-    let action = if granted {
+    let action = if is_granted {
         db::team_access::grant(&mut tx, tenant_id, team_ids).await?;
         AuditAction::TeamAccessGranted
     } else {
@@ -104,55 +100,44 @@ pub(crate) async fn set_team_access(
     Ok(EventOutcome::Done)
 }
 
-/// Deletes the data of those whose grace is over; how many those were.
-pub(crate) async fn delete_expired_tenants(app: &ApiState) -> Result<usize, JobError> {
-    let mut tx = app.db.begin_cross_tenant().await?;
+/// Deletes the data of workspaces whose grace period is over. Returns their number.
+pub(crate) async fn delete_expired_tenants(db: &Db) -> Result<usize, JobError> {
+    let mut tx = db.begin_cross_tenant().await?;
     let due: Vec<TenantId> = db::tenants::list_due(&mut tx).await?;
     let mut deletions = Vec::new();
     for tenant_id in &due {
-        let reason = "the grace after the uninstall is over";
+        let reason = "the grace period after the uninstall is over";
         deletions.push((tenant_id, db::tenants::delete(&mut tx, tenant_id, reason).await?));
     }
     for (tenant_id, deletion) in &deletions {
         db::tenants::write_receipt(&mut tx, tenant_id, deletion).await?;
-        tracing::info!(tenant_id = %tenant_id, "everything of the workspace was deleted");
+        tracing::info!(tenant_id = %tenant_id, "workspace data deleted");
     }
     tx.commit().await?;
     Ok(due.len())
 }
 
-/// Ends an event that does not open, where that is because its tenant was deleted meanwhile.
+/// Ends an event that does not open because its tenant was deleted in the meantime.
 pub(crate) async fn finish_orphan(
-    app: &ApiState,
+    db: &Db,
     lease: &Lease,
     job: &Job,
     error: DbError,
 ) -> Result<EventOutcome, JobError> {
-    match begin_locked(app, lease, &job.tenant_id).await? {
+    match begin_locked(db, lease, &job.tenant_id).await? {
         Some(_) => Err(error.into()),
         None => Ok(EventOutcome::NotInstalled),
     }
 }
 
-/// A transaction with the tenant locked. None where it was deleted while this event was being stored: then the event goes
-/// the same way.
-async fn begin_locked(app: &ApiState, lease: &Lease, tenant_id: &TenantId) -> Result<Option<Tx>, JobError> {
-    let mut tx = begin_fenced(app, lease).await?;
+/// Begins a transaction with the tenant locked. Returns `None` if the tenant was deleted while this event was
+/// being stored; then the event is deleted too.
+async fn begin_locked(db: &Db, lease: &Lease, tenant_id: &TenantId) -> Result<Option<Tx>, JobError> {
+    let mut tx = begin_fenced(db, lease).await?;
     if db::tenants::lock(&mut tx, tenant_id).await? {
         return Ok(Some(tx));
     }
     db::tenants::delete_orphans(&mut tx, tenant_id).await?;
     tx.commit().await?;
     Ok(None)
-}
-
-async fn commit_outcome(
-    mut tx: Tx,
-    job: &Job,
-    outcome: EventOutcome,
-    reason: Option<&'static str>,
-) -> Result<EventOutcome, JobError> {
-    db::events::finish(&mut tx, &job.tenant_id, job.seq, outcome, reason).await?;
-    tx.commit().await?;
-    Ok(outcome)
 }

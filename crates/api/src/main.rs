@@ -1,4 +1,4 @@
-//! `api`: receives what Slack sends, and answers it.
+//! The service `api`: receives Slack's events and replies to them.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Receives Slack's events, interactions and commands on port 8001 (API_PORT, else PORT), and answers them.
+/// Receives Slack's events, interactions and commands on port 8001 (API_PORT, otherwise PORT), and replies to
+/// them
 ///
-/// All settings are environment variables; a file .env.api in the working directory is read too.
+/// All settings are environment variables. A file .env.api in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
 struct ApiArgs {
@@ -19,9 +20,10 @@ struct ApiArgs {
 
 #[derive(Subcommand)]
 enum ApiCommand {
-    /// Ask the `api` of this machine whether it lives (API_PORT, else PORT)
+    /// Check whether `api` is running on this machine (API_PORT, otherwise PORT)
     Health,
-    /// Only look at the variables: a line on stderr for each that is missing or malformed, and 1 where there is one
+    /// Check the variables and exit: one line on stderr for each that is missing or malformed, exit code 1 if
+    /// any is
     Check,
 }
 
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a person at a terminal, or `web doctor`, reads this")]
+#[expect(clippy::print_stderr, reason = "read by a person at a terminal, or by `web doctor`")]
 fn check_settings() -> ExitCode {
     match api::ApiSettings::read() {
         Ok(_) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What `api` is told by its environment.
+//! The settings of `api`, read from the environment.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, parse_secret};
 use slack::SigningSecret;
 
-/// Fourteen business days are never fewer calendar days than this.
+/// The longest grace period: fourteen business days are at least this many calendar days.
 /// Source: <https://docs.slack.dev/developer-policy>
 const MAX_GRACE_DAYS: u32 = 18;
 
-/// The settings of `api`; the README lists the variables.
+/// The settings of `api`. The README lists the variables.
 #[derive(Debug)]
 pub struct ApiSettings {
-    /// `API_PORT`, else `PORT`.
+    /// `API_PORT`, otherwise `PORT`.
     pub port: u16,
-    /// How to reach Postgres.
+    /// The connection to Postgres.
     pub database: DatabaseSettings,
-    /// `REDIS_URL`: what replicas share; without it each counts its limits alone.
+    /// `REDIS_URL`: shared by replicas. Without it each replica counts its limits alone.
     pub redis_url: Option<SecretString>,
-    /// `CACHE_TTL`: how long is kept what a workspace is and how it wants its bot; zero: not at all.
+    /// `CACHE_TTL`: the time for which installations and settings are cached; zero disables the cache.
     pub cache_ttl: Duration,
-    /// `RATE_LIMIT_PER_TENANT`: answers begun for one tenant, by all replicas together.
+    /// `RATE_LIMIT_PER_TENANT`: answers started for one tenant, across all replicas.
     pub rate_limit_per_tenant: Rate,
-    /// `RATE_LIMIT_GLOBAL`: answers begun for all of them.
+    /// `RATE_LIMIT_GLOBAL`: answers started for all tenants.
     pub rate_limit_global: Rate,
-    /// `RATE_LIMIT_PER_ADDRESS`: wrong keys that one address may send to `/api/chat`.
+    /// `RATE_LIMIT_PER_ADDRESS`: invalid keys that one address may send to `/api/chat`.
     pub rate_limit_per_address: Rate,
-    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    /// `TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
@@ -37,23 +37,25 @@ pub struct ApiSettings {
     pub signing_secret: SigningSecret,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
-    /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`; only tokens that rotate need them.
+    /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`: needed to refresh rotating tokens.
     pub slack_app: Option<SlackApp>,
-    /// `SLACK_STREAM_SECONDS`: how long a stream is appended to. Slack ends it after about five minutes.
+    /// `SLACK_STREAM_SECONDS`: the time for which a stream is appended to. Slack ends it after about five
+    /// minutes.
     pub max_stream_age: Duration,
-    /// `UNINSTALL_GRACE_DAYS`: how long the data outlives an uninstall. Slack's policy grants 14 business days.
+    /// `UNINSTALL_GRACE_DAYS`: the time for which data is kept after an uninstall. Slack's policy allows 14
+    /// business days.
     pub uninstall_grace_days: i32,
-    /// `EVENT_RETENTION_DAYS`: how long what became of an event can be looked up.
+    /// `EVENT_RETENTION_DAYS`: the time for which an event's outcome can be looked up.
     pub event_retention_days: i32,
-    /// Which model answers.
+    /// The model's server and the models.
     pub model: llm::ModelSettings,
-    /// `MAX_CONCURRENT_REPLIES`; with 0 this replica only receives.
+    /// `MAX_CONCURRENT_REPLIES`: with 0 this replica only receives.
     pub max_concurrent_replies: u32,
-    /// `TIMEOUT`: how long Slack or the model may stay silent.
+    /// `TIMEOUT`: the time that Slack or the model may stay silent.
     pub timeout: Duration,
 }
 
-/// Who the app is to Slack.
+/// The credentials of the Slack app.
 #[derive(Clone, Debug)]
 pub struct SlackApp {
     /// `SLACK_CLIENT_ID`.
@@ -63,18 +65,18 @@ pub struct SlackApp {
 }
 
 impl ApiSettings {
-    /// Reads the process's variables over those of `.env.api`.
+    /// Reads the process's variables, and `.env.api` for those that are not set.
     ///
     /// # Errors
-    /// Everything that is missing or malformed, at once.
+    /// Lists every variable that is missing or malformed.
     pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
         Self::from_environment(Environment::read(".env.api")?)
     }
 
-    /// Reads the port alone: whoever looks at the service from outside need not know the rest.
+    /// Reads only the port: a health check needs nothing else.
     ///
     /// # Errors
-    /// It is malformed.
+    /// The port is malformed.
     pub fn read_port() -> Result<u16, SettingsError> {
         let mut env = Environment::read(".env.api")?;
         let port = port(&mut env);

@@ -1,5 +1,5 @@
-//! The spans of an event's trace, from its storing to its end; what is asked of Slack and of the model has its own in
-//! `slack` and `llm`. Ids, names and numbers are in them, and never what somebody wrote.
+//! The spans of an event's trace, from its arrival to its end. Calls to Slack and to the model have spans of
+//! their own in `slack` and `llm`. Spans contain ids, names and numbers, but no message text.
 
 use db::threads::Job;
 use models::{EventPayload, InboundEvent};
@@ -7,7 +7,7 @@ use service::OTEL_TARGET;
 use tracing::Span;
 use tracing::field::Empty;
 
-/// An event is being stored.
+/// Returns the span in which an event is stored.
 pub(crate) fn store(event: &InboundEvent) -> Span {
     tracing::info_span!(
         target: OTEL_TARGET,
@@ -20,8 +20,8 @@ pub(crate) fn store(event: &InboundEvent) -> Span {
     )
 }
 
-/// A try of an event, whose body may not open.
-pub(crate) fn job(job: &Job, body: Option<&EventPayload>) -> Span {
+/// Returns the span of one try of an event; its payload may be unreadable.
+pub(crate) fn job(job: &Job, payload: Option<&EventPayload>) -> Span {
     tracing::info_span!(
         target: OTEL_TARGET,
         "work",
@@ -29,21 +29,22 @@ pub(crate) fn job(job: &Job, body: Option<&EventPayload>) -> Span {
         otel.status_code = Empty,
         tenant_id = %job.tenant_id,
         event_id = %job.event_id,
-        event_kind = body.map(EventPayload::kind),
+        event_kind = payload.map(EventPayload::kind),
         channel_type = channel_type(job),
         attempt = job.attempt,
         outcome = Empty,
     )
 }
 
-/// A span comes out when it ends, and a try may be killed before: so that it began stands by itself.
+/// Emits a span that records the start of a try. The try's own span is exported only when it ends, and it may
+/// be killed before.
 pub(crate) fn emit_claim(job: &Job) {
     let claim =
         tracing::info_span!(target: OTEL_TARGET, "claim", event_id = %job.event_id, attempt = job.attempt);
     claim.in_scope(|| ());
 }
 
-/// What is read from or written to Postgres as one.
+/// Returns the span of one transaction.
 pub(crate) fn database(name: &'static str) -> Span {
     tracing::info_span!(
         target: OTEL_TARGET,
@@ -54,7 +55,7 @@ pub(crate) fn database(name: &'static str) -> Span {
     )
 }
 
-/// What goes on in a task of its own, maybe when its request or event has ended.
+/// Returns the span of a background task, which may outlive its request or event.
 pub(crate) fn task(name: &'static str) -> Span {
     tracing::info_span!(target: OTEL_TARGET, "task", otel.name = name)
 }
@@ -63,7 +64,7 @@ pub(crate) fn set_error(span: &Span) {
     span.record("otel.status_code", "ERROR");
 }
 
-/// Slack's own words, by the first letter of its ids.
+/// Returns Slack's name for the kind of channel, by the first letter of its id.
 fn channel_type(job: &Job) -> Option<&'static str> {
     match job.thread.channel_id.as_str().as_bytes().first()? {
         b'D' => Some("im"),

@@ -1,5 +1,5 @@
-//! What a workspace is and how it wants its bot: kept from one answer to the next (`cache`), sealed, while this process hears
-//! of every change; else read anew.
+//! Loads the installation and the settings of a workspace. They are cached, encrypted (`cache`), as long as
+//! this process receives every change; otherwise they are read from Postgres each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,47 +12,49 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::state::ApiState;
 
-/// What is kept is believed for so long after a moment up to which every change was heard of: longer than that nobody
-/// answers by what an admin has changed, even where the session is dead and does not say so.
+/// The time for which the cache is valid after the last heartbeat arrived. An admin's change takes effect
+/// within it, even if the listening connection died without an error.
 const MAX_CACHE_STALENESS: Duration = Duration::from_millis(900);
 
-/// Between two looks at whether changes are heard.
+/// The interval between two heartbeats.
 const CHANGE_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long a look may take.
+/// The time that sending a heartbeat may take.
 const CHANGE_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A session that heard nothing for so long, not even the looks, is opened anew.
+/// The time without any notification, not even heartbeats, after which the listener reconnects.
 const CHANGE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Before a session that failed is opened anew.
+/// The pause before the listener reconnects after an error.
 const CHANGE_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// A workspace in which the bot is installed: as it is kept, else as it is stored. Asked outside of a transaction.
+/// Returns the workspace from the cache or from Postgres; `None` if the bot is not installed. Must not be
+/// called while a transaction is open.
 pub(crate) async fn find_workspace(
-    app: &ApiState,
+    state: &ApiState,
     tenant_id: &TenantId,
 ) -> Result<Option<WorkspaceSnapshot>, DbError> {
-    if app.workspace_cache.is_valid() {
-        let load =
-            async { db::workspaces::find_sealed(&mut app.db.begin(tenant_id).await?, tenant_id).await };
-        let Some(sealed) = app.workspace_cache.get_or_load(tenant_id, load).await? else { return Ok(None) };
-        match db::workspaces::open(&app.db, tenant_id, &sealed).await {
+    let (db, cache) = (&state.db, &state.workspace_cache);
+    if cache.is_valid() {
+        let load = async { db::workspaces::find_sealed(&mut db.begin(tenant_id).await?, tenant_id).await };
+        let Some(sealed) = cache.get_or_load(tenant_id, load).await? else { return Ok(None) };
+        match db::workspaces::open(db, tenant_id, &sealed).await {
             Ok(workspace) => return Ok(Some(workspace)),
-            // Its key was replaced, or a replica of another release has kept it.
-            Err(error) => tracing::info!(error = %error, "what was kept of a workspace does not open"),
+            // Its key was replaced, or a replica of another release stored it.
+            Err(error) => tracing::info!(error = %error, "cached workspace does not open"),
         }
-        app.workspace_cache.invalidate(tenant_id).await;
+        cache.invalidate(tenant_id).await;
     }
-    db::workspaces::find(&mut app.db.begin(tenant_id).await?, tenant_id).await
+    db::workspaces::find(&mut db.begin(tenant_id).await?, tenant_id).await
 }
 
-/// Forgets what changes, on every replica as it is committed; returns only where that can never be heard.
-pub(crate) async fn watch_changes(app: Arc<ApiState>) {
-    let echo = FeedHeartbeat::default();
+/// Invalidates cached workspaces as changes are committed on any replica. Returns only if this process cannot
+/// listen.
+pub(crate) async fn watch_changes(state: Arc<ApiState>) {
+    let heartbeat = FeedHeartbeat::default();
     let listening = async {
-        while let Err(error) = follow_changes(&app, &echo).await {
-            tracing::warn!(error = %error, "no session hears of changes: workspaces are read for each answer");
+        while let Err(error) = follow_changes(&state, &heartbeat).await {
+            tracing::warn!(error = %error, "change listener failed; workspaces are not cached");
             if matches!(error, DbError::NoDirectSession) {
                 return;
             }
@@ -60,33 +62,32 @@ pub(crate) async fn watch_changes(app: Arc<ApiState>) {
         }
     };
     tokio::select! {
-        () = run_heartbeat_loop(&app.db, &echo) => {}
+        () = run_heartbeat_loop(&state.db, &heartbeat) => {}
         () = listening => {}
     }
 }
 
-async fn follow_changes(app: &ApiState, echo: &FeedHeartbeat) -> Result<(), DbError> {
-    let mut changes = ChangeListener::listen(&app.db, echo).await?;
-    app.workspace_cache.invalidate_all().await;
+async fn follow_changes(state: &ApiState, heartbeat: &FeedHeartbeat) -> Result<(), DbError> {
+    let mut changes = ChangeListener::listen(&state.db, heartbeat).await?;
+    let cache = &state.workspace_cache;
+    cache.invalidate_all().await;
     while let Ok(change) = timeout(CHANGE_SILENCE_TIMEOUT, changes.recv()).await {
         match change? {
-            ChangeEvent::Tenant(tenant_id) => app.workspace_cache.invalidate(&tenant_id).await,
-            ChangeEvent::All => app.workspace_cache.invalidate_all().await,
-            ChangeEvent::Heartbeat(said_at) => {
-                app.workspace_cache.set_valid_until(said_at + MAX_CACHE_STALENESS)
-            }
+            ChangeEvent::Tenant(tenant_id) => cache.invalidate(&tenant_id).await,
+            ChangeEvent::All => cache.invalidate_all().await,
+            ChangeEvent::Heartbeat(sent_at) => cache.set_valid_until(sent_at + MAX_CACHE_STALENESS),
         }
     }
     Err(DbError::Timeout)
 }
 
-/// Says something again and again, which has to be heard.
-async fn run_heartbeat_loop(db: &Db, echo: &FeedHeartbeat) {
-    let mut looks = interval(CHANGE_HEARTBEAT_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Sends the heartbeats that the listener must receive. Never returns.
+async fn run_heartbeat_loop(db: &Db, heartbeat: &FeedHeartbeat) {
+    let mut ticks = interval(CHANGE_HEARTBEAT_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        // Where it fails, what is kept is not believed; whoever reads finds out why.
-        let _ = timeout(CHANGE_HEARTBEAT_TIMEOUT, echo.send(db)).await;
+        ticks.tick().await;
+        // After a failure the cache becomes invalid, and the next query reports the error.
+        let _ = timeout(CHANGE_HEARTBEAT_TIMEOUT, heartbeat.send(db)).await;
     }
 }

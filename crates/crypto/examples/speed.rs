@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crypto::{Binding, DataKey, SealError};
 
 const MEASUREMENT_DURATION: Duration = Duration::from_secs(1);
-const BENCH_BINDING: Binding<'_> = Binding { table: "turns", column: "text", tenant: "T012AB3CD" };
+const BENCH_BINDING: Binding<'_> = Binding { table: "chat_memory", column: "text", tenant: "T012AB3CD" };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = DataKey::generate();

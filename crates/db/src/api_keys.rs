@@ -1,4 +1,4 @@
-//! The table `api_keys`: what the keys of `POST /api/chat` are known by. Of a key itself only a digest is kept.
+//! The table `api_keys`: the keys of `POST /api/chat`. Only a digest of each key is stored.
 
 use chrono::{DateTime, Utc};
 use models::{ApiScope, TenantId, UserId};
@@ -8,61 +8,61 @@ use uuid::Uuid;
 
 use crate::{DbError, Tx};
 
-/// Characters of a key's end by which people know it again.
+/// Characters at the end of a key that are kept so that people can recognize it.
 const API_KEY_HINT_CHARS: usize = 4;
 
-/// A key that is to be made.
+/// A key to create.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
-    /// Names it. One that is known already makes no second key.
+    /// Id of the key. Inserting the same id again creates no second key.
     pub key_id: Uuid,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// What it allows.
+    /// Scopes of the key.
     pub scopes: Vec<ApiScope>,
-    /// Who makes it.
+    /// The user who creates it.
     pub created_by: UserId,
 }
 
-/// A key as people look at it.
+/// A key as shown to people.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    /// Names it.
+    /// Id of the key.
     pub key_id: Uuid,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// Its last characters.
+    /// Last characters of the key.
     pub hint: String,
-    /// What it allows, in words.
+    /// Scopes of the key, as text.
     pub scopes: Vec<String>,
-    /// Who made it.
+    /// The user who created it.
     pub created_by: String,
-    /// When.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, give or take a minute.
+    /// Time of the last use, accurate to a minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it was revoked.
+    /// Time of revocation.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// Whose key it is, and whether that tenant is answered.
+/// The tenant that a key belongs to, and that tenant's state.
 #[derive(Clone, Debug)]
 pub struct ApiKeyOwner {
-    /// Names the key.
+    /// Id of the key.
     pub key_id: Uuid,
-    /// Whose data it opens.
+    /// Tenant whose data the key gives access to.
     pub tenant_id: TenantId,
-    /// What it allows.
+    /// Scopes of the key.
     pub scopes: Vec<ApiScope>,
-    /// Whether the bot is still in the workspace.
+    /// True if the bot is still installed in the workspace.
     pub is_installed: bool,
-    /// Why the bot's token is dead, if it is.
+    /// Reason why the bot's token is dead, if it is.
     pub disabled_reason: Option<String>,
-    /// Why its questions are not answered, if an operator suspended it.
+    /// Reason given by the operator who suspended the workspace, if it is suspended.
     pub suspended_reason: Option<String>,
 }
 
-/// Keeps what a new key is known by; false where there is one of this id already.
+/// Stores a new key's digest and metadata. Returns false if the id already exists.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -87,10 +87,10 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Whose key this is, which is in use from now on; `None` where it is unknown or revoked. The tenant is what this tells,
-/// so it cannot be asked by it.
+/// Returns the owner of a key and records its use; `None` if the key is unknown or revoked. This query
+/// returns the tenant, so it cannot be limited to one.
 pub async fn find_owner(tx: &mut Tx, key: &str) -> Result<Option<ApiKeyOwner>, DbError> {
-    // Noted once a minute: a program may ask many times in it.
+    // The use is recorded at most once a minute: a program may send many requests in that time.
     let row = sqlx::query!(
         r#"with touched as (
                update api_keys set last_used_at = now()
@@ -114,7 +114,7 @@ pub async fn find_owner(tx: &mut Tx, key: &str) -> Result<Option<ApiKeyOwner>, D
     }))
 }
 
-/// A tenant's keys: those in use first, the newest of them first.
+/// Lists a tenant's keys: active ones first, then newest first.
 pub async fn list(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ApiKey>, DbError> {
     Ok(sqlx::query_as!(
         ApiKey,
@@ -127,7 +127,7 @@ pub async fn list(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ApiKey>, DbEr
     .await?)
 }
 
-/// How many keys of a tenant are in use.
+/// Counts a tenant's active keys.
 pub async fn count_active(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from api_keys where tenant_id = $1 and revoked_at is null"#,
@@ -137,12 +137,12 @@ pub async fn count_active(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbEr
     .await?)
 }
 
-/// What came of revoking a key.
+/// Result of revoking a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeOutcome {
-    /// It opens nothing from now on.
+    /// The key was active and is revoked now.
     Revoked,
-    /// It did not before.
+    /// The key was revoked before.
     AlreadyRevoked,
     /// The tenant has no such key.
     NotFound,
@@ -160,14 +160,14 @@ pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, key_id: Uuid) -> Result<R
     if revoked.rows_affected() == 1 {
         return Ok(RevokeOutcome::Revoked);
     }
-    let known = sqlx::query_scalar!(
+    let exists = sqlx::query_scalar!(
         r#"select exists (select from api_keys where tenant_id = $1 and key_id = $2) as "known!""#,
         tenant_id.as_str(),
         key_id,
     )
     .fetch_one(tx)
     .await?;
-    Ok(if known { RevokeOutcome::AlreadyRevoked } else { RevokeOutcome::NotFound })
+    Ok(if exists { RevokeOutcome::AlreadyRevoked } else { RevokeOutcome::NotFound })
 }
 
 fn digest(key: &str) -> Vec<u8> {

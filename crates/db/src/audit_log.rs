@@ -1,4 +1,4 @@
-//! The table `audit_log`: what was done to a tenant, and by whom.
+//! The table `audit_log`: actions on a tenant, and who performed them.
 
 use chrono::{DateTime, Utc};
 use models::TenantId;
@@ -9,65 +9,65 @@ pub use crate::audit_chain::{
 };
 use crate::{DbError, Tx};
 
-/// What is written down.
+/// Actions that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditAction {
-    /// The bot was installed, or installed again.
+    /// The bot was installed or reinstalled.
     Installed,
-    /// Somebody got an answer.
+    /// A message was answered.
     Answered,
-    /// An event was given up.
+    /// An event was dead-lettered.
     DeadLettered,
-    /// The bot was taken out of the workspace.
+    /// The bot was removed from the workspace.
     Uninstalled,
-    /// Everything of the tenant was deleted; the entry is the signed receipt.
+    /// All data of the tenant was deleted. The entry is the signed receipt.
     Deleted,
-    /// The token is dead; only a new install helps.
+    /// The token is dead. Only a new install helps.
     Disabled,
-    /// The token was replaced before its end.
+    /// The token was refreshed before it expired.
     TokenRefreshed,
-    /// An org-wide install was let into workspaces.
+    /// Workspaces were granted to an org-wide install.
     TeamAccessGranted,
-    /// An org-wide install was taken out of workspaces.
+    /// Workspaces were revoked from an org-wide install.
     TeamAccessRevoked,
-    /// A person had everything about them deleted.
+    /// All data about a person was deleted at their request.
     PersonForgotten,
-    /// A person had everything about them sent to them.
+    /// All data about a person was sent to them.
     PersonExported,
-    /// A channel was opened to people of other organisations, or closed.
+    /// A channel was opened or closed to people of other organisations.
     ChannelSet,
-    /// What was set aside got another chance.
+    /// Dead letters were redriven.
     Redriven,
-    /// What was set aside was given up for good.
+    /// A dead letter was discarded.
     Discarded,
-    /// The tenant got another share of the places in the queue.
+    /// The tenant's weight in the queue was changed.
     WeightSet,
-    /// Somebody signed in to the dashboard.
+    /// Someone signed in to the dashboard.
     SignedIn,
-    /// The workspace set the bot otherwise.
+    /// The workspace's settings were changed.
     SettingsChanged,
-    /// An admin looked at what was said in a thread.
+    /// An admin read a conversation.
     ConversationRead,
-    /// What the bot knows of a person was set.
+    /// A person's profile was changed in the dashboard.
     ProfileSet,
-    /// A key for `POST /api/chat` was made.
+    /// A key for `POST /api/chat` was created.
     ApiKeyCreated,
     /// A key for `POST /api/chat` was revoked.
     ApiKeyRevoked,
-    /// Everything of the workspace was downloaded.
+    /// All data of the workspace was downloaded.
     DataExported,
     /// An operator suspended the tenant.
     Suspended,
-    /// An operator let the tenant go on.
+    /// An operator resumed the tenant.
     Resumed,
-    /// Whoever is told of the budget was told.
+    /// The budget contacts were warned.
     BudgetWarned,
-    /// The tenant's data key was replaced, with all that it encrypts.
+    /// The tenant's data key was replaced, and all its data re-encrypted.
     KeyRotated,
 }
 
 impl AuditAction {
-    /// All of them, for whoever chooses among them.
+    /// All actions, for filters.
     pub const ALL_ACTIONS: [Self; 26] = [
         Self::Installed,
         Self::Answered,
@@ -97,7 +97,7 @@ impl AuditAction {
         Self::KeyRotated,
     ];
 
-    /// As it stands in the table.
+    /// Returns the value stored in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Installed => "installed",
@@ -130,8 +130,9 @@ impl AuditAction {
     }
 }
 
-/// Adds an entry. `detail` holds ids and counts, never what people wrote. It is the last thing that a transaction writes: the
-/// tenant's chain is locked from here to the commit, and whoever waited then for another row might wait for ever.
+/// Appends an entry. `detail` holds ids and counts, never the text of messages. Must be the last write of a
+/// transaction: the tenant's chain is locked until the commit, so waiting for another row's lock after it
+/// could deadlock.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -151,35 +152,35 @@ pub async fn insert(
     Ok(())
 }
 
-/// Which entries to read.
+/// Filter of audit log entries.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Those of a person, or of `enablebot` or `operator`.
+    /// Only entries of this actor: a user id, `enablebot` or `operator`.
     pub actor: Option<String>,
-    /// Those of this kind.
+    /// Only entries with this action.
     pub action: Option<String>,
-    /// Those older than this one.
+    /// Only entries with a smaller `entry_id`.
     pub before: Option<i64>,
 }
 
-/// What somebody did.
+/// An entry of the audit log.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
-    /// Grows with time.
+    /// Id, which grows with time.
     pub entry_id: i64,
-    /// Where it stands in the tenant's chain, from 1.
-    pub place: i64,
-    /// When.
+    /// Position in the tenant's chain, from 1.
+    pub chain_index: i64,
+    /// Time of the entry.
     pub created_at: DateTime<Utc>,
-    /// Who.
+    /// Actor: a user id, `enablebot` or `operator`.
     pub actor: String,
-    /// What.
+    /// Action.
     pub action: String,
-    /// To what: ids and counts.
+    /// Details: ids and counts.
     pub detail: Value,
 }
 
-/// The newest entries that the filter meets.
+/// Lists the newest entries that match the filter.
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -188,7 +189,7 @@ pub async fn list(
 ) -> Result<Vec<AuditEntry>, DbError> {
     Ok(sqlx::query_as!(
         AuditEntry,
-        "select entry_id, place, created_at, actor, action, detail from audit_log
+        "select entry_id, chain_index, created_at, actor, action, detail from audit_log
          where tenant_id = $1 and ($2::text is null or actor = $2) and ($3::text is null or action = $3)
            and ($4::bigint is null or entry_id < $4)
          order by entry_id desc limit $5",

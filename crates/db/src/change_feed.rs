@@ -1,5 +1,5 @@
-//! Hears of each change of a tenant, its installation and its settings (`migrations/0030_changes.sql`), and knows that it
-//! does: what it says itself has to come back.
+//! Listens for changes of tenants, installations and settings (`migrations/0001_tenants.sql`). A process
+//! checks that it still receives notifications by sending itself a heartbeat.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,22 @@ use uuid::Uuid;
 
 use crate::{Db, DbError, PinnedConnection, listener};
 
-/// Notified by the triggers, with the tenant.
+/// Channel of the triggers; the payload is the tenant id.
 const CHANGE_CHANNEL: &str = "enablebot_changes";
 
-/// What was heard.
+/// A received notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeEvent {
-    /// Something of this tenant has changed.
+    /// Something changed for this tenant.
     Tenant(TenantId),
-    /// The session broke and was opened anew: anything may have changed.
+    /// The session broke and was reopened: anything may have changed.
     All,
-    /// What was said at this moment came back. Postgres tells in the order of the commits, so all that was committed before
-    /// has been heard.
+    /// The heartbeat sent at this time came back. Postgres delivers notifications in the order of commits, so
+    /// all earlier commits have been received.
     Heartbeat(Instant),
 }
 
-/// Of what a process says itself, to hear whether it hears.
+/// The heartbeat that a process sends to itself to check that notifications arrive.
 #[derive(Clone, Debug)]
 pub struct FeedHeartbeat {
     channel: String,
@@ -45,15 +45,16 @@ impl Default for FeedHeartbeat {
 }
 
 impl FeedHeartbeat {
-    /// Says something, by way of the pool: through a pooler that keeps no sessions it never comes back.
+    /// Sends a heartbeat through the pool. Behind a transaction pooler it never comes back.
     ///
     /// # Errors
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     pub async fn send(&self, db: &Db) -> Result<(), DbError> {
         let (channel, micros) = (&self.channel, self.started_at.elapsed().as_micros());
-        // Nobody has to find it after a crash.
-        let told = format!("set local synchronous_commit = off; select pg_notify('{channel}', '{micros}')");
-        PinnedConnection::new(db).fetch_one(&told).await?;
+        // A heartbeat need not survive a crash.
+        let statement =
+            format!("set local synchronous_commit = off; select pg_notify('{channel}', '{micros}')");
+        PinnedConnection::new(db).fetch_one(&statement).await?;
         Ok(())
     }
 
@@ -66,23 +67,24 @@ impl ChangeListener {
     /// Opens the session.
     ///
     /// # Errors
-    /// Postgres cannot be reached past the pooler.
-    pub async fn listen(db: &Db, echo: &FeedHeartbeat) -> Result<Self, DbError> {
-        let listener = listener::open(db, [CHANGE_CHANNEL, &echo.channel]).await?;
-        Ok(Self { listener, heartbeat: echo.clone() })
+    /// Postgres cannot be reached without the pooler.
+    pub async fn listen(db: &Db, heartbeat: &FeedHeartbeat) -> Result<Self, DbError> {
+        let listener = listener::open(db, [CHANGE_CHANNEL, &heartbeat.channel]).await?;
+        Ok(Self { listener, heartbeat: heartbeat.clone() })
     }
 
-    /// Waits for what happens next.
+    /// Waits for the next notification.
     ///
     /// # Errors
-    /// The session could not be opened anew.
+    /// The session could not be reopened.
     pub async fn recv(&mut self) -> Result<ChangeEvent, DbError> {
-        let Some(told) = self.listener.try_recv().await? else { return Ok(ChangeEvent::All) };
-        Ok(match told.channel() {
-            CHANGE_CHANNEL => ChangeEvent::Tenant(told.payload().into()),
-            _ => {
-                self.heartbeat.parse_sent_at(told.payload()).map_or(ChangeEvent::All, ChangeEvent::Heartbeat)
-            }
+        let Some(notification) = self.listener.try_recv().await? else { return Ok(ChangeEvent::All) };
+        Ok(match notification.channel() {
+            CHANGE_CHANNEL => ChangeEvent::Tenant(notification.payload().into()),
+            _ => self
+                .heartbeat
+                .parse_sent_at(notification.payload())
+                .map_or(ChangeEvent::All, ChangeEvent::Heartbeat),
         })
     }
 }

@@ -1,10 +1,10 @@
-//! The table `channels`: what an admin has set for one.
+//! The table `channels`: settings of single channels.
 
 use models::{ChannelId, TenantId};
 
 use crate::{DbError, Tx};
 
-/// Whether people of other organisations are answered in a channel; they are not until somebody says so.
+/// Returns whether people of other organisations get replies in a channel. The default is no.
 pub async fn is_external_allowed(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -20,7 +20,7 @@ pub async fn is_external_allowed(
     Ok(allowed.unwrap_or(false))
 }
 
-/// Opens a channel to people of other organisations, or closes it; false where there is no such tenant.
+/// Allows or denies people of other organisations in a channel. Returns false if there is no such tenant.
 pub async fn set_external_allowed(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -40,7 +40,7 @@ pub async fn set_external_allowed(
     Ok(set.rows_affected() == 1)
 }
 
-/// Opens these channels to people of other organisations, and closes all others.
+/// Allows people of other organisations in exactly these channels, and denies them in all others.
 pub async fn set_all_external_allowed(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -61,7 +61,7 @@ pub async fn set_all_external_allowed(
     Ok(())
 }
 
-/// The channels that are open to people of other organisations.
+/// Lists the channels in which people of other organisations are allowed.
 pub async fn list_external_allowed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<ChannelId>, DbError> {
     let channels = sqlx::query_scalar!(
         "select channel_id from channels where tenant_id = $1 and external_allowed order by channel_id",

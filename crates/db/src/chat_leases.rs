@@ -1,15 +1,15 @@
-//! The table `chat_leases`: in which conversations of `POST /api/chat` an answer is being made. Two at once would each
-//! answer without the other's words.
+//! The table `chat_leases`: conversations of `POST /api/chat` that are being answered. Two replies at once
+//! would each miss the other's text.
 
 use models::TenantId;
 use uuid::Uuid;
 
 use crate::{DbError, Tx};
 
-/// Seconds after which a conversation is free again whose answer nobody makes any more.
+/// Seconds after which a lease expires if it is not renewed.
 const CHAT_LEASE_SECONDS: f64 = 30.0;
 
-/// Takes a conversation for one answer, which is named; `None` while another one is made.
+/// Acquires the lease on a conversation and returns its token; `None` if another reply holds it.
 pub async fn acquire(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -31,7 +31,7 @@ pub async fn acquire(
     .await?)
 }
 
-/// Keeps a conversation for longer; false where it is another answer's by now.
+/// Renews the lease on a conversation. Returns false if another reply holds it by now.
 pub async fn renew(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -51,7 +51,7 @@ pub async fn renew(
     Ok(renewed.rows_affected() == 1)
 }
 
-/// Lets a conversation go; false where it is another answer's by now.
+/// Releases the lease on a conversation. Returns false if another reply holds it by now.
 pub async fn release(
     tx: &mut Tx,
     tenant_id: &TenantId,

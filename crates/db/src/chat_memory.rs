@@ -1,4 +1,4 @@
-//! The table `turns`: what was said in the bot's threads, sealed.
+//! The table `chat_memory`: the messages and replies of the bot's threads, encrypted.
 
 use chrono::{DateTime, Utc};
 use models::{Affiliation, ChatMessage, Role, TenantId, ThreadKey, UserId};
@@ -8,28 +8,28 @@ use serde::Serialize;
 use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-pub(crate) const MEMORY_TEXT: ColumnRef = ColumnRef { table: "turns", column: "text" };
+pub(crate) const MEMORY_TEXT: ColumnRef = ColumnRef { table: "chat_memory", column: "text" };
 
-/// Adds to a thread's memory: a question, by its number, and its answer.
+/// Adds messages to a thread's memory. `seq` is the number of the question.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
     thread: &ThreadKey,
     seq: i64,
-    turns: &[ChatMessage],
+    messages: &[ChatMessage],
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
-    for turn in turns {
+    for message in messages {
         sqlx::query!(
-            "insert into turns (tenant_id, channel_id, thread_ts, role, user_id, origin, text, seq)
+            "insert into chat_memory (tenant_id, channel_id, thread_ts, role, user_id, origin, text, seq)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
             tenant_id.as_str(),
             thread.channel_id.as_str(),
             thread.thread_ts.as_str(),
-            turn.role.as_str(),
-            turn.user_id.as_str(),
-            turn.affiliation.as_str(),
-            key.seal(MEMORY_TEXT.binding(tenant_id), &turn.text)?,
+            message.role.as_str(),
+            message.user_id.as_str(),
+            message.affiliation.as_str(),
+            key.seal(MEMORY_TEXT.binding(tenant_id), &message.text)?,
             seq,
         )
         .execute(&mut *tx)
@@ -38,7 +38,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The last turns of a thread, oldest first.
+/// Lists the last messages of a thread, oldest first.
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -46,9 +46,9 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<ChatMessage>, DbError> {
     let rows = sqlx::query!(
-        "select role, user_id, origin, text from turns
+        "select role, user_id, origin, text from chat_memory
          where tenant_id = $1 and channel_id = $2 and thread_ts = $3
-         order by turn_id desc limit $4",
+         order by message_id desc limit $4",
         tenant_id.as_str(),
         thread.channel_id.as_str(),
         thread.thread_ts.as_str(),
@@ -56,20 +56,20 @@ pub async fn list(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut turns = Vec::with_capacity(rows.len());
+    let mut messages = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
         let text = keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?;
-        turns.push(ChatMessage {
+        messages.push(ChatMessage {
             role: if row.role == Role::User.as_str() { Role::User } else { Role::Assistant },
             user_id: row.user_id.into(),
             affiliation: Affiliation::from(row.origin.as_str()),
             text: text.expose_secret().to_owned(),
         });
     }
-    Ok(turns)
+    Ok(messages)
 }
 
-/// Whether anything was said with a person in a thread.
+/// Returns whether a thread has messages with this person.
 pub async fn has_messages(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -77,7 +77,7 @@ pub async fn has_messages(
     user_id: &UserId,
 ) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from turns where tenant_id = $1 and channel_id = $2 and thread_ts = $3
+        r#"select exists (select from chat_memory where tenant_id = $1 and channel_id = $2 and thread_ts = $3
                           and user_id = $4) as "known!""#,
         tenant_id.as_str(),
         thread.channel_id.as_str(),
@@ -88,43 +88,43 @@ pub async fn has_messages(
     .await?)
 }
 
-/// What was said with a person, thread by thread and oldest first: for their export.
+/// Lists the messages with a person, by thread and oldest first, for their export.
 pub async fn list_for_user(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
 ) -> Result<Vec<ExportedMessage>, DbError> {
     let rows = sqlx::query!(
-        "select channel_id, thread_ts, role, text, created_at from turns
-         where tenant_id = $1 and user_id = $2 order by turn_id",
+        "select channel_id, thread_ts, role, text, created_at from chat_memory
+         where tenant_id = $1 and user_id = $2 order by message_id",
         tenant_id.as_str(),
         user_id.as_str(),
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut turns = Vec::with_capacity(rows.len());
+    let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
         let text = keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?;
-        turns.push(ExportedMessage {
+        messages.push(ExportedMessage {
             thread: ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() },
             role: row.role,
             said_at: row.created_at,
             text: text.expose_secret().to_owned(),
         });
     }
-    Ok(turns)
+    Ok(messages)
 }
 
-/// Words of a conversation, as they are exported.
+/// A message as exported.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportedMessage {
-    /// Where they were said.
+    /// Thread of the message.
     #[serde(flatten)]
     pub thread: ThreadKey,
     /// `user` or `assistant`.
     pub role: String,
-    /// When they were remembered.
+    /// Time at which it was stored.
     pub said_at: DateTime<Utc>,
-    /// The words, as Markdown.
+    /// Text, as Markdown.
     pub text: String,
 }

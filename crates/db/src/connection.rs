@@ -1,4 +1,4 @@
-//! The pool, and the transaction in which every query runs.
+//! The connection pool, and the transaction in which every query runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,64 +18,66 @@ use crate::primary_monitor::{Addresses, Failover};
 use crate::standby::{self, Stale, Standby, StandbyState};
 use crate::{DbError, sql_literal};
 
-/// Begins a transaction with its limits, in one message; a pooler keeps nothing that is set for a session. A statement
-/// has ten seconds. A transaction that nobody goes on with, because its process stands still, lets go of its locks.
-const BEGIN: &str = "begin; set local statement_timeout = '10s';
+const BEGIN: &str = "begin; ";
+
+/// Begins a transaction that a standby can run too.
+const BEGIN_READ_ONLY: &str = "begin read only; ";
+
+/// Limits a transaction: 10 seconds per statement, and an idle timeout that frees the locks of a process that
+/// hangs. A transaction pooler keeps no session settings, so each transaction sets its own, in the round trip
+/// that begins it.
+const SET_LIMITS: &str = "set local statement_timeout = '10s';
     set local idle_in_transaction_session_timeout = '5s'; ";
 
-/// The same, for what a standby may answer too.
-const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '10s';
-    set local idle_in_transaction_session_timeout = '5s'; ";
+/// Sets the schema of the tables.
+pub(crate) const SET_SEARCH_PATH: &str = "set local search_path = enablebot, pg_temp; ";
 
-/// Where the tables are.
-const SET_SEARCH_PATH: &str = "set local search_path = enablebot, pg_temp; ";
+/// Sets the role that sees the rows of all tenants; see `migrations/0007_row_security.sql`.
+pub(crate) const SET_SERVICE_ROLE: &str = "set local role enablebot_service; ";
 
-/// And as whom all tenants' rows are seen; see `migrations/0028_row_security.sql`.
-pub(crate) const SET_SERVICE_ROLE: &str =
-    "set local search_path = enablebot, pg_temp; set local role enablebot_service; ";
-
-/// And as whom only those of the tenant are whose id comes behind it.
+/// Sets the role that sees one tenant's rows; the tenant id is appended.
 const SET_TENANT_ROLE: &str = "set local role enablebot_tenant; set local enablebot.tenant_id = ";
 
-/// A statement has ten seconds; what takes longer than this waits for a connection that is dead and does not say so.
+/// Limit of a whole transaction. A statement has 10 seconds, so a longer wait means a dead connection that
+/// reports no error.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Waits for a transaction, but not for ever.
+/// Runs a transaction with a timeout.
 ///
 /// # Errors
-/// Its own, or [`DbError::Timeout`].
+/// The transaction's own error, or [`DbError::Timeout`].
 pub async fn with_timeout<T>(transaction: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
     timeout(TRANSACTION_TIMEOUT, transaction).await.unwrap_or(Err(DbError::Timeout))
 }
 
-/// A connection that was used within this time is taken for alive.
+/// A connection used within this time is assumed to be alive.
 const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
-/// How to reach Postgres.
+/// Connection settings of Postgres.
 #[derive(Clone, Debug)]
 pub struct DbSettings {
-    /// The addresses of `DATABASE_URL`; a transaction pooler may stand behind them.
+    /// Addresses from `DATABASE_URL`; these may lead to a transaction pooler.
     pub urls: Vec<SecretString>,
-    /// Those of `DATABASE_DIRECT_URL`: a session of one's own, for migrations and LISTEN.
+    /// Addresses from `DATABASE_DIRECT_URL`, without a pooler, for migrations and LISTEN.
     pub direct_urls: Vec<SecretString>,
-    /// `DATABASE_READ_URL`: a standby, with a pool of the same size.
+    /// Address of a standby from `DATABASE_READ_URL`; its pool has the same size.
     pub read_url: Option<SecretString>,
-    /// Connections kept.
+    /// Connections that are kept open.
     pub pool_size: u32,
-    /// Connections beyond those, under load.
+    /// Additional connections under load.
     pub max_overflow: u32,
-    /// How long to wait for a connection.
+    /// Longest wait for a connection.
     pub pool_timeout: Duration,
 }
 
-/// Postgres with the keys to what is sealed in it. Cheap to clone.
+/// The database, with the keys to its encrypted columns. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pool: PgPool,
     direct_addresses: Addresses,
-    /// Whether those are others than the pool's.
+    /// True if the direct addresses differ from the pool's.
     has_direct_url: bool,
-    /// Whether the pool's sessions are known to be one's own, with no pooler between.
+    /// True once it is known that no transaction pooler is between the pool and Postgres.
     has_session_affinity: Arc<AtomicBool>,
     standby: Option<Standby>,
     keys: KeyCache,
@@ -87,36 +89,36 @@ impl fmt::Debug for Db {
     }
 }
 
-/// How the pool's connections are used, for `enablebot_db_connections{state}`.
+/// Use of the pool's connections, for `enablebot_db_connections{state}`.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionCounts {
-    /// In a transaction.
+    /// Connections in a transaction.
     pub busy: u32,
-    /// Waiting for one.
+    /// Connections waiting to be used.
     pub idle: u32,
-    /// How many there may be.
+    /// Maximum number of connections.
     pub max: u32,
 }
 
 impl Db {
-    /// Opens the pool without waiting for Postgres: whether it answers is what readiness asks.
+    /// Opens the pool without waiting for Postgres; the readiness check tests whether it responds.
     ///
     /// # Errors
-    /// An address that cannot be read.
+    /// An address cannot be parsed.
     pub fn open(settings: &DbSettings, keys: impl KeyProvider + 'static) -> Result<Self, DbError> {
         let addresses = Addresses::parse(&settings.urls)?;
-        let moved = Failover::default();
-        let pool = open_pool(settings, addresses.first(), moved.clone(), settings.pool_timeout);
-        tokio::spawn(addresses.follow_primary(pool.clone(), moved));
-        let texts =
+        let failover = Failover::default();
+        let pool = open_pool(settings, addresses.first(), failover.clone(), settings.pool_timeout);
+        tokio::spawn(addresses.follow_primary(pool.clone(), failover));
+        let expose =
             |urls: &[SecretString]| urls.iter().map(|url| url.expose_secret().to_owned()).collect::<Vec<_>>();
-        let is_direct_named = texts(&settings.urls) != texts(&settings.direct_urls);
-        let direct = Addresses::parse(&settings.direct_urls)?;
+        let has_direct_url = expose(&settings.urls) != expose(&settings.direct_urls);
+        let direct_addresses = Addresses::parse(&settings.direct_urls)?;
         let keys = KeyCache::new(Arc::new(keys));
         let mut db = Self {
             pool,
-            direct_addresses: direct,
-            has_direct_url: is_direct_named,
+            direct_addresses,
+            has_direct_url,
             has_session_affinity: Arc::default(),
             standby: None,
             keys,
@@ -129,37 +131,37 @@ impl Db {
         Ok(db)
     }
 
-    /// Begins a transaction that sees and changes this tenant's rows, and no other's; dropped without [`Tx::commit`], it is
-    /// rolled back.
+    /// Begins a transaction limited to this tenant's rows. It is rolled back if dropped without
+    /// [`Tx::commit`].
     pub async fn begin(&self, tenant_id: &TenantId) -> Result<Tx, DbError> {
-        self.begin_with(format!("{BEGIN}{}", tenant_prelude(tenant_id))).await
+        self.begin_with(begin_sql(BEGIN, &tenant_role(tenant_id))).await
     }
 
-    /// Answers a question about this tenant's rows from the standby, or from the primary where there is none or it has no
-    /// answer; so it may be asked twice. The transaction is for reading only.
+    /// Runs a read-only query over this tenant's rows on the standby. Falls back to the primary if there is
+    /// no standby or it fails, so `query` may run twice.
     pub async fn read<T, F: Future<Output = Result<T, DbError>>>(
         &self,
         tenant_id: &TenantId,
-        ask: impl Fn(Tx) -> F,
+        query: impl Fn(Tx) -> F,
     ) -> Result<Stale<T>, DbError> {
-        self.read_with(format!("{BEGIN_READ_ONLY}{}", tenant_prelude(tenant_id)), ask).await
+        self.read_with(begin_sql(BEGIN_READ_ONLY, &tenant_role(tenant_id)), query).await
     }
 
-    /// The same over all tenants.
+    /// Runs a read-only query over all tenants, like [`Db::read`].
     pub async fn read_cross_tenant<T, F: Future<Output = Result<T, DbError>>>(
         &self,
-        ask: impl Fn(Tx) -> F,
+        query: impl Fn(Tx) -> F,
     ) -> Result<Stale<T>, DbError> {
-        self.read_with(format!("{BEGIN_READ_ONLY}{SET_SERVICE_ROLE}"), ask).await
+        self.read_with(begin_sql(BEGIN_READ_ONLY, SET_SERVICE_ROLE), query).await
     }
 
-    /// The same database, of which only the primary is asked: for whoever must see what was committed a moment ago.
+    /// Returns a handle that never reads from the standby, for callers that must see recent commits.
     #[must_use]
     pub fn primary_only(&self) -> Self {
         Self { standby: None, ..self.clone() }
     }
 
-    /// How the standby is; `None` where none is named.
+    /// Returns the state of the standby; `None` if none is configured.
     pub fn standby(&self) -> Option<StandbyState> {
         self.standby.as_ref().map(Standby::state)
     }
@@ -167,57 +169,56 @@ impl Db {
     async fn read_with<T, F: Future<Output = Result<T, DbError>>>(
         &self,
         sql: String,
-        ask: impl Fn(Tx) -> F,
+        query: impl Fn(Tx) -> F,
     ) -> Result<Stale<T>, DbError> {
         if let Some(standby) = &self.standby
             && let Some(age) = standby.usable_lag()
         {
-            let asked = async { ask(self.begin_on(standby.pool(), sql.clone(), false).await?).await };
-            match standby.cancel_if_lost(asked).await {
+            let result = async { query(self.begin_on(standby.pool(), sql.clone(), false).await?).await };
+            match standby.cancel_if_lost(result).await {
                 Ok(value) => return Ok(Stale { value, age }),
                 Err(error) => {
-                    tracing::warn!(error = %error, "the standby has no answer: the primary is asked")
+                    tracing::warn!(error = %error, "standby query failed, falling back to the primary")
                 }
             }
         }
-        let value = ask(self.begin_with(sql).await?).await?;
+        let value = query(self.begin_with(sql).await?).await?;
         Ok(Stale { value, age: Duration::ZERO })
     }
 
-    /// Begins a transaction over all tenants: for what is asked before the tenant is known, and for what serves them all.
+    /// Begins a transaction over all tenants, for queries before the tenant is known and for work that serves
+    /// all of them.
     pub async fn begin_cross_tenant(&self) -> Result<Tx, DbError> {
-        self.begin_with(format!("{BEGIN}{SET_SERVICE_ROLE}")).await
+        self.begin_with(begin_sql(BEGIN, SET_SERVICE_ROLE)).await
     }
 
-    /// Begins a transaction as the role of `DATABASE_URL`: what it finds may be from before there were others.
+    /// Begins a transaction as the role of `DATABASE_URL`, which works before the migrations have created the
+    /// other roles.
     pub(crate) async fn begin_as_owner(&self) -> Result<Tx, DbError> {
-        self.begin_with(format!("{BEGIN}{SET_SEARCH_PATH}")).await
+        self.begin_with(begin_sql(BEGIN, "")).await
     }
 
     async fn begin_with(&self, sql: String) -> Result<Tx, DbError> {
         self.begin_on(&self.pool, sql, self.has_session_affinity.load(Ordering::Relaxed)).await
     }
 
-    async fn begin_on(&self, pool: &PgPool, sql: String, keeps_plans: bool) -> Result<Tx, DbError> {
-        // On a task of its own, which is never left half-way: sqlx takes a connection that was left while it began back
-        // into the pool without a rollback, and whoever got it next would be in a transaction that nobody commits.
+    async fn begin_on(&self, pool: &PgPool, sql: String, is_prepared: bool) -> Result<Tx, DbError> {
+        // Runs in its own task so that it is never cancelled halfway: sqlx returns a connection that was
+        // dropped during `begin` to the pool without a rollback, and the next user would get an open
+        // transaction that is never committed.
         let pool = pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
-        Ok(Tx {
-            inner: begun.map_err(|_| DbError::Timeout)??,
-            keys: self.keys.clone(),
-            is_prepared: keeps_plans,
-        })
+        let inner = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await }).await;
+        Ok(Tx { inner: inner.map_err(|_| DbError::Timeout)??, keys: self.keys.clone(), is_prepared })
     }
 
-    /// How the connections are used now.
+    /// Returns the current use of the connections.
     pub fn connection_counts(&self) -> ConnectionCounts {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        let most = self.pool.options().get_max_connections();
-        ConnectionCounts { busy: self.pool.size().saturating_sub(idle), idle, max: most }
+        let max = self.pool.options().get_max_connections();
+        ConnectionCounts { busy: self.pool.size().saturating_sub(idle), idle, max }
     }
 
-    /// Closes every connection and waits for that.
+    /// Closes every connection and waits until they are closed.
     pub async fn close(&self) {
         if let Some(standby) = &self.standby {
             standby.pool().close().await;
@@ -237,9 +238,9 @@ impl Db {
         self.has_direct_url
     }
 
-    /// Tells whether the way of `DATABASE_URL` leads to sessions of one's own, as somebody has found out who opened one.
-    pub(crate) fn set_session_affinity(&self, has_own_sessions: bool) {
-        self.has_session_affinity.store(has_own_sessions, Ordering::Relaxed);
+    /// Records whether `DATABASE_URL` leads to real sessions, as found by a listener.
+    pub(crate) fn set_session_affinity(&self, has_affinity: bool) {
+        self.has_session_affinity.store(has_affinity, Ordering::Relaxed);
     }
 
     pub(crate) fn direct_addresses(&self) -> &Addresses {
@@ -250,17 +251,17 @@ impl Db {
 fn open_pool(
     settings: &DbSettings,
     address: &PgConnectOptions,
-    moved: Failover,
+    failover: Failover,
     timeout: Duration,
 ) -> PgPool {
     PgPoolOptions::new()
         .min_connections(settings.pool_size)
         .max_connections(settings.pool_size + settings.max_overflow)
         .acquire_timeout(timeout)
-        // Else each transaction would ask first whether its connection is alive.
+        // Otherwise each transaction would first ping its connection.
         .test_before_acquire(false)
         .before_acquire(move |connection, metadata| {
-            let is_current = moved.is_connection_current(metadata.age);
+            let is_current = failover.is_connection_current(metadata.age);
             Box::pin(async move {
                 if is_current && metadata.idle_for > MAX_UNCHECKED_IDLE {
                     connection.ping().await?;
@@ -271,13 +272,17 @@ fn open_pool(
         .connect_lazy_with(address.clone())
 }
 
-fn tenant_prelude(tenant_id: &TenantId) -> String {
-    let mut sql = format!("{SET_SEARCH_PATH}{SET_TENANT_ROLE}");
+fn begin_sql(begin: &str, set_role: &str) -> String {
+    format!("{begin}{SET_LIMITS}{SET_SEARCH_PATH}{set_role}")
+}
+
+fn tenant_role(tenant_id: &TenantId) -> String {
+    let mut sql = SET_TENANT_ROLE.to_owned();
     sql_literal::push_text(&mut sql, tenant_id.as_str());
     sql
 }
 
-/// A transaction. It holds the keys to what is sealed.
+/// A transaction, with the keys to the encrypted columns.
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     keys: KeyCache,
@@ -291,24 +296,25 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    /// Commits; only after this is anything acknowledged.
+    /// Commits. Acknowledge work only after this.
     pub async fn commit(self) -> Result<(), DbError> {
         Ok(self.inner.commit().await?)
     }
 
-    /// Lets statements take their time: for work in bulk.
+    /// Disables the statement timeout, for bulk work.
     pub(crate) async fn disable_statement_timeout(&mut self) -> Result<(), DbError> {
         sqlx::query("set local statement_timeout = 0").execute(self).await?;
         Ok(())
     }
 
-    /// Whether a statement gets a name, by which the session knows its plan in the next transaction too.
+    /// Returns whether statements are prepared by name, so that the session reuses their plan in later
+    /// transactions.
     pub(crate) fn is_prepared(&self) -> bool {
         self.is_prepared
     }
 
-    /// Has what follows planned by what is in the tables now. A plan that is kept knows them as they were, perhaps empty, until
-    /// Postgres looks at them again, which may take a minute.
+    /// Has the following statements planned for the current contents of the tables. A cached plan reflects
+    /// their earlier contents, possibly empty, until Postgres analyzes them again, which may take a minute.
     pub(crate) fn disable_prepared(&mut self) {
         self.is_prepared = false;
     }

@@ -1,5 +1,5 @@
-//! What was said in the threads, as the dashboard shows it: over `turns`, `usage` and `feedback`. What is said is sealed,
-//! so that it is searched by opening it, from the newest on.
+//! Conversations for the dashboard, from `chat_memory`, `usage` and `feedback`. The text is encrypted, so a
+//! search decrypts it, newest first.
 
 use chrono::{DateTime, Utc};
 use models::{TenantId, ThreadKey, UserId};
@@ -8,36 +8,36 @@ use secrecy::ExposeSecret;
 use crate::chat_memory::MEMORY_TEXT;
 use crate::{DbError, Tx, keys};
 
-/// Turns of a thread that are shown.
+/// Messages of a thread that are shown.
 const MAX_SHOWN_MESSAGES: i64 = 500;
 
-/// Turns that are opened in one piece.
+/// Messages decrypted per batch.
 const SEARCH_BATCH: i64 = 1_000;
 
-/// Pieces that one search looks at; then it says how far it came.
+/// Batches per search; after that the search returns a cursor.
 const MAX_SEARCH_BATCHES: usize = 5;
 
-/// Characters around what was found.
+/// Characters shown around a match.
 const EXCERPT_CONTEXT_CHARS: usize = 80;
 
 /// A thread.
 #[derive(Clone, Debug)]
 pub struct ConversationSummary {
-    /// Where.
+    /// The thread.
     pub thread: ThreadKey,
-    /// Who asked first.
+    /// The person who asked first.
     pub user_id: UserId,
-    /// What they asked first; empty where it is forgotten.
+    /// The first message; empty if it was deleted.
     pub first_message: String,
-    /// Questions in it.
+    /// Number of questions.
     pub questions: i64,
-    /// When the last of them ended.
+    /// Time at which the last one finished.
     pub last_at: DateTime<Utc>,
-    /// What the answers cost, in millionths of a dollar.
+    /// Cost of the replies, in millionths of a dollar.
     pub cost_micros: i64,
 }
 
-/// The threads with answers, those that went on last first; only those in which a person asked, where one is given.
+/// Lists the threads with replies, most recently active first; only the threads of `user_id`, if given.
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -60,10 +60,10 @@ pub async fn list(
                   s.last_at as "last_at!", s.cost_micros as "cost_micros!", first.user_id, first.text
            from threads s
            cross join lateral (
-               select user_id, text from turns t
+               select user_id, text from chat_memory t
                where t.tenant_id = $1 and t.channel_id = s.channel_id and t.thread_ts = s.thread_ts
                  and t.role = 'user' and ($2::text is null or t.user_id = $2)
-               order by turn_id limit 1) as first
+               order by message_id limit 1) as first
            order by s.last_at desc"#,
         tenant_id.as_str(),
         user_id.map(UserId::as_str),
@@ -87,42 +87,42 @@ pub async fn list(
     Ok(conversations)
 }
 
-/// Somebody's words, and what it took to answer them.
+/// A message or reply, with its metrics.
 #[derive(Clone, Debug)]
 pub struct MessageView {
     /// `user` or `assistant`.
     pub role: String,
-    /// Who asked, or is answered.
+    /// The person who asked or is answered.
     pub user_id: UserId,
-    /// What.
+    /// Text.
     pub text: String,
-    /// When it was remembered.
+    /// Time at which it was stored.
     pub sent_at: DateTime<Utc>,
-    /// The event of the question.
+    /// Event of the question.
     pub event_id: Option<String>,
-    /// How it ended.
+    /// Outcome of the event.
     pub outcome: Option<String>,
-    /// Tries that failed before, as far as the event is kept.
+    /// Failed attempts before it, as long as the event is stored.
     pub failed_attempts: i32,
-    /// Milliseconds from the question to the first word.
-    pub first_word_ms: Option<i32>,
-    /// Milliseconds to the whole answer.
-    pub answer_ms: Option<i32>,
-    /// Which model answered.
+    /// Milliseconds from the question to the first token.
+    pub first_token_ms: Option<i32>,
+    /// Milliseconds from the question to the complete reply.
+    pub total_ms: Option<i32>,
+    /// Model that answered.
     pub model: String,
-    /// Into the model.
+    /// Prompt tokens.
     pub prompt_tokens: i64,
-    /// Out of it.
+    /// Completion tokens.
     pub completion_tokens: i64,
-    /// Millionths of a dollar.
+    /// Cost in millionths of a dollar.
     pub cost_micros: i64,
-    /// Thumbs up.
+    /// Number of thumbs up.
     pub liked: i64,
-    /// Thumbs down.
+    /// Number of thumbs down.
     pub disliked: i64,
 }
 
-/// What was said in a thread, oldest first; only with a person, where one is given.
+/// Lists the messages of a thread, oldest first; only those with `user_id`, if given.
 pub async fn list_messages(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -132,7 +132,7 @@ pub async fn list_messages(
     let rows = sqlx::query!(
         r#"select t.role, t.user_id, t.text, t.created_at, u.event_id as "event_id?", u.outcome as "outcome?",
                   coalesce(jsonb_array_length(coalesce(e.attempts_log, h.attempts_log)), 0) as "failed_tries!",
-                  u.first_word_ms as "first_word_ms?", u.answer_ms as "answer_ms?",
+                  u.first_token_ms as "first_token_ms?", u.total_ms as "total_ms?",
                   coalesce(u.model, '') as "model!", coalesce(u.prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(u.completion_tokens, 0) as "completion_tokens!",
                   coalesce(u.cost_micros, 0) as "cost_micros!",
@@ -140,12 +140,12 @@ pub async fn list_messages(
                       as "liked!",
                   (select count(*) from feedback f where f.tenant_id = $1 and f.event_id = u.event_id
                    and not positive) as "disliked!"
-           from turns t
+           from chat_memory t
            left join usage u on u.tenant_id = t.tenant_id and u.seq = t.seq
            left join events e on e.tenant_id = t.tenant_id and e.seq = t.seq
            left join event_history h on h.tenant_id = t.tenant_id and h.received_at = u.asked_at and h.seq = t.seq
            where t.tenant_id = $1 and t.channel_id = $2 and t.thread_ts = $3 and ($4::text is null or t.user_id = $4)
-           order by t.turn_id limit $5"#,
+           order by t.message_id limit $5"#,
         tenant_id.as_str(),
         thread.channel_id.as_str(),
         thread.thread_ts.as_str(),
@@ -154,9 +154,9 @@ pub async fn list_messages(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut said = Vec::with_capacity(rows.len());
+    let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
-        said.push(MessageView {
+        messages.push(MessageView {
             text: keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?.expose_secret().to_owned(),
             role: row.role,
             user_id: row.user_id.into(),
@@ -164,8 +164,8 @@ pub async fn list_messages(
             event_id: row.event_id,
             outcome: row.outcome,
             failed_attempts: row.failed_tries,
-            first_word_ms: row.first_word_ms,
-            answer_ms: row.answer_ms,
+            first_token_ms: row.first_token_ms,
+            total_ms: row.total_ms,
             model: row.model,
             prompt_tokens: row.prompt_tokens,
             completion_tokens: row.completion_tokens,
@@ -174,64 +174,65 @@ pub async fn list_messages(
             disliked: row.disliked,
         });
     }
-    Ok(said)
+    Ok(messages)
 }
 
-/// Where a search goes on: what was said before this.
+/// Position at which a search continues, with older messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchCursor {
-    /// When it was said.
+    /// Time of the last message that was searched.
     pub sent_at: DateTime<Utc>,
-    /// Its number, among what was said at once.
-    pub turn_id: i64,
+    /// Id of that message, to order messages of the same time.
+    pub message_id: i64,
 }
 
-/// Words that were found.
+/// A match.
 #[derive(Clone, Debug)]
 pub struct SearchHit {
-    /// Where they were said.
+    /// Thread of the match.
     pub thread: ThreadKey,
-    /// Who asked, or is answered.
+    /// The person who asked or is answered.
     pub user_id: UserId,
-    /// When.
+    /// Time of the message.
     pub sent_at: DateTime<Utc>,
-    /// What stands before them.
+    /// Text before the match.
     pub before: String,
-    /// The words.
+    /// The matched text.
     pub matched: String,
-    /// What stands behind them.
+    /// Text after the match.
     pub after: String,
 }
 
-/// What a search has found, and how far it came.
+/// Matches of a search, and the position it reached.
 #[derive(Clone, Debug, Default)]
 pub struct SearchResult {
-    /// Newest first.
+    /// Matches, newest first.
     pub hits: Vec<SearchHit>,
-    /// Where it goes on; `None`: all was looked at.
+    /// Position at which to continue; `None` if everything was searched.
     pub next: Option<SearchCursor>,
 }
 
-/// Looks for words in what was said, from the newest on or from a place on; only with a person, where one is given.
+/// Searches messages, newest first, starting after the cursor `after` if given; only those with `user_id`,
+/// if given.
 pub async fn search(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: Option<&UserId>,
     words: &str,
-    from: Option<SearchCursor>,
+    after: Option<SearchCursor>,
     limit: usize,
 ) -> Result<SearchResult, DbError> {
-    let mut search = SearchResult { hits: Vec::new(), next: from };
+    let mut search = SearchResult { hits: Vec::new(), next: after };
     for _ in 0..MAX_SEARCH_BATCHES {
         let rows = sqlx::query!(
-            "select channel_id, thread_ts, turn_id, user_id, text, created_at from turns
+            "select channel_id, thread_ts, message_id, user_id, text, created_at from chat_memory
              where tenant_id = $1 and ($2::text is null or user_id = $2)
-               and ($3::timestamptz is null or (created_at, turn_id) < ($3, $4))
-             order by created_at desc, turn_id desc limit $5",
+               and ($3::timestamptz is null or (created_at, message_id) < ($3, $4))
+             order by created_at desc, message_id desc limit $5",
             tenant_id.as_str(),
             user_id.map(UserId::as_str),
-            search.next.map(|place| place.sent_at),
-            search.next.map(|place| place.turn_id),
+            search.next.map(|cursor| cursor.sent_at),
+            search.next.map(|cursor| cursor.message_id),
             SEARCH_BATCH,
         )
         .fetch_all(&mut *tx)
@@ -239,8 +240,8 @@ pub async fn search(
         let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < SEARCH_BATCH);
         for row in rows {
             let text = keys::open(tx, tenant_id, MEMORY_TEXT, &row.text).await?;
-            search.next = Some(SearchCursor { sent_at: row.created_at, turn_id: row.turn_id });
-            if let Some((before, found, behind)) = excerpt(text.expose_secret(), words) {
+            search.next = Some(SearchCursor { sent_at: row.created_at, message_id: row.message_id });
+            if let Some((before, found, after)) = excerpt(text.expose_secret(), words) {
                 let thread = ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() };
                 let (user_id, said_at) = (row.user_id.into(), row.created_at);
                 search.hits.push(SearchHit {
@@ -249,7 +250,7 @@ pub async fn search(
                     sent_at: said_at,
                     before,
                     matched: found,
-                    after: behind,
+                    after,
                 });
                 if search.hits.len() == limit {
                     return Ok(search);
@@ -264,7 +265,8 @@ pub async fn search(
     Ok(search)
 }
 
-/// The words as they stand in the text, whatever their case, with a little around them.
+/// Finds `words` in the text, ignoring case, and returns the text before it, the match, and the text after
+/// it.
 fn excerpt(text: &str, words: &str) -> Option<(String, String, String)> {
     let chars: Vec<char> = text.chars().collect();
     let lower = |c: &char| c.to_lowercase().next().unwrap_or(*c);
@@ -282,11 +284,11 @@ fn excerpt(text: &str, words: &str) -> Option<(String, String, String)> {
         before.insert(0, '…');
     }
     let until = (end + EXCERPT_CONTEXT_CHARS).min(chars.len());
-    let mut behind = of(&chars[end..until]);
+    let mut after = of(&chars[end..until]);
     if until < chars.len() {
-        behind.push('…');
+        after.push('…');
     }
-    Some((before, of(&chars[at..end]), behind))
+    Some((before, of(&chars[at..end]), after))
 }
 
 #[cfg(test)]
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(found("nothing", "x"), None);
         assert_eq!(found("nothing", ""), None);
         let long = format!("{}needle{}", "a".repeat(100), "b".repeat(100));
-        let (before, found, behind) = excerpt(&long, "needle").expect("found");
-        assert_eq!((before.chars().count(), found.as_str(), behind.chars().count()), (81, "needle", 81));
+        let (before, found, after) = excerpt(&long, "needle").expect("found");
+        assert_eq!((before.chars().count(), found.as_str(), after.chars().count()), (81, "needle", 81));
     }
 }

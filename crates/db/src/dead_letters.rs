@@ -1,15 +1,15 @@
-//! What was set aside in `events`: given another chance, or given up for good.
+//! Dead letters in `events`: redriven or discarded.
 
 use models::{EventId, EventOutcome, TenantId, ThreadKey};
 
 use crate::{DbError, Tx, threads};
 
-/// Gives an event that was set aside another chance: it is done again from where it stopped. Whether there was one.
+/// Redrives a dead letter: it continues where it stopped. Returns whether there was one.
 pub async fn redrive(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<bool, DbError> {
     Ok(redrive_matching(tx, tenant_id, Some(event_id)).await? > 0)
 }
 
-/// Gives all that was set aside another chance; how many those are.
+/// Redrives all dead letters of a tenant and returns their number.
 pub async fn redrive_all(tx: &mut Tx, tenant_id: &TenantId) -> Result<usize, DbError> {
     redrive_matching(tx, tenant_id, None).await
 }
@@ -21,7 +21,7 @@ async fn redrive_matching(
 ) -> Result<usize, DbError> {
     let redriven = sqlx::query!(
         "update events set outcome = null, finished_at = null, attempts = 0, not_before = null,
-             stop_requested_at = null, throttled_since = null, turn_at = null
+             stop_requested_at = null, throttled_since = null, rate_limited_until = null
          where tenant_id = $1 and outcome = 'set_aside' and ($2::text is null or event_id = $2)
          returning channel_id, thread_ts",
         tenant_id.as_str(),
@@ -34,7 +34,7 @@ async fn redrive_matching(
         .into_iter()
         .map(|row| ThreadKey { channel_id: row.channel_id.into(), thread_ts: row.thread_ts.into() })
         .collect();
-    // In the order in which those take their locks who store events.
+    // In the same order in which the inbox takes these locks.
     touched.sort_unstable();
     touched.dedup();
     for thread in &touched {
@@ -43,7 +43,7 @@ async fn redrive_matching(
     Ok(count)
 }
 
-/// Gives an event up that was set aside; what was written in it is dropped. Whether there was one.
+/// Discards a dead letter and deletes its text. Returns whether there was one.
 pub async fn discard(tx: &mut Tx, tenant_id: &TenantId, event_id: &EventId) -> Result<bool, DbError> {
     let seqs = sqlx::query_scalar!(
         "update events set outcome = $3, body = null

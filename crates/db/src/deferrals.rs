@@ -1,4 +1,4 @@
-//! Events that wait: for their next try, for their turn, or for long.
+//! Events that wait: for a retry, for the rate limit, or for longer than usual.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use models::{MessageTs, TenantId, ThreadKey, UserId};
 
 use crate::{DbError, Tx};
 
-/// Why an event waits for its next try, and how long.
+/// Delay of a retry, and the reason for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferral<'a> {
-    /// How long.
+    /// Time until the retry.
     pub delay: Duration,
-    /// Whether the try that failed was one, or was only held back.
+    /// True if the failed attempt counts; false if it was only throttled.
     pub is_attempt_counted: bool,
-    /// Why.
+    /// Reason.
     pub reason: &'a str,
 }
 
-/// Puts an event off: it is tried again after a pause.
+/// Defers an event: it is retried after a delay.
 pub async fn defer(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -40,7 +40,7 @@ pub async fn defer(
     Ok(())
 }
 
-/// Puts an event off until its turn, which is kept for it; such a try does not count.
+/// Defers an event until its reserved rate limit slot. The attempt does not count.
 pub async fn defer_rate_limited(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -48,7 +48,7 @@ pub async fn defer_rate_limited(
     pause: Duration,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update events set turn_at = now() + $3::bigint * interval '1 millisecond',
+        "update events set rate_limited_until = now() + $3::bigint * interval '1 millisecond',
              not_before = now() + $3::bigint * interval '1 millisecond', reason = 'above the limit of answers',
              attempts = attempts - 1
          where tenant_id = $1 and seq = $2",
@@ -61,14 +61,15 @@ pub async fn defer_rate_limited(
     Ok(())
 }
 
-/// Notes that whoever wrote a message is told that it waits; false if they were told of one within the last minute.
+/// Records that the author of a message is told about the delay. Returns false if they were told about one
+/// within the last minute.
 pub async fn mark_notified(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
     seq: i64,
 ) -> Result<bool, DbError> {
-    // Two of their messages may come to wait at once.
+    // Two messages of the same person may be deferred at the same time.
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
         tenant_id.as_str(),
@@ -77,10 +78,10 @@ pub async fn mark_notified(
     .execute(&mut *tx)
     .await?;
     let noted = sqlx::query!(
-        "update events set delay_told_at = now()
+        "update events set delay_notified_at = now()
          where tenant_id = $1 and seq = $2 and not exists (
              select from events
-             where tenant_id = $1 and user_id = $3 and delay_told_at > now() - interval '1 minute')",
+             where tenant_id = $1 and user_id = $3 and delay_notified_at > now() - interval '1 minute')",
         tenant_id.as_str(),
         seq,
         user_id.as_str(),
@@ -90,24 +91,25 @@ pub async fn mark_notified(
     Ok(noted.rows_affected() == 1)
 }
 
-/// A message that has waited for long without anybody having begun with it.
+/// A message that has waited long without being started.
 #[derive(Clone, Debug)]
 pub struct DelayedMessage {
-    /// Whose message it is.
+    /// Tenant of the message.
     pub tenant_id: TenantId,
-    /// Where its answer will go.
+    /// Thread of the reply.
     pub thread: ThreadKey,
-    /// The message.
+    /// Timestamp of the message.
     pub message_ts: Option<MessageTs>,
-    /// Who wrote it.
+    /// Author of the message.
     pub user_id: UserId,
 }
 
-/// Seconds after which a message has waited for long; and after which it is too late to say so.
+/// Seconds after which a delay notice is due, and after which it is too late for one.
 const DELAY_NOTICE_WINDOW_SECONDS: [f64; 2] = [10.0, 40.0];
 
-/// The people who have waited for long and were not told so, each with one of their messages; from now on they count as
-/// told. Not those whose thread is at work, or waits for an upstream.
+/// Claims delay notices: returns the people whose messages have waited long and who were not told, each with
+/// one message, and marks them as told. Skips messages whose thread is being worked on or is throttled by an
+/// upstream.
 pub async fn claim_delay_notices(tx: &mut Tx, limit: i64) -> Result<Vec<DelayedMessage>, DbError> {
     let [after, until] = DELAY_NOTICE_WINDOW_SECONDS;
     let rows = sqlx::query!(
@@ -115,16 +117,16 @@ pub async fn claim_delay_notices(tx: &mut Tx, limit: i64) -> Result<Vec<DelayedM
                select e.seq, e.tenant_id, e.user_id from events e
                join threads t using (tenant_id, channel_id, thread_ts)
                where e.outcome is null and e.kind = 'message' and e.attempts = 0 and e.throttled_since is null
-                 and e.delay_told_at is null and t.state = 'ready'
+                 and e.delay_notified_at is null and t.state = 'ready'
                  and e.received_at between now() - make_interval(secs => $2) and now() - make_interval(secs => $1)
                order by e.received_at limit 1000
            ), people as (
                select tenant_id, user_id, min(seq) as first_seq from late
                group by tenant_id, user_id order by first_seq limit $3
            ), told as (
-               update events e set delay_told_at = now()
+               update events e set delay_notified_at = now()
                from late join people using (tenant_id, user_id)
-               where e.seq = late.seq and e.delay_told_at is null
+               where e.seq = late.seq and e.delay_notified_at is null
                returning e.seq, e.tenant_id, e.channel_id, e.thread_ts, e.message_ts, e.user_id
            )
            select tenant_id, channel_id, thread_ts, message_ts, user_id from told

@@ -1,4 +1,4 @@
-//! What `web doctor` asks of the database: how it is set up, and what in it needs a person.
+//! Queries of `web doctor`: the configuration of the database, and what in it needs attention.
 
 use chrono::{DateTime, Utc};
 use crypto::WrappedKey;
@@ -7,37 +7,37 @@ use uuid::Uuid;
 
 use crate::{Db, DbError, Tx};
 
-/// Data keys that are read at once.
+/// Data keys read per query.
 const DATA_KEY_PAGE: i64 = 1000;
 
-/// The server, and who the services are to it.
+/// The Postgres server, and the permissions of the services' role.
 #[derive(Clone, Debug)]
 pub struct PostgresServer {
-    /// Like `15.14`.
+    /// Version, like `15.14`.
     pub version: String,
-    /// The role of `DATABASE_URL`.
+    /// Role of `DATABASE_URL`.
     pub role: String,
-    /// Whether that is a superuser.
+    /// True if that role is a superuser.
     pub is_superuser: bool,
-    /// Whether it may act as both roles that the migrations make; also false while these do not exist.
+    /// True if that role may act as both roles that the migrations create; false if they do not exist yet.
     pub has_service_roles: bool,
-    /// Whether it takes writes.
+    /// True if the server accepts writes.
     pub is_primary: bool,
-    /// Whether a commit that was acknowledged outlives a crash: `fsync` and `synchronous_commit`.
+    /// True if an acknowledged commit survives a crash: `fsync` and `synchronous_commit`.
     pub is_durable: bool,
-    /// Whether Postgres sees this connection encrypted. A pooler's is its own.
+    /// True if Postgres sees this connection as encrypted. Behind a pooler this is the pooler's connection.
     pub is_encrypted: bool,
-    /// `max_connections`, without those that are kept for superusers.
+    /// `max_connections` minus the connections reserved for superusers.
     pub connections_allowed: i32,
-    /// Those that are open now, of everybody.
+    /// Connections open now, of all clients.
     pub connections_open: i64,
 }
 
 impl Db {
-    /// Looks at the server, as the role of `DATABASE_URL`; the schema need not be there.
+    /// Inspects the server as the role of `DATABASE_URL`. The schema need not exist.
     ///
     /// # Errors
-    /// Postgres does not answer, or not as it should.
+    /// Postgres does not respond, or returns an error.
     pub async fn inspect_server(&self) -> Result<PostgresServer, DbError> {
         let mut tx = self.begin_as_owner().await?;
         Ok(sqlx::query_as!(
@@ -60,19 +60,19 @@ impl Db {
         .await?)
     }
 
-    /// What Postgres takes for the time.
+    /// Returns the server's current time.
     ///
     /// # Errors
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     pub async fn server_time(&self) -> Result<DateTime<Utc>, DbError> {
         crate::rotation::server_time(&mut self.begin_as_owner().await?).await
     }
 
-    /// Who beside the services may reach into the schema: everybody (`public`), the roles of Supabase's REST interface, or that
-    /// interface's own list of schemas.
+    /// Lists the ways in which others can access the schema: everyone (`public`), the roles of Supabase's
+    /// REST interface, or that interface's own list of schemas.
     ///
     /// # Errors
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     pub async fn list_exposures(&self) -> Result<Vec<String>, DbError> {
         let mut tx = self.begin_as_owner().await?;
         Ok(sqlx::query_scalar!(
@@ -91,17 +91,17 @@ impl Db {
         .await?)
     }
 
-    /// The tables with a tenant in which row-level security is off, not forced, or without a policy.
+    /// Lists the tables with a tenant whose row-level security is off, not forced, or without a policy.
     ///
     /// # Errors
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     pub async fn list_unprotected_tables(&self) -> Result<Vec<String>, DbError> {
         let mut tx = self.begin_as_owner().await?;
-        // A partition that no role of ours may read itself is reached through its parent alone.
+        // A partition that our roles cannot read directly is only reached through its parent.
         Ok(sqlx::query_scalar!(
             r#"select c.relname::text as "name!" from pg_class c
                where c.relnamespace = to_regnamespace('enablebot') and c.relkind in ('r', 'p')
-                 and (c.relname = 'deliveries' or exists
+                 and (c.relname = 'event_inbox' or exists
                       (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id'))
                  and (not c.relispartition or exists
                       (select from pg_roles r where r.rolname = 'enablebot_tenant'
@@ -114,26 +114,26 @@ impl Db {
         .await?)
     }
 
-    /// When the last backup was taken that is noted in `backups`; `None` where none is.
+    /// Returns the time of the last backup recorded in `backups`; `None` if there is none.
     ///
     /// # Errors
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     pub async fn find_last_backup(&self) -> Result<Option<DateTime<Utc>>, DbError> {
         let mut tx = self.begin_cross_tenant().await?;
         Ok(sqlx::query_scalar!("select max(taken_at) from backups").fetch_one(&mut tx).await?)
     }
 }
 
-/// What was found when every data key was unwrapped.
+/// Result of unwrapping every data key.
 #[derive(Clone, Debug, Default)]
 pub struct UnwrapReport {
-    /// Those that open.
+    /// Number of keys that were unwrapped.
     pub opened: u64,
-    /// Those that do not: whose, and why.
+    /// Keys that could not be unwrapped: the tenant and the error.
     pub failed: Vec<(TenantId, String)>,
 }
 
-/// Unwraps every data key that is stored. The answer holds no key.
+/// Tries to unwrap every stored data key. The report contains no key.
 pub async fn check_data_keys(tx: &mut Tx) -> Result<UnwrapReport, DbError> {
     let (master, mut found, mut after) = (tx.master_keys(), UnwrapReport::default(), Uuid::nil());
     loop {
@@ -158,16 +158,16 @@ pub async fn check_data_keys(tx: &mut Tx) -> Result<UnwrapReport, DbError> {
     }
 }
 
-/// What was given up, and waits for a person.
+/// Dead letters that need attention.
 #[derive(Clone, Debug)]
 pub struct DeadLetterCount {
-    /// Events.
+    /// Number of dead letters.
     pub count: i64,
-    /// Whose most of them are.
+    /// Tenant with the most dead letters.
     pub tenant_id: Option<String>,
 }
 
-/// Counts the events that were set aside, over all tenants.
+/// Counts the dead letters of all tenants.
 pub async fn count_dead_letters(tx: &mut Tx) -> Result<DeadLetterCount, DbError> {
     Ok(sqlx::query_as!(
         DeadLetterCount,

@@ -1,48 +1,54 @@
-//! What can go wrong behind a query.
+//! Errors of database operations.
 
 use crypto::{MasterKeysError, SealError};
 
-/// What can go wrong behind a query.
+/// An error of a database operation.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Postgres, or the way to it.
+    /// A query failed, or Postgres cannot be reached.
     #[error(transparent)]
     Postgres(#[from] sqlx::Error),
-    /// Postgres says nothing, not even no.
-    #[error("Postgres does not answer")]
+    /// Postgres did not respond in time.
+    #[error("Postgres did not respond in time")]
     Timeout,
-    /// The migrations could not be applied.
+    /// The migrations failed.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// This binary is newer than the schema.
-    #[error("the database's schema is {0} migration(s) behind this binary: run `web migrate`")]
+    /// The binary is newer than the schema.
+    #[error("the database schema is {0} migration(s) behind this binary: run `web migrate`")]
     SchemaBehind(usize),
-    /// A stored secret does not open.
+    /// The schema is from a development version before the first release.
+    #[error(
+        "the schema `enablebot` is from before the first release and cannot be upgraded: drop it with `drop schema enablebot cascade` and run `web migrate`"
+    )]
+    UnreleasedSchema,
+    /// A stored value could not be decrypted.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// A data key does not unwrap.
+    /// A data key could not be unwrapped.
     #[error(transparent)]
     MasterKeys(#[from] MasterKeysError),
-    /// A stored body is not what this version writes.
-    #[error("a stored event does not read: {0}")]
+    /// A stored payload could not be parsed.
+    #[error("failed to parse a stored value: {0}")]
     Json(#[from] serde_json::Error),
-    /// Another worker holds the thread by now; nothing was written.
-    #[error("the lease on the thread is lost")]
+    /// Another worker holds the thread by now. Nothing was written.
+    #[error("the lease on the thread was lost")]
     LeaseLost,
-    /// A workspace got a new key again and again while something of it was stored.
-    #[error("the workspace's key changed while this was stored")]
+    /// The tenant's key kept changing while its data was being stored.
+    #[error("the workspace's key changed while its data was being stored")]
     KeyChanged,
-    /// The database has a column that may be sealed and that this binary does not know.
+    /// The database has a column that may be encrypted and that this binary does not know.
     #[error(
-        "the column {0} is unknown to this release, and what it holds might be lost with its key: use the release of the schema"
+        "this release does not know the column {0}, whose data might be lost with its key: use the release that matches the schema"
     )]
     UnknownColumn(String),
-    /// Whoever asked for the same at the same time met this.
+    /// The error of a query that several callers shared.
     #[error(transparent)]
     Shared(#[from] std::sync::Arc<DbError>),
-    /// Nothing can be listened to: what others send would be told to whoever has the session next.
+    /// LISTEN is impossible through a pooler: notifications would reach whichever client has the session
+    /// next.
     #[error(
-        "DATABASE_URL leads to a pooler, whose sessions are not one's own: name the way past it in DATABASE_DIRECT_URL"
+        "DATABASE_URL leads to a pooler, so LISTEN is not possible: set DATABASE_DIRECT_URL to an address without the pooler"
     )]
     NoDirectSession,
     /// The tenant has no installation.
@@ -51,12 +57,12 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// What was asked for cannot be a text in Postgres: it holds a NUL.
+    /// Returns whether a parameter was not valid text for Postgres because it contains a NUL.
     pub fn is_invalid_text(&self) -> bool {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
     }
 
-    /// Somebody else kept the lock that a statement needed.
+    /// Returns whether a statement timed out while waiting for a lock.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
         let (Self::Postgres(error) | Self::Migrate(Execute(error) | ExecuteMigration(error, _))) = self
@@ -66,7 +72,7 @@ impl DbError {
         matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("55P03"))
     }
 
-    /// Two transactions met in opposite order and Postgres ended this one: trying again is right.
+    /// Returns whether Postgres aborted this transaction to resolve a deadlock. A retry is safe.
     pub fn is_deadlock(&self) -> bool {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))
     }

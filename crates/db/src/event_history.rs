@@ -1,39 +1,40 @@
-//! The table `event_history`: what became of the events that ended and that Slack brings no more, a part a day.
+//! The table `event_history`, partitioned by day: finished events that Slack no longer redelivers.
 
 use crate::{DbError, Tx};
 
-/// Days after which Slack brings an event no more, with one to spare: the keys against doing it twice stay that long.
-/// Source: <https://docs.slack.dev/apis/events-api/#retries>
+/// Days after which Slack no longer redelivers an event, plus one as a margin: the idempotency keys are kept
+/// that long. Source: <https://docs.slack.dev/apis/events-api/#retries>
 const SLACK_RETRY_DAYS: i32 = 2;
 
-/// Events looked at in one transaction.
+/// Events handled in one transaction.
 const HISTORY_PAGE: i64 = 1000;
 
-/// What came of a page of events.
+/// Result of moving one page of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryPage {
-    /// How many left the queue's table.
+    /// Number of events that left `events`.
     pub removed: i64,
-    /// The page's last event; the next page begins behind it.
+    /// Last event of the page; the next page starts after it.
     pub last_seq: Option<i64>,
-    /// No event behind this page is old enough.
+    /// True if no event after this page is old enough.
     pub is_last: bool,
 }
 
-/// Makes the parts for the days to come, and drops those of which all came more than so many days ago; how many those were.
+/// Creates the partitions of the coming days, and drops those whose events are all older than `days` days.
+/// Returns the number of dropped partitions.
 pub async fn maintain_partitions(tx: &mut Tx, days: i32) -> Result<i32, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select dropped as "dropped!" 
-           from keep_event_history($1, (select received_at from events order by seq limit 1))"#,
+           from maintain_event_history_partitions($1, (select received_at from events order by seq limit 1))"#,
         days,
     )
     .fetch_one(tx)
     .await?)
 }
 
-/// Takes those that have ended out of `events`, of the oldest behind `after`: what came more than so many days ago is
-/// deleted, what is old enough moves to the history. What is still to be done stays, however old, and what was set aside until
-/// it is deleted. While a process of the release before this one runs, which looks into `events` only, nothing moves.
+/// Moves finished events out of `events`, starting after `after`: events older than `days` days are deleted,
+/// other old ones move to the history. Unfinished events stay, whatever their age; dead letters stay until
+/// they are deleted.
 pub async fn move_finished(tx: &mut Tx, days: i32, after: Option<i64>) -> Result<HistoryPage, DbError> {
     Ok(sqlx::query_as!(
         HistoryPage,
@@ -45,9 +46,7 @@ pub async fn move_finished(tx: &mut Tx, days: i32, after: Option<i64>) -> Result
                delete from events e using page p
                where e.seq = p.seq and p.is_old and e.outcome is not null
                  and (p.is_due
-                      or e.outcome <> 'set_aside'
-                         and not exists (select from replicas where seen_at > now() - interval '10 minutes'
-                                         and not facts ? 'reads_event_history'))
+                      or e.outcome <> 'set_aside')
                returning e.*, p.is_due
            ), kept as (
                insert into event_history (seq, tenant_id, event_id, kind, channel_id, thread_ts, message_ts, user_id,

@@ -1,5 +1,4 @@
-//! The table `deliveries`: what was acknowledged and is not sorted into `events` yet
-//! (`migrations/0012_deliveries.sql`).
+//! The table `event_inbox`: acknowledged events that are not in `events` yet (`migrations/0003_queue.sql`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,50 +11,50 @@ use crate::events::{EVENT_BODY, TracedPayload};
 use crate::listener::INBOX_CHANNEL;
 use crate::{DbError, PinnedConnection, Tx, keys, sql_literal};
 
-/// Commits sorted in one transaction, at most. What it writes to the WAL is flushed by whichever commit comes next, and
-/// that one waits for it.
+/// Maximum number of batches moved in one transaction. The next commit has to flush the WAL of this
+/// transaction too, and waits for it.
 const MAX_DRAIN_BATCHES: i32 = 16;
 
-/// How often a batch is sealed anew because a workspace in it got another key meanwhile.
+/// Attempts to store a batch when a workspace's key changes meanwhile.
 const MAX_RESEAL_ATTEMPTS: usize = 3;
 
-/// What became of what was sorted, for `enablebot_events_total`.
+/// Counts of moved events by result, for `enablebot_events_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EnqueueStats {
-    /// Stored as events, and to be answered.
+    /// Stored in `events`, to be answered.
     pub stored: u64,
-    /// Known under one of the three keys.
+    /// Already known by one of the three idempotency keys.
     pub duplicate: u64,
-    /// In threads in which the bot takes no part.
+    /// In threads that the bot is not part of.
     pub not_for_bot: u64,
-    /// Of workspaces without an installation.
+    /// From workspaces without an installation.
     pub not_installed: u64,
 }
 
 impl EnqueueStats {
-    /// All of them.
+    /// Returns the total number of events.
     pub fn total(&self) -> u64 {
         self.stored + self.duplicate + self.not_for_bot + self.not_installed
     }
 }
 
-/// Stores a batch as one row and commits it; how many of its events are of workspaces without an installation and were
-/// left out. The events may be of many tenants.
+/// Stores a batch as one row and commits it. Returns the number of events that were left out because their
+/// workspace has no installation. The events may belong to several tenants.
 pub async fn append_batch(session: &mut PinnedConnection, events: &[&InboundEvent]) -> Result<u64, DbError> {
     let tenant_ids = unique_tenant_ids(events);
     for _ in 0..MAX_RESEAL_ATTEMPTS {
         let keys = keys::list_active_cached(session.db(), &tenant_ids).await?;
         let rows = SealedRows::seal(events, &keys)?;
-        let known = rows.events.len();
-        if known == 0 || session.fetch_one(&append_statement(&keys, &rows)).await?.try_get(0)? {
-            return Ok((events.len() - known) as u64);
+        let sealed_count = rows.events.len();
+        if sealed_count == 0 || session.fetch_one(&append_statement(&keys, &rows)).await?.try_get(0)? {
+            return Ok((events.len() - sealed_count) as u64);
         }
         session.db().keys().invalidate_current(&tenant_ids);
     }
     Err(DbError::KeyChanged)
 }
 
-/// Stores an event together with what else is done in a transaction; nothing where its workspace has no installation.
+/// Stores an event in the caller's transaction. Stores nothing if its workspace has no installation.
 pub async fn append(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
     let events = [event];
     for _ in 0..MAX_RESEAL_ATTEMPTS {
@@ -66,18 +65,18 @@ pub async fn append(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
         }
         let sql = append_statement(&keys, &rows);
         if sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(tx.connection()).await?.try_get(0)? {
-            let told = format!("select pg_notify('{INBOX_CHANNEL}', '')");
-            sqlx::raw_sql(AssertSqlSafe(told)).execute(tx.connection()).await?;
+            let notify = format!("select pg_notify('{INBOX_CHANNEL}', '')");
+            sqlx::raw_sql(AssertSqlSafe(notify)).execute(tx.connection()).await?;
             return Ok(());
         }
     }
     Err(DbError::KeyChanged)
 }
 
-/// Whether the batch is stored is what the statement returns: not where it was sealed with a key that is no longer its
-/// workspace's.
+/// Builds the statement that stores a batch. It returns false and stores nothing if a key is no longer the
+/// current key of its workspace.
 fn append_statement(keys: &HashMap<String, Arc<DataKey>>, rows: &SealedRows<'_>) -> String {
-    let mut sql = String::from("select store_delivery(");
+    let mut sql = String::from("select inbox_append(");
     sql.reserve(rows.estimate_sql_len());
     sql_literal::push_text_array(&mut sql, keys.keys().map(|tenant_id| Some(tenant_id.as_str())));
     sql.push(',');
@@ -87,32 +86,32 @@ fn append_statement(keys: &HashMap<String, Arc<DataKey>>, rows: &SealedRows<'_>)
     sql
 }
 
-/// Sorts the oldest into `events`, which makes their threads ready; `None` where nothing waits to be sorted. Waits for
-/// another replica that does.
+/// Moves the oldest batches into `events`, which makes their threads ready; `None` if the inbox is empty.
+/// Waits if another instance is doing the same.
 pub async fn enqueue_pending(session: &mut PinnedConnection) -> Result<Option<EnqueueStats>, DbError> {
-    let columns = "event_count, known_count, relevant_count, stored_count";
-    let row =
-        session.fetch_one(&format!("select {columns} from sort_deliveries({MAX_DRAIN_BATCHES})")).await?;
+    let columns = "event_count, installed_count, relevant_count, stored_count";
+    let row = session.fetch_one(&format!("select {columns} from inbox_drain({MAX_DRAIN_BATCHES})")).await?;
     let Some(events) = row.try_get::<Option<i64>, _>("event_count")? else { return Ok(None) };
     let count = |column| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
-    let (known, relevant, stored) = (count("known_count")?, count("relevant_count")?, count("stored_count")?);
+    let (installed, relevant, stored) =
+        (count("installed_count")?, count("relevant_count")?, count("stored_count")?);
     Ok(Some(EnqueueStats {
         stored: stored.unsigned_abs(),
         duplicate: (relevant - stored).unsigned_abs(),
-        not_for_bot: (known - relevant).unsigned_abs(),
-        not_installed: (events - known).unsigned_abs(),
+        not_for_bot: (installed - relevant).unsigned_abs(),
+        not_installed: (events - installed).unsigned_abs(),
     }))
 }
 
-/// The last batch that waits to be sorted.
+/// Returns the last batch in the inbox.
 pub async fn find_last_batch(tx: &mut Tx) -> Result<Option<i64>, DbError> {
-    Ok(sqlx::query_scalar!("select max(batch_id) from deliveries").fetch_one(tx).await?)
+    Ok(sqlx::query_scalar!("select max(batch_id) from event_inbox").fetch_one(tx).await?)
 }
 
-/// Whether a batch up to this one still waits to be sorted.
+/// Returns whether the inbox still has a batch up to `last`.
 pub async fn has_pending(tx: &mut Tx, last: i64) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from deliveries where batch_id <= $1) as "waiting!""#,
+        r#"select exists (select from event_inbox where batch_id <= $1) as "waiting!""#,
         last
     )
     .fetch_one(tx)
@@ -126,7 +125,7 @@ fn unique_tenant_ids(events: &[&InboundEvent]) -> Vec<String> {
     tenant_ids
 }
 
-/// Those events of a batch whose workspace has an installation, and their bodies sealed.
+/// The events of a batch whose workspace has an installation, with their encrypted bodies.
 #[derive(Default)]
 struct SealedRows<'a> {
     events: Vec<&'a InboundEvent>,
@@ -134,7 +133,8 @@ struct SealedRows<'a> {
 }
 
 impl<'a> SealedRows<'a> {
-    /// In the order of their messages: of one thread they are to be queued as they were written.
+    /// Encrypts the events, sorted by message: messages of one thread must be queued in the order in which
+    /// they were written.
     fn seal(events: &[&'a InboundEvent], keys: &HashMap<String, Arc<DataKey>>) -> Result<Self, DbError> {
         let mut sorted = events.to_vec();
         sorted.sort_by_key(|event| (&event.tenant_id, &event.thread, &event.message_ts, &event.event_id));
@@ -152,13 +152,13 @@ impl<'a> SealedRows<'a> {
         Ok(rows)
     }
 
-    /// Bytes of the statement that they make, about.
+    /// Returns the approximate length of the statement in bytes.
     fn estimate_sql_len(&self) -> usize {
         let ids = self.events.len() * 200;
         ids + self.bodies.iter().map(|body| body.len() * 2).sum::<usize>()
     }
 
-    /// Column by column, as `store_delivery` takes them.
+    /// Appends the columns in the order of `inbox_append`'s parameters.
     fn push_columns(&self, sql: &mut String) {
         let mut push = |column: fn(&InboundEvent) -> Option<&str>| {
             sql.push(',');

@@ -1,4 +1,5 @@
-//! The whole story of one event, over `events` or `event_history`, `threads` and `replies`: everything but the words.
+//! The timeline of one event, from `events` or `event_history`, `threads` and `replies`, without any message
+//! text.
 
 use chrono::{DateTime, Utc};
 use models::{EventId, TenantId};
@@ -7,55 +8,55 @@ use sqlx::types::Json;
 
 use crate::{DbError, Tx};
 
-/// What is known of an event.
+/// An event with its attempts and outcome.
 #[derive(Clone, Debug)]
 pub struct EventTimeline {
-    /// What it asks for.
+    /// Kind of the event.
     pub kind: String,
-    /// Where it happened.
+    /// Channel of the event.
     pub channel_id: String,
-    /// The thread in which it is answered; empty where no message is behind it.
+    /// Thread of the reply; empty if the event is not a message.
     pub thread_ts: String,
-    /// The message's own `ts`.
+    /// Timestamp of the message.
     pub message_ts: Option<String>,
-    /// Who did it; empty where Slack itself did.
+    /// User who caused it; empty if it was Slack itself.
     pub user_id: String,
-    /// When it came.
+    /// Time of arrival.
     pub received_at: DateTime<Utc>,
-    /// When somebody pressed "Stop".
+    /// Time at which "Stop" was pressed.
     pub stop_requested_at: Option<DateTime<Utc>>,
-    /// Before this time there is no next try.
+    /// Earliest time of the next attempt.
     pub not_before: Option<DateTime<Utc>>,
-    /// Tries since it came, or was redriven last.
+    /// Attempts since it arrived or was last redriven.
     pub attempts: i32,
-    /// The last of those that failed, oldest first.
+    /// The latest failed attempts, oldest first.
     pub failures: Json<Vec<AttemptFailure>>,
-    /// How it ended; `None` while it waits.
+    /// Outcome; `None` while it is unfinished.
     pub outcome: Option<String>,
-    /// Why.
+    /// Reason of the outcome.
     pub reason: Option<String>,
-    /// When.
+    /// Time at which it finished.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Whether its thread is idle, ready, leased or in backoff; `None` once that is forgotten.
+    /// State of its thread (idle, ready, leased or backoff); `None` once the thread is deleted.
     pub thread_state: Option<String>,
-    /// The message of Slack that was filled last with the answer.
+    /// Slack message that the reply was last written to.
     pub reply_ts: Option<String>,
-    /// Since when it has not been known whether a message was posted.
+    /// Time since which it is unknown if a message was posted; `None` if it is known.
     pub posting_since: Option<DateTime<Utc>>,
 }
 
-/// A try that failed.
+/// A failed attempt.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AttemptFailure {
-    /// When.
+    /// Time of the failure.
     pub at: DateTime<Utc>,
-    /// Which it was, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: i32,
-    /// Why.
+    /// Reason of the failure.
     pub reason: String,
 }
 
-/// Looks an event up that something is done about.
+/// Returns an event that the bot handles or has handled.
 pub async fn find(
     tx: &mut Tx,
     tenant_id: &TenantId,

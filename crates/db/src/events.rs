@@ -1,5 +1,5 @@
-//! The table `events`: what Slack sent and what is to be done about it. An event that stands here is queued; it gets here
-//! through `deliveries`.
+//! The table `events`: the queue of events from Slack, with their state. Events get here through
+//! `event_inbox`.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use crate::{DbError, Tx};
 
 pub(crate) const EVENT_BODY: ColumnRef = ColumnRef { table: "events", column: "body" };
 
-/// Failed tries of one event that are kept; a redriven one may have more.
+/// Maximum number of failed attempts kept per event; a redriven event may have had more.
 const MAX_LOGGED_FAILURES: i32 = 20;
 
-/// Characters of a failed try's reason.
+/// Maximum length of a failure's reason, in characters.
 const MAX_REASON_CHARS: i32 = 500;
 
-/// Ends an event; what was written in it is dropped with an answer and kept for another try otherwise.
+/// Finishes an event. The payload is kept only for dead letters, which can be redriven.
 pub async fn finish(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -41,7 +41,8 @@ pub async fn finish(
     Ok(())
 }
 
-/// Adds a failed try to the event's story, of which the last so many are kept. `reason` is never what people wrote.
+/// Adds a failed attempt to the event's log, which keeps the latest `MAX_LOGGED_FAILURES`. `reason` never
+/// contains the text of a message.
 pub async fn record_failure(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -66,30 +67,30 @@ pub async fn record_failure(
     Ok(())
 }
 
-/// How much waits, of all tenants, and how long the oldest has, in seconds.
+/// Length of the whole queue, and age of its oldest event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QueueState {
-    /// Events without an outcome.
+    /// Number of events without an outcome.
     pub depth: i64,
-    /// Seconds since the oldest of them came.
+    /// Age of the oldest one, in seconds.
     pub oldest_seconds: f64,
 }
 
-/// Looks at the whole queue.
+/// Returns the state of the whole queue.
 pub async fn queue_state(tx: &mut Tx) -> Result<QueueState, DbError> {
     let row = sqlx::query!(
         r#"select count(*) as "depth!",
                   coalesce(extract(epoch from now() - min(received_at)), 0)::float8 as "oldest_seconds!"
            from (select received_at from events where outcome is null
                  union all
-                 select received_at from deliveries, generate_series(1, event_count)) as waiting"#,
+                 select received_at from event_inbox, generate_series(1, event_count)) as waiting"#,
     )
     .fetch_one(tx)
     .await?;
     Ok(QueueState { depth: row.depth, oldest_seconds: row.oldest_seconds })
 }
 
-/// How many events of a tenant wait.
+/// Returns the number of a tenant's unfinished events.
 pub async fn count_pending(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from events where tenant_id = $1 and outcome is null"#,
@@ -99,8 +100,8 @@ pub async fn count_pending(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbE
     .await?)
 }
 
-/// What is to be done, and in which trace. They are sealed together: so a trace needs no column, and is where the event is,
-/// whoever tries it and however late.
+/// An event's payload with its trace context. They are encrypted together, so the trace needs no column and
+/// stays with the event across retries.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TracedPayload<'a> {
     #[serde(flatten)]
@@ -115,11 +116,11 @@ impl<'a> TracedPayload<'a> {
     }
 }
 
-/// Opens what is to be done about an event, as it was read or, where its key was replaced since, as it stands now; and
-/// where that stands in its trace, if it is in one.
+/// Decrypts an event's payload and returns it with its trace context, if it has one. Reads the payload again
+/// if its key was replaced since `sealed` was read.
 ///
 /// # Errors
-/// The body was sealed for another place or under a key that is gone.
+/// The payload was encrypted for another column or tenant, or its key is deleted.
 pub async fn open_payload(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -128,14 +129,14 @@ pub async fn open_payload(
 ) -> Result<(EventPayload, Option<String>), DbError> {
     let opened = match keys::open(tx, tenant_id, EVENT_BODY, sealed).await {
         Err(DbError::Seal(_)) => {
-            let anew = sqlx::query_scalar!(
+            let current = sqlx::query_scalar!(
                 "select body from events where tenant_id = $1 and seq = $2",
                 tenant_id.as_str(),
                 seq
             )
             .fetch_optional(&mut *tx)
             .await?;
-            keys::open(tx, tenant_id, EVENT_BODY, anew.flatten().as_deref().unwrap_or_default()).await?
+            keys::open(tx, tenant_id, EVENT_BODY, current.flatten().as_deref().unwrap_or_default()).await?
         }
         opened => opened?,
     };
@@ -143,8 +144,8 @@ pub async fn open_payload(
     Ok((body.into_owned(), traceparent.map(Cow::into_owned)))
 }
 
-/// Marks the message that is being answered in a thread as unwanted, and tells whoever answers it at once. One that
-/// nobody has begun with is another question. Whether there was one.
+/// Requests that the reply in progress in a thread stops, and notifies the worker. Messages that are not
+/// started yet are not affected. Returns whether a reply was in progress.
 pub async fn request_stop(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -> Result<bool, DbError> {
     let stopped = sqlx::query_scalar!(
         "update events set stop_requested_at = now()
@@ -160,7 +161,7 @@ pub async fn request_stop(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey)
     Ok(!stopped.is_empty())
 }
 
-/// Of these events, by their number, those that somebody wants stopped.
+/// Returns those of the given events for which a stop was requested.
 pub async fn list_stopped(tx: &mut Tx, seqs: &[i64]) -> Result<Vec<i64>, DbError> {
     Ok(sqlx::query_scalar!(
         "select seq from events where seq = any($1) and outcome is null and stop_requested_at is not null",
@@ -170,7 +171,7 @@ pub async fn list_stopped(tx: &mut Tx, seqs: &[i64]) -> Result<Vec<i64>, DbError
     .await?)
 }
 
-/// A number of the events' own row, for what is answered without an event.
+/// Returns the next number of the `events` sequence, for replies without an event.
 pub async fn next_seq(tx: &mut Tx) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('events', 'seq')) as "seq!""#)
         .fetch_one(tx)

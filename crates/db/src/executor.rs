@@ -1,8 +1,9 @@
-//! Runs every query under a name, so that its session plans it once, where that session is one's own; and else unnamed. A
-//! transaction pooler hands the next transaction another session, where a named prepared statement is unknown, or is
-//! somebody else's; inside one transaction the unnamed one is safe. What has to be planned by what is in the tables at that
-//! moment says so with [`Tx::disable_prepared`]. `web`, which does not listen, asks unnamed: its lists are planned for what they are
-//! filtered by.
+//! Runs every query of a [`Tx`]. Queries are prepared by name, so that the session plans each one once, if
+//! the connection is a real session; otherwise they are unnamed. A transaction pooler assigns each
+//! transaction another session, in which a named statement is unknown or belongs to someone else; an unnamed
+//! statement is safe within one transaction. [`Tx::disable_prepared`] has queries planned for the current
+//! contents of the tables. `web` does not listen, so its queries are unnamed: its lists are planned for their
+//! filter values.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -46,8 +47,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_kept = self.is_prepared();
-        self.connection().fetch_many(MaybePrepared { query, is_prepared: is_kept })
+        let is_prepared = self.is_prepared();
+        self.connection().fetch_many(MaybePrepared { query, is_prepared })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -55,8 +56,8 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_kept = self.is_prepared();
-        self.connection().fetch_optional(MaybePrepared { query, is_prepared: is_kept })
+        let is_prepared = self.is_prepared();
+        self.connection().fetch_optional(MaybePrepared { query, is_prepared })
     }
 
     fn prepare_with<'e>(

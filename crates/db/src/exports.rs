@@ -1,5 +1,5 @@
-//! The table `exports`: downloads of everything of a workspace, and how far each is. Whichever replica serves one, every
-//! other can tell.
+//! The table `exports`: downloads of all data of a workspace, and their progress. Any replica can show the
+//! progress of a download that another one serves.
 
 use chrono::{DateTime, Utc};
 use models::{TenantId, UserId};
@@ -10,23 +10,23 @@ use crate::{DbError, Tx};
 /// A download.
 #[derive(Clone, Debug)]
 pub struct DataExport {
-    /// Who took it.
+    /// User who started it.
     pub started_by: String,
-    /// When.
+    /// Start time.
     pub started_at: DateTime<Utc>,
-    /// Rows that there were at the start.
+    /// Number of rows at the start.
     pub rows_total: i64,
     /// Rows sent so far.
     pub rows_done: i64,
-    /// When it was complete.
+    /// Time of completion.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why it broke off, if it did.
-    pub failed: Option<String>,
-    /// Neither complete nor broken off, and rows were sent of late.
+    /// Reason why it failed, if it did.
+    pub failure_reason: Option<String>,
+    /// True if it is unfinished and has sent rows recently.
     pub is_active: bool,
 }
 
-/// Notes that a download begins.
+/// Records the start of a download.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -46,52 +46,52 @@ pub async fn insert(
     Ok(export_id)
 }
 
-/// Notes how far a download is.
+/// Records the progress of a download.
 ///
 /// # Errors
-/// [`DbError::NotInstalled`]: everything of the tenant was deleted meanwhile.
+/// [`DbError::NotInstalled`]: the tenant's data was deleted meanwhile.
 pub async fn update_progress(
     tx: &mut Tx,
     tenant_id: &TenantId,
     export_id: Uuid,
     rows_done: i64,
 ) -> Result<(), DbError> {
-    let known = sqlx::query!(
-        "update exports set rows_done = $3, moved_at = now() where tenant_id = $1 and export_id = $2",
+    let updated = sqlx::query!(
+        "update exports set rows_done = $3, progress_at = now() where tenant_id = $1 and export_id = $2",
         tenant_id.as_str(),
         export_id,
         rows_done,
     )
     .execute(tx)
     .await?;
-    if known.rows_affected() == 0 { Err(DbError::NotInstalled) } else { Ok(()) }
+    if updated.rows_affected() == 0 { Err(DbError::NotInstalled) } else { Ok(()) }
 }
 
-/// Notes that a download is complete, or why it is not.
+/// Records that a download is complete, or the reason why it failed.
 pub async fn finish(
     tx: &mut Tx,
     tenant_id: &TenantId,
     export_id: Uuid,
-    failed: Option<&str>,
+    failure_reason: Option<&str>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update exports set failed = $3, finished_at = case when $3::text is null then now() end
+        "update exports set failure_reason = $3, finished_at = case when $3::text is null then now() end
          where tenant_id = $1 and export_id = $2",
         tenant_id.as_str(),
         export_id,
-        failed,
+        failure_reason,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// The newest downloads.
+/// Lists the newest downloads.
 pub async fn list(tx: &mut Tx, tenant_id: &TenantId, limit: i64) -> Result<Vec<DataExport>, DbError> {
     Ok(sqlx::query_as!(
         DataExport,
-        r#"select started_by, started_at, rows_total, rows_done, finished_at, failed,
-                  (finished_at is null and failed is null and moved_at > now() - interval '1 minute')
+        r#"select started_by, started_at, rows_total, rows_done, finished_at, failure_reason,
+                  (finished_at is null and failure_reason is null and progress_at > now() - interval '1 minute')
                       as "is_active!"
            from exports where tenant_id = $1 order by started_at desc limit $2"#,
         tenant_id.as_str(),

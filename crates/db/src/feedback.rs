@@ -1,10 +1,10 @@
-//! The table `feedback`: what people thought of an answer.
+//! The table `feedback`: people's ratings of replies.
 
 use models::{EventId, TenantId, UserId};
 
 use crate::{DbError, Tx};
 
-/// Keeps a person's judgement of an answer; their newest counts.
+/// Stores a person's rating of a reply, replacing an earlier one.
 pub async fn upsert(
     tx: &mut Tx,
     tenant_id: &TenantId,

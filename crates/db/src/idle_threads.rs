@@ -1,12 +1,12 @@
-//! Threads that are of no more use: those in which nothing was said. No index is needed for that: the table is walked in the
-//! order of its key.
+//! Purge of threads that are no longer needed because they hold no messages. The purge walks the table in key
+//! order, so it needs no index.
 
 use crate::{DbError, Tx};
 
-/// Threads looked at in one transaction.
+/// Threads checked in one transaction.
 const IDLE_THREAD_PAGE: i64 = 1000;
 
-/// How far the walk over the threads has come; from the end it begins anew.
+/// Position of the purge in the threads; after the last one it starts over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PurgeCursor {
     tenant_id: String,
@@ -14,14 +14,15 @@ pub struct PurgeCursor {
     thread_ts: String,
 }
 
-/// Looks at the next threads and forgets those in which nothing happened for so many days and nothing is remembered. One in
-/// which an external person was refused stays, so that they are not told twice.
+/// Checks the next threads and deletes those that were idle for `days` days and have no messages. A thread in
+/// which an external person was refused is kept, so that they are not told twice.
 pub async fn purge_idle_threads(
     tx: &mut Tx,
     days: i32,
     cursor: &PurgeCursor,
 ) -> Result<PurgeCursor, DbError> {
-    // Whoever wakes such a thread at this moment locks its row: then it is not idle any more, or is made anew.
+    // A transaction that wakes such a thread at this moment locks its row: then the thread is no longer idle,
+    // or it is created again.
     let last = sqlx::query_as!(
         PurgeCursor,
         "with page as (
@@ -32,7 +33,7 @@ pub async fn purge_idle_threads(
              delete from threads t using page p
              where (t.tenant_id, t.channel_id, t.thread_ts) = (p.tenant_id, p.channel_id, p.thread_ts)
                and t.state = 'idle' and t.refused_at is null and t.used_at < now() - make_interval(days => $1)
-               and not exists (select from turns s where s.tenant_id = t.tenant_id
+               and not exists (select from chat_memory s where s.tenant_id = t.tenant_id
                                and s.channel_id = t.channel_id and s.thread_ts = t.thread_ts)
          )
          select tenant_id, channel_id, thread_ts from page offset $5 - 1",

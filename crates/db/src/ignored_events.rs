@@ -1,15 +1,15 @@
-//! The table `ignored_events`, and the question "why no reply?" over it, `events` and `event_history`.
+//! The table `ignored_events`, and the lookup "why no reply?" over it, `events` and `event_history`.
 
 use chrono::{DateTime, Utc};
 use models::{IgnoredEvent, TenantId};
 
 use crate::{DbError, Tx};
 
-/// How long it can be looked up.
+/// Days for which ignored events are kept.
 const IGNORED_EVENT_RETENTION_DAYS: i32 = 7;
 
-/// Notes events that nothing is done about; those of tenants without an installation are not kept. The installation is
-/// held so long: an uninstall deletes what was noted before it, and nothing is noted after it.
+/// Records ignored events, except those of tenants without an installation. Locks the installation: an
+/// uninstall deletes the events recorded before it, and none are recorded after it.
 pub async fn insert(tx: &mut Tx, events: &[IgnoredEvent]) -> Result<(), DbError> {
     let column = |of: fn(&IgnoredEvent) -> Option<&str>| -> Vec<Option<String>> {
         events.iter().map(|event| of(event).map(str::to_owned)).collect()
@@ -32,7 +32,7 @@ pub async fn insert(tx: &mut Tx, events: &[IgnoredEvent]) -> Result<(), DbError>
     Ok(())
 }
 
-/// Drops what is older than a week, a batch at a time; how many those were.
+/// Deletes a batch of events older than a week and returns their number.
 pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
     let purged = sqlx::query!(
         "delete from ignored_events where ctid in (
@@ -44,40 +44,41 @@ pub async fn purge(tx: &mut Tx) -> Result<u64, DbError> {
     Ok(purged.rows_affected())
 }
 
-/// Which events to look up.
+/// Filter of events.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// One event.
+    /// Only this event.
     pub event_id: Option<String>,
-    /// Those that ended so.
+    /// Only events with this outcome.
     pub outcome: Option<String>,
-    /// Those of a channel.
+    /// Only events of this channel.
     pub channel_id: Option<String>,
-    /// Those of a person.
+    /// Only events of this user.
     pub user_id: Option<String>,
-    /// Those of the last so many seconds.
+    /// Only events received within this many seconds.
     pub last_seconds: Option<f64>,
 }
 
-/// What became of an event.
+/// An event and its outcome.
 #[derive(Clone, Debug)]
 pub struct EventSummary {
-    /// When it came.
+    /// Time of arrival.
     pub received_at: DateTime<Utc>,
-    /// Slack's id of it.
+    /// Slack's event id.
     pub event_id: String,
-    /// Where it happened.
+    /// Channel of the event.
     pub channel_id: Option<String>,
-    /// Who did it.
+    /// User who caused it.
     pub user_id: Option<String>,
-    /// How it ended; `None` while it waits.
+    /// Outcome; `None` while it is unfinished.
     pub outcome: Option<String>,
-    /// Why.
+    /// Reason of the outcome.
     pub reason: Option<String>,
 }
 
-/// The newest events of a tenant that the filter meets, answered or not: of those that ended, those that ended last. Each
-/// kind is read along its own index; what was set aside is in `events` only.
+/// Lists a tenant's newest events that match the filter, whether answered or not; finished events are ordered
+/// by the time at which they finished. Each source is read through its own index; dead letters are only in
+/// `events`.
 pub async fn list_outcomes(
     tx: &mut Tx,
     tenant_id: &TenantId,

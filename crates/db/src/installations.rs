@@ -10,40 +10,40 @@ use crate::{DbError, Tx, tenants};
 
 pub(crate) const BOT_TOKEN: ColumnRef = ColumnRef { table: "installations", column: "bot_token" };
 
-/// An installation as it stands.
+/// An installation as stored.
 #[derive(Clone, Debug)]
 pub struct StoredInstallation {
-    /// The bot in the workspace.
+    /// The installation.
     pub installation: Installation,
-    /// What it calls Slack with.
+    /// Bot token for calls to Slack.
     pub bot_token: SecretString,
-    /// When the token ends, if it does.
+    /// Expiry of the token, if it expires.
     pub token_expires_at: Option<DateTime<Utc>>,
-    /// Why the token is dead, if it is.
+    /// Reason why the token is dead, if it is.
     pub disabled_reason: Option<String>,
-    /// What Slack last refused for how the app is set up.
+    /// Last configuration problem of the app that Slack reported.
     pub problem: Option<String>,
-    /// When it did.
+    /// Time of that problem.
     pub problem_at: Option<DateTime<Utc>>,
-    /// Why the workspace's questions are not answered, if an operator suspended it.
+    /// Reason given by the operator who suspended the workspace, if it is suspended.
     pub suspended_reason: Option<String>,
-    /// When it was installed.
+    /// Time of the install.
     pub installed_at: DateTime<Utc>,
 }
 
-/// Stores an install, or the newest of several; the tokens are sealed on the way. What an earlier uninstall left within
-/// its grace is in use again.
+/// Stores an install, replacing an earlier one. The tokens are encrypted. Data of an earlier uninstall within
+/// its grace period is used again.
 pub async fn upsert(
     tx: &mut Tx,
     installation: &Installation,
     bot_token: &SecretString,
-    rotation: Option<&RefreshTokenGrant>,
+    grant: Option<&RefreshTokenGrant>,
 ) -> Result<(), DbError> {
     let tenant_id = &installation.tenant_id;
     tenants::upsert(tx, tenant_id, &installation.name).await?;
     let key = keys::get_or_create_current(tx, tenant_id).await?;
-    let refresh_token = rotation
-        .map(|rotation| key.seal(REFRESH_TOKEN.binding(tenant_id), rotation.refresh_token.expose_secret()))
+    let refresh_token = grant
+        .map(|grant| key.seal(REFRESH_TOKEN.binding(tenant_id), grant.refresh_token.expose_secret()))
         .transpose()?;
     sqlx::query!(
         "insert into installations
@@ -66,14 +66,14 @@ pub async fn upsert(
         installation.scopes,
         installation.installed_by.as_str(),
         refresh_token,
-        rotation.map(RefreshTokenGrant::seconds),
+        grant.map(RefreshTokenGrant::seconds),
     )
     .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
-/// The bot in a workspace, with its token.
+/// Returns a tenant's installation with its token.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<StoredInstallation>, DbError> {
     let row = sqlx::query!(
         "select name, team_id, enterprise_id, app_id, bot_user_id, bot_token, scopes, installed_by, installed_at,
@@ -107,8 +107,8 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<StoredInst
     }))
 }
 
-/// Whether something that happened then, in Unix seconds, was before the second of the installation: it is of an
-/// earlier one, and changes nothing.
+/// Returns whether an event time, in Unix seconds, is before the current installation. Such an event belongs
+/// to an earlier installation and changes nothing.
 pub async fn is_stale(tx: &mut Tx, tenant_id: &TenantId, event_time: i64) -> Result<bool, DbError> {
     let stale = sqlx::query_scalar!(
         r#"select $2::bigint < floor(extract(epoch from installed_at)) as "stale!"
@@ -121,7 +121,7 @@ pub async fn is_stale(tx: &mut Tx, tenant_id: &TenantId, event_time: i64) -> Res
     Ok(stale.unwrap_or(false))
 }
 
-/// Notes that the token is dead, and why; false if that was known.
+/// Records that the token is dead, and the reason. Returns false if that was recorded already.
 pub async fn disable(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<bool, DbError> {
     let disabled = sqlx::query!(
         "update installations set disabled_reason = $2, disabled_at = now()
@@ -134,7 +134,8 @@ pub async fn disable(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<
     Ok(disabled.rows_affected() == 1)
 }
 
-/// Whether the installation is still the one that was read, with the same token. It stays so in this transaction.
+/// Returns whether the installation still is the one that was read, with the same token. Locks it for this
+/// transaction.
 pub async fn is_unchanged(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -152,7 +153,7 @@ pub async fn is_unchanged(
     Ok(found.is_some())
 }
 
-/// Notes what Slack refused for how the app is set up, for an admin to see.
+/// Records a configuration problem of the app that Slack reported, for an admin to see.
 pub async fn set_problem(tx: &mut Tx, tenant_id: &TenantId, problem: &str) -> Result<(), DbError> {
     sqlx::query!(
         "update installations set problem = $2, problem_at = now() where tenant_id = $1",
@@ -164,7 +165,7 @@ pub async fn set_problem(tx: &mut Tx, tenant_id: &TenantId, problem: &str) -> Re
     Ok(())
 }
 
-/// Takes the installation away, and the token with it.
+/// Deletes the installation with its token.
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
     sqlx::query!("delete from installations where tenant_id = $1", tenant_id.as_str()).execute(tx).await?;
     Ok(())

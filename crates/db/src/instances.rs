@@ -1,4 +1,5 @@
-//! The table `replicas`: the processes of `api` and `web` that run just now, and what others need to know of them.
+//! The table `instances`: the running processes of `api` and `web`, and the settings that others need to
+//! know.
 
 use std::time::Duration;
 
@@ -10,39 +11,39 @@ use uuid::Uuid;
 
 use crate::{Db, DbError, Tx, keys};
 
-/// Between two signs of life.
+/// Time between two heartbeats.
 const INSTANCE_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long one may take: whoever ends waits for it.
+/// Timeout of a heartbeat: the shutdown waits for it.
 const INSTANCE_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Minutes after which a process is taken for dead.
+/// Minutes after which a silent process is considered dead.
 const INSTANCE_DEAD_AFTER_MINUTES: i32 = 10;
 
 /// A process of one of the two services.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// Names the process.
-    pub replica_id: Uuid,
+    /// Id of the process.
+    pub instance_id: Uuid,
     /// `api` or `web`.
     pub service: String,
-    /// What it was built from.
+    /// Version of the build.
     pub version: String,
-    /// Where it runs.
+    /// Host name.
     pub host: String,
-    /// When it began.
+    /// Start time.
     pub started_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// Time of the last heartbeat.
     pub seen_at: DateTime<Utc>,
-    /// What others need to know of its settings.
+    /// Settings that others need to know.
     pub facts: Value,
 }
 
-/// What the other service needs to know of `api`.
+/// Settings of `api` that the other service needs to know.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ApiFacts {
-    /// `OPENAI_MODEL`, then those that stand in for it, in the order in which they are tried.
+    /// `OPENAI_MODEL`, followed by the fallback models in the order in which they are tried.
     pub models: Vec<String>,
     /// `OPENAI_BASE_URL`.
     pub base_url: String,
@@ -56,43 +57,39 @@ pub struct ApiFacts {
     pub uninstall_grace_days: i32,
     /// `EVENT_RETENTION_DAYS`.
     pub event_retention_days: i32,
-    /// What it shares with all others.
+    /// Facts that all services have.
     #[serde(flatten)]
     pub shared: SharedFacts,
 }
 
-/// What each process takes of what all of them share.
+/// Use of shared resources by a process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SharedFacts {
-    /// Where `REDIS_URL` leads, without what opens it.
+    /// Address from `REDIS_URL`, without credentials.
     pub redis: Option<String>,
-    /// The connections to Postgres that it opens at most.
+    /// Maximum number of connections to Postgres.
     pub connections: u32,
-    /// And those that it keeps.
+    /// Connections to Postgres that are kept open.
     pub connections_kept: u32,
 }
 
 impl Instance {
-    /// What it takes of what all share; nothing where it is of a release that does not tell.
+    /// Returns the process's use of shared resources; the default if its release does not report it.
     pub fn shared_facts(&self) -> SharedFacts {
         serde_json::from_value(self.facts.clone()).unwrap_or_default()
     }
 }
 
-/// By this a process says that it knows of `event_history`; while one does not, nothing moves there.
-const READS_HISTORY_FLAG: &str = "reads_event_history";
-
 impl Instance {
-    /// This process, from now on.
-    pub fn new(service: &str, version: &str, host: String, mut facts: Value) -> Self {
-        facts[READS_HISTORY_FLAG] = true.into();
+    /// Creates the record of this process.
+    pub fn new(service: &str, version: &str, host: String, facts: Value) -> Self {
         let (service, version) = (service.to_owned(), version.to_owned());
         let started_at = Utc::now();
-        Self { replica_id: Uuid::new_v4(), service, version, host, started_at, seen_at: started_at, facts }
+        Self { instance_id: Uuid::new_v4(), service, version, host, started_at, seen_at: started_at, facts }
     }
 
-    /// Notes itself now and then until `end`, and takes itself out then.
+    /// Sends heartbeats until `end`, then deregisters.
     pub async fn run_heartbeat(self, db: Db, end: impl Future<Output = ()>) {
         let mut ticks = interval(INSTANCE_HEARTBEAT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -103,14 +100,14 @@ impl Instance {
                 () = &mut end => break,
             }
             if let Err(error) = commit_within_timeout(&db, async |tx| heartbeat(tx, &self).await).await {
-                tracing::warn!(error = %error, "this replica cannot be noted");
+                tracing::warn!(error = %error, "instance heartbeat failed");
             }
             if let Err(error) = commit_within_timeout(&db, async |tx| keys::evict_deleted(tx).await).await {
-                tracing::warn!(error = %error, "keys that are gone cannot be forgotten");
+                tracing::warn!(error = %error, "evicting deleted keys failed");
             }
         }
-        // Whoever cannot be reached now is dropped in ten minutes.
-        let _ = commit_within_timeout(&db, async |tx| deregister(tx, self.replica_id).await).await;
+        // If this fails, the instance is dropped after ten minutes.
+        let _ = commit_within_timeout(&db, async |tx| deregister(tx, self.instance_id).await).await;
     }
 }
 
@@ -126,22 +123,22 @@ async fn commit_within_timeout(
     timeout(INSTANCE_HEARTBEAT_TIMEOUT, written).await.unwrap_or(Err(DbError::Timeout))
 }
 
-/// Says that a replica lives, and drops those that are dead.
-pub async fn heartbeat(tx: &mut Tx, replica: &Instance) -> Result<(), DbError> {
+/// Records a heartbeat, and drops dead instances.
+pub async fn heartbeat(tx: &mut Tx, instance: &Instance) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into replicas (replica_id, service, version, host, started_at, facts) values ($1, $2, $3, $4, $5, $6)
-         on conflict (replica_id) do update set seen_at = now()",
-        replica.replica_id,
-        replica.service,
-        replica.version,
-        replica.host,
-        replica.started_at,
-        replica.facts,
+        "insert into instances (instance_id, service, version, host, started_at, facts) values ($1, $2, $3, $4, $5, $6)
+         on conflict (instance_id) do update set seen_at = now()",
+        instance.instance_id,
+        instance.service,
+        instance.version,
+        instance.host,
+        instance.started_at,
+        instance.facts,
     )
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "delete from replicas where seen_at < now() - make_interval(mins => $1)",
+        "delete from instances where seen_at < now() - make_interval(mins => $1)",
         INSTANCE_DEAD_AFTER_MINUTES
     )
     .execute(tx)
@@ -149,17 +146,17 @@ pub async fn heartbeat(tx: &mut Tx, replica: &Instance) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Takes a replica out that ends.
-pub async fn deregister(tx: &mut Tx, replica_id: Uuid) -> Result<(), DbError> {
-    sqlx::query!("delete from replicas where replica_id = $1", replica_id).execute(tx).await?;
+/// Removes an instance that shuts down.
+pub async fn deregister(tx: &mut Tx, instance_id: Uuid) -> Result<(), DbError> {
+    sqlx::query!("delete from instances where instance_id = $1", instance_id).execute(tx).await?;
     Ok(())
 }
 
-/// Those that were heard of within ten minutes.
+/// Lists the instances with a heartbeat in the last ten minutes.
 pub async fn list(tx: &mut Tx) -> Result<Vec<Instance>, DbError> {
     Ok(sqlx::query_as!(
         Instance,
-        "select replica_id, service, version, host, started_at, seen_at, facts from replicas
+        "select instance_id, service, version, host, started_at, seen_at, facts from instances
          where seen_at > now() - make_interval(mins => $1) order by service, started_at",
         INSTANCE_DEAD_AFTER_MINUTES,
     )
@@ -167,10 +164,10 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Instance>, DbError> {
     .await?)
 }
 
-/// What the `api` that was started last is set to; `None` while none runs.
+/// Returns the facts of the `api` that started last; `None` if none is running.
 pub async fn find_api_facts(tx: &mut Tx) -> Result<Option<ApiFacts>, DbError> {
     let facts = sqlx::query_scalar!(
-        "select facts from replicas where service = 'api' and seen_at > now() - make_interval(mins => $1)
+        "select facts from instances where service = 'api' and seen_at > now() - make_interval(mins => $1)
          order by started_at desc limit 1",
         INSTANCE_DEAD_AFTER_MINUTES,
     )

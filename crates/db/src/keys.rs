@@ -1,4 +1,4 @@
-//! The table `check_encryption_keys`: each tenant's data key, wrapped.
+//! The table `encryption_keys`: each tenant's data keys, wrapped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use uuid::Uuid;
 
 use crate::{Db, DbError, Tx};
 
-/// Unwrapped keys kept, at most; a key is 32 bytes, unwrapping one costs microseconds.
+/// Maximum number of cached unwrapped keys. A key has 32 bytes; unwrapping one takes microseconds.
 const MAX_CACHED_KEYS: u64 = 10_000;
 
-/// The master keys, and the data keys that were unwrapped of late.
+/// The master keys, and a cache of unwrapped data keys.
 #[derive(Clone)]
 pub(crate) struct KeyCache {
     master: Arc<dyn KeyProvider>,
     unwrapped: Cache<Uuid, Arc<DataKey>>,
-    /// What was read last as an installed tenant's current key. It may have another one by now, so this is only for
-    /// what Postgres compares before it stores it.
+    /// Last known current key of installed tenants. It may be outdated, so use it only where Postgres
+    /// compares it before storing.
     current: Cache<String, Arc<DataKey>>,
 }
 
@@ -29,7 +29,7 @@ impl KeyCache {
         Self { master, unwrapped: Cache::new(MAX_CACHED_KEYS), current: Cache::new(MAX_CACHED_KEYS) }
     }
 
-    /// The tenants' keys are read anew when they are asked for next.
+    /// Drops the tenants' cached current keys, so that they are read again.
     pub(crate) fn invalidate_current(&self, tenant_ids: &[String]) {
         tenant_ids.iter().for_each(|tenant_id| self.current.invalidate(tenant_id));
     }
@@ -48,43 +48,43 @@ impl KeyCache {
     }
 }
 
-/// Forgets the unwrapped keys that are stored no longer, of whatever tenant: what they sealed is not to be opened any more,
-/// from no backup.
+/// Evicts cached keys of all tenants that are no longer stored. Data encrypted with a deleted key must become
+/// unreadable, also from a backup.
 pub(crate) async fn evict_deleted(tx: &mut Tx) -> Result<(), DbError> {
     let keys = tx.keys();
-    let kept: Vec<Uuid> = keys.unwrapped.iter().map(|(key_id, _)| *key_id).collect();
-    let gone = sqlx::query_scalar!(
+    let cached: Vec<Uuid> = keys.unwrapped.iter().map(|(key_id, _)| *key_id).collect();
+    let deleted = sqlx::query_scalar!(
         r#"select key_id as "key_id!" from unnest($1::uuid[]) as kept (key_id)
            where not exists (select from encryption_keys stored where stored.key_id = kept.key_id)"#,
-        &kept,
+        &cached,
     )
     .fetch_all(tx)
     .await?;
-    gone.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
+    deleted.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
     for (tenant_id, key) in &keys.current {
-        if gone.contains(&key.id()) {
+        if deleted.contains(&key.id()) {
             keys.current.invalidate(&*tenant_id);
         }
     }
     Ok(())
 }
 
-/// Deletes a tenant's keys, without which nothing of it opens any more, and forgets them; other processes do within a quarter
-/// of a minute. How many those were.
+/// Deletes a tenant's keys and evicts them, which makes all its data unreadable. Other processes evict them
+/// within 15 seconds. Returns the number of keys.
 pub(crate) async fn delete_all(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
-    let gone = sqlx::query_scalar!(
+    let deleted = sqlx::query_scalar!(
         "delete from encryption_keys where tenant_id = $1 returning key_id",
         tenant_id.as_str(),
     )
     .fetch_all(&mut *tx)
     .await?;
     let keys = tx.keys();
-    gone.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
+    deleted.iter().for_each(|key_id| keys.unwrapped.invalidate(key_id));
     keys.current.invalidate(tenant_id.as_str());
-    Ok(gone.len() as u64)
+    Ok(deleted.len() as u64)
 }
 
-/// A place in a tenant's row; with the tenant it makes the binding of a ciphertext.
+/// An encrypted column. Together with the tenant it forms the binding of a ciphertext.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnRef {
     pub(crate) table: &'static str,
@@ -97,7 +97,7 @@ impl ColumnRef {
     }
 }
 
-/// The tenant's current key; a new tenant gets its first one. Two at once agree on one.
+/// Returns the tenant's current key, creating it for a new tenant. Concurrent calls agree on one key.
 pub(crate) async fn get_or_create_current(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -119,7 +119,7 @@ pub(crate) async fn get_or_create_current(
     find_current(tx, tenant_id).await?.ok_or(DbError::NotInstalled)
 }
 
-/// The tenant's current key.
+/// Returns the tenant's current key.
 pub(crate) async fn current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Arc<DataKey>, DbError> {
     find_current(tx, tenant_id).await?.ok_or(DbError::NotInstalled)
 }
@@ -136,7 +136,7 @@ async fn find_current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Arc<Da
     row.map(|row| row.unwrap(&tx.keys())).transpose()
 }
 
-/// The current keys of those tenants that have an installation.
+/// Returns the current keys of those tenants that have an installation.
 pub(crate) async fn list_active(
     tx: &mut Tx,
     tenant_ids: &[String],
@@ -145,7 +145,7 @@ pub(crate) async fn list_active(
         WrappedKeyRow,
         r#"select tenant_id as "tenant_id!", key_id as "key_id!", master_key_id as "master_key_id!",
                   wrapped_key as "wrapped_key!"
-           from installed_keys($1)"#,
+           from active_data_keys($1)"#,
         tenant_ids,
     )
     .fetch_all(&mut *tx)
@@ -154,17 +154,17 @@ pub(crate) async fn list_active(
     rows.into_iter().map(|row| Ok((row.tenant_id.clone(), row.unwrap(&keys)?))).collect()
 }
 
-/// The keys of those tenants that have an installation, as they were read last: whether they still are is for the
-/// statement to see that stores something sealed with them.
+/// Returns the current keys of installed tenants, possibly from the cache. They may be outdated: the
+/// statement that stores data encrypted with them must check that.
 pub(crate) async fn list_active_cached(
     db: &Db,
     tenant_ids: &[String],
 ) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
-    let known = |tenant_id: &String| Some((tenant_id.clone(), db.keys().current.get(tenant_id)?));
-    let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(known).collect();
+    let cached = |tenant_id: &String| Some((tenant_id.clone(), db.keys().current.get(tenant_id)?));
+    let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(cached).collect();
     if keys.len() < tenant_ids.len() {
-        let unknown: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
-        for (tenant_id, key) in list_active(&mut db.begin_cross_tenant().await?, &unknown).await? {
+        let missing: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
+        for (tenant_id, key) in list_active(&mut db.begin_cross_tenant().await?, &missing).await? {
             db.keys().current.insert(tenant_id.clone(), Arc::clone(&key));
             keys.insert(tenant_id, key);
         }
@@ -172,7 +172,7 @@ pub(crate) async fn list_active_cached(
     Ok(keys)
 }
 
-/// Opens what any of the tenant's keys sealed.
+/// Decrypts a value that was encrypted with any of the tenant's keys.
 pub(crate) async fn open(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -199,7 +199,7 @@ pub(crate) async fn open(
     Ok(key.open(column.binding(tenant_id), sealed)?)
 }
 
-/// The same by the keys that were unwrapped of late, without asking Postgres; `None` where this one was not.
+/// Decrypts a value with a cached key, without a query; `None` if the key is not cached.
 pub(crate) fn open_cached(
     keys: &KeyCache,
     tenant_id: &TenantId,

@@ -1,9 +1,10 @@
-//! The only SQL: a file a table, a function a question.
+//! All SQL of the workspace: one file per table, one function per query.
 //!
-//! Every function takes a [`Tx`] first: each query runs in an explicit transaction, and is prepared for longer than that only
-//! where no transaction pooler stands between (`executor.rs`). What is done thousands of times a second takes a [`Session`]
-//! instead: a statement that is a transaction by itself. The tenant comes next, wherever one is meant. What is
-//! encrypted at rest is encrypted and decrypted here, so that no caller can forget it.
+//! Every function takes a [`Tx`] first, so each query runs in an explicit transaction; statements stay
+//! prepared across transactions only where there is no transaction pooler (`executor.rs`). Statements that
+//! run thousands of times per second take a [`PinnedConnection`] instead, where each statement is its own
+//! transaction. The tenant id follows, where the query is about one. Encryption at rest happens here, so that
+//! no caller can forget it.
 
 pub mod api_keys;
 pub mod audit_archive;

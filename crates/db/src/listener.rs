@@ -1,4 +1,4 @@
-//! Hears of new events at once. It needs a session of its own, past the pooler; without it workers poll.
+//! Listens for new events. LISTEN needs a session without a pooler; without one, workers poll.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use uuid::Uuid;
 
 use crate::{Db, DbError};
 
-/// Notified by `drain_inbox`.
+/// Channel that `inbox_drain` notifies.
 const EVENT_CHANNEL: &str = "enablebot_events";
 
-/// Notified by `deliveries::insert`; what `api` itself stores it need not be told of.
-pub(crate) const INBOX_CHANNEL: &str = "enablebot_deliveries";
+/// Channel that `event_inbox::append` notifies; `api` needs no notification of its own batches.
+pub(crate) const INBOX_CHANNEL: &str = "enablebot_inbox";
 
-/// Notified by `events::request_stop`, with the event's number.
+/// Channel that `events::request_stop` notifies; the payload is the event's number.
 const STOP_CHANNEL: &str = "enablebot_stops";
 
-/// How long a session may take to open, also anew where it broke; after that all addresses are tried.
+/// Timeout for opening or reopening a session; after that all addresses are tried.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What was heard.
+/// A received notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueNotification {
-    /// There are new events; or the session broke and was opened anew, and there may be.
+    /// There are new events, or there may be because the session broke and was reopened.
     Events,
-    /// There is something to be sorted.
+    /// The inbox has new batches.
     InboxWritten,
-    /// The answer to the event of this number is unwanted.
+    /// A stop was requested for the event with this number.
     Stop(i64),
 }
 
-/// A session that listens for what is new and for stops.
+/// A session that listens for new events and stop requests.
 #[derive(Debug)]
 pub struct EventListener(PgListener);
 
@@ -39,15 +39,15 @@ impl EventListener {
     /// Opens the session.
     ///
     /// # Errors
-    /// Postgres cannot be reached past the pooler.
+    /// Postgres cannot be reached without the pooler.
     pub async fn connect(db: &Db) -> Result<Self, DbError> {
         Ok(Self(open(db, [EVENT_CHANNEL, INBOX_CHANNEL, STOP_CHANNEL]).await?))
     }
 
-    /// Waits for what happens next.
+    /// Waits for the next notification.
     ///
     /// # Errors
-    /// The session could not be opened anew.
+    /// The session could not be reopened.
     pub async fn recv(&mut self) -> Result<QueueNotification, DbError> {
         let Some(notification) = self.0.try_recv().await? else { return Ok(QueueNotification::Events) };
         Ok(match (notification.channel(), notification.payload().parse()) {
@@ -58,10 +58,10 @@ impl EventListener {
     }
 }
 
-/// Opens a session past the pooler that listens on these channels, and tells `db` whether there is a pooler.
+/// Opens a session without a pooler that listens on these channels, and records in `db` if there is a pooler.
 ///
 /// # Errors
-/// [`DbError::NoDirectSession`] where no way past is named and there is a pooler, or Postgres cannot be reached.
+/// [`DbError::NoDirectSession`] if there is a pooler and no direct address, or Postgres cannot be reached.
 pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result<PgListener, DbError> {
     let (address, connection) = db.direct_addresses().connect_primary().await?;
     connection.close().await?;
@@ -78,7 +78,7 @@ pub(crate) async fn open<const N: usize>(db: &Db, channels: [&str; N]) -> Result
     Ok(listener)
 }
 
-/// Opens one with a mark, which a pooler refuses or keeps to itself.
+/// Opens a session with a random setting as a marker. A pooler rejects the setting or does not pass it on.
 async fn open_direct_session(address: &PgConnectOptions, pool: PgPoolOptions) -> Result<PgListener, DbError> {
     let mark = Uuid::new_v4().to_string();
     let address = address.clone().options([("enablebot.session", &mark)]);

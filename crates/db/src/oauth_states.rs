@@ -1,11 +1,11 @@
-//! The table `oauth_states`: installs under way. A state is good once, for ten minutes, in one browser.
+//! The table `oauth_states`: installs in progress. A state is valid once, for ten minutes, in one browser.
 
 use crate::{DbError, Tx};
 
-/// How long a state is good, in seconds.
+/// Lifetime of a state, in seconds.
 pub const OAUTH_STATE_TTL_SECONDS: i32 = 600;
 
-/// Keeps a state's digest and that of the browser it belongs to, and drops those that ran out.
+/// Stores the digests of a state and of its browser, and deletes expired states.
 pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> Result<(), DbError> {
     sqlx::query!("delete from oauth_states where expires_at < now()").execute(&mut *tx).await?;
     sqlx::query!(
@@ -20,7 +20,7 @@ pub async fn insert(tx: &mut Tx, state_digest: &[u8], browser_digest: &[u8]) -> 
     Ok(())
 }
 
-/// Uses a state up and tells the browser's digest it was made for; `None` where it is unknown, used or too old.
+/// Consumes a state and returns the digest of its browser; `None` if the state is unknown, used or expired.
 pub async fn consume(tx: &mut Tx, state_digest: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
     let row = sqlx::query!(
         r#"delete from oauth_states where state_digest = $1

@@ -1,5 +1,5 @@
-//! What operators look at over all tenants: who uses the bot, what waits, what went wrong. Nobody else may ask this; what
-//! is done to a tenant is asked by its id, in the files of the tables.
+//! Queries of operators over all tenants: who uses the bot, what is queued, what failed. Only operators may
+//! run these; queries about one tenant take its id and are in the files of the tables.
 
 mod gauges;
 mod keys;
@@ -18,43 +18,43 @@ pub use self::queue::{
 };
 use crate::{DbError, Tx};
 
-/// A tenant among all of them.
+/// A tenant in the list of all tenants.
 #[derive(Clone, Debug)]
 pub struct TenantSummary {
     /// The tenant.
     pub tenant_id: TenantId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// When it came first.
+    /// Time of the first install.
     pub created_at: DateTime<Utc>,
-    /// When it was installed last; `None` once it is not.
+    /// Time of the last install; `None` if it is not installed.
     pub installed_at: Option<DateTime<Utc>>,
-    /// Why the token is dead, if it is.
+    /// Reason why the token is dead, if it is.
     pub disabled_reason: Option<String>,
-    /// What Slack last refused for how the app is set up.
+    /// Last configuration problem of the app that Slack reported.
     pub problem: Option<String>,
-    /// When its data goes, if the bot was taken out.
+    /// Time at which its data will be deleted, if the bot was removed.
     pub delete_after: Option<DateTime<Utc>>,
-    /// Why its questions are not answered, if an operator suspended it.
+    /// Reason given by the operator who suspended it, if it is suspended.
     pub suspended_reason: Option<String>,
-    /// Its share of the places in the queue.
+    /// Its weight in the queue.
     pub weight: i32,
-    /// Questions that ended within a day.
+    /// Questions finished within a day.
     pub questions_day: i64,
-    /// Within a week.
+    /// Questions finished within a week.
     pub questions_week: i64,
-    /// Events that were given up.
+    /// Number of dead letters.
     pub dead_letters: i64,
 }
 
-/// Tenants whose name or id has `search` in it, by name: so many, behind the first `skip`.
+/// Lists tenants whose name or id contains `search`, by name: at most `limit`, after skipping `skip`.
 pub async fn list_tenants(
     tx: &mut Tx,
     search: Option<&str>,
     skip: i64,
     limit: i64,
 ) -> Result<Vec<TenantSummary>, DbError> {
-    // Only what is shown is counted.
+    // Counts are computed only for the tenants on this page.
     Ok(sqlx::query_as!(
         TenantSummary,
         r#"with page as (
@@ -86,48 +86,48 @@ pub async fn list_tenants(
     .await?)
 }
 
-/// A tenant by itself.
+/// Details of one tenant.
 #[derive(Clone, Debug)]
 pub struct TenantDetails {
     /// The tenant.
     pub tenant_id: TenantId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// When it came first.
+    /// Time of the first install.
     pub created_at: DateTime<Utc>,
-    /// The app that is installed.
+    /// Id of the installed app.
     pub app_id: Option<String>,
-    /// Who installed it.
+    /// User who installed it.
     pub installed_by: Option<String>,
-    /// When it was installed last; `None` once it is not.
+    /// Time of the last install; `None` if it is not installed.
     pub installed_at: Option<DateTime<Utc>>,
-    /// What was granted.
+    /// Granted scopes.
     pub scopes: Option<String>,
-    /// When the token ends, if it does.
+    /// Expiry of the token, if it expires.
     pub token_expires_at: Option<DateTime<Utc>>,
-    /// Why the token is dead, if it is.
+    /// Reason why the token is dead, if it is.
     pub disabled_reason: Option<String>,
-    /// What Slack last refused for how the app is set up.
+    /// Last configuration problem of the app that Slack reported.
     pub problem: Option<String>,
-    /// When it did.
+    /// Time of that problem.
     pub problem_at: Option<DateTime<Utc>>,
-    /// When its data goes, if the bot was taken out.
+    /// Time at which its data will be deleted, if the bot was removed.
     pub delete_after: Option<DateTime<Utc>>,
-    /// Since when its questions are not answered.
+    /// Time at which it was suspended, if it is suspended.
     pub suspended_at: Option<DateTime<Utc>>,
-    /// Why.
+    /// Reason of the suspension.
     pub suspended_reason: Option<String>,
-    /// Its share of the places in the queue.
+    /// Its weight in the queue.
     pub weight: i32,
-    /// People whom the bot knows.
+    /// People known to the bot.
     pub people: i64,
-    /// Tokens of the model within 30 days, in and out.
+    /// Model tokens within 30 days, prompt and completion.
     pub tokens_month: i64,
     /// Entries of its audit log.
     pub audit_entries: i64,
 }
 
-/// Looks at one tenant; the token stays sealed.
+/// Returns the details of one tenant. The token is not decrypted.
 pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<TenantDetails>, DbError> {
     Ok(sqlx::query_as!(
         TenantDetails,
@@ -137,7 +137,7 @@ pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Ten
                   (select count(*) from people p where p.tenant_id = t.tenant_id) as "people!",
                   (select coalesce(sum(prompt_tokens + completion_tokens), 0)::bigint from usage u
                    where u.tenant_id = t.tenant_id and u.created_at > now() - interval '30 days') as "tokens_month!",
-                  coalesce((select entry_count - retired_place from audit_chains c where c.tenant_id = t.tenant_id), 0)
+                  coalesce((select entry_count - purged_index from audit_chains c where c.tenant_id = t.tenant_id), 0)
                       as "audit_entries!"
            from tenants t left join installations i on i.tenant_id = t.tenant_id where t.tenant_id = $1"#,
         tenant_id.as_str(),
@@ -146,18 +146,18 @@ pub async fn find_tenant(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Ten
     .await?)
 }
 
-/// How many there are of each kind.
+/// Numbers of tenants by state.
 #[derive(Clone, Debug)]
 pub struct TenantCounts {
-    /// Tenants.
+    /// All tenants.
     pub tenants: i64,
-    /// With the bot installed.
+    /// Tenants with the bot installed.
     pub installed: i64,
-    /// Whose token is dead.
+    /// Tenants whose token is dead.
     pub disabled: i64,
-    /// Whose questions are not answered.
+    /// Suspended tenants.
     pub suspended: i64,
-    /// Events that were given up.
+    /// Number of dead letters.
     pub dead_letters: i64,
 }
 
@@ -174,24 +174,25 @@ pub async fn count_tenants(tx: &mut Tx) -> Result<TenantCounts, DbError> {
     .await?)
 }
 
-/// A part of the time over which tenants came and went.
+/// Growth of the tenants in one step of time.
 #[derive(Clone, Debug)]
 pub struct TenantGrowth {
-    /// Where it begins.
+    /// Start of the step.
     pub begins_at: DateTime<Utc>,
-    /// Installs in it, those that were not the first too.
+    /// Installs in the step, including reinstalls.
     pub installs: i64,
-    /// Tenants at its end.
+    /// Tenants at the end of the step.
     pub tenants: i64,
 }
 
-/// The last so many days in steps of so many, oldest first. It is read from the audit log, which outlives the tenants.
+/// Returns the growth over the last `days` days in steps of `step` days, oldest first. It is computed from
+/// the audit log, which outlives the tenants.
 pub async fn list_growth(tx: &mut Tx, days: i32, step: i32) -> Result<Vec<TenantGrowth>, DbError> {
     Ok(sqlx::query_as!(
         TenantGrowth,
         r#"with entries as (
                select created_at, action,
-                      lag(action) over (partition by tenant_id order by place) as before
+                      lag(action) over (partition by tenant_id order by chain_index) as before
                from audit_log where action in ('installed', 'deleted')
            ), steps as (
                select created_at, (action = 'installed')::int as installs,

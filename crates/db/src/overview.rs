@@ -1,4 +1,4 @@
-//! What the dashboard's overview tells, over `usage`, `feedback` and `events`.
+//! Data of the dashboard's overview, from `usage`, `feedback` and `events`.
 
 use std::collections::HashMap;
 
@@ -9,117 +9,118 @@ use sqlx::types::Json;
 
 use crate::{DbError, Tx};
 
-/// What became of the questions that ended in that time.
+/// Totals of the questions that finished within the window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct QuestionTotals {
-    /// With an answer.
+    /// Answered questions.
     pub answered: i64,
-    /// Given up, with an apology.
+    /// Failed questions, which got an apology.
     pub failed: i64,
-    /// Of people who may not ask, or not there, or not any more this month.
+    /// Refused questions: the person may not ask, may not ask there, or the budget is used up.
     pub refused: i64,
-    /// Stopped by whoever asked.
+    /// Questions stopped by the person who asked.
     pub stopped: i64,
-    /// Not ended yet, whenever they came.
+    /// Unfinished questions, whenever they arrived.
     pub waiting: i64,
-    /// Who asked.
+    /// People who asked.
     pub people: i64,
-    /// Seconds from the question to the first word, in the middle.
-    pub first_word_p50: Option<f64>,
-    /// Of twenty first words, the slowest but one took no longer.
-    pub first_word_p95: Option<f64>,
-    /// Seconds to the whole answer, in the middle.
-    pub answer_p50: Option<f64>,
-    /// Of twenty answers, the slowest but one took no longer.
-    pub answer_p95: Option<f64>,
-    /// Into the model.
+    /// Median of the seconds from the question to the first token.
+    pub first_token_p50: Option<f64>,
+    /// 95th percentile of the seconds from the question to the first token.
+    pub first_token_p95: Option<f64>,
+    /// Median of the seconds from the question to the complete reply.
+    pub total_p50: Option<f64>,
+    /// 95th percentile of the seconds from the question to the complete reply.
+    pub total_p95: Option<f64>,
+    /// Prompt tokens.
     pub prompt_tokens: i64,
-    /// Out of it.
+    /// Completion tokens.
     pub completion_tokens: i64,
-    /// What that cost, in millionths of a dollar.
+    /// Cost in millionths of a dollar.
     pub cost_micros: i64,
-    /// Thumbs up.
+    /// Number of thumbs up.
     pub liked: i64,
-    /// Thumbs down.
+    /// Number of thumbs down.
     pub disliked: i64,
 }
 
 impl QuestionTotals {
-    /// Questions that ended, in whatever way.
+    /// Returns the number of finished questions.
     pub fn ended(&self) -> i64 {
         self.answered + self.failed + self.refused + self.stopped
     }
 }
 
-/// A piece of the time.
+/// Questions of one step of the window.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OverviewBucket {
-    /// Where it begins.
+    /// Start of the step.
     pub begins_at: DateTime<Utc>,
-    /// Questions with an answer.
+    /// Answered questions.
     pub answered: i64,
-    /// Questions that were given up.
+    /// Failed questions.
     pub failed: i64,
-    /// Questions that were refused or stopped.
+    /// Refused or stopped questions.
     pub refused: i64,
-    /// Seconds to the first word, in the middle.
-    pub first_word_p50: Option<f64>,
-    /// Seconds to the whole answer, in the middle.
-    pub answer_p50: Option<f64>,
-    /// What answers cost, in millionths of a dollar.
+    /// Median of the seconds to the first token.
+    pub first_token_p50: Option<f64>,
+    /// Median of the seconds to the complete reply.
+    pub total_p50: Option<f64>,
+    /// Cost of the replies, in millionths of a dollar.
     pub cost_micros: i64,
 }
 
-/// Why questions had no answer.
+/// A reason for which questions were not answered.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FailureReason {
-    /// How they ended.
+    /// Outcome of the questions.
     pub outcome: String,
-    /// Why.
+    /// Reason.
     pub reason: String,
-    /// How many.
+    /// Number of questions.
     pub count: i64,
 }
 
-/// All that an overview tells of some time.
+/// The overview of a window.
 #[derive(Clone, Debug, Deserialize)]
 pub struct UsageOverview {
-    /// As [`mark`] tells it; what comes after it is news.
-    #[serde(rename = "mark")]
+    /// Value of [`load_version`] at that time; another value means there is newer data.
     pub version: String,
-    /// All of it in one number each.
+    /// Totals over the window.
     pub totals: QuestionTotals,
-    /// The same in pieces, oldest first, those without a question too.
+    /// Buckets, oldest first, including empty ones.
     pub buckets: Vec<OverviewBucket>,
-    /// The most frequent reasons for which questions had no answer.
+    /// The most frequent reasons for which questions were not answered.
     pub reasons: Vec<FailureReason>,
 }
 
-/// A time that is looked back on.
+/// The time range of an overview.
 #[derive(Clone, Copy, Debug)]
 pub struct OverviewWindow {
-    /// Seconds back from now.
+    /// Length of the window in seconds, up to now.
     pub seconds: f64,
-    /// How many of them make a piece.
+    /// Length of a bucket in seconds.
     pub step: f64,
 }
 
-/// What it was for some of a tenant's people, each with so many reasons at most; `None` among them is the whole tenant.
+/// Returns the overviews of some of a tenant's people, each with at most `reasons` reasons; `None` in
+/// `people` stands for the whole tenant.
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
     people: &[Option<UserId>],
-    span: OverviewWindow,
+    window: OverviewWindow,
     reasons: i32,
 ) -> Result<HashMap<Option<UserId>, UsageOverview>, DbError> {
     let names: Vec<String> =
         people.iter().map(|person| person.as_ref().map_or_else(String::new, ToString::to_string)).collect();
     let rows = sqlx::query!(
-        r#"select person as "person!", overview as "overview!: Json<UsageOverview>" from overviews($1, $2, $3, $4, $5)"#,
+        r#"select person as "person!", overview as "overview!: Json<UsageOverview>"
+           from dashboard_overview($1, $2, $3, $4, $5)"#,
         tenant_id.as_str(),
         &names,
-        span.seconds,
-        span.step,
+        window.seconds,
+        window.step,
         reasons,
     )
     .fetch_all(tx)
@@ -128,22 +129,22 @@ pub async fn list(
     Ok(rows.into_iter().map(|row| (person(row.person), row.overview.0)).collect())
 }
 
-/// What comes from Slack, and what is stuck.
+/// Events of a tenant: the latest traffic, and stuck events.
 #[derive(Clone, Debug)]
 pub struct EventTraffic {
-    /// When the newest event came.
+    /// Time of the newest event.
     pub newest_at: Option<DateTime<Utc>>,
-    /// When the event came that waits longest.
+    /// Time of arrival of the oldest unfinished event.
     pub oldest_waiting_at: Option<DateTime<Utc>>,
-    /// Events that were given up.
+    /// Number of dead letters.
     pub dead_letters: i64,
-    /// Why the newest of them was.
+    /// Reason of the newest dead letter.
     pub last_error: Option<String>,
-    /// When somebody last opened the conversation with the bot, or its Home.
+    /// Time at which someone last opened the conversation with the bot, or its Home.
     pub opened_at: Option<DateTime<Utc>>,
 }
 
-/// Looks at a tenant's events.
+/// Returns the event traffic of a tenant.
 pub async fn load_traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<EventTraffic, DbError> {
     Ok(sqlx::query_as!(
         EventTraffic,
@@ -167,14 +168,14 @@ pub async fn load_traffic(tx: &mut Tx, tenant_id: &TenantId) -> Result<EventTraf
     .await?)
 }
 
-/// What changes whenever a question of a tenant, or of one of its people, ends or comes.
+/// Returns a value that changes when a question of a tenant, or of one person, arrives or finishes.
 pub async fn load_version(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: Option<&UserId>,
 ) -> Result<String, DbError> {
     Ok(sqlx::query_scalar!(
-        r#"select overview_mark($1, $2) as "mark!""#,
+        r#"select overview_version($1, $2) as "version!""#,
         tenant_id.as_str(),
         user_id.map(UserId::as_str),
     )

@@ -1,18 +1,19 @@
-//! The table `people`: what Slack says of those who ask, asked anew after a day.
+//! The table `people`: the profiles that Slack returns for people who write to the bot, refreshed after a
+//! day.
 
 use models::{Affiliation, ChannelId, Person, TenantId, UserId};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, ColumnRef};
-use crate::profiles::{PROFILE, SET_PROFILE, open_profile};
+use crate::profiles::{PROFILE, PROFILE_OVERRIDE, open_profile};
 use crate::{DbError, Tx};
 
 pub(crate) const PERSON_NAME: ColumnRef = ColumnRef { table: "people", column: "name" };
 
-/// A person, if Slack was asked within the last day.
+/// Returns a person, if Slack was asked about them within the last day.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
     let row = sqlx::query!(
-        r#"select origin as "origin!", name as "name!", is_admin, profile, set_profile from people
+        r#"select origin as "origin!", name as "name!", is_admin, profile, profile_override from people
            where tenant_id = $1 and user_id = $2 and checked_at > now() - interval '1 day'"#,
         tenant_id.as_str(),
         user_id.as_str(),
@@ -22,8 +23,9 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result
     let Some(row) = row else { return Ok(None) };
     let name = keys::open(tx, tenant_id, PERSON_NAME, &row.name).await?;
     let origin = Affiliation::from(row.origin.as_str());
-    let told = open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?;
-    let profile = open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?.or(told);
+    let profile = open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?;
+    let profile =
+        open_profile(tx, tenant_id, PROFILE_OVERRIDE, row.profile_override.as_deref()).await?.or(profile);
     Ok(Some(Person {
         affiliation: origin,
         name: name.expose_secret().to_owned(),
@@ -32,7 +34,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result
     }))
 }
 
-/// Keeps what Slack said.
+/// Stores the data that Slack returned.
 pub async fn upsert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -58,7 +60,7 @@ pub async fn upsert(
     Ok(())
 }
 
-/// Whether a person is known by name.
+/// Returns whether the name of a person is known.
 pub async fn is_known(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from people where tenant_id = $1 and user_id = $2 and name is not null) as "known!""#,
@@ -69,7 +71,7 @@ pub async fn is_known(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Re
     .await?)
 }
 
-/// Whether a person has had their first message.
+/// Returns whether a person has received their first message.
 pub async fn is_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
     let onboarded = sqlx::query_scalar!(
         r#"select onboarded_at is not null as "onboarded!" from people where tenant_id = $1 and user_id = $2"#,
@@ -81,7 +83,7 @@ pub async fn is_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -
     Ok(onboarded.unwrap_or(false))
 }
 
-/// Notes that a person has had their first message.
+/// Records that a person has received their first message.
 pub async fn set_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
     sqlx::query!(
         "insert into people (tenant_id, user_id, onboarded_at) values ($1, $2, now())
@@ -94,7 +96,7 @@ pub async fn set_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) 
     Ok(())
 }
 
-/// Notes which channel a person looks at beside the conversation with the bot.
+/// Records the channel that a person views next to the conversation with the bot.
 pub async fn set_viewed_channel(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -102,8 +104,8 @@ pub async fn set_viewed_channel(
     channel_id: Option<&ChannelId>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into people (tenant_id, user_id, looking_at) values ($1, $2, $3)
-         on conflict (tenant_id, user_id) do update set looking_at = excluded.looking_at",
+        "insert into people (tenant_id, user_id, viewed_channel_id) values ($1, $2, $3)
+         on conflict (tenant_id, user_id) do update set viewed_channel_id = excluded.viewed_channel_id",
         tenant_id.as_str(),
         user_id.as_str(),
         channel_id.map(ChannelId::as_str),
@@ -113,14 +115,14 @@ pub async fn set_viewed_channel(
     Ok(())
 }
 
-/// The channel a person looks at beside the conversation with the bot.
+/// Returns the channel that a person views next to the conversation with the bot.
 pub async fn find_viewed_channel(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
 ) -> Result<Option<ChannelId>, DbError> {
     let channel_id = sqlx::query_scalar!(
-        "select looking_at from people where tenant_id = $1 and user_id = $2",
+        "select viewed_channel_id from people where tenant_id = $1 and user_id = $2",
         tenant_id.as_str(),
         user_id.as_str(),
     )
@@ -129,13 +131,14 @@ pub async fn find_viewed_channel(
     Ok(channel_id.flatten().map(ChannelId::from))
 }
 
-/// Deletes what is known of a person and what was said with them: the number of turns. What their answers cost stays,
-/// without their name; and that they had their first message, so that they do not get it again.
+/// Deletes a person's profile and messages, and returns the number of messages. Usage stays without their
+/// name, and so does the fact that they got their first message, so that they do not get it again.
 pub async fn erase(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<u64, DbError> {
     let (tenant, user) = (tenant_id.as_str(), user_id.as_str());
-    let turns = sqlx::query!("delete from turns where tenant_id = $1 and user_id = $2", tenant, user)
-        .execute(&mut *tx)
-        .await?;
+    let messages =
+        sqlx::query!("delete from chat_memory where tenant_id = $1 and user_id = $2", tenant, user)
+            .execute(&mut *tx)
+            .await?;
     sqlx::query!(
         "update usage set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
         tenant,
@@ -176,13 +179,13 @@ pub async fn erase(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resul
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "update people set origin = null, name = null, is_admin = false, checked_at = null, looking_at = null,
-             profile = null, set_profile = null
+        "update people set origin = null, name = null, is_admin = false, checked_at = null, viewed_channel_id = null,
+             profile = null, profile_override = null
          where tenant_id = $1 and user_id = $2",
         tenant,
         user
     )
     .execute(tx)
     .await?;
-    Ok(turns.rows_affected())
+    Ok(messages.rows_affected())
 }

@@ -1,5 +1,5 @@
-//! A connection that is kept over many statements, for what is done again and again without a pause: the pool looks at a
-//! connection before each use and after it, which would cost more than such a statement itself.
+//! A connection that is kept across statements, for frequent queries: the pool checks a connection before and
+//! after each use, which would cost more than such a statement.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,16 +8,17 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres};
 
-use crate::connection::SET_SERVICE_ROLE;
+use crate::connection::{SET_SEARCH_PATH, SET_SERVICE_ROLE};
 use crate::{Db, DbError};
 
-/// For so long; then the pool looks again whether it is alive and leads where it should.
+/// Longest time for which a connection is kept; then the pool checks again that it is alive and leads to the
+/// primary.
 const MAX_PINNED_AGE: Duration = Duration::from_secs(1);
 
-/// A statement has ten seconds, as in every transaction (`connection.rs`).
+/// Limits a statement to 10 seconds, as in every transaction (`connection.rs`).
 const SET_STATEMENT_TIMEOUT: &str = "set local statement_timeout = '10s'; ";
 
-/// A place for one connection at a time.
+/// Holds at most one connection.
 pub struct PinnedConnection {
     db: Db,
     pinned: Option<(PoolConnection<Postgres>, Instant)>,
@@ -30,12 +31,12 @@ impl fmt::Debug for PinnedConnection {
 }
 
 impl PinnedConnection {
-    /// Without a connection, until the first statement.
+    /// Creates it without a connection; the first statement opens one.
     pub fn new(db: &Db) -> Self {
         Self { db: db.clone(), pinned: None }
     }
 
-    /// Lets the connection go, for others to use meanwhile.
+    /// Returns the connection to the pool, for others to use.
     pub fn release(&mut self) {
         self.pinned = None;
     }
@@ -44,20 +45,20 @@ impl PinnedConnection {
         &self.db
     }
 
-    /// Runs one statement that returns a row, with its limits: one message there and one back. It is committed when this
-    /// returns, in whatever state the connection was before. By the simple protocol a transaction pooler may stand
-    /// between.
-    /// Whoever makes the statement sees to it that nothing in it leaves its literal (`literal.rs`).
+    /// Runs one statement that returns a row, with its limits, in one round trip. It is committed when this
+    /// returns, whatever state the connection was in before. It uses the simple protocol, so it works behind
+    /// a transaction pooler. The caller must make sure that no value leaves its literal (`sql_literal.rs`).
     pub(crate) async fn fetch_one(&mut self, statement: &str) -> Result<PgRow, DbError> {
-        // Taken out: a connection that fails, or whose answer nobody waited for, is not used again from here.
-        // An older one goes back first: it may be the only one that there is.
-        let kept = self.pinned.take().filter(|(_, since)| since.elapsed() < MAX_PINNED_AGE);
-        let (mut connection, since) = match kept {
-            Some(kept) => kept,
+        // The connection is taken out, so it is not reused after an error or a cancelled query. An older one
+        // is returned first, because it may be the pool's only one.
+        let pinned = self.pinned.take().filter(|(_, since)| since.elapsed() < MAX_PINNED_AGE);
+        let (mut connection, since) = match pinned {
+            Some(pinned) => pinned,
             None => (self.db.acquire().await?, Instant::now()),
         };
-        let sql =
-            AssertSqlSafe(format!("begin; {SET_STATEMENT_TIMEOUT}{SET_SERVICE_ROLE}{statement}; commit"));
+        let sql = AssertSqlSafe(format!(
+            "begin; {SET_STATEMENT_TIMEOUT}{SET_SEARCH_PATH}{SET_SERVICE_ROLE}{statement}; commit"
+        ));
         let row = sqlx::raw_sql(sql)
             .fetch_one(&mut *connection)
             .await

@@ -1,4 +1,4 @@
-//! What is known of people, as the dashboard shows it and as they take it with them: over `people`, `turns`, `usage` and
+//! Profiles of people, as shown in the dashboard and as exported: from `people`, `chat_memory`, `usage` and
 //! `feedback`.
 
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use crate::people::PERSON_NAME;
 use crate::{DbError, Tx};
 
 pub(crate) const PROFILE: ColumnRef = ColumnRef { table: "people", column: "profile" };
-pub(crate) const SET_PROFILE: ColumnRef = ColumnRef { table: "people", column: "set_profile" };
+pub(crate) const PROFILE_OVERRIDE: ColumnRef = ColumnRef { table: "people", column: "profile_override" };
 
-/// Sets what the bot is to know of a person, over what Slack says; what is empty is as Slack says. False where they are not
-/// known.
+/// Overrides the profile that Slack returns for a person; empty fields keep Slack's values. Returns false if
+/// the person is unknown.
 pub async fn set_profile(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -26,49 +26,49 @@ pub async fn set_profile(
 ) -> Result<bool, DbError> {
     let key = keys::current(tx, tenant_id).await?;
     let set = sqlx::query!(
-        "update people set set_profile = $3 where tenant_id = $1 and user_id = $2 and name is not null",
+        "update people set profile_override = $3 where tenant_id = $1 and user_id = $2 and name is not null",
         tenant_id.as_str(),
         user_id.as_str(),
-        key.seal(SET_PROFILE.binding(tenant_id), &serde_json::to_string(profile)?)?,
+        key.seal(PROFILE_OVERRIDE.binding(tenant_id), &serde_json::to_string(profile)?)?,
     )
     .execute(tx)
     .await?;
     Ok(set.rows_affected() == 1)
 }
 
-/// A person as the dashboard shows them.
+/// A person as shown in the dashboard.
 #[derive(Clone, Debug)]
 pub struct PersonProfile {
-    /// Who.
+    /// Id of the person.
     pub user_id: UserId,
-    /// What they are to the workspace.
+    /// Affiliation with the workspace.
     pub origin: Affiliation,
-    /// What Slack calls them; empty where it was not asked.
+    /// Name in Slack; empty if Slack was not asked.
     pub name: String,
-    /// Whether they administer the workspace.
+    /// True if they are an admin of the workspace.
     pub is_admin: bool,
-    /// What Slack says of them.
+    /// Profile from Slack.
     pub slack_profile: EmployeeProfile,
-    /// What was set here.
+    /// Values set in the dashboard.
     pub overrides: EmployeeProfile,
-    /// Questions of the last thirty days.
+    /// Questions in the last 30 days.
     pub questions: i64,
-    /// When they asked last.
+    /// Time of their last question.
     pub asked_at: Option<DateTime<Utc>>,
 }
 
 impl PersonProfile {
-    /// What is known of them: what was set here, else what Slack says.
+    /// Returns the effective profile: the values set in the dashboard, otherwise Slack's.
     pub fn profile(&self) -> EmployeeProfile {
         self.overrides.clone().or(self.slack_profile.clone())
     }
 
-    /// The name they go by.
+    /// Returns the name to show.
     pub fn display_name(&self) -> &str {
         if self.overrides.name.is_empty() { &self.name } else { &self.overrides.name }
     }
 
-    /// Whether these words, in lower case, stand somewhere in what is known.
+    /// Returns whether `words`, in lower case, occur anywhere in the profile.
     pub fn is_match(&self, words: &str) -> bool {
         let EmployeeProfile { name, role, department, location } = self.profile();
         let texts = [&self.name, &name, &role, &department, &location];
@@ -77,7 +77,8 @@ impl PersonProfile {
     }
 }
 
-/// The people who asked the bot something or were met by it, whoever asked most of late first; or one of them.
+/// Lists the people who asked the bot something or were met by it, those with the most recent questions
+/// first; or one of them.
 pub async fn list(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -85,7 +86,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<PersonProfile>, DbError> {
     let rows = sqlx::query!(
-        r#"select p.user_id as "user_id!", p.origin, p.name, p.is_admin as "is_admin!", p.profile, p.set_profile,
+        r#"select p.user_id as "user_id!", p.origin, p.name, p.is_admin as "is_admin!", p.profile, p.profile_override,
                   coalesce(asked.questions, 0) as "questions!", asked.asked_at
            from people p
            left join (select user_id, count(*) as questions, max(asked_at) as asked_at from usage
@@ -108,7 +109,7 @@ pub async fn list(
             name: name.expose_secret().to_owned(),
             is_admin: row.is_admin,
             slack_profile: open_profile(tx, tenant_id, PROFILE, row.profile.as_deref()).await?,
-            overrides: open_profile(tx, tenant_id, SET_PROFILE, row.set_profile.as_deref()).await?,
+            overrides: open_profile(tx, tenant_id, PROFILE_OVERRIDE, row.profile_override.as_deref()).await?,
             questions: row.questions,
             asked_at: row.asked_at,
         });
@@ -116,7 +117,7 @@ pub async fn list(
     Ok(people)
 }
 
-/// The names of those who are known, for whoever lists what they did.
+/// Returns the names of known people, for lists of their actions.
 pub async fn list_names(tx: &mut Tx, tenant_id: &TenantId) -> Result<HashMap<UserId, String>, DbError> {
     let rows = sqlx::query!(
         r#"select user_id, name as "name!" from people where tenant_id = $1 and name is not null limit 5000"#,
@@ -132,56 +133,56 @@ pub async fn list_names(tx: &mut Tx, tenant_id: &TenantId) -> Result<HashMap<Use
     Ok(names)
 }
 
-/// All that is kept of a person.
+/// All data stored about a person.
 #[derive(Clone, Debug, Serialize)]
 pub struct PersonExport {
-    /// Who.
+    /// Id of the person.
     pub user_id: UserId,
-    /// What Slack calls them.
+    /// Name in Slack.
     pub name: String,
-    /// What else is known of them.
+    /// Effective profile.
     pub profile: EmployeeProfile,
-    /// What was said with them.
+    /// Their messages, and the replies to them.
     pub conversations: Vec<ExportedMessage>,
-    /// What they asked: when, how it ended, and what it cost.
+    /// Their questions, with outcome and tokens.
     pub questions: Vec<QuestionEntry>,
-    /// What they thought of answers.
+    /// Their ratings of replies.
     pub feedback: Vec<FeedbackEntry>,
 }
 
-/// A question, without its words.
+/// A question, without its text.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuestionEntry {
-    /// When it ended.
+    /// Time at which it finished.
     pub ended_at: DateTime<Utc>,
-    /// Where.
+    /// Channel of the question.
     pub channel_id: Option<String>,
-    /// How.
+    /// Outcome.
     pub outcome: String,
-    /// Which model answered.
+    /// Model that answered.
     pub model: String,
-    /// Into it.
+    /// Prompt tokens.
     pub prompt_tokens: i64,
-    /// Out of it.
+    /// Completion tokens.
     pub completion_tokens: i64,
 }
 
-/// A judgement.
+/// A rating of a reply.
 #[derive(Clone, Debug, Serialize)]
 pub struct FeedbackEntry {
-    /// Which question's answer.
+    /// Event of the question.
     pub event_id: String,
-    /// Thumbs up, or down.
+    /// True for thumbs up, false for thumbs down.
     pub positive: bool,
-    /// When.
+    /// Time of the rating.
     pub judged_at: DateTime<Utc>,
 }
 
-/// All that is kept of a person, for them to have.
+/// Returns all data stored about a person, for their export.
 pub async fn export(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<PersonExport, DbError> {
-    let known = list(tx, tenant_id, Some(user_id), 1).await?.pop();
+    let person = list(tx, tenant_id, Some(user_id), 1).await?.pop();
     let (name, profile) =
-        known.map(|known| (known.name, known.overrides.or(known.slack_profile))).unwrap_or_default();
+        person.map(|person| (person.name, person.overrides.or(person.slack_profile))).unwrap_or_default();
     let questions = sqlx::query_as!(
         QuestionEntry,
         "select created_at as ended_at, channel_id, outcome, model, prompt_tokens, completion_tokens from usage

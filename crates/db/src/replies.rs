@@ -1,4 +1,4 @@
-//! The table `replies`: how far an answer has come. A retry begins where this says the last try stopped.
+//! The table `replies`: progress of each reply. A retry continues where the last attempt stopped.
 
 use models::{ChannelId, MessageTs, TenantId, Usage};
 use secrecy::ExposeSecret;
@@ -7,27 +7,29 @@ use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
 pub(crate) const REPLY_TEXT_COLUMN: ColumnRef = ColumnRef { table: "replies", column: "text" };
-pub(crate) const REPLY_PARTIAL_TEXT_COLUMN: ColumnRef = ColumnRef { table: "replies", column: "text_so_far" };
+pub(crate) const REPLY_PARTIAL_TEXT_COLUMN: ColumnRef =
+    ColumnRef { table: "replies", column: "partial_text" };
 
-/// How far an answer has come.
+/// Progress of a reply.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyProgress {
-    /// A message was about to be posted: if its `ts` is unknown, it may stand in Slack all the same.
+    /// True if a message was being posted. If its `ts` is unknown, it may still be in Slack.
     pub is_posting: bool,
-    /// The message in Slack that is being filled.
+    /// The Slack message that is being written.
     pub message_ts: Option<MessageTs>,
-    /// Bytes of the text that earlier messages hold already.
-    pub part_start: usize,
-    /// What was said of an answer that the model has not ended: it goes on from there.
+    /// Bytes of the text that earlier messages already contain.
+    pub message_start_byte: usize,
+    /// Text of a reply that the model has not finished. The next attempt continues it.
     pub partial_text: Option<String>,
-    /// The whole answer and what all calls for it took, once the model has ended: it is never paid twice.
+    /// Complete reply and the usage of all calls for it, once the model has finished, so that it is never
+    /// paid for twice.
     pub answer: Option<(String, Usage)>,
 }
 
-/// What earlier tries have left.
+/// Returns the progress of earlier attempts.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<ReplyProgress, DbError> {
     let row = sqlx::query!(
-        r#"select posting_since is not null as "posting!", message_ts, part_start, text, text_so_far, model,
+        r#"select posting_since is not null as "posting!", message_ts, message_start_byte, text, partial_text, model,
                   coalesce(prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(completion_tokens, 0) as "completion_tokens!"
            from replies where tenant_id = $1 and seq = $2"#,
@@ -49,7 +51,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<ReplyPr
             Some((text.expose_secret().to_owned(), usage))
         }
     };
-    let text_so_far = match row.text_so_far {
+    let partial_text = match row.partial_text {
         None => None,
         Some(sealed) => {
             let text = keys::open(tx, tenant_id, REPLY_PARTIAL_TEXT_COLUMN, &sealed).await?;
@@ -58,33 +60,33 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<ReplyPr
     };
     Ok(ReplyProgress {
         is_posting: row.posting,
-        partial_text: text_so_far,
+        partial_text,
         message_ts: row.message_ts.map(MessageTs::from),
-        part_start: usize::try_from(row.part_start).unwrap_or_default(),
+        message_start_byte: usize::try_from(row.message_start_byte).unwrap_or_default(),
         answer,
     })
 }
 
-/// Notes that a message is about to be posted, from this byte of the text on.
+/// Records that a message is about to be posted, starting at this byte of the text.
 pub async fn set_posting(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    part_start: usize,
+    message_start_byte: usize,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "insert into replies (seq, tenant_id, posting_since, part_start) values ($1, $2, now(), $3)
-         on conflict (seq) do update set posting_since = now(), message_ts = null, part_start = $3",
+        "insert into replies (seq, tenant_id, posting_since, message_start_byte) values ($1, $2, now(), $3)
+         on conflict (seq) do update set posting_since = now(), message_ts = null, message_start_byte = $3",
         seq,
         tenant_id.as_str(),
-        i32::try_from(part_start).unwrap_or(i32::MAX),
+        i32::try_from(message_start_byte).unwrap_or(i32::MAX),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Notes the message that was posted.
+/// Records the posted message.
 pub async fn set_posted(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -102,7 +104,7 @@ pub async fn set_posted(
     Ok(())
 }
 
-/// Notes that nothing was posted after all: Slack refused it.
+/// Records that nothing was posted because Slack rejected it.
 pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!(
         "update replies set posting_since = null where tenant_id = $1 and seq = $2",
@@ -114,7 +116,7 @@ pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Resul
     Ok(())
 }
 
-/// Keeps what was said so far, sealed.
+/// Stores the partial text, encrypted.
 pub async fn set_partial_text(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -123,8 +125,8 @@ pub async fn set_partial_text(
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
-        "insert into replies (seq, tenant_id, text_so_far) values ($1, $2, $3)
-         on conflict (seq) do update set text_so_far = excluded.text_so_far",
+        "insert into replies (seq, tenant_id, partial_text) values ($1, $2, $3)
+         on conflict (seq) do update set partial_text = excluded.partial_text",
         seq,
         tenant_id.as_str(),
         key.seal(REPLY_PARTIAL_TEXT_COLUMN.binding(tenant_id), text)?,
@@ -134,27 +136,28 @@ pub async fn set_partial_text(
     Ok(())
 }
 
-/// Notes that the message is complete, with the text up to its end: nothing of that is said or shown anew.
+/// Records that the message is complete, with the text up to its end, which is never generated or shown
+/// again.
 pub async fn complete_message(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
-    text_so_far: &str,
+    partial_text: &str,
 ) -> Result<(), DbError> {
-    set_partial_text(tx, tenant_id, seq, text_so_far).await?;
+    set_partial_text(tx, tenant_id, seq, partial_text).await?;
     sqlx::query!(
-        "update replies set part_start = $3, message_ts = null, posting_since = null
+        "update replies set message_start_byte = $3, message_ts = null, posting_since = null
          where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
         seq,
-        i32::try_from(text_so_far.len()).unwrap_or(i32::MAX),
+        i32::try_from(partial_text.len()).unwrap_or(i32::MAX),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Adds what a call took to what earlier ones did.
+/// Adds the usage of a call to that of earlier calls.
 pub async fn add_usage(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -181,7 +184,7 @@ pub async fn add_usage(
     Ok(())
 }
 
-/// Keeps the whole answer, sealed, and adds what its last call took.
+/// Stores the complete reply, encrypted, and adds the usage of its last call.
 pub async fn set_answer(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -194,7 +197,7 @@ pub async fn set_answer(
     sqlx::query!(
         "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens, cost_micros)
          values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (seq) do update set text = excluded.text, text_so_far = null, model = excluded.model,
+         on conflict (seq) do update set text = excluded.text, partial_text = null, model = excluded.model,
              prompt_tokens = coalesce(replies.prompt_tokens, 0) + excluded.prompt_tokens,
              completion_tokens = coalesce(replies.completion_tokens, 0) + excluded.completion_tokens,
              cost_micros = replies.cost_micros + excluded.cost_micros",
@@ -211,10 +214,11 @@ pub async fn set_answer(
     Ok(())
 }
 
-/// Drops the text once the turn holds it; the message's `ts` stays, so that a later search knows it.
+/// Deletes the text once the chat memory holds it. The message's `ts` stays, so that a later search
+/// recognizes it.
 pub async fn clear_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!(
-        "update replies set text = null, text_so_far = null where tenant_id = $1 and seq = $2",
+        "update replies set text = null, partial_text = null where tenant_id = $1 and seq = $2",
         tenant_id.as_str(),
         seq,
     )
@@ -223,7 +227,7 @@ pub async fn clear_text(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(
     Ok(())
 }
 
-/// Which of these messages are known as (part of) some answer.
+/// Returns those of the given messages that belong to a reply.
 pub async fn list_known_messages(
     tx: &mut Tx,
     tenant_id: &TenantId,

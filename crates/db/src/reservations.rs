@@ -1,20 +1,21 @@
-//! The table `reservations`: money that is held for answers in work. Whoever reserves locks the workspace's settings, so that
-//! one after the other sees what is spent and held; whoever books gives back in the same statement (`usage`), and needs no
-//! lock for that: in every view of it the money is either held or spent.
+//! The table `reservations`: money held for replies in progress. A reservation locks the workspace's
+//! settings, so that reservations run one after the other and each sees what is spent and held. A charge
+//! releases the reservation in the same statement (`usage`) and needs no lock: every snapshot shows the money
+//! either as held or as spent.
 
 use models::{TenantId, Usage, UserId};
 
 use crate::{DbError, Tx, replies};
 
-/// What is known of a question before money is held for its next call.
+/// Earlier charges of a question, read before money is held for its next call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charged {
-    /// What earlier calls for it have cost, and what one that nobody came back from has at least.
+    /// Cost of earlier calls for it, including the minimum cost of a call whose process died.
     pub charged_micros: i64,
 }
 
-/// Makes others of the workspace wait who want to reserve, until this transaction ends; `None` where nothing is set. What a
-/// call cost at least that a dead process has left is charged.
+/// Locks the workspace's budget until the end of this transaction, so that other reservations wait; `None` if
+/// the workspace has no settings. Charges the minimum cost of a call whose process died.
 pub async fn lock_budget(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option<Charged>, DbError> {
     let found = sqlx::query!(
         r#"select r.model as "model?", coalesce(r.prompt_tokens, 0) as "prompt_tokens!",
@@ -35,20 +36,21 @@ pub async fn lock_budget(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<
     Ok(Some(Charged { charged_micros: found.charged + found.prompt_micros }))
 }
 
-/// What a workspace and one of its people have spent and hold beside a question, in millionths of a dollar.
+/// Money spent and held by a workspace and one of its people, apart from the current question, in millionths
+/// of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BudgetUsage {
-    /// Spent since the month began in UTC.
+    /// Spent since the start of the month in UTC.
     pub month_spent: i64,
-    /// Held for other answers.
+    /// Held for other replies.
     pub month_reserved: i64,
-    /// Spent by the person since the day began in UTC.
+    /// Spent by the person since the start of the day in UTC.
     pub day_spent: i64,
-    /// Held for other answers of theirs.
+    /// Held for other replies to the person.
     pub day_reserved: i64,
 }
 
-/// Looks at what is spent and held, in one view.
+/// Returns the money spent and held, in one snapshot.
 pub async fn load_budget_usage(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -77,22 +79,23 @@ pub async fn load_budget_usage(
     .await?)
 }
 
-/// A call that is about to be made.
+/// A reservation for the next call.
 #[derive(Clone, Copy, Debug)]
 pub struct Reservation<'a> {
-    /// Whose question it is.
+    /// Person who asked.
     pub user_id: &'a UserId,
-    /// What all calls for the question cost, this one at its worst.
+    /// Cost of all calls for the question, with the worst case for the next one.
     pub cost_micros: i64,
-    /// What this one has cost at least once it was made.
+    /// Minimum usage of the next call once it is made.
     pub min_usage: &'a Usage,
-    /// That in millionths of a dollar.
+    /// Cost of that minimum usage, in millionths of a dollar.
     pub min_cost_micros: i64,
-    /// Seconds after which nobody comes back from it; `None`: the event is tried again until it ends.
+    /// Seconds after which the call is considered lost; `None` for an event, which is retried until it
+    /// finishes.
     pub expires_after: Option<f64>,
 }
 
-/// Holds money for a question's next call, in place of what is held for it already.
+/// Holds money for the next call of a question, replacing the amount held for it so far.
 pub async fn reserve(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -119,7 +122,7 @@ pub async fn reserve(
     Ok(())
 }
 
-/// The call ended and is charged: only what calls have cost so far stays held.
+/// Settles a call that ended and was charged: only the cost of all calls so far stays held.
 pub async fn settle_call(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!(
         "update reservations set model = null, prompt_tokens = 0, prompt_micros = 0, cost_micros = coalesce(
@@ -133,7 +136,7 @@ pub async fn settle_call(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<
     Ok(())
 }
 
-/// Gives back what is held for a question for which the model did nothing.
+/// Releases the money held for a question that the model did no work for.
 pub async fn release(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
     sqlx::query!("delete from reservations where tenant_id = $1 and seq = $2", tenant_id.as_str(), seq)
         .execute(tx)
@@ -141,7 +144,7 @@ pub async fn release(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), 
     Ok(())
 }
 
-/// What a workspace holds, in millionths of a dollar.
+/// Returns the money held by a workspace, in millionths of a dollar.
 pub async fn reserved_total(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select coalesce(sum(cost_micros), 0)::bigint as "held!" from reservations where tenant_id = $1"#,
@@ -151,9 +154,9 @@ pub async fn reserved_total(tx: &mut Tx, tenant_id: &TenantId) -> Result<i64, Db
     .await?)
 }
 
-/// Books the questions of programs from whose calls nobody came back, at what they cost at least; how many.
+/// Charges expired reservations of API questions at their minimum cost, and returns their number.
 pub async fn charge_expired(tx: &mut Tx) -> Result<u64, DbError> {
-    let booked = sqlx::query!(
+    let charged = sqlx::query!(
         "with expired as (
              delete from reservations where expires_at < now() returning *
          )
@@ -165,5 +168,5 @@ pub async fn charge_expired(tx: &mut Tx) -> Result<u64, DbError> {
     )
     .execute(tx)
     .await?;
-    Ok(booked.rows_affected())
+    Ok(charged.rows_affected())
 }

@@ -1,12 +1,14 @@
-//! Data keys are replaced together with all that they encrypt, while everything goes on. All that a rotation knows is in the
-//! tables, so that whoever comes next goes on with it; `web/rotation.rs` takes the steps in their order:
+//! Rotation of data keys: a key is replaced and everything it encrypts is re-encrypted, without downtime. All
+//! state is in the tables, so that any process can continue a rotation. `web/rotation.rs` runs the steps in
+//! this order:
 //!
-//! 1. [`retire`]: the tenant gets another current key. Who seals reads the current key in the transaction that stores, so
-//!    what may still be sealed with the old one is in transactions that were under way then.
-//! 2. [`list_open_transactions`], until they have ended; and what was delivered is sorted, so that it lies where step 3 looks.
-//! 3. [`reseal`], page by page, until nothing is left.
-//! 4. Once more those that are under way: they may have read what was not resealed yet.
-//! 5. [`delete_unused_keys`]: the old key goes, and with it what is left of it in backups.
+//! 1. [`rotate_data_key`]: the tenant gets a new current key. Writers read the current key in the transaction
+//!    that stores, so only transactions that were open at that time can still use the old one.
+//! 2. Wait until the transactions of [`list_open_transactions`] have ended and the inbox is drained into the
+//!    tables that step 3 reads.
+//! 3. [`reencrypt`], page by page, until nothing remains.
+//! 4. Wait for open transactions once more: they may have read values that were not re-encrypted yet.
+//! 5. [`delete_unused_keys`]: deletes the old key, which also makes its data in backups unreadable.
 
 mod encrypted_columns;
 mod lock;
@@ -28,13 +30,13 @@ pub use self::reencrypt::{ReencryptCursor, ReencryptPage, reencrypt};
 pub use self::verify::{DecryptReport, list_tenants, verify};
 use crate::{DbError, Tx};
 
-/// Data keys that are wrapped anew in one transaction.
+/// Data keys rewrapped in one transaction.
 const REWRAP_BATCH: i64 = 200;
 
-/// Whom a rotation is about: one tenant after another, or all.
+/// Tenants that a rotation covers. They are rotated one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct RotationScope {
-    /// Only these; empty: all.
+    /// Only these tenants; all if empty.
     pub tenant_ids: Vec<TenantId>,
 }
 
@@ -44,8 +46,8 @@ impl RotationScope {
     }
 }
 
-/// Wraps the next data keys under the first master key, as far as they are under another one that is known here; how many
-/// those were. What somebody else wraps at this moment is passed over.
+/// Rewraps the next data keys with the first master key, if they are wrapped with another known one. Returns
+/// their number. Skips keys that another process is rewrapping.
 pub async fn rewrap(tx: &mut Tx, scope: &RotationScope) -> Result<u64, DbError> {
     let provider = tx.master_keys();
     let known: Vec<String> = provider.ids().into_iter().skip(1).map(str::to_owned).collect();
@@ -77,7 +79,7 @@ pub async fn rewrap(tx: &mut Tx, scope: &RotationScope) -> Result<u64, DbError> 
     Ok(count)
 }
 
-/// The tenants whose current key was made longer ago than this, and those of whom an older key is left.
+/// Lists the tenants whose current key is older than `older_than`, and those that still have a retired key.
 pub async fn list_due(
     tx: &mut Tx,
     scope: &RotationScope,
@@ -96,14 +98,14 @@ pub async fn list_due(
     Ok(due.into_iter().map(TenantId::from).collect())
 }
 
-/// Gives a tenant another current key, if the one that it has was made before that time; the new one, or `None` where there
-/// was nothing to do.
+/// Creates a new current key for a tenant if its key was made before `made_before`. Returns the new key's id;
+/// `None` if nothing was due.
 pub async fn rotate_data_key(
     tx: &mut Tx,
     tenant_id: &TenantId,
     made_before: DateTime<Utc>,
 ) -> Result<Option<Uuid>, DbError> {
-    // In the order in which a deletion takes its locks.
+    // In the same order in which a deletion takes its locks.
     sqlx::query!("select true as here from tenants where tenant_id = $1 for key share", tenant_id.as_str())
         .fetch_optional(&mut *tx)
         .await?;
@@ -131,11 +133,11 @@ pub async fn rotate_data_key(
     Ok(Some(fresh.id))
 }
 
-/// Deletes those of a tenant's retired keys with which nothing is sealed any more; how many those were.
+/// Deletes a tenant's retired keys that encrypt nothing any more, and returns their number.
 pub async fn delete_unused_keys(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64, DbError> {
     check_catalog(tx).await?;
     let needed: Vec<Uuid> =
-        count_remaining(tx, tenant_id).await?.into_iter().map(|left| left.key_id).collect();
+        count_remaining(tx, tenant_id).await?.into_iter().map(|remaining| remaining.key_id).collect();
     let dropped = sqlx::query!(
         "delete from encryption_keys where tenant_id = $1 and retired_at is not null and key_id <> all($2)",
         tenant_id.as_str(),
@@ -146,7 +148,7 @@ pub async fn delete_unused_keys(tx: &mut Tx, tenant_id: &TenantId) -> Result<u64
     Ok(dropped.rows_affected())
 }
 
-/// What Postgres calls now.
+/// Returns the server's current time.
 pub async fn server_time(tx: &mut Tx) -> Result<DateTime<Utc>, DbError> {
     Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(tx).await?)
 }

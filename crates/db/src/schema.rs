@@ -1,4 +1,5 @@
-//! The schema `enablebot` and its version: what this binary carries against what the database has.
+//! The schema `enablebot` and its version: the migrations in this binary compared with those applied to the
+//! database.
 
 use std::time::Duration;
 
@@ -9,54 +10,52 @@ use sqlx::migrate::{Migrate, Migrator};
 use crate::primary_monitor::Addresses;
 use crate::{Db, DbError};
 
-/// sqlx's own.
+/// Table of sqlx.
 const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
-/// All of EnableBot's is in a schema of its own, which Supabase's REST interface does not show.
+/// EnableBot has its own schema, which Supabase's REST interface does not expose.
 const ENTER_SCHEMA: &str = "create schema if not exists enablebot; set search_path = enablebot, pg_temp";
 
-/// Until then it was in `public`: it is moved with all that is in it. Two at once wait for each other.
-const MOVE_FROM_PUBLIC: &str = include_str!("move_from_public.sql");
+/// Concurrent migrations wait for each other, without a limit.
+const ACQUIRE_MIGRATION_LOCK: &str = "select pg_advisory_lock(hashtext('enablebot migrate'))";
 
-/// Two at once wait for each other, for as long as the other takes.
-const TAKE_MIGRATION_LOCK: &str = "select pg_advisory_lock(hashtext('enablebot migrate'))";
-
-/// For a table's lock nobody waits long: whatever comes after would stand behind it, and so would every reply.
+/// A migration waits only briefly for a table's lock: every later query, and so every reply, would queue
+/// behind it.
 const SET_LOCK_TIMEOUT: &str = "set lock_timeout = '2s'";
 
-/// What is built concurrently holds nobody up, and waits for whoever is in a transaction.
+/// Building an index concurrently blocks no queries, and waits for open transactions.
 const DISABLE_LOCK_TIMEOUT: &str = "set lock_timeout = 0";
 
-/// An index whose building broke off is none, and takes its name.
+/// An interrupted index build leaves an invalid index, which occupies its name.
 const DROP_INVALID_INDEXES: &str = "do $$ declare _index text; begin
     for _index in select indexrelid::regclass from pg_index join pg_class on oid = indexrelid
         where not indisvalid and relkind = 'i' and relnamespace = 'enablebot'::regnamespace
     loop execute 'drop index ' || _index; end loop; end $$";
 
-/// So often a migration is tried that did not get its locks, with a pause in which others go on.
+/// Attempts of a migration that did not get its locks, with a pause in which other queries proceed.
 const MAX_MIGRATE_ATTEMPTS: usize = 30;
 const MIGRATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the database may take to say that it is there.
+/// Timeout of the health check.
 const DATABASE_HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the database is, part by part; `Err` says what is wrong.
+/// Health of the database by part; `Err` holds the problem.
 #[derive(Clone, Debug)]
 pub struct DatabaseHealth {
-    /// Whether Postgres answers within a second.
+    /// Error if Postgres does not respond within a second.
     pub database: Result<(), String>,
-    /// Whether all that this binary carries is applied.
+    /// Error if migrations of this binary are missing.
     pub schema: Result<(), String>,
 }
 
-/// Applies what is missing, past the pooler, and returns how many migrations that were. The release before may run meanwhile.
-/// Two at once wait for each other.
+/// Applies the missing migrations without the pooler, and returns their number. The previous release may run
+/// meanwhile. Concurrent calls wait for each other.
 ///
 /// # Errors
-/// Postgres does not answer, somebody keeps a table locked for a minute and more, or an applied migration was changed
-/// afterwards.
+/// Postgres does not respond, a table stays locked for more than a minute, an applied migration was changed
+/// afterwards, or [`DbError::UnreleasedSchema`].
 pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
     let addresses = Addresses::parse(direct_urls)?;
     let mut applied = 0;
@@ -71,39 +70,54 @@ pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
 
 async fn try_migrate(addresses: &Addresses, applied: &mut usize) -> Result<(), DbError> {
     let (_, mut connection) = addresses.connect_primary().await?;
-    for sql in [TAKE_MIGRATION_LOCK, SET_LOCK_TIMEOUT, MOVE_FROM_PUBLIC, ENTER_SCHEMA, DROP_INVALID_INDEXES] {
+    for sql in [ACQUIRE_MIGRATION_LOCK, SET_LOCK_TIMEOUT, ENTER_SCHEMA, DROP_INVALID_INDEXES] {
         sqlx::raw_sql(sql).execute(&mut connection).await?;
     }
     connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
-    let known = connection.list_applied_migrations(MIGRATIONS_TABLE).await?;
-    for migration in MIGRATOR.iter().filter(|one| known.iter().all(|known| known.version != one.version)) {
-        let patience = if migration.no_tx { DISABLE_LOCK_TIMEOUT } else { SET_LOCK_TIMEOUT };
-        sqlx::raw_sql(patience).execute(&mut connection).await?;
+    let applied_migrations = connection.list_applied_migrations(MIGRATIONS_TABLE).await?;
+    if applied_migrations.iter().any(|one| is_other_baseline(one.version, &one.checksum)) {
+        return Err(DbError::UnreleasedSchema);
+    }
+    let is_missing = |version| applied_migrations.iter().all(|one| one.version != version);
+    for migration in MIGRATOR.iter().filter(|one| is_missing(one.version)) {
+        let lock_timeout = if migration.no_tx { DISABLE_LOCK_TIMEOUT } else { SET_LOCK_TIMEOUT };
+        sqlx::raw_sql(lock_timeout).execute(&mut connection).await?;
         MIGRATOR.run_to(migration.version, &mut connection).await?;
         *applied += 1;
     }
-    // Also where nothing is missing: whether what was applied is what this binary carries.
+    // Even if nothing is missing, this checks that the applied migrations match this binary.
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
 
+/// Returns whether this is a first migration that differs from the one in this binary. Its schema was never
+/// released, and the migrations in this binary cannot be applied to it.
+fn is_other_baseline(version: i64, checksum: &[u8]) -> bool {
+    let baseline = MIGRATOR.iter().next();
+    baseline.is_some_and(|first| first.version == version && first.checksum != checksum)
+}
+
 impl Db {
-    /// Compares the newest applied migration with those that this binary carries. A newer schema is no fault: during
-    /// an upgrade the old binary still runs.
+    /// Compares the newest applied migration with those of this binary. A newer schema is fine: the old
+    /// binary still runs during an upgrade.
     ///
     /// # Errors
-    /// [`DbError::SchemaBehind`], or Postgres does not answer.
+    /// [`DbError::SchemaBehind`], [`DbError::UnreleasedSchema`], or Postgres does not respond.
     pub async fn check_schema(&self) -> Result<(), DbError> {
         let mut tx = self.begin_as_owner().await?;
-        let known = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
+        let has_table = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null")
             .fetch_one(&mut tx)
             .await?;
-        let applied = match known {
+        let applied = match has_table {
             Some(true) => {
-                // Not checked at compile time: the table is sqlx's own, made by the first migration.
-                let newest = "select coalesce(max(version), 0) from _sqlx_migrations where success";
-                sqlx::query_scalar::<_, i64>(newest).fetch_one(&mut tx).await?
+                // Not checked at compile time, because sqlx creates this table and no migration does.
+                let applied = "select version, checksum from _sqlx_migrations where success";
+                let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(applied).fetch_all(&mut tx).await?;
+                if applied.iter().any(|(version, checksum)| is_other_baseline(*version, checksum)) {
+                    return Err(DbError::UnreleasedSchema);
+                }
+                applied.iter().map(|(version, _)| *version).max().unwrap_or_default()
             }
             _ => 0,
         };
@@ -113,15 +127,15 @@ impl Db {
         }
     }
 
-    /// Looks at the database within a second, for readiness.
+    /// Checks the database within a second, for readiness.
     pub async fn health(&self) -> DatabaseHealth {
         match tokio::time::timeout(DATABASE_HEALTH_TIMEOUT, self.check_schema()).await {
             Ok(Ok(())) => DatabaseHealth { database: Ok(()), schema: Ok(()) },
-            Ok(Err(error @ DbError::SchemaBehind(_))) => {
+            Ok(Err(error @ (DbError::SchemaBehind(_) | DbError::UnreleasedSchema))) => {
                 DatabaseHealth { database: Ok(()), schema: Err(error.to_string()) }
             }
-            Ok(Err(_)) => unreachable_database("does not answer as it should"),
-            Err(_) => unreachable_database("does not answer within a second"),
+            Ok(Err(_)) => unreachable_database("query failed"),
+            Err(_) => unreachable_database("no response within a second"),
         }
     }
 }

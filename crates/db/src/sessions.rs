@@ -1,4 +1,4 @@
-//! The table `sessions`: who is signed in to the dashboard. Of the cookie only a digest is kept.
+//! The table `sessions`: signed-in users of the dashboard. Only a digest of the cookie is stored.
 
 use std::collections::HashMap;
 
@@ -12,39 +12,39 @@ use crate::{DbError, Tx};
 pub(crate) const SESSION_NAME: ColumnRef = ColumnRef { table: "sessions", column: "name" };
 pub(crate) const SESSION_EMAIL: ColumnRef = ColumnRef { table: "sessions", column: "email" };
 
-/// Seconds after which a session ends that nobody uses, and after which any ends.
+/// Seconds after which an unused session expires, and after which any session expires.
 const SESSION_IDLE_TIMEOUT_SECONDS: f64 = 8.0 * 3_600.0;
 const MAX_SESSION_SECONDS: f64 = 7.0 * 24.0 * 3_600.0;
 
-/// Somebody who is signed in.
+/// A signed-in user.
 #[derive(Clone, Debug)]
 pub struct DashboardSession {
-    /// Whose dashboard it is.
+    /// Tenant whose dashboard it is.
     pub tenant_id: TenantId,
-    /// Who.
+    /// Id of the user.
     pub user_id: UserId,
-    /// What they are called.
+    /// Name of the user.
     pub name: String,
-    /// Their address, if Slack has verified it.
+    /// Email address, if Slack has verified it.
     pub email: Option<String>,
-    /// Whether Slack called them an admin or owner.
+    /// True if Slack reported them as an admin or owner.
     pub is_admin: bool,
-    /// When Slack was asked that.
+    /// Time of that report.
     pub checked_at: DateTime<Utc>,
 }
 
-/// A session that is in use, and what counts for it besides.
+/// An active session, with facts about its user and workspace.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
-    /// Whose it is.
+    /// The session.
     pub session: DashboardSession,
-    /// Whether they installed the bot.
+    /// True if they installed the bot.
     pub is_installer: bool,
-    /// Why the workspace's questions are not answered, if an operator suspended it.
+    /// Reason given by the operator who suspended the workspace, if it is suspended.
     pub suspended_reason: Option<String>,
 }
 
-/// Opens a session, and drops those that have ended.
+/// Stores a session, and deletes expired ones.
 pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> Result<(), DbError> {
     let tenant_id = &session.tenant_id;
     let key = keys::current(tx, tenant_id).await?;
@@ -73,10 +73,11 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> R
     Ok(())
 }
 
-/// Whose sessions these are, which are in use from now on; one that is unknown or has ended, or whose bot is gone, is not
-/// among them. The tenant is what this tells, so it cannot be asked by it.
+/// Returns the sessions with these digests and records their use. Unknown or expired sessions, and those
+/// whose bot was removed, are left out. This query returns the tenant, so it cannot be limited to one.
 pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, SessionRecord>, DbError> {
-    // Noted once a minute: a page is many requests. Whoever notes it at the same moment is not waited for.
+    // The use is recorded at most once a minute, because a page makes many requests. A row locked by a
+    // concurrent request is skipped.
     let rows = sqlx::query!(
         r#"with touched as (
                update sessions set seen_at = now() where session_digest in (
@@ -112,7 +113,7 @@ pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
     Ok(found)
 }
 
-/// Notes what Slack says by now of a person in all their sessions.
+/// Updates a person's admin status, as reported by Slack, in all their sessions.
 pub async fn set_admin(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -130,13 +131,13 @@ pub async fn set_admin(
     Ok(())
 }
 
-/// Ends a session.
+/// Deletes a session.
 pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
     sqlx::query!("delete from sessions where session_digest = $1", digest).execute(tx).await?;
     Ok(())
 }
 
-/// Ends all sessions of a person.
+/// Deletes all sessions of a person.
 pub async fn delete_all(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
     sqlx::query!(
         "delete from sessions where tenant_id = $1 and user_id = $2",
@@ -148,8 +149,8 @@ pub async fn delete_all(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> 
     Ok(())
 }
 
-/// Which installation a person of a workspace belongs to: the workspace's own, or that of an organisation which was let
-/// into it.
+/// Returns the tenant for people of a workspace: the workspace's own installation, or that of an organisation
+/// that includes the workspace.
 pub async fn find_tenant(tx: &mut Tx, team_id: &str) -> Result<Option<TenantId>, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select tenant_id as "tenant_id!" from (

@@ -1,4 +1,4 @@
-//! The table `settings`: how a workspace wants its bot, and its own key for the model; both sealed.
+//! The table `settings`: a workspace's settings and its own model key, both encrypted.
 
 use chrono::{DateTime, Utc};
 use models::{TenantId, WorkspaceSettings};
@@ -10,23 +10,23 @@ use crate::{DbError, Tx};
 pub(crate) const SETTINGS_BODY: ColumnRef = ColumnRef { table: "settings", column: "body" };
 pub(crate) const MODEL_KEY: ColumnRef = ColumnRef { table: "settings", column: "model_key" };
 
-/// Characters of a key that are kept to know it by.
+/// Characters of a key that are kept to recognize it.
 const MODEL_KEY_HINT_CHARS: usize = 4;
 
-/// The settings as they stand.
+/// The settings as stored.
 #[derive(Clone, Debug, Default)]
 pub struct TenantConfig {
-    /// What is set.
+    /// The settings.
     pub settings: WorkspaceSettings,
-    /// The workspace's own key for the model.
+    /// The workspace's own model key.
     pub model_key: Option<SecretString>,
-    /// Its last characters.
+    /// Last characters of that key.
     pub model_key_hint: Option<String>,
-    /// Who changed something last, and when.
+    /// User and time of the last change.
     pub changed: Option<(String, DateTime<Utc>)>,
 }
 
-/// A workspace's settings; where nothing was ever set, the defaults.
+/// Returns a workspace's settings, or the defaults if none are stored.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<TenantConfig, DbError> {
     let row = sqlx::query!(
         "select body, model_key, model_key_hint, changed_by, changed_at from settings where tenant_id = $1",
@@ -48,7 +48,7 @@ pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<TenantConfig, DbE
     })
 }
 
-/// Keeps a workspace's settings.
+/// Stores a workspace's settings.
 pub async fn set(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -72,14 +72,14 @@ pub async fn set(
     Ok(())
 }
 
-/// Keeps the workspace's own key for the model, or forgets it.
+/// Stores or deletes the workspace's own model key.
 pub async fn set_model_key(
     tx: &mut Tx,
     tenant_id: &TenantId,
     model_key: Option<&SecretString>,
     changed_by: &str,
 ) -> Result<(), DbError> {
-    // There has to be a row.
+    // The row must exist.
     let settings = find(tx, tenant_id).await?.settings;
     set(tx, tenant_id, &settings, changed_by).await?;
     let key = keys::current(tx, tenant_id).await?;
@@ -97,18 +97,19 @@ pub async fn set_model_key(
     Ok(())
 }
 
-/// The last characters; of a short key fewer than half.
+/// Returns the last characters; of a short key, fewer than half.
 fn key_hint(key: &str) -> String {
     let count = key.chars().count();
     key.chars().skip(count - MODEL_KEY_HINT_CHARS.min(count / 3)).collect()
 }
 
-/// Notes that somebody is about to be told that the budget goes to its end; false if that was done this month.
+/// Records that people are about to be told that the budget is nearly used up. Returns false if this was done
+/// this month.
 pub async fn mark_budget_notified(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
     let noted = sqlx::query!(
-        "update settings set budget_told_at = now()
+        "update settings set budget_notified_at = now()
          where tenant_id = $1
-           and (budget_told_at is null or budget_told_at < date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')",
+           and (budget_notified_at is null or budget_notified_at < date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')",
         tenant_id.as_str(),
     )
     .execute(tx)
@@ -116,10 +117,10 @@ pub async fn mark_budget_notified(tx: &mut Tx, tenant_id: &TenantId) -> Result<b
     Ok(noted.rows_affected() == 1)
 }
 
-/// How much was said longer ago than so many days.
+/// Counts the messages older than `days` days.
 pub async fn count_messages_older_than(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from turns
+        r#"select count(*) as "count!" from chat_memory
            where tenant_id = $1 and created_at < now() - make_interval(days => $2)"#,
         tenant_id.as_str(),
         days,
@@ -128,19 +129,19 @@ pub async fn count_messages_older_than(tx: &mut Tx, tenant_id: &TenantId, days: 
     .await?)
 }
 
-/// Forgets what was said longer ago than each workspace wants it remembered, a batch at a time; how much that was.
+/// Deletes one batch of messages older than each workspace's retention, and returns their number.
 pub async fn purge_expired_messages(tx: &mut Tx) -> Result<u64, DbError> {
     let forgotten = sqlx::query!(
         "with old as (
-             select t.tenant_id, t.channel_id, t.thread_ts, t.turn_id
+             select t.tenant_id, t.channel_id, t.thread_ts, t.message_id
              from settings s
              cross join lateral (
-                 select t.tenant_id, t.channel_id, t.thread_ts, t.turn_id from turns t
+                 select t.tenant_id, t.channel_id, t.thread_ts, t.message_id from chat_memory t
                  where t.tenant_id = s.tenant_id and t.created_at < now() - make_interval(days => s.memory_days)
                  order by t.created_at limit 1000) as t
              where s.memory_days is not null limit 10000)
-         delete from turns t using old o
-         where (t.tenant_id, t.channel_id, t.thread_ts, t.turn_id) = (o.tenant_id, o.channel_id, o.thread_ts, o.turn_id)",
+         delete from chat_memory t using old o
+         where (t.tenant_id, t.channel_id, t.thread_ts, t.message_id) = (o.tenant_id, o.channel_id, o.thread_ts, o.message_id)",
     )
     .execute(tx)
     .await?;

@@ -1,11 +1,12 @@
-//! Literals, for the statement that goes to Postgres without parameters (`deliveries.rs`).
+//! SQL literals, for statements that are sent to Postgres without parameters (`event_inbox.rs`).
 //!
-//! Whatever the elements hold stays inside the literal: quotes are doubled, and backslashes only ever come in pairs or
-//! before a double quote, so that not even `standard_conforming_strings = off` lets one end it.
+//! No element can leave its literal: quotes are doubled, and backslashes occur only in pairs or before a
+//! double quote, so not even `standard_conforming_strings = off` lets an element end it.
 
 use std::fmt::{Display, Write};
 
-/// `E'a'`, which says itself what a backslash is. What Postgres has no place for is replaced: no statement ends there.
+/// Appends `E'a'`, whose prefix defines the meaning of backslashes. Characters that Postgres cannot store are
+/// replaced, so the statement never ends there.
 pub(crate) fn push_text(sql: &mut String, text: &str) {
     sql.push_str("E'");
     for character in text.chars() {
@@ -18,7 +19,7 @@ pub(crate) fn push_text(sql: &mut String, text: &str) {
     sql.push('\'');
 }
 
-/// `'{"a","b",NULL}'`.
+/// Appends `'{"a","b",NULL}'`.
 pub(crate) fn push_text_array<'a>(sql: &mut String, elements: impl IntoIterator<Item = Option<&'a str>>) {
     push_array(sql, elements, |sql, element| match element {
         Some(text) => push_array_text(sql, text),
@@ -26,13 +27,13 @@ pub(crate) fn push_text_array<'a>(sql: &mut String, elements: impl IntoIterator<
     });
 }
 
-/// `decode('00ff','hex')`: these bytes one behind the other.
+/// Appends `decode('00ff','hex')`: these bytes, concatenated.
 pub(crate) fn push_bytes<'a>(sql: &mut String, bytes: impl IntoIterator<Item = &'a [u8]>) {
     sql.push_str("decode('");
     let mut digits = Vec::new();
     for bytes in bytes {
         digits.resize(bytes.len() * 2, 0);
-        // Fails only where the lengths differ.
+        // Fails only if the lengths differ.
         let written = hex::encode_to_slice(bytes, &mut digits);
         debug_assert!(written.is_ok());
         sql.push_str(std::str::from_utf8(&digits).unwrap_or_default());
@@ -40,7 +41,7 @@ pub(crate) fn push_bytes<'a>(sql: &mut String, bytes: impl IntoIterator<Item = &
     sql.push_str("','hex')");
 }
 
-/// `'{true,false}'`, or of anything else that is written in letters, digits and dashes.
+/// Appends `'{true,false}'`, or other values made of letters, digits and dashes.
 pub(crate) fn push_scalar_array(sql: &mut String, elements: impl IntoIterator<Item = impl Display>) {
     push_array(sql, elements, |sql, element| {
         // Writing to a String does not fail.

@@ -1,5 +1,5 @@
-//! A standby of the database, which answers what the dashboard shows: how far behind the primary it is, and when it is not
-//! asked.
+//! A standby of the database, which serves the dashboard's reads: its lag behind the primary, and the
+//! fallback to the primary.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,37 +12,37 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Db, DbError};
 
-/// Between two looks at how far it is.
+/// Time between two checks of the lag.
 const STANDBY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long it may take to say so, and a question waits for a connection to it.
+/// Timeout of such a check, and of waiting for a connection to the standby.
 pub(crate) const STANDBY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One that is further behind is not asked.
+/// A standby with a larger lag is not used.
 const MAX_STANDBY_LAG: Duration = Duration::from_secs(30);
 
-/// Positions of the primary that are remembered: ten minutes of them.
+/// Recorded positions of the primary: ten minutes of them.
 const MAX_WAL_POSITIONS: usize = 600;
 
-/// What a question found, and how old that is.
+/// The result of a query, and its age.
 #[derive(Clone, Copy, Debug)]
 pub struct Stale<T> {
-    /// The answer.
+    /// The result.
     pub value: T,
-    /// How far behind the primary whoever answered was.
+    /// Lag of the server that answered.
     pub age: Duration,
 }
 
-/// How a standby is.
+/// State of a standby.
 #[derive(Clone, Debug)]
 pub struct StandbyState {
-    /// How old the oldest change is that it may lack; of one that is away, as far as that is known.
+    /// Age of the oldest change that it may lack; if it is unavailable, as far as known.
     pub lag: Duration,
-    /// Why it cannot be asked at all.
+    /// Reason why it is unavailable, if it is.
     pub unavailable_reason: Option<&'static str>,
 }
 
-/// A standby, and how it is. Cheap to clone.
+/// A standby and its state. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Standby {
     pool: PgPool,
@@ -50,7 +50,7 @@ pub(crate) struct Standby {
 }
 
 impl StandbyState {
-    /// Whether questions go to it.
+    /// Returns whether queries go to the standby.
     pub fn is_usable(&self) -> bool {
         self.unavailable_reason.is_none() && self.lag <= MAX_STANDBY_LAG
     }
@@ -59,20 +59,20 @@ impl StandbyState {
 impl fmt::Display for StandbyState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.unavailable_reason, self.lag.as_secs()) {
-            (Some(why), _) => write!(f, "{why}; the primary answers for it"),
+            (Some(reason), _) => write!(f, "{reason}; using the primary"),
             (None, 0) => f.write_str("ok"),
             (None, lag) if self.is_usable() => write!(f, "ok, {lag} s behind"),
-            (None, lag) => write!(f, "{lag} s behind; the primary answers for it"),
+            (None, lag) => write!(f, "{lag} s behind; using the primary"),
         }
     }
 }
 
 impl Standby {
-    /// Looks at the standby of `primary` until its pool is closed.
+    /// Monitors the standby of `primary` until the pool is closed.
     pub(crate) fn monitor(pool: PgPool, address: PgConnectOptions, primary: Db) -> Self {
-        let state = StandbyState { lag: Duration::ZERO, unavailable_reason: Some("was not looked at yet") };
-        let (told, state) = watch::channel(state);
-        tokio::spawn(run_monitor(pool.clone(), address, primary, told));
+        let state = StandbyState { lag: Duration::ZERO, unavailable_reason: Some("not checked yet") };
+        let (publisher, state) = watch::channel(state);
+        tokio::spawn(run_monitor(pool.clone(), address, primary, publisher));
         Self { pool, state }
     }
 
@@ -84,20 +84,20 @@ impl Standby {
         self.state.borrow().clone()
     }
 
-    /// How old what it says is, if it is to be asked.
+    /// Returns the lag if the standby is usable.
     pub(crate) fn usable_lag(&self) -> Option<Duration> {
         let state = self.state.borrow();
         state.is_usable().then_some(state.lag)
     }
 
-    /// Waits for an answer, but not of one that is away by now.
+    /// Waits for a result, but cancels it if the standby becomes unavailable.
     pub(crate) async fn cancel_if_lost<T>(
         &self,
-        answer: impl Future<Output = Result<T, DbError>>,
+        query: impl Future<Output = Result<T, DbError>>,
     ) -> Result<T, DbError> {
         let mut state = self.state.clone();
         tokio::select! {
-            answer = answer => answer,
+            result = query => result,
             _ = state.wait_for(|state| state.unavailable_reason.is_some()) => Err(DbError::Timeout),
         }
     }
@@ -107,7 +107,7 @@ async fn run_monitor(
     pool: PgPool,
     address: PgConnectOptions,
     primary: Db,
-    told: watch::Sender<StandbyState>,
+    publisher: watch::Sender<StandbyState>,
 ) {
     let mut positions = WalPositions::new(Instant::now());
     let mut session = None;
@@ -118,36 +118,36 @@ async fn run_monitor(
             positions.record(position, asked_at);
         }
         let replayed = timeout(STANDBY_TIMEOUT, read_replay_position(&mut session, &address)).await;
-        let trouble = match replayed {
+        let unavailable_reason = match replayed {
             Ok(Ok(Some(position))) => {
                 positions.mark_replayed(position);
                 None
             }
-            Ok(Ok(None)) => Some("is no standby"),
-            Ok(Err(_)) => Some("does not answer as it should"),
-            Err(_) => Some("does not answer within two seconds"),
+            Ok(Ok(None)) => Some("not a standby"),
+            Ok(Err(_)) => Some("query failed"),
+            Err(_) => Some("no response within two seconds"),
         };
-        if trouble.is_some() {
+        if unavailable_reason.is_some() {
             session = None;
         }
-        publish_state(&told, StandbyState { lag: positions.lag(asked_at), unavailable_reason: trouble });
+        publish_state(&publisher, StandbyState { lag: positions.lag(asked_at), unavailable_reason });
         sleep(STANDBY_CHECK_INTERVAL).await;
     }
 }
 
-/// Notes how the standby is; what changes with that is logged.
-fn publish_state(told: &watch::Sender<StandbyState>, state: StandbyState) {
-    let (was_asked, is_asked) = (told.borrow().is_usable(), state.is_usable());
-    let (lag, why) = (state.lag.as_secs(), state.unavailable_reason.unwrap_or("is too far behind"));
-    match is_asked {
-        true if !was_asked => tracing::info!(lag, "the standby answers for the dashboard"),
-        false if was_asked => tracing::warn!(lag, "the standby {why}: the primary answers for it"),
+/// Publishes the state and logs when queries switch between standby and primary.
+fn publish_state(publisher: &watch::Sender<StandbyState>, state: StandbyState) {
+    let (was_usable, is_usable) = (publisher.borrow().is_usable(), state.is_usable());
+    let (lag, reason) = (state.lag.as_secs(), state.unavailable_reason.unwrap_or("too far behind"));
+    match is_usable {
+        true if !was_usable => tracing::info!(lag, "standby in use"),
+        false if was_usable => tracing::warn!(lag, reason, "standby unavailable, using the primary"),
         _ => {}
     }
-    told.send_replace(state);
+    publisher.send_replace(state);
 }
 
-/// How far the primary's log is written.
+/// Returns the position of the primary's WAL.
 async fn read_primary_position(primary: &Db) -> Result<i64, DbError> {
     let mut tx = primary.begin_cross_tenant().await?;
     let position =
@@ -155,8 +155,8 @@ async fn read_primary_position(primary: &Db) -> Result<i64, DbError> {
     Ok(position.fetch_one(&mut tx).await?)
 }
 
-/// How far that is replayed; `None` where nothing is, since whoever is there takes writes itself. By the simple protocol,
-/// which prepares nothing: a pooler may stand between.
+/// Returns the replayed position; `None` if the server is not a standby. Uses the simple protocol, which
+/// prepares nothing, because there may be a pooler.
 async fn read_replay_position(
     session: &mut Option<PgConnection>,
     address: &PgConnectOptions,
@@ -172,11 +172,12 @@ async fn read_replay_position(
     Ok(position)
 }
 
-/// Where the primary was when: by that a lag is a time, also while nothing is written, and needs no clock but this one.
+/// Positions of the primary with their times. They turn a position into a lag, even while nothing is written,
+/// using only this process's clock.
 struct WalPositions {
-    /// Those that are not replayed yet, oldest first.
+    /// Positions not replayed yet, oldest first.
     pending: VecDeque<(i64, Instant)>,
-    /// What was committed before is there.
+    /// All commits before this time are replayed.
     replayed_until: Instant,
 }
 
@@ -193,12 +194,12 @@ impl WalPositions {
     }
 
     fn mark_replayed(&mut self, position: i64) {
-        while let Some((_, at)) = self.pending.pop_front_if(|(waiting, _)| *waiting <= position) {
+        while let Some((_, at)) = self.pending.pop_front_if(|(pending, _)| *pending <= position) {
             self.replayed_until = at;
         }
     }
 
-    /// None where all is there that was committed before the look that began at this time.
+    /// Returns the lag; zero if everything committed before the check that began at `asked_at` is replayed.
     fn lag(&self, asked_at: Instant) -> Duration {
         asked_at.saturating_duration_since(self.replayed_until)
     }
@@ -210,10 +211,10 @@ mod tests {
 
     #[test]
     fn lag_is_age_of_oldest_missing_write() {
-        let begun = Instant::now();
-        let at = |second| begun + Duration::from_secs(second);
-        let mut positions = WalPositions::new(begun);
-        // Nothing is written for an hour, and all of it is there.
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut positions = WalPositions::new(start);
+        // Nothing is written for an hour, and everything is replayed.
         for second in [1, 3_600] {
             positions.record(10, at(second));
             positions.mark_replayed(10);
@@ -222,43 +223,38 @@ mod tests {
         positions.record(20, at(3_601));
         positions.record(30, at(3_602));
         positions.mark_replayed(10);
-        assert_eq!(positions.lag(at(3_602)), Duration::from_secs(2), "20 is not there");
+        assert_eq!(positions.lag(at(3_602)), Duration::from_secs(2), "20 is not replayed");
         positions.mark_replayed(29);
-        assert_eq!(positions.lag(at(3_602)), Duration::from_secs(1), "30 is not there");
-        // The primary is not there to tell how far it is.
+        assert_eq!(positions.lag(at(3_602)), Duration::from_secs(1), "30 is not replayed");
+        // The primary cannot be reached for its position.
         positions.mark_replayed(30);
         assert_eq!(positions.lag(at(3_605)), Duration::from_secs(3));
     }
 
     #[test]
     fn unavailable_or_lagging_standby_is_unused() {
-        let state = |seconds, trouble| StandbyState {
+        let state = |seconds, unavailable_reason| StandbyState {
             lag: Duration::from_secs(seconds),
-            unavailable_reason: trouble,
+            unavailable_reason,
         };
         assert!(state(0, None).is_usable() && state(30, None).is_usable());
-        assert!(!state(31, None).is_usable() && !state(0, Some("is no standby")).is_usable());
-        let told = [state(0, None), state(9, None), state(31, None), state(9, Some("is no standby"))];
+        assert!(!state(31, None).is_usable() && !state(0, Some("not a standby")).is_usable());
+        let states = [state(0, None), state(9, None), state(31, None), state(9, Some("not a standby"))];
         assert_eq!(
-            told.map(|state| state.to_string()),
-            [
-                "ok",
-                "ok, 9 s behind",
-                "31 s behind; the primary answers for it",
-                "is no standby; the primary answers for it"
-            ]
+            states.map(|state| state.to_string()),
+            ["ok", "ok, 9 s behind", "31 s behind; using the primary", "not a standby; using the primary"]
         );
     }
 
     #[test]
     fn wal_positions_are_bounded() {
-        let begun = Instant::now();
-        let mut positions = WalPositions::new(begun);
+        let start = Instant::now();
+        let mut positions = WalPositions::new(start);
         for second in 0..10_000 {
-            positions.record(second, begun + Duration::from_secs(second.unsigned_abs()));
+            positions.record(second, start + Duration::from_secs(second.unsigned_abs()));
         }
         assert_eq!(positions.pending.len(), MAX_WAL_POSITIONS);
-        let now = begun + Duration::from_secs(9_999);
+        let now = start + Duration::from_secs(9_999);
         assert_eq!(positions.lag(now), Duration::from_secs(9_999));
         positions.mark_replayed(9_999);
         assert_eq!(positions.lag(now), Duration::ZERO);

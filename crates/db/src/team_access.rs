@@ -1,34 +1,34 @@
-//! The table `team_access`: the workspaces that an org-wide install was let into.
+//! The table `team_access`: the workspaces granted to an org-wide install.
 
 use models::{TeamId, TenantId};
 
 use crate::{DbError, Tx};
 
-/// Lets an install into workspaces; twice is once.
+/// Grants workspaces to an install; repeated grants have no effect.
 pub async fn grant(tx: &mut Tx, tenant_id: &TenantId, team_ids: &[TeamId]) -> Result<(), DbError> {
     sqlx::query!(
         "insert into team_access (tenant_id, team_id) select $1, unnest($2::text[]) on conflict do nothing",
         tenant_id.as_str(),
-        &words(team_ids),
+        &id_strings(team_ids),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Takes an install out of workspaces.
+/// Revokes workspaces from an install.
 pub async fn revoke(tx: &mut Tx, tenant_id: &TenantId, team_ids: &[TeamId]) -> Result<(), DbError> {
     sqlx::query!(
         "delete from team_access where tenant_id = $1 and team_id = any($2)",
         tenant_id.as_str(),
-        &words(team_ids),
+        &id_strings(team_ids),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// The workspaces an install may work in.
+/// Lists the workspaces in which an install may work.
 pub async fn list(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<TeamId>, DbError> {
     let teams = sqlx::query_scalar!(
         "select team_id from team_access where tenant_id = $1 order by team_id",
@@ -39,6 +39,6 @@ pub async fn list(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<TeamId>, DbEr
     Ok(teams.into_iter().map(TeamId::from).collect())
 }
 
-fn words(team_ids: &[TeamId]) -> Vec<String> {
+fn id_strings(team_ids: &[TeamId]) -> Vec<String> {
     team_ids.iter().map(ToString::to_string).collect()
 }

@@ -1,5 +1,6 @@
-//! All that is stored of a tenant, table by table: how much that is, and the rows as a person may read them. What is sealed
-//! is opened, and secrets stay out: of a column of bytes only what stands in `DECRYPTED_COLUMNS` or `DIGEST_COLUMNS` is ever told.
+//! All stored data of a tenant, by table: the counts, and the rows in readable form. Encrypted values are
+//! decrypted and secrets left out: binary columns are only exported if they are in `DECRYPTED_COLUMNS` or
+//! `DIGEST_COLUMNS`.
 
 use models::TenantId;
 use secrecy::ExposeSecret;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
-/// Every table with rows of tenants, in the order in which they are told.
+/// Every table with rows of tenants, in the order in which they are exported.
 pub const TENANT_TABLES: [&str; 22] = [
     "tenants",
     "installations",
@@ -18,12 +19,12 @@ pub const TENANT_TABLES: [&str; 22] = [
     "api_keys",
     "chat_leases",
     "channels",
-    "turns",
+    "chat_memory",
     "usage",
     "reservations",
     "feedback",
     "events",
-    // Behind the events, which move there: one that moves meanwhile is told twice and not left out.
+    // After `events`: a row that moves to the history meanwhile is exported twice, but never lost.
     "event_history",
     "ignored_events",
     "threads",
@@ -35,37 +36,37 @@ pub const TENANT_TABLES: [&str; 22] = [
     "encryption_keys",
 ];
 
-/// The tables of which nothing leaves: keys, and what stands for a browser that is signed in.
+/// Tables that are never exported: keys, and the sessions of signed-in browsers.
 pub const UNEXPORTED_TABLES: [&str; 2] = ["sessions", "encryption_keys"];
 
-/// The tables that are exported.
+/// Returns the tables that are exported.
 pub fn exported_tables() -> impl Iterator<Item = &'static str> {
     TENANT_TABLES.into_iter().filter(|table| !UNEXPORTED_TABLES.contains(table))
 }
 
-/// What is opened for its tenant. Tokens are not among it.
+/// Columns that are decrypted for the tenant. Tokens are not included.
 const DECRYPTED_COLUMNS: [ColumnRef; 8] = [
     ColumnRef { table: "people", column: "name" },
     ColumnRef { table: "people", column: "profile" },
-    ColumnRef { table: "people", column: "set_profile" },
+    ColumnRef { table: "people", column: "profile_override" },
     ColumnRef { table: "settings", column: "body" },
-    ColumnRef { table: "turns", column: "text" },
+    ColumnRef { table: "chat_memory", column: "text" },
     ColumnRef { table: "events", column: "body" },
     ColumnRef { table: "replies", column: "text" },
-    ColumnRef { table: "replies", column: "text_so_far" },
+    ColumnRef { table: "replies", column: "partial_text" },
 ];
 
-/// What is told as it is, digit by digit: digests, by which the audit log is checked.
+/// Columns that are exported as hexadecimal digits: the hashes with which the audit log is verified.
 const DIGEST_COLUMNS: [(&str, &str); 3] =
-    [("audit_log", "hash"), ("audit_chains", "hash"), ("audit_chains", "retired_hash")];
+    [("audit_log", "hash"), ("audit_chains", "hash"), ("audit_chains", "purged_hash")];
 
-/// Before every other.
+/// The smallest UUID.
 const MIN_UUID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// How `to_jsonb` begins what is bytes.
+/// Prefix of binary values in `to_jsonb`.
 const BYTEA_PREFIX: &str = "\\x";
 
-/// The rows of each table.
+/// Counts the rows of each table.
 pub async fn count_rows(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'static str, i64)>, DbError> {
     tx.disable_statement_timeout().await?;
     let mut counts = Vec::with_capacity(TENANT_TABLES.len());
@@ -83,7 +84,7 @@ pub async fn count_rows(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'stat
     count!("api_keys", "select count(*) from api_keys where tenant_id = $1");
     count!("chat_leases", "select count(*) from chat_leases where tenant_id = $1");
     count!("channels", "select count(*) from channels where tenant_id = $1");
-    count!("turns", "select count(*) from turns where tenant_id = $1");
+    count!("chat_memory", "select count(*) from chat_memory where tenant_id = $1");
     count!("usage", "select count(*) from usage where tenant_id = $1");
     count!("reservations", "select count(*) from reservations where tenant_id = $1");
     count!("feedback", "select count(*) from feedback where tenant_id = $1");
@@ -103,9 +104,9 @@ pub async fn count_rows(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'stat
 /// Rows of a table.
 #[derive(Clone, Debug)]
 pub struct TablePage {
-    /// Each an object of its columns.
+    /// Rows, each an object of its columns.
     pub rows: Vec<Map<String, Value>>,
-    /// Where the next page begins; `None` behind the last one.
+    /// Start of the next page; `None` after the last one.
     pub next: Option<Vec<String>>,
 }
 
@@ -114,7 +115,7 @@ struct TableRow {
     row: Value,
 }
 
-/// The next rows of a table that is exported, by its key.
+/// Lists the next rows of an exported table, in key order.
 pub async fn list_rows(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -190,13 +191,13 @@ async fn read_rows(
             r#"select array[channel_id] as "key!", to_jsonb(t) as "row!" from channels t
                where tenant_id = $1 and channel_id > ($2::text[])[1] order by channel_id limit $3"#
         ),
-        "turns" => page!(
+        "chat_memory" => page!(
             ["", "", "0"],
-            r#"select array[channel_id, thread_ts, turn_id::text] as "key!", to_jsonb(t) as "row!" from turns t
+            r#"select array[channel_id, thread_ts, message_id::text] as "key!", to_jsonb(t) as "row!" from chat_memory t
                where tenant_id = $1
-                 and (channel_id, thread_ts, turn_id)
+                 and (channel_id, thread_ts, message_id)
                      > (($2::text[])[1], ($2::text[])[2], ($2::text[])[3]::bigint)
-               order by channel_id, thread_ts, turn_id limit $3"#
+               order by channel_id, thread_ts, message_id limit $3"#
         ),
         "usage" => page!(
             ["-infinity", "0"],
@@ -265,7 +266,8 @@ async fn read_rows(
     })
 }
 
-/// A row as its tenant may read it. What does not open any more is told to be there, and no more.
+/// Returns a row as its tenant may read it. A value that can no longer be decrypted is only marked as
+/// present.
 async fn decrypt_row(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -282,12 +284,12 @@ async fn decrypt_row(
             readable.insert(name, Value::from(sealed));
             continue;
         }
-        let Some(place) =
-            DECRYPTED_COLUMNS.into_iter().find(|place| place.table == table && place.column == name)
+        let Some(column) =
+            DECRYPTED_COLUMNS.into_iter().find(|column| column.table == table && column.column == name)
         else {
             continue;
         };
-        let value = match keys::open(tx, tenant_id, place, &hex::decode(sealed).unwrap_or_default()).await {
+        let value = match keys::open(tx, tenant_id, column, &hex::decode(sealed).unwrap_or_default()).await {
             Ok(text) => to_json_value(&name, text.expose_secret()),
             Err(DbError::Seal(_)) => Value::from("(it cannot be opened any more)"),
             Err(error) => return Err(error),
@@ -297,8 +299,8 @@ async fn decrypt_row(
     Ok(readable)
 }
 
-/// What is JSON itself.
-const JSON_COLUMNS: [&str; 3] = ["body", "profile", "set_profile"];
+/// Columns whose text is JSON.
+const JSON_COLUMNS: [&str; 3] = ["body", "profile", "profile_override"];
 
 fn to_json_value(column: &str, text: &str) -> Value {
     let parsed = JSON_COLUMNS.contains(&column).then(|| serde_json::from_str(text).ok()).flatten();

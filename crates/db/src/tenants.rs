@@ -1,4 +1,4 @@
-//! The table `tenants`: who uses EnableBot, how they leave, and what is left then.
+//! The table `tenants`: who uses EnableBot, how they leave, and what remains afterwards.
 
 use chrono::{DateTime, Utc};
 use crypto::Signature;
@@ -9,21 +9,21 @@ use serde_json::json;
 use crate::audit_log::{self, AuditAction};
 use crate::{DbError, Tx, keys};
 
-/// What stands in a receipt of deletion: all that is left of a tenant, in the audit log.
+/// Contents of a deletion receipt in the audit log, which is all that remains of a tenant.
 #[must_use = "its receipt is to be written"]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TenantDeletion {
-    /// Whose data it was.
+    /// Tenant whose data was deleted.
     pub tenant_id: TenantId,
-    /// Why, in a word.
+    /// Reason, as one word.
     pub reason: String,
-    /// When.
+    /// Time of the deletion.
     pub deleted_at: DateTime<Utc>,
-    /// Rows, table by table.
+    /// Deleted rows by table.
     pub rows: std::collections::BTreeMap<&'static str, u64>,
 }
 
-/// Notes a tenant, or its new name; what was to be deleted stays.
+/// Creates or renames a tenant, and cancels a scheduled deletion.
 pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Result<(), DbError> {
     sqlx::query!(
         "insert into tenants (tenant_id, name) values ($1, $2)
@@ -36,8 +36,8 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
     Ok(())
 }
 
-/// Locks what a worker may hold before it comes to the tenant, in the worker's order: whoever is to delete it all meets
-/// nobody in the opposite one.
+/// Locks the rows that a worker locks before the tenant, in the worker's order, so that a deletion cannot
+/// deadlock with it.
 pub async fn lock_threads(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
     tx.disable_statement_timeout().await?;
     sqlx::query!(
@@ -49,15 +49,15 @@ pub async fn lock_threads(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbErr
     Ok(())
 }
 
-/// What a tenant is called, if there is one.
+/// Returns the name of a tenant, if it exists.
 pub async fn find_name(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<String>, DbError> {
     Ok(sqlx::query_scalar!("select name from tenants where tenant_id = $1", tenant_id.as_str())
         .fetch_optional(tx)
         .await?)
 }
 
-/// Locks a tenant for this transaction, before it is decided what becomes of it: a new install waits, or has been. False
-/// where the tenant is gone.
+/// Locks a tenant for this transaction before a decision about it: a new install waits, or has finished.
+/// Returns false if the tenant is gone.
 pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
     let locked = sqlx::query!(
         "select true as locked from tenants where tenant_id = $1 for update",
@@ -68,7 +68,8 @@ pub async fn lock(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
     Ok(locked.is_some())
 }
 
-/// Deletes what was stored for a tenant while its data was being deleted. Nothing, where there is such a tenant.
+/// Deletes rows that were stored for a tenant while its data was being deleted. Does nothing if the tenant
+/// exists.
 pub async fn delete_orphans(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
     let id = tenant_id.as_str();
     sqlx::query!(
@@ -86,7 +87,7 @@ pub async fn delete_orphans(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbE
     Ok(())
 }
 
-/// Puts the deletion off by so many days; within them a new install has everything again.
+/// Schedules the deletion in `days` days; a new install before then keeps all data.
 pub async fn schedule_deletion(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> Result<(), DbError> {
     sqlx::query!(
         "update tenants set delete_after = now() + make_interval(days => $2) where tenant_id = $1",
@@ -98,7 +99,7 @@ pub async fn schedule_deletion(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> 
     Ok(())
 }
 
-/// Tenants whose data is to go now. Locked, so that a new install waits for what becomes of it.
+/// Lists tenants whose data is due for deletion. Locks them, so that a new install waits for the result.
 pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     let due = sqlx::query_scalar!(
         "select tenant_id from tenants where delete_after <= now()
@@ -109,13 +110,13 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     Ok(due.into_iter().map(TenantId::from).collect())
 }
 
-/// Deletes everything of a tenant: the data key first, without which nothing of it can be read any more, not even from a
-/// backup. What stays is the audit log, with a signed receipt as its last entry: [`write_receipt`].
+/// Deletes all data of a tenant. The data keys go first: without them no data is readable, not even in a
+/// backup. The audit log stays, with a signed receipt as its last entry: [`write_receipt`].
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<TenantDeletion, DbError> {
     delete_with_progress(tx, tenant_id, reason, |_, _| ()).await
 }
 
-/// The same, and tells of each table how many rows of it are gone, once they are.
+/// Deletes all data of a tenant, like [`delete`], and reports the number of deleted rows after each table.
 pub async fn delete_with_progress(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -127,20 +128,20 @@ pub async fn delete_with_progress(
     let mut rows = std::collections::BTreeMap::new();
     macro_rules! delete_from {
         ($table:literal, $sql:literal) => {
-            let gone = sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected();
-            on_table($table, gone);
-            rows.insert($table, gone);
+            let deleted = sqlx::query!($sql, id).execute(&mut *tx).await?.rows_affected();
+            on_table($table, deleted);
+            rows.insert($table, deleted);
         };
     }
-    let gone = keys::delete_all(tx, tenant_id).await?;
-    on_table("encryption_keys", gone);
-    rows.insert("encryption_keys", gone);
+    let deleted = keys::delete_all(tx, tenant_id).await?;
+    on_table("encryption_keys", deleted);
+    rows.insert("encryption_keys", deleted);
     delete_from!("installations", "delete from installations where tenant_id = $1");
     delete_from!("team_access", "delete from team_access where tenant_id = $1");
-    delete_from!("turns", "delete from turns where tenant_id = $1");
+    delete_from!("chat_memory", "delete from chat_memory where tenant_id = $1");
     delete_from!("usage", "delete from usage where tenant_id = $1");
     delete_from!("settings", "delete from settings where tenant_id = $1");
-    // Behind the settings, whose row whoever reserves holds.
+    // After the settings, because a reservation holds the lock on the settings row.
     delete_from!("reservations", "delete from reservations where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
@@ -149,7 +150,7 @@ pub async fn delete_with_progress(
     delete_from!("channels", "delete from channels where tenant_id = $1");
     delete_from!("replies", "delete from replies where tenant_id = $1");
     delete_from!("events", "delete from events where tenant_id = $1");
-    // Behind the events, which move there.
+    // After `events`, because finished events move here.
     delete_from!("event_history", "delete from event_history where tenant_id = $1");
     delete_from!("ignored_events", "delete from ignored_events where tenant_id = $1");
     delete_from!("threads", "delete from threads where tenant_id = $1");
@@ -159,13 +160,13 @@ pub async fn delete_with_progress(
     Ok(TenantDeletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),
-        // What Postgres stores of a time has microseconds.
+        // Postgres stores times in microseconds.
         deleted_at: chrono::SubsecRound::trunc_subsecs(Utc::now(), 6),
         rows,
     })
 }
 
-/// Writes down what was deleted, signed.
+/// Writes the signed receipt of a deletion.
 pub async fn write_receipt(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -181,18 +182,18 @@ pub async fn write_receipt(
     audit_log::insert(tx, tenant_id, "enablebot", AuditAction::Deleted, detail).await
 }
 
-/// A receipt as it is found in the audit log.
+/// A receipt as found in the audit log.
 #[derive(Clone, Debug)]
 pub struct DeletionReceipt {
-    /// What was deleted.
+    /// The deleted data.
     pub statement: serde_json::Value,
-    /// The signature under the master key.
+    /// Signature by the master key.
     pub signature: Signature,
-    /// Whether the signature is right; `None` where its master key is gone.
+    /// True if the signature is valid; `None` if its master key is gone.
     pub is_genuine: Option<bool>,
 }
 
-/// The receipts of a tenant, oldest first, each checked.
+/// Lists the receipts of a tenant, oldest first, each verified.
 pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<DeletionReceipt>, DbError> {
     let details = sqlx::query_scalar!(
         "select detail from audit_log where tenant_id = $1 and action = 'deleted' order by entry_id",
@@ -216,7 +217,7 @@ pub async fn list_receipts(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Dele
         .collect())
 }
 
-/// Sets a tenant's share of the places in the queue, beside those of weight 1; false where there is no such tenant.
+/// Sets a tenant's weight in the queue; the default is 1. Returns false if there is no such tenant.
 pub async fn set_weight(tx: &mut Tx, tenant_id: &TenantId, weight: i32) -> Result<bool, DbError> {
     let set = sqlx::query!("update tenants set weight = $2 where tenant_id = $1", tenant_id.as_str(), weight)
         .execute(tx)
@@ -224,7 +225,8 @@ pub async fn set_weight(tx: &mut Tx, tenant_id: &TenantId, weight: i32) -> Resul
     Ok(set.rows_affected() == 1)
 }
 
-/// Lets none of a tenant's questions be answered, and says why; false where there is no such tenant, or it is suspended.
+/// Suspends a tenant: its messages are not answered. Returns false if there is no such tenant or it is
+/// already suspended.
 pub async fn suspend(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<bool, DbError> {
     let suspended = sqlx::query!(
         "update tenants set suspended_at = now(), suspended_reason = $2
@@ -237,7 +239,7 @@ pub async fn suspend(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<
     Ok(suspended.rows_affected() == 1)
 }
 
-/// Lets a tenant that was suspended go on; false where it was not.
+/// Resumes a suspended tenant. Returns false if it was not suspended.
 pub async fn resume(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
     let resumed = sqlx::query!(
         "update tenants set suspended_at = null, suspended_reason = null
@@ -249,30 +251,30 @@ pub async fn resume(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> 
     Ok(resumed.rows_affected() == 1)
 }
 
-/// A tenant, as an operator looks at it.
+/// A tenant, as shown to operators.
 #[derive(Clone, Debug)]
 pub struct TenantState {
     /// The tenant.
     pub tenant_id: TenantId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// When it was installed last; `None` once it is not.
+    /// Time of the last install; `None` if it is not installed.
     pub installed_at: Option<DateTime<Utc>>,
-    /// What was granted.
+    /// Granted scopes.
     pub scopes: Option<String>,
-    /// Why the token is dead, if it is.
+    /// Reason why the token is dead, if it is.
     pub disabled_reason: Option<String>,
-    /// What Slack last refused for how the app is set up.
+    /// Last configuration problem of the app that Slack reported.
     pub problem: Option<String>,
-    /// When its data goes, if the bot was taken out.
+    /// Time at which its data will be deleted, if the bot was removed.
     pub delete_after: Option<DateTime<Utc>>,
-    /// Why its questions are not answered, if an operator suspended it.
+    /// Reason given by the operator who suspended it, if it is suspended.
     pub suspended_reason: Option<String>,
-    /// Its share of the places in the queue.
+    /// Its weight in the queue.
     pub weight: i32,
 }
 
-/// Every tenant, by name.
+/// Lists all tenants, by name.
 pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
     Ok(sqlx::query_as!(
         TenantState,

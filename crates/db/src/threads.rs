@@ -1,4 +1,4 @@
-//! The table `threads`: who answers in which thread, and whose turn is next.
+//! The table `threads`: which worker holds each thread, and which thread is next.
 
 use std::time::{Duration, Instant};
 
@@ -7,61 +7,62 @@ use uuid::Uuid;
 
 use crate::{DbError, Tx};
 
-/// How long a lease holds without being renewed, in seconds. A worker renews every third of it, so that a dead one
-/// is found out within this time and a slow one is not.
+/// Seconds for which a lease is valid without renewal. A worker renews every third of it, so a dead worker is
+/// detected within this time and a slow one keeps its lease.
 pub const THREAD_LEASE_SECONDS: i32 = 6;
 
-/// A thread in this worker's hands until the lease ends. Every write names the token, so that a worker that lost it
-/// can finish nothing.
+/// A worker's lease on a thread. Every write names the token, so that a worker that lost the lease cannot
+/// finish anything.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// Whose thread it is.
+    /// Tenant of the thread.
     pub tenant_id: TenantId,
     /// The thread.
     pub thread: ThreadKey,
-    /// Names this holder, and this time of holding.
+    /// Unique token of this lease.
     pub token: Uuid,
 }
 
-/// An event in work.
+/// An event that a worker handles.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The event's number in the queue.
+    /// Number of the event in the queue.
     pub seq: i64,
-    /// Whose event it is.
+    /// Tenant of the event.
     pub tenant_id: TenantId,
-    /// Slack's id of it.
+    /// Slack's event id.
     pub event_id: EventId,
-    /// Where the answer goes.
+    /// Thread of the reply.
     pub thread: ThreadKey,
-    /// The message's own `ts`.
+    /// Timestamp of the message.
     pub message_ts: Option<MessageTs>,
-    /// Who wrote it.
+    /// Author of the message.
     pub user_id: UserId,
-    /// When Slack delivered it, by this process's clock.
+    /// Time at which Slack delivered it, by this process's clock.
     pub received: Instant,
-    /// What is to be done, sealed; [`crate::events::open_payload`] opens it.
+    /// Encrypted payload; [`crate::events::open_payload`] decrypts it.
     pub sealed_payload: Vec<u8>,
-    /// Which try this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: i32,
-    /// How long ago an upstream first held it back.
+    /// Time since an upstream first throttled it.
     pub throttled_for: Duration,
-    /// It was tried before: no limit holds it up again.
+    /// True if it was attempted before, so that no limit delays it again.
     pub is_started: bool,
-    /// Its turn within its tenant's limit was kept for it.
+    /// True if a slot of its tenant's rate limit is reserved for it.
     pub has_rate_limit_slot: bool,
-    /// Somebody pressed "Stop".
+    /// True if "Stop" was pressed.
     pub is_stop_requested: bool,
 }
 
-/// Ready threads among which other tenants' are looked for, where some tenants are passed over.
+/// Ready threads that are searched for other tenants when some tenants are excluded.
 const CLAIM_LOOKAHEAD: i64 = 512;
 
-/// Leases up to `limit` ready threads, those with the smallest virtual start first, and moves the clock to them. Tenants
-/// in `full` are passed over; the first thread of any other stands near the front, so no more than that is looked at.
+/// Leases up to `limit` ready threads, smallest virtual start first, and advances the virtual clock to them.
+/// Skips the tenants in `excluded`. The first thread of any other tenant is near the front, so only the front
+/// of the queue is read.
 pub async fn claim(tx: &mut Tx, limit: i64, excluded: &[TenantId]) -> Result<Vec<Lease>, DbError> {
-    let full: Vec<String> = excluded.iter().map(ToString::to_string).collect();
-    let window = (!full.is_empty()).then_some(limit + CLAIM_LOOKAHEAD);
+    let excluded: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+    let window = (!excluded.is_empty()).then_some(limit + CLAIM_LOOKAHEAD);
     tx.disable_prepared();
     let rows = sqlx::query!(
         r#"with picked as (
@@ -90,7 +91,7 @@ pub async fn claim(tx: &mut Tx, limit: i64, excluded: &[TenantId]) -> Result<Vec
         limit,
         f64::from(THREAD_LEASE_SECONDS),
         window,
-        &full,
+        &excluded,
     )
     .fetch_all(tx)
     .await?;
@@ -104,9 +105,9 @@ pub async fn claim(tx: &mut Tx, limit: i64, excluded: &[TenantId]) -> Result<Vec
         .collect())
 }
 
-/// Renews many leases at once and tells which of them still hold.
+/// Renews leases and returns the tokens of those that are still valid.
 pub async fn renew(tx: &mut Tx, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
-    let held = sqlx::query_scalar!(
+    let renewed = sqlx::query_scalar!(
         r#"update threads set wake_at = now() + make_interval(secs => $2)
            where lease_token = any($1) returning lease_token as "token!""#,
         tokens,
@@ -114,11 +115,10 @@ pub async fn renew(tx: &mut Tx, tokens: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
     )
     .fetch_all(tx)
     .await?;
-    Ok(held)
+    Ok(renewed)
 }
 
-/// Makes ready what slept long enough: threads whose lease ran out, and those whose next try is due. The number of
-/// threads that are ready now because of it.
+/// Makes threads ready whose lease expired or whose retry is due. Returns the number of those threads.
 pub async fn wake_due(tx: &mut Tx) -> Result<u64, DbError> {
     tx.disable_prepared();
     let woken = sqlx::query!(
@@ -133,10 +133,10 @@ pub async fn wake_due(tx: &mut Tx) -> Result<u64, DbError> {
     Ok(woken.rows_affected())
 }
 
-/// Locks the thread for this transaction and checks that the lease still holds.
+/// Locks the thread for this transaction and checks that the lease is still valid.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`], if another worker may have the thread by now.
+/// [`DbError::LeaseLost`], if another worker may hold the thread by now.
 pub async fn assert_lease(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     let held = sqlx::query_scalar!(
         r#"select true as "held!" from threads
@@ -151,15 +151,16 @@ pub async fn assert_lease(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     held.map(|_| ()).ok_or(DbError::LeaseLost)
 }
 
-/// The thread's next event, counted as tried; `None` when the thread was let go, because nothing waits or its next
-/// event is not due. The thread's row is locked while this looks, so nothing that comes in between is stranded.
+/// Returns the thread's next event and counts an attempt; `None` if the thread was released because it has no
+/// event or its next event is not due. The thread's row is locked meanwhile, so an event that arrives now is
+/// not left behind.
 pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbError> {
     assert_lease(tx, lease).await?;
     let row = sqlx::query!(
         r#"select seq, event_id, message_ts, user_id, body as "body!", attempts,
                   coalesce(not_before > now() and stop_requested_at is null, false) as "sleeping!",
                   stop_requested_at is not null as "stop_requested!",
-                  (attempts > 0 or throttled_since is not null) as "is_begun!", turn_at is not null as "has_turn!",
+                  (attempts > 0 or throttled_since is not null) as "is_begun!", rate_limited_until is not null as "has_rate_limit_slot!",
                   coalesce(extract(epoch from now() - throttled_since), 0)::float8 as "throttled_seconds!",
                   extract(epoch from now() - received_at)::float8 as "received_seconds!"
            from events
@@ -194,18 +195,18 @@ pub async fn next_event(tx: &mut Tx, lease: &Lease) -> Result<Option<Job>, DbErr
         attempt: row.attempts + 1,
         throttled_for: Duration::try_from_secs_f64(row.throttled_seconds).unwrap_or_default(),
         is_started: row.is_begun,
-        has_rate_limit_slot: row.has_turn,
+        has_rate_limit_slot: row.has_rate_limit_slot,
         is_stop_requested: row.stop_requested,
     }))
 }
 
-/// So many seconds ago.
+/// Returns the instant this many seconds ago.
 fn instant_ago(seconds: f64) -> Instant {
     let (now, ago) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
     now.checked_sub(ago).unwrap_or(now)
 }
 
-/// Lets a thread go: asleep until its next try, ready for any worker, or idle when nothing waits.
+/// Releases a thread: in backoff until its retry, ready for any worker, or idle if it has no event.
 pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     sqlx::query!(
         "update threads t set lease_token = null,
@@ -227,11 +228,11 @@ pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Makes an idle thread ready, behind its tenant's others.
+/// Makes an idle thread ready, after its tenant's other threads.
 pub async fn make_ready(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -> Result<(), DbError> {
     sqlx::query!(
         "insert into threads (tenant_id, channel_id, thread_ts, state, virtual_start)
-         select $1, $2, $3, 'ready', place_distance($1) + greatest(
+         select $1, $2, $3, 'ready', fair_queue_stride($1) + greatest(
              (select last_value from virtual_clock),
              (select max(virtual_start) from threads where tenant_id = $1 and state = 'ready'))
          on conflict (tenant_id, channel_id, thread_ts) do update set
@@ -247,7 +248,8 @@ pub async fn make_ready(tx: &mut Tx, tenant_id: &TenantId, thread: &ThreadKey) -
     Ok(())
 }
 
-/// Notes that an external person was told that this thread is closed to them; false if that was done before.
+/// Records that an external person was told that this thread is closed to them. Returns false if it was
+/// recorded already.
 pub async fn set_refused(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
     let noted = sqlx::query!(
         "update threads set refused_at = now()
@@ -261,13 +263,14 @@ pub async fn set_refused(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
     Ok(noted.rows_affected() == 1)
 }
 
-/// Notes that somebody was told in this thread that the workspace is suspended; false if that was done since it is.
+/// Records that someone in this thread was told about the suspension. Returns false if it was recorded
+/// already for this suspension.
 pub async fn mark_suspension_notified(tx: &mut Tx, lease: &Lease) -> Result<bool, DbError> {
     let noted = sqlx::query!(
-        "update threads set suspension_told_at = now() from tenants
+        "update threads set suspension_notified_at = now() from tenants
          where threads.tenant_id = $1 and channel_id = $2 and thread_ts = $3
            and tenants.tenant_id = threads.tenant_id
-           and (suspension_told_at is null or suspension_told_at < suspended_at)",
+           and (suspension_notified_at is null or suspension_notified_at < suspended_at)",
         lease.tenant_id.as_str(),
         lease.thread.channel_id.as_str(),
         lease.thread.thread_ts.as_str(),

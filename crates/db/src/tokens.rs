@@ -1,5 +1,5 @@
-//! Tokens that rotate, in the table `installations`: a refresh token is good once, so only who holds the refresh lease
-//! may use it, and the new pair is stored before anybody calls with it.
+//! Rotation of bot tokens, in the table `installations`. A refresh token works once, so only the holder of
+//! the refresh lease may use it, and the new pair is stored before it is used.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::{DbError, Tx};
 
 pub(crate) const REFRESH_TOKEN: ColumnRef = ColumnRef { table: "installations", column: "refresh_token" };
 
-/// How long one replica may take over a refresh before another may try.
+/// Seconds that one replica has for a refresh before another one may try.
 const REFRESH_LEASE_SECONDS: f64 = 30.0;
 
-/// What a token that ends is replaced with.
+/// Refresh token of a token that expires.
 #[derive(Clone, Debug)]
 pub struct RefreshTokenGrant {
-    /// Good for one refresh.
+    /// Refresh token, valid once.
     pub refresh_token: SecretString,
-    /// How long the bot token lives from now.
+    /// Remaining lifetime of the bot token.
     pub expires_in: Duration,
 }
 
@@ -35,12 +35,12 @@ impl RefreshTokenGrant {
 #[derive(Clone, Debug)]
 pub struct RefreshLease {
     id: Uuid,
-    /// What to use.
+    /// The refresh token.
     pub refresh_token: SecretString,
 }
 
-/// Takes the right to refresh a tenant's token that ends within this time; `None` while somebody else has it or has used
-/// it since, or where the token does not rotate.
+/// Acquires the right to refresh a tenant's token if it expires within `within`; `None` if another process
+/// holds the right or has refreshed the token, or if the token does not expire.
 pub async fn acquire_refresh_lease(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -64,13 +64,13 @@ pub async fn acquire_refresh_lease(
     Ok(Some(RefreshLease { id: row.id, refresh_token }))
 }
 
-/// Stores the new pair and gives the lease back; false if another install or holder came between.
+/// Stores the new pair and releases the lease. Returns false if another install or lease came first.
 pub async fn replace(
     tx: &mut Tx,
     tenant_id: &TenantId,
     lease: &RefreshLease,
     bot_token: &SecretString,
-    rotation: &RefreshTokenGrant,
+    grant: &RefreshTokenGrant,
 ) -> Result<bool, DbError> {
     let key = keys::current(tx, tenant_id).await?;
     let replaced = sqlx::query!(
@@ -80,15 +80,15 @@ pub async fn replace(
         tenant_id.as_str(),
         lease.id,
         key.seal(BOT_TOKEN.binding(tenant_id), bot_token.expose_secret())?,
-        key.seal(REFRESH_TOKEN.binding(tenant_id), rotation.refresh_token.expose_secret())?,
-        rotation.seconds(),
+        key.seal(REFRESH_TOKEN.binding(tenant_id), grant.refresh_token.expose_secret())?,
+        grant.seconds(),
     )
     .execute(tx)
     .await?;
     Ok(replaced.rows_affected() == 1)
 }
 
-/// Gives the lease back without a new pair.
+/// Releases the lease without a new pair.
 pub async fn release(tx: &mut Tx, tenant_id: &TenantId, lease: &RefreshLease) -> Result<(), DbError> {
     sqlx::query!(
         "update installations set refresh_lease = null, refresh_lease_until = null
@@ -101,7 +101,7 @@ pub async fn release(tx: &mut Tx, tenant_id: &TenantId, lease: &RefreshLease) ->
     Ok(())
 }
 
-/// Notes that Slack calls the token expired, unless it has been replaced since this worker read it.
+/// Records that Slack reported the token as expired, unless it was replaced since this worker read it.
 pub async fn expire(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -118,7 +118,7 @@ pub async fn expire(
     Ok(())
 }
 
-/// Tenants whose token ends within this time.
+/// Lists the tenants whose token expires within this time.
 pub async fn list_expiring(tx: &mut Tx, within: Duration) -> Result<Vec<TenantId>, DbError> {
     let rows = sqlx::query_scalar!(
         "select tenant_id from installations

@@ -1,5 +1,5 @@
-//! What an answer needs to know of its workspace; also as a whole and sealed, so that it can be kept outside of Postgres. As
-//! everything that is sealed it opens only while its tenant has the key.
+//! The data about a workspace that a reply needs. It can also be encrypted as a whole to be cached outside of
+//! Postgres; it can be decrypted only while the tenant has its key.
 
 use chrono::{DateTime, Utc};
 use models::{Installation, TenantId, WorkspaceSettings};
@@ -11,28 +11,28 @@ use crate::keys::{self, ColumnRef};
 use crate::settings::{self, TenantConfig};
 use crate::{Db, DbError, Tx};
 
-/// No column of a table: what was sealed for it opens nowhere else.
+/// Not a column of a table, so that the ciphertext is valid nowhere else.
 const CACHED_WORKSPACE: ColumnRef = ColumnRef { table: "workspaces", column: "kept" };
 
-/// The installation, and how the workspace wants its bot.
+/// The installation and settings of a workspace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkspaceSnapshot {
-    /// The installation as it stands.
+    /// The installation as stored.
     #[serde(with = "InstallationForm")]
     pub installed: StoredInstallation,
-    /// The settings as they stand.
+    /// The settings as stored.
     #[serde(with = "ConfigForm")]
     pub settings: TenantConfig,
 }
 
-/// What is stored of a workspace; `None` where the bot is not installed.
+/// Returns the data about a workspace; `None` if the bot is not installed.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<WorkspaceSnapshot>, DbError> {
     let Some(installed) = installations::find(tx, tenant_id).await? else { return Ok(None) };
     let settings = settings::find(tx, tenant_id).await?;
     Ok(Some(WorkspaceSnapshot { installed, settings }))
 }
 
-/// The same, sealed as a whole.
+/// Returns the data about a workspace, encrypted as a whole.
 pub async fn find_sealed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Vec<u8>>, DbError> {
     let Some(workspace) = find(tx, tenant_id).await? else { return Ok(None) };
     let plain = SecretString::from(serde_json::to_string(&workspace)?);
@@ -40,10 +40,11 @@ pub async fn find_sealed(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Vec
     Ok(Some(key.seal(CACHED_WORKSPACE.binding(tenant_id), plain.expose_secret())?))
 }
 
-/// Opens what [`find_sealed`] has sealed.
+/// Decrypts the result of [`find_sealed`].
 ///
 /// # Errors
-/// It is of another tenant or release, its key is gone, or Postgres had to be asked for the key and does not answer.
+/// It belongs to another tenant or release, its key is gone, or the key had to be read and Postgres does not
+/// respond.
 pub async fn open(db: &Db, tenant_id: &TenantId, sealed: &[u8]) -> Result<WorkspaceSnapshot, DbError> {
     let plain = match keys::open_cached(db.keys(), tenant_id, CACHED_WORKSPACE, sealed)? {
         Some(plain) => plain,

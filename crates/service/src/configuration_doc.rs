@@ -25,8 +25,8 @@ struct DocumentedVariable {
     defaults: Vec<String>,
 }
 
-/// Lists where the settings of `service` (`web` or `api`) and the documents disagree: variables, whether they are
-/// required, and defaults. `read` makes settings of an environment.
+/// Lists where the settings of `service` (`web` or `api`) and the documents disagree: variables, whether they
+/// are required, and defaults. `read` makes settings of an environment.
 ///
 /// # Errors
 /// A document cannot be read.

@@ -8,8 +8,8 @@ use crate::settings::Environment;
 
 const DATABASE_URL_EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
 
-/// A parameter of a URL with several hosts. It is removed: the services always use the host that accepts writes.
-/// Source: <https://www.postgresql.org/docs/current/libpq-connect.html>
+/// A parameter of a URL with several hosts. It is removed: the services always use the host that accepts
+/// writes. Source: <https://www.postgresql.org/docs/current/libpq-connect.html>
 const TARGET_SESSION_ATTRS: &str = "target_session_attrs";
 
 /// Connection settings of Postgres; see deploy/CONFIGURATION.md.

@@ -1,8 +1,8 @@
-//! Charts in the units of their picture: templates draw them as SVG.
+//! Chart geometry in SVG units. Templates draw the charts as SVG.
 
 use chrono::{DateTime, Utc};
 
-/// The picture's size.
+/// Size of a chart in SVG units.
 pub(crate) const CHART_WIDTH: f64 = 720.0;
 pub(crate) const CHART_HEIGHT: f64 = 150.0;
 
@@ -10,14 +10,14 @@ pub(crate) const CHART_HEIGHT: f64 = 150.0;
 pub(crate) struct BarChart {
     pub(crate) bars: Vec<ChartBar>,
     pub(crate) width: f64,
-    /// What fills the whole height.
+    /// The value at full height.
     pub(crate) max: f64,
 }
 
 pub(crate) struct ChartBar {
     pub(crate) begins_at: DateTime<Utc>,
     pub(crate) x: f64,
-    /// From below, each with its place among the series.
+    /// Segments from bottom to top.
     pub(crate) segments: Vec<BarSegment>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct BarSegment {
 }
 
 impl BarChart {
-    /// A bar for each of the columns: when it begins, and the values from below.
+    /// Draws a bar for each column, given by its start time and its values from bottom to top.
     pub(crate) fn draw<const N: usize>(columns: impl Iterator<Item = (DateTime<Utc>, [f64; N])>) -> Self {
         let columns: Vec<_> = columns.collect();
         let max = columns.iter().map(|(_, values)| values.iter().sum()).fold(0.0, f64::max);
@@ -47,11 +47,11 @@ impl BarChart {
     }
 }
 
-/// Lines over time, each broken where nothing is known.
+/// Lines over time, with gaps for missing values.
 pub(crate) struct LineChart {
     /// Each series as an SVG path.
     pub(crate) paths: Vec<String>,
-    /// What fills the whole height.
+    /// The value at full height.
     pub(crate) max: f64,
 }
 
@@ -66,7 +66,7 @@ impl LineChart {
                 if let Some(value) = value {
                     let y = CHART_HEIGHT - if max > 0.0 { (CHART_HEIGHT - 4.0) * value / max } else { 0.0 };
                     let x = (at as f64 + 0.5) * slot;
-                    // A point by itself is seen too: its cap is round.
+                    // A single point is visible too, because line caps are round.
                     path +=
                         &if is_drawing { format!("L{x:.1} {y:.1}") } else { format!("M{x:.1} {y:.1}h.1") };
                 }

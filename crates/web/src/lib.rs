@@ -1,25 +1,17 @@
-//! The landing page and the install; later the dashboard. Also the operator's commands.
+//! The landing page, the install and the dashboard. Also the operator's commands.
 
-mod audit;
 mod auth;
 mod batcher;
 mod chart;
-pub mod commands;
-pub mod doctor;
+pub mod cli;
 mod format;
-mod key_rotation;
-mod operators;
-mod overview_cache;
+mod jobs;
+mod middleware;
 mod page;
-pub mod plan;
-mod read_your_writes;
-mod request_limits;
 mod routes;
-mod secrets;
-mod security_headers;
-mod session_loader;
+mod server;
 mod settings;
 mod state;
 
+pub use server::serve;
 pub use settings::WebSettings;
-pub use state::serve;

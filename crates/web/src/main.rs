@@ -1,16 +1,16 @@
-//! `web`: the landing page, the install, and the operator's commands.
+//! `web`: the landing page, the install, the dashboard and the operator's commands.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use web::{WebSettings, commands, doctor, plan};
+use web::{WebSettings, cli};
 
 #[global_allocator]
 static GLOBAL_ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Serves the landing page and the install on port 8000 (WEB_PORT, else PORT).
+/// Serves the landing page, the install and the dashboard on port 8000 (WEB_PORT, else PORT).
 ///
-/// All settings are environment variables; a file .env.web in the working directory is read too.
+/// All settings are environment variables. A file .env.web in the working directory is read too.
 #[derive(Parser)]
 #[command(version)]
 struct WebCli {
@@ -20,41 +20,45 @@ struct WebCli {
 
 #[derive(Subcommand)]
 enum WebCommand {
-    /// Bring the database's schema up to this binary (DATABASE_DIRECT_URL, else DATABASE_URL)
+    /// Upgrade the database schema to this version (DATABASE_DIRECT_URL, else DATABASE_URL)
     Migrate,
-    /// Ask the `web` of this machine whether it lives (WEB_PORT, else PORT)
+    /// Check that the `web` on this machine is alive (WEB_PORT, else PORT)
     Health,
-    /// Print the Slack app manifest of this deployment (SLACK_REDIRECT_URI)
+    /// Print the Slack app manifest for this deployment (SLACK_REDIRECT_URI)
     Manifest,
-    /// Look at the whole set-up, from the variables to the backups, and name all that is wrong with it
-    Doctor(doctor::DoctorOptions),
-    /// Count what a deployment of a size takes and costs: replicas, cores, connections, disk
-    Plan(plan::PlanOptions),
-    /// Who uses the bot, and what is set for them
+    /// Check the whole set-up, from variables to backups, and report problems
+    Doctor(cli::doctor::DoctorOptions),
+    /// Estimate the resources and the cost of a deployment: replicas, CPU, connections, disk
+    Plan(cli::plan::PlanOptions),
+    /// Manage workspaces
     #[command(subcommand)]
-    Tenants(commands::tenants::TenantsCommand),
-    /// What became of what Slack sent: "why no reply?"
+    Tenants(cli::tenants::TenantsCommand),
+    /// Manage access of external people to channels
     #[command(subcommand)]
-    Events(commands::events::EventsCommand),
-    /// The keys to what is stored: which there are, and their replacement
+    Channels(cli::channels::ChannelsCommand),
+    /// Inspect and retry Slack events: "why no reply?"
     #[command(subcommand)]
-    Keys(commands::keys::KeysCommand),
-    /// What was done, and whether that log is as it was written
+    Events(cli::events::EventsCommand),
+    /// Manage encryption keys
     #[command(subcommand)]
-    Audit(commands::audit::AuditCommand),
+    Keys(cli::keys::KeysCommand),
+    /// Verify and archive the audit log
+    #[command(subcommand)]
+    Audit(cli::audit::AuditCommand),
 }
 
 fn main() -> ExitCode {
     match WebCli::parse().command {
         None => service::run("web", WebSettings::read(), web::serve),
-        Some(WebCommand::Migrate) => commands::migrate(),
+        Some(WebCommand::Migrate) => cli::migrate(),
         Some(WebCommand::Health) => service::run_healthcheck(WebSettings::read_port()),
-        Some(WebCommand::Manifest) => commands::print_manifest(),
-        Some(WebCommand::Doctor(options)) => doctor::run(&options),
-        Some(WebCommand::Plan(options)) => plan::run(&options),
-        Some(WebCommand::Tenants(command)) => commands::tenants::run(command),
-        Some(WebCommand::Events(command)) => commands::events::run(command),
-        Some(WebCommand::Keys(command)) => commands::keys::run(command),
-        Some(WebCommand::Audit(command)) => commands::audit::run(command),
+        Some(WebCommand::Manifest) => cli::print_manifest(),
+        Some(WebCommand::Doctor(options)) => cli::doctor::run(&options),
+        Some(WebCommand::Plan(options)) => cli::plan::run(&options),
+        Some(WebCommand::Tenants(command)) => cli::tenants::run(command),
+        Some(WebCommand::Channels(command)) => cli::channels::run(command),
+        Some(WebCommand::Events(command)) => cli::events::run(command),
+        Some(WebCommand::Keys(command)) => cli::keys::run(command),
+        Some(WebCommand::Audit(command)) => cli::audit::run(command),
     }
 }

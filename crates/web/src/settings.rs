@@ -1,4 +1,4 @@
-//! What `web` is told by its environment.
+//! Settings of `web`, read from the environment.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, Tru
 use slack::OAuthApp;
 use url::Url;
 
-use crate::audit::AuditSettings;
-use crate::operators::Operators;
+use crate::auth::operators::Operators;
+use crate::jobs::audit_archive::AuditSettings;
 
 const REDIRECT_PATH: &str = "/slack/oauth/callback";
 pub(crate) const LOGIN_PATH: &str = "/login/callback";
@@ -23,56 +23,56 @@ const REDIRECT_EXAMPLE: &str = "https://bot.example.com/slack/oauth/callback";
 pub struct WebSettings {
     /// `WEB_PORT`, else `PORT`.
     pub port: u16,
-    /// How to reach Postgres.
+    /// Connection settings of Postgres.
     pub database: DatabaseSettings,
-    /// `DATABASE_READ_URL`: a standby that answers for the dashboard, where it is another than the primary.
+    /// `DATABASE_READ_URL`: a standby for reads of the dashboard, if it differs from the primary.
     pub read_url: Option<SecretString>,
-    /// `REDIS_URL`: what replicas share.
+    /// `REDIS_URL`: shared by replicas.
     pub redis_url: Option<SecretString>,
     /// `ENCRYPTION_KEYS`.
     pub master_keys: MasterKeys,
     /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`, `SLACK_REDIRECT_URI`.
     pub slack_app: OAuthApp,
-    /// Where Slack sends the browser back to after a sign-in: at the origin of `SLACK_REDIRECT_URI`.
+    /// Redirect URI of the sign-in, at the origin of `SLACK_REDIRECT_URI`.
     pub login_uri: String,
-    /// `SESSION_SECRET`: seals what browsers keep.
+    /// `SESSION_SECRET`: encrypts cookies.
     pub session_secret: SecretString,
-    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    /// `TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// `RATE_LIMIT_PER_ADDRESS`: sign-ins and installs of one address.
+    /// `RATE_LIMIT_PER_ADDRESS`: sign-ins and installs per address.
     pub rate_limit_per_address: Rate,
-    /// `OPERATORS`: who looks after all workspaces.
+    /// `OPERATORS`: people who administer the whole deployment.
     pub operators: Operators,
-    /// `KEY_ROTATION_INTERVAL`: when a data key is due to be replaced.
+    /// `KEY_ROTATION_INTERVAL`: age at which a data key is due for replacement.
     pub key_rotation_interval: TimeDelta,
-    /// How long the audit log is kept, and where it is archived.
+    /// Retention and archive of the audit log.
     pub(crate) audit: AuditSettings,
     /// `SLACK_BASE_URL`.
     pub slack_base_url: String,
-    /// `TIMEOUT`: how long Slack may stay silent.
+    /// `TIMEOUT`: time limit for a response of Slack.
     pub timeout: Duration,
 }
 
 impl WebSettings {
-    /// Reads the process's variables over those of `.env.web`.
+    /// Reads the process's variables and `.env.web`. The process's variables win.
     ///
     /// # Errors
-    /// Everything that is missing or malformed, at once.
+    /// Lists all variables that are missing or malformed.
     pub fn read() -> Result<(ProcessSettings, Self), SettingsError> {
         Self::from_environment(read_environment()?)
     }
 
-    /// The same of what was read before.
+    /// Parses an environment that was read before.
     ///
     /// # Errors
-    /// Everything that is missing or malformed, at once.
+    /// Lists all variables that are missing or malformed.
     pub(crate) fn from_environment(mut env: Environment) -> Result<(ProcessSettings, Self), SettingsError> {
         let process = ProcessSettings::read(&mut env);
         let port = port(&mut env);
         let database = DatabaseSettings::read(&mut env);
         let read_url = database.as_ref().and_then(|database| database.read_standby(&mut env));
         let redis_url = env.optional("REDIS_URL", "redis://host:6379", cache::parse_redis_url);
-        // The same as api's, and checked as there; pages always read what is stored.
+        // Only `api` uses it. It is validated here too, since both services share their variables.
         env.number("CACHE_TTL", 3600, 0..=604_800);
         let master_keys = read_master_keys(&mut env);
         let client_id = env.required("SLACK_CLIENT_ID", "1234567890.1234567890", |id| Ok(id.to_owned()));
@@ -105,7 +105,7 @@ impl WebSettings {
                 client_secret: client_secret?,
                 redirect_uri: redirect_uri.into(),
             };
-            let own = Self {
+            let settings = Self {
                 port,
                 database: database?,
                 read_url,
@@ -122,14 +122,14 @@ impl WebSettings {
                 slack_base_url,
                 timeout,
             };
-            Some((process, own))
+            Some((process, settings))
         })
     }
 
-    /// Reads the port alone: whoever looks at the service from outside need not know the rest.
+    /// Reads only the port, so that a health check needs no other variables.
     ///
     /// # Errors
-    /// It is malformed.
+    /// The port is malformed.
     pub fn read_port() -> Result<u16, SettingsError> {
         let mut env = read_environment()?;
         let port = port(&mut env);
@@ -141,22 +141,22 @@ fn port(env: &mut Environment) -> u16 {
     env.port("WEB_PORT", 8000)
 }
 
-/// `90 days`, `12 weeks` or `36 hours`.
+/// Parses an interval such as `90 days`, `12 weeks` or `36 hours`.
 fn parse_interval(text: &str) -> Result<TimeDelta, String> {
-    let wrong = || "is not a number above 0 and hours, days or weeks".to_owned();
+    let invalid = || "is not a positive number of hours, days or weeks".to_owned();
     let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
     let count: i64 =
-        text[..unit_at].parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(wrong)?;
+        text[..unit_at].parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(invalid)?;
     match text[unit_at..].trim() {
         "hour" | "hours" => Ok(TimeDelta::hours(count)),
         "day" | "days" => Ok(TimeDelta::days(count)),
         "week" | "weeks" => Ok(TimeDelta::weeks(count)),
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     }
 }
 
-/// At the same origin.
+/// Returns the redirect URI of the sign-in, at the same origin.
 pub(crate) fn login_uri(redirect_uri: &Url) -> String {
     let mut uri = redirect_uri.clone();
     uri.set_path(LOGIN_PATH);
@@ -177,7 +177,7 @@ pub(crate) fn read_key_rotation_interval(env: &mut Environment) -> TimeDelta {
     env.optional("KEY_ROTATION_INTERVAL", "90 days", parse_interval).unwrap_or(TimeDelta::days(90))
 }
 
-/// Slack sends the browser back there, so it must be https, except on loopback.
+/// Reads the redirect URI of the install. It must be https, except on loopback.
 pub(crate) fn read_redirect_uri(env: &mut Environment) -> Option<Url> {
     env.required("SLACK_REDIRECT_URI", REDIRECT_EXAMPLE, |text| {
         let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;

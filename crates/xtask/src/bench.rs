@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: how fast it is, as ratios within one run, since a number alone says more of the machine.
+//! `cargo xtask bench`: benchmarks as ratios within one run, because an absolute number mostly measures the
+//! machine.
 
 mod ack;
 mod audit;
@@ -26,53 +27,54 @@ use results::BenchResult;
 use crate::binaries::Binaries;
 use crate::workspace;
 
-/// What `cargo xtask bench` can be told.
+/// Options of `cargo xtask bench`.
 #[derive(Debug, Default, clap::Args)]
 pub struct BenchOptions {
-    /// Only this one.
+    /// Run only this benchmark.
     #[arg(value_enum)]
     only: Option<Benchmark>,
-    /// Put the figures by which `web plan` counts into its file, in place of older ones.
+    /// Record the figures that `web plan` uses, replacing older ones.
     #[arg(long)]
     record: bool,
-    /// How the simulation is set up.
+    /// Options of the simulation.
     #[command(flatten)]
     simulation: simulate::SimulationOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Benchmark {
-    /// Acknowledged, and so committed, events beside pgbench's inserts and a bare axum handler.
+    /// Acknowledged and committed events per second, compared with pgbench inserts and a bare axum handler.
     Ack,
-    /// A change and its entry in the audit log's chain, beside the same without the chain.
+    /// A change with its audit log entry, compared with the same without the hash chain.
     Audit,
-    /// Whether the queue's tables keep their size over a day.
+    /// Size of the queue's tables over a day.
     Day,
-    /// A claim with ten to a million waiting events, and sorting, with up to 100,000 tenants.
+    /// A claim with ten to a million waiting events, and moving events into the queue, with up to 100,000
+    /// tenants.
     Claim,
-    /// Processors' time and bytes that a reply takes.
+    /// Processor time and bytes per reply.
     Cost,
-    /// Sealing and opening beside openssl's AES-256-GCM.
+    /// Sealing and opening, compared with openssl's AES-256-GCM.
     Crypto,
-    /// A tenant's first answer behind another's thousand events.
+    /// A tenant's first reply while another tenant has a thousand events waiting.
     Fair,
-    /// What `api` holds when idle, at 1,000 streaming replies, and over a churn.
+    /// Memory of `api` when idle, with 1,000 streaming replies, and over a churn.
     Memory,
-    /// The dashboard's overview for 500 people at once, beside the front page.
+    /// The dashboard's overview for 500 people at once, compared with the front page.
     Overview,
-    /// What the service adds to the model's and Slack's own time.
+    /// The time that the service adds to the model's and Slack's.
     Reply,
-    /// Replies a second with one, two and four replicas.
+    /// Replies per second with one, two and four replicas.
     Scale,
-    /// Days of 100 to 100,000 workspaces, simulated: waits, and the replicas that are needed.
+    /// Simulated days of 100 to 100,000 workspaces: waiting times and the replicas they need.
     Simulate,
-    /// The time until ready, and the memory of an idle service.
+    /// Start-up time and memory of an idle service.
     Start,
 }
 
 type BenchmarkRun = fn(&Binaries) -> Result<Vec<BenchResult>>;
 
-/// In the order in which they run.
+/// All benchmarks in the order in which they run.
 const BENCHMARKS: [(Benchmark, BenchmarkRun); 12] = [
     (Benchmark::Start, start::run),
     (Benchmark::Ack, ack::run),
@@ -90,7 +92,7 @@ const BENCHMARKS: [(Benchmark, BenchmarkRun); 12] = [
 
 /// Runs one benchmark or all.
 pub fn run(options: &BenchOptions) -> Result<()> {
-    // The generator shares the machine with what it measures: unoptimized, it would take most of it.
+    // The load generator shares the machine with the service; unoptimized, it would take most of it.
     if cfg!(debug_assertions) {
         let arguments = std::env::args_os().skip(1);
         return workspace::run(
@@ -102,7 +104,7 @@ pub fn run(options: &BenchOptions) -> Result<()> {
     }
     let wanted = BENCHMARKS.iter().filter(|(one, _)| options.only.is_none_or(|only| only == *one));
     let wanted: Vec<_> = wanted.collect();
-    // A simulation measures none of the programs.
+    // A simulation runs none of the programs.
     if wanted.is_empty() {
         return Ok(());
     }
@@ -112,25 +114,4 @@ pub fn run(options: &BenchOptions) -> Result<()> {
         figures.extend(run(&binaries)?);
     }
     if options.record { results::record(&figures) } else { Ok(()) }
-}
-
-/// The value below which this share of the sorted values lies.
-pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], quantile: f64) -> T {
-    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentile_is_one_of_the_samples() {
-        let sorted: Vec<u64> = (1..=100).collect();
-        assert_eq!(
-            (percentile(&sorted, 0.5), percentile(&sorted, 0.99), percentile(&sorted, 1.0)),
-            (50, 99, 100)
-        );
-        assert_eq!(percentile::<u64>(&[], 0.5), 0);
-    }
 }

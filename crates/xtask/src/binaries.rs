@@ -1,4 +1,4 @@
-//! The programs of the checkout, built by cargo.
+//! The workspace's programs, built by cargo.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::workspace;
 
-/// Where cargo put each program.
+/// The path of each built program.
 #[derive(Clone, Debug)]
 pub struct Binaries {
     paths: BTreeMap<String, PathBuf>,
 }
 
 impl Binaries {
-    /// Builds them; cargo shows its own progress.
+    /// Builds all programs; cargo shows its own progress.
     pub fn build(release: bool) -> Result<Self> {
         let mut cargo = cargo_build(&["--bins"]);
         if release {
@@ -25,14 +25,14 @@ impl Binaries {
         Ok(Self { paths: run_cargo_build(cargo)? })
     }
 
-    /// Builds those of another checkout.
+    /// Builds the programs of another checkout.
     pub fn build_in(checkout: &Path, target: &Path) -> Result<Self> {
         let mut cargo = cargo_build(&["--bins"]);
         cargo.current_dir(checkout).env("CARGO_TARGET_DIR", target);
         Ok(Self { paths: run_cargo_build(cargo)? })
     }
 
-    /// Builds them, with an `api` that has fail points.
+    /// Builds all programs, with an `api` that has fail points.
     pub fn build_with_fail_points() -> Result<Self> {
         let mut built = Self::build(false)?;
         let mut special =
@@ -41,14 +41,14 @@ impl Binaries {
         Ok(built)
     }
 
-    /// The path of one program.
+    /// Returns the path of one program.
     pub fn path(&self, name: &str) -> Result<&Path> {
         let path = self.paths.get(name).with_context(|| format!("the workspace has no program `{name}`"))?;
         Ok(path)
     }
 }
 
-/// Not of xtask: it is what runs.
+/// A `cargo build` of the workspace without xtask, whose program is running.
 fn cargo_build(what: &[&str]) -> Command {
     let mut cargo = workspace::cargo(&["build", "--workspace", "--exclude", "xtask"]);
     cargo.args(what).arg("--message-format=json-render-diagnostics");

@@ -1,4 +1,4 @@
-//! The way a workspace's admin installs the bot: links, redirects, cookies and one form.
+//! A minimal browser that installs the bot as an admin does: links, redirects, cookies and one form.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use url::Url;
 
 use crate::http::{self, HttpResponse};
 
-/// So many redirects are one after another at most.
+/// Redirects followed one after the other before giving up.
 const MAX_BROWSER_REDIRECTS: usize = 10;
 
-/// A browser with its cookies. All it visits is on 127.0.0.1, whose ports share their cookies.
+/// A browser with its cookies. It only visits 127.0.0.1, whose ports share their cookies.
 #[derive(Debug, Default)]
 pub struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
-/// The page at which a visit ended.
+/// The page that a visit ended on.
 #[derive(Debug)]
 pub struct BrowserPage {
-    /// Where it is.
+    /// The page's address.
     pub url: Url,
-    /// The answer.
+    /// The response.
     pub response: HttpResponse,
 }
 
-/// Installs the bot through `web`'s own pages, and Slack's, in the first workspace that Slack offers.
+/// Installs the bot through `web`'s and Slack's pages, in the first workspace that Slack offers.
 pub fn install_bot(web: u16) -> Result<()> {
     let mut browser = Browser::default();
     let consent = browser.get(&format!("http://127.0.0.1:{web}/slack/install"))?;
@@ -37,12 +37,12 @@ pub fn install_bot(web: u16) -> Result<()> {
 }
 
 impl Browser {
-    /// Opens an address and follows where it leads.
+    /// Opens an address and follows redirects.
     pub fn get(&mut self, address: &str) -> Result<BrowserPage> {
         self.visit(Url::parse(address)?, "GET", "")
     }
 
-    /// Submits a page's first form as it stands, by the button with this value.
+    /// Submits a page's first form with its current values, by the button with this value.
     pub fn submit(&mut self, page: &BrowserPage, button: &str) -> Result<BrowserPage> {
         let form = HtmlForm::parse(&page.response.body, button)
             .with_context(|| format!("no form at {}", page.url))?;
@@ -90,7 +90,7 @@ struct HtmlForm {
 }
 
 impl HtmlForm {
-    /// The first form that posts: what is filled in or chosen, and the button that is pressed.
+    /// Parses the first form that posts: its filled or selected fields, and the button that is pressed.
     fn parse(html: &str, button: &str) -> Option<Self> {
         let start = html.match_indices("<form").map(|(at, _)| at).find(|at| {
             let method = attribute(first_tag(&html[*at..]), "method");
@@ -106,7 +106,7 @@ impl HtmlForm {
     }
 }
 
-/// What a tag adds to a form.
+/// Returns the field that a tag adds to a form.
 fn form_field(tag: &str, button: &str) -> Option<(String, String)> {
     let value = attribute(tag, "value").unwrap_or_default();
     let counts = match attribute(tag, "type").as_deref() {
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_is_read_as_browser_submits_it() {
+    fn form_is_parsed_for_submit() {
         let html = r#"<form action="/search"></form><form method="post" action="/a?b=1&amp;c=2">
             <input type="hidden" name="state" value="x&quot;y"><input type="radio" name="team" value="T1" checked>
             <input type="radio" name="team" value="T2"><button name="decision" value="cancel">Cancel</button>

@@ -1,5 +1,5 @@
-//! `cargo xtask chaos`: people ask, while everything is killed, stopped, cut off or made to fail at random; in the end
-//! every message must have exactly one reply, in order.
+//! `cargo xtask chaos`: sends messages while processes are randomly killed, stopped, cut off or made to fail.
+//! In the end every message must have exactly one reply, in order.
 
 mod failover;
 mod faults;
@@ -32,61 +32,62 @@ use crate::settings::{Ports, SIGNING_SECRET};
 use crate::stack::Stack;
 use crate::workspace;
 
-/// Slack's 0, 1 and 5 minutes, thirty times as fast.
+/// Slack's delays of 0, 1 and 5 minutes, thirty times as fast.
 const RETRY_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(10)];
 
-/// As Slack has it.
+/// The same as Slack's.
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between two looks at who fell, and at the leases.
+/// The intervals at which processes and leases are polled.
 const TICK_INTERVAL: Duration = Duration::from_millis(50);
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// How long the queue may take to empty once nothing is broken any more: an event has eight tries in two minutes.
+/// The time limit for emptying the queue after the faults end: an event has eight tries in two minutes.
 const QUEUE_DRAIN_TIMEOUT: Duration = Duration::from_secs(240);
 
-/// A silent model is given up soon; and now and then a message waits for its turn.
+/// A silent model times out early, and some messages are rate limited.
 const API_OVERRIDES: [(&str, &str); 3] =
     [("TIMEOUT", "4"), ("RATE_LIMIT_PER_TENANT", "2/second"), ("RATE_LIMIT_GLOBAL", "8/second")];
 
 const API_INSTANCES: usize = 3;
 const WEB_INSTANCES: usize = 2;
 
-/// What `cargo xtask chaos` can be told.
+/// Options of `cargo xtask chaos`.
 #[derive(Debug, clap::Args)]
 pub struct ChaosOptions {
-    /// How long things go wrong.
+    /// Minutes during which faults occur.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Which chances are drawn; by default others each time.
+    /// Seed of the random faults; by default a new one each time.
     #[arg(long)]
     seed: Option<u64>,
-    /// Half a minute only.
+    /// Run for half a minute only.
     #[arg(long)]
     short: bool,
 }
 
-/// Runs it, prints the table, and fails if anything was lost, doubled or out of order, or taken over too late.
+/// Runs the chaos test and prints the table. Fails if a message was lost, answered twice or out of order, or
+/// taken over too late.
 pub fn run(options: &ChaosOptions) -> Result<()> {
     let seed = options.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     println!("seed {seed}");
     let length = if options.short { SHORT_RUN_DURATION } else { Duration::from_secs(options.minutes * 60) };
     if !run_with_seed(seed, length)?.has_passed() {
-        bail!("with the seed {seed} it does not hold");
+        bail!("the run with seed {seed} failed");
     }
     Ok(())
 }
 
-/// How long the short form lasts, before it waits for the rest to be answered.
+/// The duration of the short form, without the wait for the remaining replies.
 pub const SHORT_RUN_DURATION: Duration = Duration::from_secs(30);
 
-/// One run.
+/// Runs the chaos test with a seed.
 pub fn run_with_seed(seed: u64, length: Duration) -> Result<ChaosReport> {
     let binaries = Binaries::build_with_fail_points()?;
     let folder = workspace::target().join("chaos");
     fs::create_dir_all(&folder)?;
     let ports = Ports::free()?;
-    // A commit that was acknowledged must be there after a kill.
+    // An acknowledged commit must survive a kill.
     let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let data = folder.join("postgres");
     let stack = step("starting Postgres", || Stack::start(&binaries, &data, options, ports))?;
@@ -109,10 +110,10 @@ pub fn run_with_seed(seed: u64, length: Duration) -> Result<ChaosReport> {
     let mut chaos = ChaosRun::start(stack, simulator, base, apis, &folder)?;
     chaos.inject_faults(seed, length)?;
     chaos.drain()?;
-    let ChaosRun { stack, simulator, load: people, takeovers, .. } = &chaos;
-    let verdict = ChaosReport::build(stack, simulator, &people.sent, takeovers.takeovers.clone())?;
+    let ChaosRun { stack, simulator, load, takeovers, .. } = &chaos;
+    let verdict = ChaosReport::build(stack, simulator, &load.sent, takeovers.takeovers.clone())?;
     verdict.print();
-    eprintln!("what each replica logged is in {}", folder.display());
+    eprintln!("the replicas' logs are in {}", folder.display());
     Ok(verdict)
 }
 
@@ -145,25 +146,17 @@ impl ChaosRun {
             webs[0].poll(&stack, &[])?;
             std::thread::sleep(TICK_INTERVAL);
         }
-        let people = LoadGenerator::install(&simulator, &stack.settings)?;
+        let load = LoadGenerator::install(&simulator, &stack.settings)?;
         let apis = ports.into_iter().enumerate().map(|(at, port)| replica("api", at, port));
         let apis = apis.collect::<Result<_>>()?;
         let (takeovers, looked_at) = (TakeoverTracker::default(), Instant::now());
-        let mut chaos = Self {
-            apis,
-            webs,
-            simulator,
-            infra,
-            takeovers,
-            leases_polled_at: looked_at,
-            load: people,
-            stack,
-        };
+        let mut chaos =
+            Self { apis, webs, simulator, infra, takeovers, leases_polled_at: looked_at, load, stack };
         chaos.tick()?;
         Ok(chaos)
     }
 
-    /// People ask and things break, for so long.
+    /// Sends messages and injects faults for this long.
     fn inject_faults(&mut self, seed: u64, length: Duration) -> Result<()> {
         let mut rng = StdRng::seed_from_u64(seed);
         let (begun, mut ask_at, mut break_at) = (Instant::now(), Instant::now(), Instant::now());
@@ -211,9 +204,9 @@ impl ChaosRun {
         Ok(())
     }
 
-    /// Nothing breaks any more; waits until all is delivered and the queue is empty.
+    /// Ends all faults, and waits until everything is delivered and the queue is empty.
     fn drain(&mut self) -> Result<()> {
-        eprintln!("nothing breaks any more");
+        eprintln!("no more faults; waiting for the queue");
         self.simulator.set_model_options(HEALTHY_MODEL);
         self.infra.end_faults(&mut self.stack.cluster)?;
         self.apis.iter_mut().chain(&mut self.webs).for_each(ServiceInstance::end_faults);
@@ -235,7 +228,7 @@ impl ChaosRun {
         Ok(())
     }
 
-    /// Whether Slack will try nothing again.
+    /// Returns whether Slack has no delivery left to retry.
     fn is_delivered(&self) -> bool {
         let mut last = HashMap::new();
         for delivery in self.simulator.deliveries() {

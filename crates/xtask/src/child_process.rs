@@ -1,4 +1,4 @@
-//! Child processes that end with this one.
+//! Child processes that end together with this process.
 
 use std::io;
 use std::path::Path;
@@ -12,8 +12,8 @@ pub use rustix::process::Signal;
 
 type SpawnRequest = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// A command whose process gets `signal` (`INT`, `TERM`) when this process dies, however it dies. Where `setpriv` does
-/// not know how, as outside Linux, a killed parent leaves its children.
+/// A command whose process gets `signal` (`INT`, `TERM`) when this process dies, even by SIGKILL. If
+/// `setpriv` does not support that, as outside Linux, a killed parent leaves its children running.
 pub fn with_parent_death_signal(program: &Path, signal: &str) -> Command {
     if !has_pdeathsig() {
         return Command::new(program);
@@ -31,9 +31,9 @@ fn has_pdeathsig() -> bool {
     })
 }
 
-/// Starts a child from a thread that never ends, since the kernel takes the end of the *thread* that forked for the
-/// parent's death. The child leads its own process group: Ctrl-C reaches only this process, which stops the rest in
-/// order.
+/// Starts a child from a thread that never ends, because the kernel takes the end of the *thread* that forked
+/// for the parent's death. The child leads its own process group: Ctrl-C reaches only this process, which
+/// stops the others in order.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
     static SPAWN_THREAD: OnceLock<mpsc::Sender<SpawnRequest>> = OnceLock::new();
@@ -52,14 +52,14 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     child.recv().map_err(io::Error::other)?
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal. A process that has already ended is no error.
 pub fn send_signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Asks a child to end, waits, and kills it if it takes longer than `patience`.
+/// Asks a child to end and waits; kills it after `timeout`.
 pub fn stop(child: &mut Child, signal: Signal, timeout: Duration) -> io::Result<ExitStatus> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);

@@ -18,21 +18,21 @@ use crate::postgres::{PostgresPrograms, ServerUser};
 use crate::{child_process, workspace};
 pub use pooler::Pooler;
 
-/// The role that owns the databases; like Supabase's `postgres` it is no superuser.
+/// The role that owns the databases. Like Supabase's `postgres` it is not a superuser.
 pub const ROLE: &str = "enablebot";
 
-/// Where the services have their tables; what psql is told here finds them by their names.
+/// The schema of the services' tables. It is on psql's search path here.
 pub const SCHEMA: &str = "enablebot";
 
 const POSTGRES_START_TIMEOUT: Duration = Duration::from_secs(60);
 const POSTGRES_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How a cluster is run.
+/// Options of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterOptions {
-    /// Whether a commit waits for the disk. Only tests may do without.
+    /// If true, a commit waits for the disk. Only tests may turn this off.
     pub fsync: bool,
-    /// Whether it starts empty, whatever the folder held, and leaves nothing when it is dropped.
+    /// If true, the cluster starts empty and deletes its data when it is dropped.
     pub is_ephemeral: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster kept in `folder`, and makes it first if there is none.
+    /// Starts the cluster in `folder`. Creates it if there is none.
     pub fn start(folder: &Path, options: ClusterOptions) -> Result<Self> {
         let programs = PostgresPrograms::find_or_install()?;
         let user = ServerUser::find_required();
@@ -68,7 +68,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The address of a database, as the role that owns it.
+    /// Returns the address of a database, for the role that owns it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{ROLE}@127.0.0.1:{}/{database}", self.port)
     }
@@ -78,7 +78,7 @@ impl Cluster {
         self.port
     }
 
-    /// From now on each statement stands in its log, behind `<database>`; where that is.
+    /// Logs every statement from now on, prefixed with `<database>`. Returns the path of the log.
     pub fn log_statements(&self) -> Result<&Path> {
         for set in ["log_min_duration_statement = 0", "log_line_prefix = '<%d> '"] {
             self.query_as("postgres", "postgres", &format!("alter system set {set}"))?;
@@ -92,29 +92,30 @@ impl Cluster {
         self.server.id()
     }
 
-    /// Makes an empty database that [`ROLE`] owns.
+    /// Creates an empty database that [`ROLE`] owns.
     pub fn create_database(&self, name: &str) -> Result<()> {
         self.query_as("postgres", "postgres", &format!("create database \"{name}\" owner {ROLE}")).map(drop)
     }
 
-    /// Drops a database, its connections too, if there is one of that name.
+    /// Drops a database and its connections, if it exists.
     pub fn drop_database(&self, name: &str) -> Result<()> {
         self.query_as("postgres", "postgres", &format!("drop database if exists \"{name}\" with (force)"))
             .map(drop)
     }
 
-    /// Whether there is a database of that name.
+    /// Returns whether a database exists.
     pub fn has_database(&self, name: &str) -> Result<bool> {
         let query = format!("select count(*) from pg_database where datname = '{name}'");
         Ok(self.query_as("postgres", "postgres", &query)? == "1")
     }
 
-    /// Runs SQL as [`ROLE`] and returns what psql prints: columns parted by `|`, a row a line.
+    /// Runs SQL as [`ROLE`] and returns psql's output: one line per row, columns separated by `|`.
     pub fn query(&self, database: &str, sql: &str) -> Result<String> {
         self.query_as(ROLE, database, sql)
     }
 
-    /// Runs a file of SQL as [`ROLE`], in one transaction unless its first line forbids it as sqlx's migrations do.
+    /// Runs a file of SQL as [`ROLE`], in one transaction unless its first line forbids that, like sqlx's
+    /// migrations.
     pub fn run_file(&self, database: &str, file: &Path) -> Result<()> {
         let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut psql = self.psql(ROLE, database);
@@ -129,26 +130,26 @@ impl Cluster {
         self.client_as(program, ROLE)
     }
 
-    /// Stops the server at once but in order, and waits until it is gone.
+    /// Stops the server with a fast shutdown and waits until it has ended.
     pub fn stop(&mut self) -> Result<()> {
         child_process::stop(&mut self.server, child_process::Signal::INT, POSTGRES_STOP_TIMEOUT)?;
         Ok(())
     }
 
-    /// Stops the server, connections and all, and starts it anew on the same port after a pause.
+    /// Stops the server and all connections, and starts it again on the same port after a pause.
     pub fn restart(&mut self, pause: Duration) -> Result<()> {
         self.stop()?;
         std::thread::sleep(pause);
         self.relaunch()
     }
 
-    /// Ends the server as in a crash: without a checkpoint, its connections cut off.
+    /// Ends the server as in a crash: without a checkpoint, and with all connections cut off.
     pub fn crash(&mut self) -> Result<()> {
         child_process::stop(&mut self.server, child_process::Signal::QUIT, POSTGRES_STOP_TIMEOUT)?;
         Ok(())
     }
 
-    /// Starts a server that has ended anew on the same port, and waits until it accepts connections.
+    /// Starts a stopped server again on the same port, and waits until it accepts connections.
     pub fn relaunch(&mut self) -> Result<()> {
         let user = ServerUser::find_required();
         self.server =
@@ -189,7 +190,7 @@ impl Cluster {
         while self.query_as("postgres", "postgres", "select 1").is_err() {
             if self.server.try_wait()?.is_some() || Instant::now() > until {
                 bail!(
-                    "Postgres does not start; the end of {}:\n{}",
+                    "Postgres did not start; the end of {}:\n{}",
                     self.log.display(),
                     server::log_tail(&self.log)
                 );
@@ -209,13 +210,14 @@ impl Drop for Cluster {
     }
 }
 
-/// Below those that systems give to outgoing connections: one of these could take a port before it is used.
+/// Ports below the range that systems use for outgoing connections, which could take a port before it is
+/// used.
 const PORT_RANGE: Range<u16> = 10_000..32_000;
 
-/// A port of loopback that is free now.
+/// Returns a port of loopback that is free now.
 pub fn free_port() -> Result<u16> {
     static NEXT_OFFSET: AtomicU32 = AtomicU32::new(0);
-    // Processes that run side by side look in different places.
+    // Concurrent processes start their search at different ports.
     let first = std::process::id().wrapping_mul(16);
     let count = u32::from(PORT_RANGE.end - PORT_RANGE.start);
     for _ in 0..count {

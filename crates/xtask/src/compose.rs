@@ -1,4 +1,5 @@
-//! `docker/compose.yaml`: as compose's own schema has it, and as compose would fill its variables in.
+//! `docker/compose.yaml`, checked against the Compose schema, with its variables filled in as compose does
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,26 +10,26 @@ use serde_json::Value;
 use crate::service::Variables;
 use crate::{venv, workspace};
 
-/// It ships the schema of the Compose specification, and a reader of YAML.
+/// A Python package that contains the schema of the Compose specification and a YAML parser.
 const COMPOSE_VALIDATOR: &str = "check-jsonschema==0.39.0";
 
-/// Installs what is missing.
+/// Installs the validator if it is missing.
 pub fn install() -> Result<()> {
     venv::install(COMPOSE_VALIDATOR).map(drop)
 }
 
-/// The file itself.
+/// Returns the path of the compose file.
 pub fn compose_file() -> PathBuf {
     workspace::root().join("docker/compose.yaml")
 }
 
-/// Fails where a file is not what the Compose specification allows.
+/// Fails if a file violates the Compose specification.
 pub fn check(file: &Path) -> Result<()> {
     let mut check = Command::new(venv::install(COMPOSE_VALIDATOR)?.join("check-jsonschema"));
     workspace::output(check.args(["--builtin-schema", "vendor.compose-spec"]).arg(file)).map(drop)
 }
 
-/// What a file says, its anchors and merges resolved.
+/// Reads a file, with its anchors and merges resolved.
 pub fn read(file: &Path) -> Result<Value> {
     let script = "import json, sys; from ruamel.yaml import YAML; \
                   json.dump(YAML(typ='safe').load(open(sys.argv[1])), sys.stdout)";
@@ -40,14 +41,14 @@ pub fn read(file: &Path) -> Result<Value> {
 /// A `${NAME}`, `${NAME:-default}` or `${NAME:?what to set}` of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VariableReference<'a> {
-    /// The variable.
+    /// The name of the variable.
     pub name: &'a str,
-    /// What stands for it where it is not set.
+    /// The value if the variable is not set.
     pub default: Option<&'a str>,
     text: &'a str,
 }
 
-/// All of them in a text, in their order.
+/// Lists all variable references of a text in their order.
 pub fn list_references(text: &str) -> Vec<VariableReference<'_>> {
     let begun = text.match_indices("${");
     let found = begun.filter_map(|(at, _)| {
@@ -59,7 +60,7 @@ pub fn list_references(text: &str) -> Vec<VariableReference<'_>> {
     found.collect()
 }
 
-/// A text with its variables filled in; one that is neither set nor has a default is an error, as it is compose's.
+/// Fills in the variables of a text. Like compose, fails on a variable that is not set and has no default.
 pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
     let mut filled = text.to_owned();
     for VariableReference { name, default, text: whole } in list_references(text) {

@@ -2,16 +2,18 @@
 
 mod plan;
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::binaries::Binaries;
 use crate::cluster::{self, Cluster};
 use crate::interrupt::Interrupt;
-use crate::progress::step;
+use crate::progress::StepCounter;
 use crate::service::{self, LogSink, Service, ServiceSpec, Variables};
 use crate::settings::{Ports, Secrets};
 use crate::{log_line, seed, workspace};
@@ -21,10 +23,13 @@ use plan::{DevPlan, EnvFiles};
 const READY_PATH: &str = "/health/ready";
 const DEV_START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What `cargo dev` can be told.
+/// Options of `cargo dev`.
 #[derive(Debug, Default, clap::Args)]
 pub struct DevOptions {
-    /// Show the services' log lines as they are.
+    /// Show every log line; without it only warnings and errors are shown.
+    #[arg(long, short)]
+    verbose: bool,
+    /// Show the log lines as JSON.
     #[arg(long)]
     json: bool,
     /// Build with optimizations.
@@ -35,37 +40,38 @@ pub struct DevOptions {
     demo: bool,
 }
 
-/// Starts everything, says where it is, and stops it on Ctrl-C.
+/// Starts everything, prints the addresses, and stops it on Ctrl-C.
 pub fn run(options: &DevOptions) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let own = EnvFiles::read(workspace::root())?;
     if options.demo && (own.has_database() || own.has_slack()) {
         bail!(
-            "--demo is for the private database and the simulated Slack, and .env.api or .env.web name others"
+            "--demo needs the private database and the simulated Slack, but .env.api or .env.web name others"
         );
     }
+    fs::create_dir_all(dev_folder())?;
     let ports = own.ports()?;
     plan::require_free_ports(ports, !(own.has_slack() && own.has_model()))?;
-    let binaries = Binaries::build(options.release)?;
+    let has_own_cluster = !own.has_database();
+    let mut steps = StepCounter::new(3 + usize::from(has_own_cluster) + usize::from(options.demo));
+    let binaries = steps
+        .run_verbose("building api, web and the simulator (the first time takes some minutes)", || {
+            Binaries::build(options.release)
+        })?;
     interrupt.fail_if_requested()?;
-    let cluster = if own.has_database() { None } else { Some(step("starting Postgres", start_cluster)?) };
+    let cluster = if has_own_cluster { Some(steps.run("starting Postgres", start_cluster)?) } else { None };
     let secrets = Secrets::load_or_create(&dev_folder().join("secrets.env"))?;
     let plan = own.into_plan(ports, cluster.as_ref().map(|cluster| cluster.url(DEV_DATABASE)), secrets);
     interrupt.fail_if_requested()?;
-    step("applying the migrations", || service::run_command(binaries.path("web")?, &["migrate"], &plan.web))?;
+    steps.run("applying the migrations", || {
+        service::run_command(binaries.path("web")?, &["migrate"], &plan.web)
+    })?;
     if options.demo {
-        println!("Filling the database with three months of two workspaces:");
-        seed::seed(&plan.web)?;
+        steps.run_verbose("building the demo data and filling the database", || seed::seed(&plan.web))?;
         interrupt.fail_if_requested()?;
     }
-    let mut services = start_services(&binaries, &plan, options)?;
-    print_addresses_when_ready(&plan, &mut services)?;
-    if options.demo {
-        let web = plan.settings.ports.web;
-        println!(
-            "Sign in at http://127.0.0.1:{web}/dashboard as Ada, of Acme or of Beta, to see the demo data.\n"
-        );
-    }
+    let mut services = steps.run("starting the programs", || start_services(&binaries, &plan, options))?;
+    print_addresses(&plan, options);
     let end = wait_for_exit(&mut services, &interrupt);
     println!("Stopping.");
     stop_all(services);
@@ -90,21 +96,14 @@ fn start_cluster() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// The simulator comes first, since the services may call it as they start.
+/// Starts the programs and waits until each is ready. The simulator is first: the services may call it early.
 fn start_services(binaries: &Binaries, plan: &DevPlan, options: &DevOptions) -> Result<Vec<Service>> {
     let Ports { web, api, simulator } = plan.settings.ports;
     let mut services = Vec::new();
     let mut start = |name, port, arguments, variables: &Variables| {
         let (program, variables) = (binaries.path(name)?, variables.clone());
-        let show = log_printer(name, options.json);
-        services.push(Service::start(ServiceSpec {
-            name,
-            program,
-            arguments,
-            variables,
-            port,
-            log_sink: show,
-        })?);
+        let log_sink = log_printer(name, options)?;
+        services.push(Service::start(ServiceSpec { name, program, arguments, variables, port, log_sink })?);
         Ok::<_, anyhow::Error>(())
     };
     if plan.needs_simulator() {
@@ -116,40 +115,67 @@ fn start_services(binaries: &Binaries, plan: &DevPlan, options: &DevOptions) -> 
     }
     start("api", api, Vec::new(), &plan.api)?;
     start("web", web, Vec::new(), &plan.web)?;
-    Ok(services)
-}
-
-fn log_printer(name: &'static str, json: bool) -> LogSink {
-    if json {
-        return Arc::new(|line| println!("{line}"));
-    }
-    Arc::new(move |line| println!("{}", log_line::render(name, line)))
-}
-
-/// Waits until all are ready, then says what to open.
-fn print_addresses_when_ready(plan: &DevPlan, services: &mut [Service]) -> Result<()> {
-    for service in services {
+    for service in &mut services {
         let path = if service.name == "simulator" { "/" } else { READY_PATH };
         service.wait_until_ready(path, DEV_START_TIMEOUT)?;
     }
+    Ok(services)
+}
+
+/// Writes every line to `target/dev/NAME.log`. Prints those that report a problem, or all with `--verbose`.
+fn log_printer(name: &'static str, options: &DevOptions) -> Result<LogSink> {
+    let path = dev_folder().join(format!("{name}.log"));
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let (verbose, json) = (options.verbose, options.json);
+    Ok(Arc::new(move |line| {
+        // A full disk must not stop the service.
+        let _ = writeln!(&file, "{line}");
+        if !verbose && !log_line::is_problem(name, line) {
+            return;
+        }
+        if json {
+            println!("{line}");
+        } else {
+            println!("{}", log_line::render(name, line));
+        }
+    }))
+}
+
+/// Prints the addresses last, so that they stay in sight.
+fn print_addresses(plan: &DevPlan, options: &DevOptions) {
     let Ports { web, api, simulator } = plan.settings.ports;
-    println!("\n  web              http://127.0.0.1:{web}\n  api              http://127.0.0.1:{api}");
+    let model = if plan.settings.is_model_simulated {
+        "The model is offline: it answers by fixed rules. Set OPENAI_API_KEY in .env.api for a real one."
+    } else {
+        "The model is a real one."
+    };
+    println!("\n{model}");
+    if plan.settings.is_slack_simulated {
+        println!("The simulated Slack forgets everything when it stops: after a restart, add the bot again.");
+    }
+    println!(
+        "The logs are in {}; warnings and errors are also shown below (--verbose: every line).",
+        dev_folder().display()
+    );
+    println!("Ctrl-C stops everything.\n");
+    let (first, what) = if options.demo {
+        (
+            format!("http://127.0.0.1:{web}/dashboard"),
+            "sign in as Ada, of Acme or of Beta, to see the demo data",
+        )
+    } else if plan.settings.is_slack_simulated {
+        (format!("http://127.0.0.1:{simulator}"), "the simulated Slack: add the bot there, then write to it")
+    } else {
+        (format!("http://127.0.0.1:{web}"), "install the bot in your workspace")
+    };
+    println!("  web              http://127.0.0.1:{web}\n  api              http://127.0.0.1:{api}");
     if plan.needs_simulator() {
         println!("  Slack simulator  http://127.0.0.1:{simulator}");
     }
-    if plan.settings.is_slack_simulated {
-        println!("\nOpen http://127.0.0.1:{simulator} first: add the bot there, then write to it.");
-        println!("The simulated Slack forgets everything when it stops; after a restart, add the bot again.");
-    } else {
-        println!("\nOpen http://127.0.0.1:{web} first: it installs the bot in your workspace.");
-    }
-    let model =
-        if plan.settings.is_model_simulated { "offline; set OPENAI_API_KEY in .env.api" } else { "real" };
-    println!("The model is {model}. Ctrl-C stops everything.\n");
-    Ok(())
+    println!("\n  Start here:      {first}  ({what})\n");
 }
 
-/// Until somebody asks to stop, or a service ends by itself.
+/// Waits until the person asks to stop. Fails if a service ends by itself.
 fn wait_for_exit(services: &mut [Service], interrupt: &Interrupt) -> Result<()> {
     while !interrupt.is_requested() {
         for service in services.iter_mut() {
@@ -164,7 +190,7 @@ fn wait_for_exit(services: &mut [Service], interrupt: &Interrupt) -> Result<()> 
     Ok(())
 }
 
-/// All are asked at once, so that they drain side by side.
+/// Stops all services. They are all asked first, so that they drain at the same time.
 fn stop_all(mut services: Vec<Service>) {
     let (simulator, own): (Vec<_>, Vec<_>) =
         services.iter_mut().partition(|service| service.name == "simulator");

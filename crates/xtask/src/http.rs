@@ -1,4 +1,4 @@
-//! As much HTTP as it takes to ask a service on loopback whether it is ready, and to install the bot.
+//! A small HTTP client: enough to check whether a service on loopback is ready, and to install the bot.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,30 +8,31 @@ use anyhow::{Context, Result};
 
 const HTTP_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A service's answer.
+/// A service's response.
 #[derive(Debug)]
 pub struct HttpResponse {
-    /// The status, as a number.
+    /// The status code.
     pub status: u16,
-    /// The headers in their order, names in lower case.
+    /// The headers in order, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// The body, as text.
+    /// The body as text.
     pub body: String,
 }
 
 impl HttpResponse {
-    /// A header's first value.
+    /// Returns a header's first value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
-    /// All values of a header that may come more than once.
+    /// Returns all values of a header that may be repeated.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Asks on 127.0.0.1. It speaks HTTP/1.0, so that the answer is never chunked and ends with the connection.
+/// Sends a request to 127.0.0.1. HTTP/1.0 makes sure that the response is not chunked and ends with the
+/// connection.
 pub fn send_request(
     port: u16,
     method: &str,
@@ -49,10 +50,11 @@ pub fn send_request(
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    parse_response(&String::from_utf8_lossy(&bytes)).with_context(|| format!("no HTTP from port {port}"))
+    parse_response(&String::from_utf8_lossy(&bytes))
+        .with_context(|| format!("no HTTP response from port {port}"))
 }
 
-/// Whether a GET is answered with 200.
+/// Returns whether a GET is answered with 200.
 pub fn is_ok(port: u16, path: &str) -> bool {
     send_request(port, "GET", path, &[], "").is_ok_and(|answer| answer.status == 200)
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask images`: both images by their own files, without a daemon and without a registry, tried as they will run.
+//! `cargo xtask images`: builds both images from their own files, without a daemon or a registry, and runs
+//! them.
 
 mod buildah;
 mod debian;
@@ -15,19 +16,19 @@ use crate::workspace;
 pub use buildah::ImageStore;
 pub use smoke_test::{SmokeTestResult, run_smoke_tests};
 
-/// What there is an image of.
+/// The services that have an image.
 pub const IMAGE_SERVICES: [&str; 2] = ["api", "web"];
 
-/// Bytes that an image may have.
+/// The size limit of an image, in bytes.
 const MAX_CONTAINER_IMAGE_BYTES: u64 = 40_000_000;
 
-/// A Debian with a compiler and this machine's Rust; what `RUST` is in the files of `docker/`.
+/// A Debian with a compiler and this machine's Rust; the `RUST` argument of the files in `docker/`.
 const COMPILER_IMAGE: &str = "localhost/enablebot-compiler";
 
-/// A Debian, with the root certificates.
+/// A Debian with the root certificates.
 const DEBIAN_IMAGE: &str = "localhost/enablebot-debian";
 
-/// Installs what is missing.
+/// Installs the programs that build and run images.
 pub fn install() -> Result<()> {
     for need in
         [SystemPackage::Debootstrap, SystemPackage::Buildah, SystemPackage::Podman, SystemPackage::Runc]
@@ -37,10 +38,10 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Builds both, runs them, and fails if one is too large.
+/// Builds both images, runs them, and fails if one is too large.
 pub fn run() -> Result<()> {
     let store = ImageStore::open()?;
-    step("making a Debian with a compiler", || {
+    step("building a Debian image with a compiler", || {
         debian::ensure_image(
             &store,
             COMPILER_IMAGE,
@@ -53,10 +54,10 @@ pub fn run() -> Result<()> {
     for service in IMAGE_SERVICES {
         images.push(build(&store, service)?);
     }
-    let tried = step("running them", || run_smoke_tests(&store, &images))?;
+    let results = step("running the images", || run_smoke_tests(&store, &images))?;
     workspace::output(store.podman("image").args(["prune", "--force"]))?;
-    print_sizes(&images, &tried);
-    if let Some(large) = tried.iter().find(|tried| tried.size_bytes >= MAX_CONTAINER_IMAGE_BYTES) {
+    print_sizes(&images, &results);
+    if let Some(large) = results.iter().find(|result| result.size_bytes >= MAX_CONTAINER_IMAGE_BYTES) {
         bail!(
             "{} has {} bytes; an image may have {MAX_CONTAINER_IMAGE_BYTES}",
             large.version,
@@ -66,21 +67,21 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Says how large they are.
+/// Prints the size of each image.
 pub fn print_sizes(images: &[String], results: &[SmokeTestResult]) {
     for (image, SmokeTestResult { size_bytes: size, version, .. }) in images.iter().zip(results) {
         println!("{image}: {version}, {:.1} MB", *size as f64 / 1e6);
     }
 }
 
-/// Where [`build`] mounts this machine's Rust, and the crates that it has; there the build finds them.
+/// Variables that point the build to the mounted Rust and crates of this machine.
 const TOOLCHAIN_VARIABLES: [(&str, &str); 3] = [
     ("PATH", "/toolchain/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("CARGO_HOME", "/cargo"),
     ("CARGO_NET_OFFLINE", "true"),
 ];
 
-/// Builds an image as its file says, in release.
+/// Builds an image from its file, in release mode.
 fn build(store: &ImageStore, service: &str) -> Result<String> {
     let sysroot = workspace::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let revision = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(workspace::root()).output();
@@ -97,7 +98,7 @@ fn build(store: &ImageStore, service: &str) -> Result<String> {
     Ok(image)
 }
 
-/// Builds an image as its file says, but for the compiling: of this program.
+/// Builds an image from its file, but copies this program instead of compiling.
 pub fn build_from_program(store: &ImageStore, service: &str, program: &Path) -> Result<String> {
     debian::ensure_image(store, DEBIAN_IMAGE, &["ca-certificates"], &[])?;
     let folder = store.create_scratch_folder(service)?;

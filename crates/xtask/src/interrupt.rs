@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, taken as a request to stop in order.
+//! Ctrl-C and SIGTERM, handled as a request to stop in order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether somebody asked to stop.
+/// A flag that is set once a stop was requested.
 #[derive(Clone, Debug)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from now on. The second request ends the process at once; its children are tied to it.
+    /// Starts listening. A second request ends the process at once, and its children with it.
     pub fn listen() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let asked = Arc::new(AtomicBool::new(false));
@@ -33,12 +33,12 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// Whether somebody asked to stop.
+    /// Returns whether a stop was requested.
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Fails if somebody asked to stop.
+    /// Fails if a stop was requested.
     pub fn fail_if_requested(&self) -> Result<()> {
         if self.is_requested() {
             bail!("stopped");

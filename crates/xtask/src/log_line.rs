@@ -1,11 +1,10 @@
-//! A service's JSON log line, for people.
+//! A service's JSON log line, rendered for people.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// One line: the time of day, the service, the level, the message, and what went wrong. What is no log line is shown
-/// as it is.
+/// Renders a line as time, service, level, message and error. A line that is not JSON is shown unchanged.
 pub fn render(name: &str, line: &str) -> String {
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(line) else {
+    let Some(fields) = parse(line) else {
         return format!("{:8} {name:9} {line}", "");
     };
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -20,6 +19,23 @@ pub fn render(name: &str, line: &str) -> String {
         }
     }
     shown
+}
+
+/// Returns whether a line reports a problem: a warning, an error, or anything but a log line, such as a
+/// panic.
+pub fn is_problem(name: &str, line: &str) -> bool {
+    match parse(line).as_ref().and_then(|fields| fields.get("level")?.as_str()) {
+        Some(level) => ["WARN", "ERROR"].contains(&level),
+        // The simulator does not log in JSON.
+        None if name == "simulator" => {
+            [" WARN ", " ERROR ", "panicked"].iter().any(|part| line.contains(part))
+        }
+        None => true,
+    }
+}
+
+fn parse(line: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(line).ok()
 }
 
 #[cfg(test)]
@@ -37,5 +53,14 @@ mod tests {
     #[test]
     fn other_lines_are_unchanged() {
         assert_eq!(render("web", "thread main panicked"), "         web       thread main panicked");
+    }
+
+    #[test]
+    fn only_problems_are_printed() {
+        assert!(!is_problem("web", r#"{"level":"INFO","message":"request"}"#));
+        assert!(is_problem("web", r#"{"level":"ERROR","message":"database error"}"#));
+        assert!(is_problem("web", "thread main panicked"));
+        assert!(!is_problem("simulator", "Slack simulator: http://127.0.0.1:8002"));
+        assert!(is_problem("simulator", "2026-11-24T09:08:07Z  WARN simulator: event given up"));
     }
 }

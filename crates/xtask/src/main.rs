@@ -17,8 +17,8 @@ struct Cli {
 enum XtaskCommand {
     /// Run everything on this machine, as far as possible without real credentials.
     Dev(dev::DevOptions),
-    /// Run all that CI runs, and install what it needs.
-    Test,
+    /// Run everything that CI runs, or only some tests; install what they need.
+    Test(test::TestOptions),
     /// Measure, as ratios within one run.
     Bench(bench::BenchOptions),
     /// Kill, stop and cut off parts of it at random under load, and look whether a reply was lost or doubled.
@@ -32,7 +32,7 @@ enum XtaskCommand {
 fn main() -> ExitCode {
     let end = match Cli::parse().command {
         XtaskCommand::Dev(options) => dev::run(&options),
-        XtaskCommand::Test => test::run(),
+        XtaskCommand::Test(options) => test::run(&options),
         XtaskCommand::Bench(options) => bench::run(&options),
         XtaskCommand::Chaos(options) => chaos::run(&options),
         XtaskCommand::Images => images::run(),

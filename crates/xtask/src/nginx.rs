@@ -1,4 +1,4 @@
-//! An nginx with the files of `deploy/nginx`, on ports and a certificate of its own.
+//! An nginx with the files of `deploy/nginx`, on its own ports and with its own certificate.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -15,27 +15,27 @@ use crate::{child_process, workspace};
 
 const NGINX_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a certificate is good.
+/// Validity of a certificate.
 const CERTIFICATE_DAYS: u32 = 90;
 
-/// As the files name them.
+/// The host name in the files.
 pub const HOST: &str = "bot.example.com";
 
 /// A running nginx. Dropping it ends it.
 #[derive(Debug)]
 pub struct Nginx {
     folder: PathBuf,
-    /// Where https is spoken.
+    /// The port for https.
     pub tls_port: u16,
-    /// Where http leads to https.
+    /// The port that redirects http to https.
     pub redirect_port: u16,
-    /// Where the same as by https is had without: the simulated Slack knows nothing of the certificate.
+    /// A plain-http port with the content of https: the simulated Slack does not know the certificate.
     pub plain_port: u16,
     process: Option<Child>,
 }
 
 impl Nginx {
-    /// Lays the files out around `file`, for replicas at these ports, and lets nginx check them.
+    /// Writes the files around `file` for replicas at these ports, and lets nginx check them.
     pub fn write_config(file: &str, api: &[u16], web: &[u16]) -> Result<Self> {
         let program = system_packages::find_or_install(SystemPackage::Nginx)?;
         let name = format!("test/nginx-{}-{}", std::process::id(), free_port()?);
@@ -66,7 +66,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// Starts it, once it can be connected to.
+    /// Starts nginx and waits until it accepts connections.
     pub fn start(mut self) -> Result<Self> {
         let program = system_packages::find_or_install(SystemPackage::Nginx)?;
         let mut command = self.with_config(child_process::with_parent_death_signal(&program, "TERM"));
@@ -76,24 +76,24 @@ impl Nginx {
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.tls_port)).is_err() {
             if Instant::now() > until {
                 let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-                bail!("nginx does not start:\n{log}");
+                bail!("nginx did not start:\n{log}");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(self)
     }
 
-    /// The certificate that it shows, as PEM.
+    /// Returns its certificate as PEM.
     pub fn certificate(&self) -> Result<Vec<u8>> {
         Ok(fs::read(self.certificate_file())?)
     }
 
-    /// Where that is.
+    /// Returns the path of its certificate.
     pub fn certificate_file(&self) -> PathBuf {
         self.folder.join("enablebot/fullchain.pem")
     }
 
-    /// Has it show another certificate from now on, good for so many days; with 0 it has ended already.
+    /// Installs another certificate that is valid for this many days; 0 means that it has already expired.
     pub fn renew_certificate(&self, days: u32) -> Result<()> {
         self.make_certificate(days)?;
         workspace::output(
@@ -103,12 +103,12 @@ impl Nginx {
         .map(drop)
     }
 
-    /// Where one of the files lies.
+    /// Returns the path of one of the files.
     pub fn config_file(&self, name: &str) -> PathBuf {
         self.folder.join("enablebot").join(name)
     }
 
-    /// What it says went wrong.
+    /// Returns its error log.
     pub fn error_log(&self) -> String {
         fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
     }
@@ -118,7 +118,7 @@ impl Nginx {
         command
     }
 
-    /// Ports, replicas and the certificate's place; all else stays as it is.
+    /// Replaces ports, replicas and the certificate's path in a file, and nothing else.
     fn adapt_config(&self, mut text: String, api: &[u16], web: &[u16]) -> String {
         for (name, port, ports) in [("api", 8001, api), ("web", 8000, web)] {
             for (number, own) in (1..).zip(ports) {
@@ -142,7 +142,7 @@ impl Nginx {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", &format!("/CN={HOST}")]);
         workspace::output(openssl.arg("-keyout").arg(&key).arg("-out").arg(&request))?;
-        // `req -x509` makes none that has ended.
+        // `req -x509` cannot create an expired certificate.
         let mut openssl = Command::new("openssl");
         openssl.args(["x509", "-req", "-sha256", "-days", &days.to_string(), "-in"]).arg(&request);
         openssl.arg("-signkey").arg(&key).arg("-extfile").arg(&extensions).arg("-out");
@@ -153,7 +153,7 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
-            // Killed, it would leave its workers.
+            // If nginx were killed, its workers would keep running.
             let _ = child_process::stop(process, Signal::TERM, NGINX_TIMEOUT);
         }
         let _ = fs::remove_dir_all(&self.folder);

@@ -1,4 +1,5 @@
-//! Packages of npm's that tests look with: as the lock files beside the tests have them. Nothing of them is in the checkout.
+//! npm packages that the tests use, installed as locked in the files beside the tests. None is in the
+//! checkout.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,17 +12,18 @@ use crate::workspace;
 
 const LOCK_FILE: &str = "package-lock.json";
 
-/// The `node_modules` of what `tests/<name>/package.json` wants, installed if it is not there as locked.
+/// Returns the `node_modules` for `e2e/tests/<name>/package.json`. Installs them if they are not there as
+/// locked.
 pub fn install(name: &str) -> Result<PathBuf> {
-    let wanted = workspace::root().join("crates/xtask/tests").join(name);
+    let wanted = workspace::root().join("crates/e2e/tests").join(name);
     let folder = workspace::target().join(name);
     let modules = folder.join("node_modules");
     let _alone = workspace::lock_exclusively(name)?;
-    // Written at the end, so that what broke off is begun again.
+    // The lock file is copied last, so that an interrupted installation is repeated.
     let is_installed = modules.join(LOCK_FILE).is_file()
         && fs::read(wanted.join(LOCK_FILE))? == fs::read(modules.join(LOCK_FILE))?;
     if !is_installed {
-        println!("{name} is missing: installing it.");
+        println!("installing {name}");
         let npm = system_packages::find_or_install(SystemPackage::Node)?;
         fs::create_dir_all(&folder)?;
         for file in ["package.json", LOCK_FILE] {

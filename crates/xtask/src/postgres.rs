@@ -1,4 +1,4 @@
-//! Postgres' own programs: where they are on this machine, and as whom they run.
+//! Finds Postgres' programs on this machine, and the user to run them as.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -17,7 +17,7 @@ pub struct PostgresPrograms {
 }
 
 impl PostgresPrograms {
-    /// Finds them, or installs them.
+    /// Finds the programs, or installs them.
     pub fn find_or_install() -> Result<Self> {
         if let Some(found) = Self::find() {
             return Ok(found);
@@ -31,14 +31,15 @@ impl PostgresPrograms {
         }
     }
 
-    /// Finds them where distributions, Homebrew and source builds put them.
+    /// Finds the programs where distributions, Homebrew and source builds put them.
     pub fn find() -> Option<Self> {
         let complete =
             |folder: &PathBuf| REQUIRED_PROGRAMS.iter().all(|program| folder.join(program).is_file());
         list_candidate_folders().into_iter().find(complete).map(|folder| Self { folder })
     }
 
-    /// One of the programs; those of other packages (`pgbench` on some systems) may be on PATH instead.
+    /// Returns the path of a program. Programs of other packages (`pgbench` on some systems) may be on PATH
+    /// instead.
     pub fn path(&self, program: &str) -> PathBuf {
         let here = self.folder.join(program);
         if here.is_file() { here } else { find_program(program).unwrap_or(here) }
@@ -61,7 +62,8 @@ fn list_candidate_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// `<parent>/<version>/<inner>`, the highest version first; of other entries only `postgresql@<version>` counts.
+/// Lists `<parent>/<version>/<inner>`, highest version first. Of other entries only `postgresql@<version>`
+/// counts.
 fn list_newest_first(parent: &str, inner: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = entries
@@ -75,7 +77,7 @@ fn list_newest_first(parent: &str, inner: &str) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The user as whom the server runs when this process is root, whom Postgres refuses.
+/// The user that the server runs as when this process is root, since Postgres refuses to run as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerUser {
     /// The user's id.
@@ -85,7 +87,7 @@ pub struct ServerUser {
 }
 
 impl ServerUser {
-    /// None unless this process is root; else the user `postgres`, or `nobody` where there is none.
+    /// Returns none unless this process is root; else the user `postgres`, or `nobody` if there is none.
     pub fn find_required() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -105,7 +107,7 @@ impl ServerUser {
         Some(Self { uid: numbers.next()?, gid: numbers.next()? })
     }
 
-    /// Whether this user can get into a folder.
+    /// Returns whether this user can enter a folder.
     pub fn can_enter(self, folder: &Path) -> bool {
         let mut test = Command::new("sh");
         test.args(["-c", "cd \"$0\""]).arg(folder).current_dir("/").uid(self.uid).gid(self.gid);

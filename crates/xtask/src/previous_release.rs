@@ -1,4 +1,4 @@
-//! The programs of the commit before, for an upgrade from one release to the next.
+//! Builds the programs of the previous commit, to test an upgrade from one release to the next.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,28 @@ use anyhow::{Context, Result};
 use crate::binaries::Binaries;
 use crate::workspace;
 
-/// A commit that an upgrade is to begin from, else the one before.
+/// The commit to upgrade from, instead of the previous one.
 const PREVIOUS_VARIABLE: &str = "PREVIOUS";
 
-/// Builds what is upgraded from: what `PREVIOUS` names; what is committed, where the checkout differs from that; else the
-/// commit before. A checkout that has no such commit, and cannot fetch it, has none: then there is only this release, and
-/// that is said.
-///
-/// # Errors
-/// The commit does not build, or there is no such.
+/// Builds the release to upgrade from: the commit that `PREVIOUS` names; `HEAD`, if the checkout has
+/// uncommitted changes; else the commit before. Returns none, and prints so, if the checkout has no such
+/// commit and cannot fetch it.
 pub fn build() -> Result<Option<Binaries>> {
     let Some(commit) = find_previous_commit()? else {
-        eprintln!(
-            "\nNo commit before this one is here, or to be had: the upgrade begins from this same release.\n"
-        );
+        eprintln!("\nno previous commit in this checkout or its remote: upgrading from this same release\n");
         return Ok(None);
     };
+    if !shares_baseline(&commit)? {
+        eprintln!(
+            "\nThe migrations begin with a new baseline since {}: the upgrade begins from this same release.\n",
+            &commit[..10]
+        );
+        return Ok(None);
+    }
     let source = export_commit(&commit)?;
     let target = source.with_file_name("target");
     link_dependencies(&target)?;
-    eprintln!("Building {}, the release before.", &commit[..10]);
+    eprintln!("building the previous release, {}", &commit[..10]);
     Binaries::build_in(&source, &target).map(Some)
 }
 
@@ -41,8 +43,21 @@ fn find_previous_commit() -> Result<Option<String>> {
         return git(&["rev-parse", "HEAD"]).map(Some);
     }
     let before = || git(&["rev-parse", "--verify", "--quiet", "HEAD~1"]).ok();
-    // A clone may hold the last commit only.
+    // A shallow clone may contain only the last commit.
     Ok(before().or_else(|| git(&["fetch", "--deepen=1"]).ok().and_then(|_| before())))
+}
+
+/// Whether every migration of the commit is in this checkout, unchanged. Otherwise its database cannot be upgraded.
+fn shares_baseline(commit: &str) -> Result<bool> {
+    let listed = git(&["ls-tree", "--name-only", commit, "migrations/"])?;
+    for path in listed.lines().filter(|path| path.ends_with(".sql")) {
+        let before = git(&["rev-parse", &format!("{commit}:{path}")])?;
+        let is_same = workspace::root().join(path).exists() && git(&["hash-object", path])? == before;
+        if !is_same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn git(arguments: &[&str]) -> Result<String> {
@@ -50,7 +65,8 @@ fn git(arguments: &[&str]) -> Result<String> {
     Ok(printed.trim().to_owned())
 }
 
-/// Puts its files into a folder of their own: cargo tells what changed by the times of files, and those of a commit are its own.
+/// Exports the commit into its own folder: cargo detects changes by file times, and an export keeps those of
+/// the commit.
 fn export_commit(commit: &str) -> Result<PathBuf> {
     let folder = workspace::target().join("previous");
     let source = folder.join(commit);
@@ -74,7 +90,7 @@ fn export_commit(commit: &str) -> Result<PathBuf> {
     Ok(source)
 }
 
-/// What is not of the workspace is built already, and is the same: links to it take no time and no room.
+/// Links the dependencies that are already built. They are the same, and links take no time and no space.
 fn link_dependencies(target: &Path) -> Result<()> {
     let (from, to) = (workspace::target().join("debug"), target.join("debug"));
     if to.exists() {

@@ -1,5 +1,5 @@
-//! A Prometheus with the files of `deploy/prometheus`, that looks each second at whatever a test runs, and the blackbox
-//! exporter beside it.
+//! A Prometheus with the files of `deploy/prometheus` that scrapes a test's services every second, and the
+//! blackbox exporter.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use crate::{child_process, http, workspace};
 
 const PROMETHEUS_READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What Prometheus looks at.
+/// The targets that Prometheus scrapes.
 #[derive(Debug)]
 pub struct ScrapeTargets<'a> {
-    /// Ports of replicas of `api`.
+    /// Ports of `api`'s replicas.
     pub api: &'a [u16],
-    /// Of `web`.
+    /// Ports of `web`'s replicas.
     pub web: &'a [u16],
-    /// The public address, and the PEM file of who is believed to speak for it as this host.
+    /// The public address, the PEM file of its trusted certificate, and its host name.
     pub public: (&'a str, &'a Path, &'a str),
 }
 
@@ -36,13 +36,13 @@ pub struct Prometheus {
     processes: Vec<Child>,
 }
 
-/// A program of Prometheus' package: `promtool` stands beside `prometheus`.
+/// Returns the path of a program of Prometheus' package: `promtool` is installed beside `prometheus`.
 pub fn promtool() -> Result<PathBuf> {
     Ok(system_packages::find_or_install(SystemPackage::Prometheus)?.with_file_name("promtool"))
 }
 
 impl Prometheus {
-    /// Starts both, once Prometheus is ready.
+    /// Starts both and waits until Prometheus is ready.
     pub fn start(targets: &ScrapeTargets<'_>) -> Result<Self> {
         let (program, exporter) = (
             system_packages::find_or_install(SystemPackage::Prometheus)?,
@@ -67,31 +67,29 @@ impl Prometheus {
         let until = Instant::now() + PROMETHEUS_READY_TIMEOUT;
         while !http::is_ok(port, "/-/ready") {
             if Instant::now() > until {
-                bail!("Prometheus does not start:\n{}", prometheus.log());
+                bail!("Prometheus did not start:\n{}", prometheus.log());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(prometheus)
     }
 
-    /// The `data` of an answer of its API, at a path behind `/api/v1/`.
+    /// Returns the `data` of an API response, for a path below `/api/v1/`.
     pub fn query_api(&self, path: &str) -> Result<Value> {
         let answer = http::send_request(self.port, "GET", &format!("/api/v1/{path}"), &[], "")?;
-        let mut body: Value = serde_json::from_str(&answer.body).context("no JSON")?;
+        let mut body: Value = serde_json::from_str(&answer.body).context("the response is not JSON")?;
         if body["status"] != "success" {
             bail!("{path}: {}", body["error"]);
         }
         Ok(body["data"].take())
     }
 
-    /// The values of an expression now.
-    ///
-    /// # Errors
-    /// It is none, or there is no number to it: a name in it is one that nobody exports.
+    /// Returns the current values of an expression. Fails if the expression is invalid or has no value, which
+    /// means that it names a metric that no service exports.
     pub fn list_values(&self, expression: &str) -> Result<Vec<f64>> {
         let encoded: String = byte_serialize(expression.as_bytes()).collect();
         let data = self.query_api(&format!("query?query={encoded}"))?;
-        let samples = data["result"].as_array().context("no vector")?;
+        let samples = data["result"].as_array().context("the result is not a vector")?;
         let values = samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok());
         let values: Vec<f64> = values.filter(|value: &f64| !value.is_nan()).collect();
         if values.is_empty() {
@@ -125,7 +123,8 @@ impl Drop for Prometheus {
     }
 }
 
-/// The files as they are, but for the targets, how often they are looked at, and whom the exporter believes.
+/// Writes the files with other targets, a shorter scrape interval, and the certificate that the exporter
+/// trusts.
 fn write_config(folder: &Path, targets: &ScrapeTargets<'_>, exporter_port: u16) -> Result<()> {
     let from = workspace::root().join("deploy/prometheus");
     fs::create_dir_all(folder.join("targets"))?;

@@ -1,4 +1,4 @@
-//! The files of `deploy/railway`, held against the types that Railway's own SDK has for them.
+//! The files of `deploy/railway`, checked against the types of Railway's own SDK.
 
 use std::fs;
 use std::process::Command;
@@ -8,19 +8,19 @@ use anyhow::{Context, Result};
 use crate::cluster::free_port;
 use crate::npm;
 
-/// Installs what is missing.
+/// Installs the compiler and the SDK if they are missing.
 pub fn install() -> Result<()> {
     npm::install("railway").map(drop)
 }
 
-/// What the TypeScript compiler says against the configurations of services, a line each that begins with the place of the
-/// configuration in the list, as `0.ts`.
+/// Returns the TypeScript compiler's errors in service configurations, one per line. Each line begins with
+/// the index of the configuration in the list, such as `0.ts`.
 pub fn list_type_errors(configurations: &[&str]) -> Result<Vec<String>> {
     let modules = npm::install("railway")?;
-    // Beside the modules, where it finds them.
+    // The compiler finds the modules only from beside them.
     let folder = modules.with_file_name(format!("check-{}-{}", std::process::id(), free_port()?));
     fs::create_dir_all(&folder)?;
-    // A literal may have no field that its type does not name.
+    // A literal may have no field that its type does not declare.
     let types = "import type { BuildConfig, DeployConfig } from \"railway/iac\";\n\
                  export const service: { $schema: string; build: BuildConfig; deploy: DeployConfig } = ";
     let mut compiler = Command::new(modules.join(".bin/tsc"));
@@ -30,8 +30,9 @@ pub fn list_type_errors(configurations: &[&str]) -> Result<Vec<String>> {
         fs::write(folder.join(&name), format!("{types}{json}"))?;
         compiler.arg(name);
     }
-    let told = compiler.current_dir(&folder).output().context("the TypeScript compiler does not run")?;
+    let output = compiler.current_dir(&folder).output().context("cannot run the TypeScript compiler")?;
     fs::remove_dir_all(&folder)?;
-    let told = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    Ok(told.lines().map(str::to_owned).collect())
+    let output =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Ok(output.lines().map(str::to_owned).collect())
 }

@@ -1,4 +1,4 @@
-//! A private Redis, which keeps nothing on disk.
+//! A private Redis that writes nothing to disk.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one on a free port, once it can be connected to.
+    /// Starts one on a free port and waits until it accepts connections.
     pub fn start() -> Result<Self> {
         let (program, port) = (system_packages::find_or_install(SystemPackage::Redis)?, free_port()?);
         let process = spawn_redis(&program, port)?;
@@ -31,14 +31,14 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Kills it, with all that it knows.
+    /// Kills it, with all its data.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
-    /// Starts it anew on the same port, after [`Redis::kill`].
+    /// Starts it again on the same port, after [`Redis::kill`].
     pub fn relaunch(&mut self) -> Result<()> {
         self.process = spawn_redis(&self.program, self.port)?;
         self.wait_until_ready()
@@ -63,7 +63,7 @@ impl Redis {
         let until = Instant::now() + REDIS_START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             if self.process.try_wait()?.is_some() || Instant::now() > until {
-                bail!("redis-server does not start on port {}", self.port);
+                bail!("redis-server did not start on port {}", self.port);
             }
             std::thread::sleep(Duration::from_millis(10));
         }

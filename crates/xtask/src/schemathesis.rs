@@ -1,4 +1,4 @@
-//! Schemathesis, which asks a service all that its description allows and forbids.
+//! Schemathesis, which tests a service with everything that its API description allows and forbids.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::venv;
 
-/// Its program, installed if it is missing.
+/// Returns the path of its program. Installs it if it is missing.
 pub fn find_or_install() -> Result<PathBuf> {
     Ok(venv::install("schemathesis==4.32.0")?.join("schemathesis"))
 }

@@ -1,4 +1,4 @@
-//! Three months of two workspaces, made up. What they are is `db`'s matter, in a program of its own: only `db` knows SQL.
+//! Demo data: three months of two workspaces. A program of `db` writes it, since only `db` knows SQL.
 
 use std::process::Stdio;
 
@@ -7,15 +7,15 @@ use anyhow::{Context, Result, bail};
 use crate::service::Variables;
 use crate::workspace;
 
-/// The workspace beside the one that the simulated Slack always has.
+/// The workspace beside the simulated Slack's default one.
 pub const SECOND_TEAM: &str = "T0BETA=Beta";
 
-/// Fills the database that these variables name; where somebody asked already, nothing changes.
+/// Fills the database that these variables name. Does nothing if it already has messages.
 pub fn seed(variables: &Variables) -> Result<()> {
     run_seeder(variables, false, &[]).map(drop)
 }
 
-/// The same, and opens so many sessions on the dashboard; their secrets.
+/// Fills the database, opens `count` dashboard sessions, and returns their secrets.
 pub fn seed_with_sessions(variables: &Variables, count: usize) -> Result<Vec<String>> {
     let secrets = run_seeder(variables, true, &[&count.to_string()])?;
     Ok(secrets.lines().map(str::to_owned).collect())

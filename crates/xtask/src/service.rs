@@ -1,4 +1,4 @@
-//! A program of the checkout, running as a child.
+//! A program of the checkout, running as a child process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -16,40 +16,40 @@ use crate::{http, workspace};
 /// Environment variables, by name.
 pub type Variables = BTreeMap<String, String>;
 
-/// What sees each line a service prints, as it comes.
+/// Receives each line that a service prints, as it comes.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The contract gives a service 30 s to end after SIGTERM.
 const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// So many of its last lines are kept.
+/// The number of last lines that are kept.
 const MAX_KEPT_LINES: usize = 10_000;
 
-/// What the system gives every program; of all else a service sees only its own variables.
+/// The variables that a service inherits. Apart from these it sees only its own.
 const INHERITED_VARIABLES: [&str; 7] =
     ["PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
 
-/// How a service is started.
+/// The program, arguments and environment of a service.
 #[derive(Clone)]
 pub struct ServiceSpec<'a> {
-    /// The name in what is shown.
+    /// The name to show.
     pub name: &'a str,
     /// The program.
     pub program: &'a Path,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Its environment, besides what the system gives every program.
+    /// Its environment, in addition to the inherited variables.
     pub variables: Variables,
-    /// The port on which these make it listen.
+    /// The port that these make it listen on.
     pub port: u16,
-    /// What sees its lines.
+    /// Receives its lines.
     pub log_sink: LogSink,
 }
 
 /// A running service. Dropping it kills it.
 #[derive(Debug)]
 pub struct Service {
-    /// The name in what is shown.
+    /// The name to show.
     pub name: String,
     /// The port on 127.0.0.1.
     pub port: u16,
@@ -60,7 +60,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it; see [`Service::wait_until_ready`].
+    /// Starts the service; see [`Service::wait_until_ready`].
     pub fn start(start: ServiceSpec) -> Result<Self> {
         let mut command = child_process::with_parent_death_signal(start.program, "TERM");
         isolate(command.args(&start.arguments), &start.variables);
@@ -98,38 +98,38 @@ impl Service {
         Ok(())
     }
 
-    /// How long after its start it was ready.
+    /// Returns the time from start to readiness.
     pub fn ready_after(&self) -> Duration {
         self.ready_after
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its address.
+    /// Returns its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// How it ended, if it did.
+    /// Returns its exit status if it has ended.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// What it has printed, to stdout and stderr.
+    /// Returns the lines that it has printed to stdout and stderr.
     pub fn log_lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// The end of what it has printed.
+    /// Returns the last lines that it has printed.
     pub fn last_log_lines(&self, count: usize) -> String {
         let lines = self.log_lines();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
-    /// The memory it holds, in bytes.
+    /// Returns its resident memory in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -137,17 +137,17 @@ impl Service {
         Ok(kibibytes.context("no VmRSS")? * 1024)
     }
 
-    /// Asks it to end (SIGTERM) without waiting.
+    /// Sends SIGTERM without waiting.
     pub fn terminate(&self) {
         child_process::send_signal(self.pid(), Signal::TERM);
     }
 
-    /// Asks it to end and waits; one that takes longer than the contract allows is killed.
+    /// Sends SIGTERM and waits. Kills it if it takes longer than the contract allows.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         Ok(child_process::stop(&mut self.child, Signal::TERM, SERVICE_STOP_TIMEOUT)?)
     }
 
-    /// Kills it (SIGKILL) and waits.
+    /// Sends SIGKILL and waits.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
@@ -160,12 +160,12 @@ impl Drop for Service {
     }
 }
 
-/// Runs a command of a service (`web migrate`) to its end, and returns what it prints.
+/// Runs a command of a service (`web migrate`) until it ends, and returns its output.
 pub fn run_command(program: &Path, arguments: &[&str], variables: &Variables) -> Result<String> {
     workspace::output(isolate(Command::new(program).args(arguments), variables))
 }
 
-/// A service sees only its own variables, and no `.env` file of the folder it happens to run in.
+/// Gives the command only the service's own variables, and a folder without `.env` files.
 fn isolate<'a>(command: &'a mut Command, variables: &Variables) -> &'a mut Command {
     let inherited = INHERITED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.env_clear().envs(inherited).envs(variables).current_dir(workspace::target())

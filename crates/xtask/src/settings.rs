@@ -1,4 +1,4 @@
-//! The services' variables in a checkout: what `.env.api` and `.env.web` say, and made-up values for the rest.
+//! The services' variables in a checkout: from `.env.api` and `.env.web`, and generated values for the rest.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cluster;
 use crate::service::Variables;
 
-/// Where the three programs listen, on 127.0.0.1.
+/// The ports of the three programs on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     /// `WEB_PORT`.
@@ -24,13 +24,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Three that are free now.
+    /// Returns three ports that are free now.
     pub fn free() -> Result<Self> {
         Ok(Self { web: cluster::free_port()?, api: cluster::free_port()?, simulator: cluster::free_port()? })
     }
 }
 
-/// Values of an operator's own, which must outlive a restart.
+/// Secrets that must survive a restart.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     /// `ENCRYPTION_KEYS`.
@@ -40,12 +40,12 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// New ones.
+    /// Generates new secrets.
     pub fn generate() -> Result<Self> {
         Ok(Self { encryption_keys: format!("dev:{}", random_base64()?), session_secret: random_base64()? })
     }
 
-    /// Those kept in a file only its owner reads; new ones if there is none.
+    /// Loads the secrets from a file that only its owner can read. Generates them if there is no such file.
     pub fn load_or_create(file: &Path) -> Result<Self> {
         if !file.exists() {
             let new = Self::generate()?;
@@ -61,33 +61,34 @@ impl Secrets {
     }
 }
 
-/// The variables that make both services talk to a private Postgres, the simulated Slack and the offline model.
+/// The variables that make both services talk to a private Postgres, the simulated Slack and the offline
+/// model.
 #[derive(Clone, Debug)]
 pub struct StackSettings {
-    /// Where they listen.
+    /// The ports.
     pub ports: Ports,
     /// The database, if it is a private one.
     pub database_url: Option<String>,
-    /// Past a pooler that `database_url` leads to.
+    /// The address that bypasses a pooler in `database_url`.
     pub database_direct_url: Option<String>,
-    /// A Redis that replicas share.
+    /// A Redis shared by the replicas.
     pub redis_url: Option<String>,
-    /// Whether the limits of answers are out of reach.
+    /// If true, the reply rate limits are too high to matter.
     pub is_rate_limit_off: bool,
-    /// `OPERATORS`: who looks at all workspaces.
+    /// `OPERATORS`: the users who can see all workspaces.
     pub operators: Option<String>,
-    /// `TRUSTED_PROXIES`: whose word on where a request comes from is believed.
+    /// `TRUSTED_PROXIES`: the proxies whose forwarded headers are trusted.
     pub trusted_proxies: Option<String>,
-    /// The keys to what they store.
+    /// Encryption keys and session secret.
     pub secrets: Secrets,
-    /// Whether Slack is the simulator.
+    /// True if Slack is the simulator.
     pub is_slack_simulated: bool,
-    /// Whether the model is the simulator's.
+    /// True if the model is the simulator's.
     pub is_model_simulated: bool,
 }
 
 impl StackSettings {
-    /// All of it private and made up, as tests and benchmarks have it.
+    /// Settings with everything private and simulated, for tests and benchmarks.
     pub fn simulated(ports: Ports, database_url: String, secrets: Secrets) -> Self {
         Self {
             ports,
@@ -103,7 +104,7 @@ impl StackSettings {
         }
     }
 
-    /// For `web`.
+    /// Returns the variables of `web`.
     pub fn web_variables(&self) -> Variables {
         let origin = format!("http://127.0.0.1:{}", self.ports.web);
         let mut all = self.shared_variables();
@@ -115,7 +116,7 @@ impl StackSettings {
         all
     }
 
-    /// For `api`.
+    /// Returns the variables of `api`.
     pub fn api_variables(&self) -> Variables {
         let mut all = self.shared_variables();
         all.insert("API_PORT".into(), self.ports.api.to_string());
@@ -135,13 +136,13 @@ impl StackSettings {
         all
     }
 
-    /// For the simulator, whose app these variables describe.
+    /// Returns the variables of the simulator, which describe its Slack app.
     pub fn simulator_variables(&self) -> Variables {
         let app = SIMULATED_SLACK_APP.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         app.chain([("SLACK_SIGNING_SECRET".into(), SIGNING_SECRET.into())]).collect()
     }
 
-    /// The simulator's arguments.
+    /// Returns the simulator's arguments.
     pub fn simulator_arguments(&self) -> Vec<String> {
         let Ports { web, api, simulator } = self.ports;
         let arguments = [
@@ -157,7 +158,7 @@ impl StackSettings {
         if self.is_rate_limit_off {
             all.insert("RATE_LIMIT_PER_ADDRESS".into(), UNLIMITED_RATE.into());
         }
-        // Made-up keys must never encrypt what a database of somebody's own keeps.
+        // Generated keys must never encrypt data in a developer's own database.
         if let Some(url) = &self.database_url {
             all.insert("DATABASE_URL".into(), url.clone());
             all.extend(self.database_direct_url.clone().map(|url| ("DATABASE_DIRECT_URL".into(), url)));
@@ -174,14 +175,14 @@ impl StackSettings {
 
 const UNLIMITED_RATE: &str = "1000000/second";
 
-/// The app of the simulated Slack. Nothing real is guarded by it.
+/// The app of the simulated Slack. These values protect nothing real.
 const SIMULATED_SLACK_APP: [(&str, &str); 2] =
     [("SLACK_CLIENT_ID", "1000000001.2000000001"), ("SLACK_CLIENT_SECRET", "simulated-client-secret")];
 
 /// The signing secret of the simulated Slack.
 pub const SIGNING_SECRET: &str = "simulated-signing-secret";
 
-/// The variables of a `.env` file, without the empty ones; none if there is no such file.
+/// Reads the variables of a `.env` file, without the empty ones. A missing file has none.
 pub fn read_env_file(file: &Path) -> Result<Variables> {
     if !file.exists() {
         return Ok(Variables::new());
@@ -193,7 +194,7 @@ pub fn read_env_file(file: &Path) -> Result<Variables> {
     Ok(entries)
 }
 
-/// 32 random bytes of the system's, in base64.
+/// Returns 32 random bytes from the system, in base64.
 fn random_base64() -> Result<String> {
     let mut bytes = [0; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -1,4 +1,5 @@
-//! `cargo xtask prepare`: what sqlx's macros know of the queries, kept in `.sqlx` so that a build needs no database.
+//! `cargo xtask prepare`: stores query metadata for sqlx's macros in `.sqlx`, so that a build needs no
+//! database.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,34 +12,34 @@ use crate::cluster::{self, Cluster, SCHEMA};
 use crate::progress::step;
 use crate::workspace;
 
-/// What `cargo xtask prepare` can be told.
+/// Options of `cargo xtask prepare`.
 #[derive(Debug, Default, clap::Args)]
 pub struct PrepareOptions {
-    /// Change nothing; fail if `.sqlx` is not what the queries and the migrations say.
+    /// Change nothing; fail if `.sqlx` does not match the queries and the migrations.
     #[arg(long)]
     pub check: bool,
 }
 
-/// Asks a database with today's migrations about every query of `db`, and keeps or compares the answers.
+/// Describes every query of `db` with a database that has all migrations, and stores or compares the results.
 pub fn run(options: &PrepareOptions) -> Result<()> {
     let fresh = describe_queries()?;
     let kept = workspace::root().join(".sqlx");
     let (fresh, old) = (read_query_files(&fresh)?, read_query_files(&kept)?);
     if fresh == old {
-        println!("{} queries, all as in .sqlx.", fresh.len());
+        println!(".sqlx matches all {} queries", fresh.len());
         return Ok(());
     }
     if options.check {
-        // Else cargo takes `db` for built, though a clean build would now fail.
+        // Otherwise cargo considers `db` built, although a clean build would fail.
         touch_crate_roots()?;
         bail!("{}. Run `cargo xtask prepare` and commit .sqlx.", describe_difference(&fresh, &old));
     }
     replace_query_files(&kept, &fresh)?;
-    println!("{} queries in .sqlx; {}.", fresh.len(), describe_difference(&fresh, &old));
+    println!("wrote {} queries to .sqlx: {}", fresh.len(), describe_difference(&fresh, &old));
     Ok(())
 }
 
-/// Lets sqlx's macros write what a real database tells them; returns the folder.
+/// Lets sqlx's macros write query metadata from a real database. Returns the folder.
 fn describe_queries() -> Result<PathBuf> {
     const PREPARE_DATABASE: &str = "prepare";
     let folder = workspace::target().join("prepare");
@@ -62,7 +63,7 @@ fn describe_queries() -> Result<PathBuf> {
     Ok(answers)
 }
 
-/// Applies `migrations/` with psql, in sqlx's order, so that it works while `web` does not compile.
+/// Applies `migrations/` with psql in sqlx's order, so that it works even if `web` does not compile.
 pub fn apply_migrations(cluster: &Cluster, database: &str) -> Result<()> {
     cluster.query(database, &format!("create schema if not exists {SCHEMA}"))?;
     let folder = workspace::root().join("migrations");
@@ -80,7 +81,7 @@ pub fn apply_migrations(cluster: &Cluster, database: &str) -> Result<()> {
     files.iter().try_for_each(|(_, file)| cluster.run_file(database, file))
 }
 
-/// Makes cargo compile all of `db` again: the macros only run then.
+/// Makes cargo compile all of `db` again, since the macros run only then.
 fn touch_crate_roots() -> Result<()> {
     let metadata =
         workspace::output(&mut workspace::cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
@@ -94,7 +95,7 @@ fn touch_crate_roots() -> Result<()> {
     Ok(())
 }
 
-/// The contents of a folder of sqlx's, by file name.
+/// Reads the files of a `.sqlx` folder, by name.
 fn read_query_files(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -116,7 +117,7 @@ fn describe_difference(fresh: &BTreeMap<String, String>, old: &BTreeMap<String, 
     let new = fresh.keys().filter(|name| !old.contains_key(*name)).count();
     let gone = old.keys().filter(|name| !fresh.contains_key(*name)).count();
     let changed = fresh.iter().filter(|(name, text)| old.get(*name).is_some_and(|old| old != *text)).count();
-    format!("{new} new, {changed} changed and {gone} that no query has any more")
+    format!("{new} new, {changed} changed, {gone} unused")
 }
 
 #[cfg(test)]
@@ -128,6 +129,6 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         let fresh = of(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let old = of(&[("b", "2"), ("c", "4"), ("d", "5")]);
-        assert_eq!(describe_difference(&fresh, &old), "1 new, 1 changed and 1 that no query has any more");
+        assert_eq!(describe_difference(&fresh, &old), "1 new, 1 changed, 1 unused");
     }
 }

@@ -1,4 +1,4 @@
-//! A migrated database of its own, and the programs of the checkout on top of it; for tests and benchmarks.
+//! A migrated database, and the programs of the checkout on top of it; for tests and benchmarks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::settings::{Ports, Secrets, StackSettings};
 const STACK_DATABASE: &str = "enablebot";
 const SERVICE_START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The ground on which services are started; they are to be dropped before it.
+/// The base that services are started on. Drop the services before it.
 #[derive(Debug)]
 pub struct Stack {
-    /// What the services are told, unless a start says otherwise.
+    /// The settings of the services, unless a start overrides them.
     pub settings: StackSettings,
     /// Their Postgres.
     pub cluster: Cluster,
@@ -25,8 +25,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts Postgres in `folder`, and lets `web migrate` make an empty database ready. The simulator is whatever
-    /// listens on its port: [`Stack::simulator`], or one in this process.
+    /// Starts Postgres in `folder` and runs `web migrate` on an empty database. The simulator is whatever
+    /// listens on its port: [`Stack::start_simulator`], or one in this process.
     pub fn start(binaries: &Binaries, folder: &Path, options: ClusterOptions, ports: Ports) -> Result<Self> {
         let cluster = Cluster::start(folder, options)?;
         cluster.drop_database(STACK_DATABASE)?;
@@ -36,7 +36,7 @@ impl Stack {
         Ok(Self { settings, cluster, binaries: binaries.clone() })
     }
 
-    /// Starts `web`, with some variables changed, and waits until it is ready.
+    /// Starts `web` with some variables overridden, and waits until it is ready.
     pub fn start_web(&self, overrides: &[(&str, &str)]) -> Result<Service> {
         self.start_service(
             "web",
@@ -45,7 +45,7 @@ impl Stack {
         )
     }
 
-    /// Starts `api`, with some variables changed, and waits until it is ready.
+    /// Starts `api` with some variables overridden, and waits until it is ready.
     pub fn start_api(&self, overrides: &[(&str, &str)]) -> Result<Service> {
         self.start_service(
             "api",
@@ -54,14 +54,14 @@ impl Stack {
         )
     }
 
-    /// Starts one more replica of `api`, on a port of its own.
+    /// Starts another replica of `api` on its own port.
     pub fn start_api_on(&self, port: u16, overrides: &[(&str, &str)]) -> Result<Service> {
         let mut variables = with_overrides(self.settings.api_variables(), overrides);
         variables.insert("API_PORT".into(), port.to_string());
         self.start_service("api", port, variables)
     }
 
-    /// Starts one more replica of `api` or `web`, on a port of its own, and does not wait for it.
+    /// Starts another replica of `api` or `web` on its own port, without waiting for it.
     pub fn spawn_instance(
         &self,
         name: &str,
@@ -77,31 +77,31 @@ impl Stack {
         self.spawn(name, port, Vec::new(), variables, show)
     }
 
-    /// Starts the simulator as a process, and waits until it serves.
+    /// Starts the simulator as a process and waits until it serves.
     pub fn start_simulator(&self) -> Result<Service> {
         let arguments = self.settings.simulator_arguments();
         let (port, variables) = (self.settings.ports.simulator, self.settings.simulator_variables());
         self.start_and_wait("simulator", port, arguments, variables, "/")
     }
 
-    /// Runs a command of `web` (`keys rotate`) to its end, and returns what it prints.
+    /// Runs a command of `web` (`keys rotate`) until it ends, and returns its output.
     pub fn run_web(&self, arguments: &[&str]) -> Result<String> {
         service::run_command(self.binaries.path("web")?, arguments, &self.settings.web_variables())
     }
 
-    /// Runs SQL as the role of the services and returns what psql prints: columns parted by `|`, a row a line.
+    /// Runs SQL as the services' role and returns psql's output: one line per row, columns separated by `|`.
     pub fn query(&self, sql: &str) -> Result<String> {
         self.cluster.query(STACK_DATABASE, sql)
     }
 
-    /// How many events have no outcome yet, those that are not sorted into the queue among them.
+    /// Returns the number of events without an outcome, including those not yet moved into the queue.
     pub fn count_pending_events(&self) -> Result<usize> {
         let waiting = "select (select count(*) from events where outcome is null)
-                            + (select coalesce(sum(event_count), 0) from deliveries)";
+                            + (select coalesce(sum(event_count), 0) from event_inbox)";
         Ok(self.query(waiting)?.parse()?)
     }
 
-    /// The name of the database of the services.
+    /// Returns the name of the services' database.
     pub fn database(&self) -> &'static str {
         STACK_DATABASE
     }

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{find_program, run};
 
-/// What a checkout may need from the system.
+/// Packages that a checkout may need from the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemPackage {
-    /// Postgres' server and its clients.
+    /// Postgres' server and clients.
     Postgres,
-    /// A Chromium and its driver.
+    /// Chromium and its driver.
     Browser,
     /// pgBouncer.
     PgBouncer,
@@ -24,27 +24,27 @@ pub enum SystemPackage {
     Node,
     /// Prometheus with promtool.
     Prometheus,
-    /// Prometheus' blackbox exporter, which asks addresses from outside.
+    /// Prometheus' blackbox exporter, which probes addresses from outside.
     Blackbox,
-    /// Python, with which a virtual environment can be made.
+    /// Python with support for virtual environments.
     Python,
-    /// What makes a Debian in a folder.
+    /// debootstrap, which creates a Debian in a folder.
     Debootstrap,
-    /// What builds images without a daemon.
+    /// buildah, which builds images without a daemon.
     Buildah,
-    /// What runs containers without a daemon.
+    /// podman, which runs containers without a daemon.
     Podman,
-    /// What podman runs them by.
+    /// runc, the runtime that podman uses.
     Runc,
-    /// systemd's own look at its units.
+    /// systemd's tools for checking units.
     Systemd,
-    /// What backups are put into S3 with.
+    /// rclone, which copies backups to S3.
     Rclone,
-    /// A look at scripts.
+    /// shellcheck, which checks shell scripts.
     Shellcheck,
 }
 
-/// A package manager: its program, its commands, and what it calls the packages.
+/// A package manager: its program, its commands, and its names of the packages.
 struct PackageInstaller {
     program: &'static str,
     refresh: &'static [&'static str],
@@ -109,7 +109,7 @@ const PACKAGE_INSTALLERS: &[PackageInstaller] = &[
     },
 ];
 
-/// Installs what is needed, or says in a sentence what to install by hand.
+/// Installs a package. If it cannot, says what to install by hand.
 pub fn install(need: SystemPackage) -> Result<()> {
     let Some(source) = PACKAGE_INSTALLERS.iter().find(|source| find_program(source.program).is_some()) else {
         bail!(
@@ -118,7 +118,7 @@ pub fn install(need: SystemPackage) -> Result<()> {
             INSTALL_HINT
         );
     };
-    println!("{} is missing: installing it with {}.", need.display_name(), source.program);
+    println!("installing {} with {}", need.display_name(), source.program);
     if need == SystemPackage::Postgres && source.program == "apt-get" {
         disable_debian_default_cluster()?;
     }
@@ -128,12 +128,12 @@ pub fn install(need: SystemPackage) -> Result<()> {
     run(source.command(source.install).args(source.package_names(need)))
 }
 
-/// Debian's name of it, and its own.
+/// Debian's name and the original name.
 const BLACKBOX_PROGRAMS: [&str; 2] = ["prometheus-blackbox-exporter", "blackbox_exporter"];
 
 const INSTALL_HINT: &str = "please install it yourself and put its programs on PATH";
 
-/// The program of what needs no more than one, which is installed where it is missing.
+/// Returns the path of a package's program. Installs the package if it is missing.
 pub fn find_or_install(need: SystemPackage) -> Result<PathBuf> {
     if let Some(found) = need.find() {
         return Ok(found);
@@ -145,7 +145,7 @@ pub fn find_or_install(need: SystemPackage) -> Result<PathBuf> {
 }
 
 impl SystemPackage {
-    /// Distributions put some where only root looks.
+    /// Some distributions install programs where only root's PATH finds them.
     fn find(self) -> Option<PathBuf> {
         let program = match self {
             SystemPackage::Prometheus => "prometheus",
@@ -194,7 +194,7 @@ impl PackageInstaller {
         match need {
             SystemPackage::Postgres => self.postgres,
             SystemPackage::Browser => self.browser,
-            // It has one name everywhere.
+            // It has the same name everywhere.
             SystemPackage::PgBouncer => &["pgbouncer"],
             SystemPackage::Redis => self.redis,
             SystemPackage::Nginx => &["nginx"],
@@ -203,7 +203,7 @@ impl PackageInstaller {
             SystemPackage::Prometheus => &["prometheus"],
             SystemPackage::Blackbox if self.program == "brew" => &["blackbox_exporter"],
             SystemPackage::Blackbox => &["prometheus-blackbox-exporter"],
-            // Debian has its venv apart.
+            // Debian packages venv separately.
             SystemPackage::Python if self.program == "apt-get" => &["python3", "python3-venv"],
             SystemPackage::Python if self.program == "pacman" => &["python"],
             SystemPackage::Python => &["python3"],
@@ -233,7 +233,7 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-/// Debian's package makes and starts a cluster of the system, which nobody here asked for.
+/// Debian's package would create and start a system-wide cluster, which is not wanted.
 fn disable_debian_default_cluster() -> Result<()> {
     let folder = "/etc/postgresql-common";
     let settings = format!("{folder}/createcluster.conf");

@@ -1,4 +1,4 @@
-//! The units of `deploy/systemd`, as systemd's own tools see them; no systemd has to run.
+//! The units of `deploy/systemd`, checked by systemd's own tools. systemd need not be running.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::cluster::free_port;
 use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
-/// An exposure of 1.5 of 10: what is left to say against a service is that it may use the network.
+/// An exposure of 1.5 out of 10; the remainder is mostly the network access that a service needs.
 const EXPOSURE_THRESHOLD: &str = "--threshold=15";
 
-/// Installs what is missing.
+/// Installs systemd's tools if they are missing.
 pub fn install() -> Result<()> {
     if cfg!(target_os = "linux") {
         system_packages::find_or_install(SystemPackage::Systemd)?;
@@ -21,12 +21,12 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// A root file system with the units and what they name. Dropping it removes it.
+/// A root file system with the units and the files that they name. Dropping it deletes it.
 #[derive(Debug)]
 pub struct SystemdRoot(PathBuf);
 
 impl SystemdRoot {
-    /// The units are changed by `change`, which gets the name and the text of each.
+    /// Creates the root. `change` gets the name and the text of each unit and returns the text to write.
     pub fn create(change: impl Fn(&str, String) -> String) -> Result<Self> {
         let name = format!("test/systemd-{}-{}", std::process::id(), free_port()?);
         let root = Self(workspace::target().join(name));
@@ -35,7 +35,7 @@ impl SystemdRoot {
             fs::create_dir_all(folder)?;
         }
         for service in ["api", "web"] {
-            // It is only looked whether they are there.
+            // systemd only checks that they exist.
             fs::copy("/bin/true", root.0.join("opt/enablebot").join(service))?;
             fs::write(root.0.join(format!("etc/enablebot/{service}.env")), "")?;
         }
@@ -46,12 +46,12 @@ impl SystemdRoot {
         Ok(root)
     }
 
-    /// What `systemd-analyze verify` says against these units; nothing where all is well.
+    /// Returns the output of `systemd-analyze verify` for these units; empty if they are correct.
     pub fn verify(&self, units: &[&str]) -> Result<String> {
         self.analyze(&["--recursive-errors=no", "verify"], units)
     }
 
-    /// What `systemd-analyze security` says where one of these units is too exposed.
+    /// Returns the output of `systemd-analyze security` if one of these units is too exposed.
     pub fn check_exposure(&self, units: &[&str]) -> Result<String> {
         self.analyze(&["--offline=yes", EXPOSURE_THRESHOLD, "security"], units)
     }
@@ -60,9 +60,10 @@ impl SystemdRoot {
         let program = system_packages::find_or_install(SystemPackage::Systemd)?;
         let mut analyze = Command::new(program);
         analyze.arg("--man=no").arg("--no-pager").arg(format!("--root={}", self.0.display()));
-        let told = analyze.args(what).args(units).output().context("systemd-analyze does not run")?;
-        let errors = String::from_utf8_lossy(&told.stderr).into_owned();
-        let report = if told.status.success() { "".into() } else { String::from_utf8_lossy(&told.stdout) };
+        let output = analyze.args(what).args(units).output().context("cannot run systemd-analyze")?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report =
+            if output.status.success() { "".into() } else { String::from_utf8_lossy(&output.stdout) };
         Ok(errors + &report)
     }
 }
@@ -73,7 +74,7 @@ impl Drop for SystemdRoot {
     }
 }
 
-/// Each unit's name and text.
+/// Lists the name and text of each unit.
 pub fn list_units() -> Result<Vec<(String, String)>> {
     let folder = workspace::root().join("deploy/systemd");
     let mut units = Vec::new();

@@ -1,4 +1,4 @@
-//! What the tests need besides cargo and Postgres.
+//! Tools that the tests need besides cargo and Postgres.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,12 +12,12 @@ use crate::{compose, images, kubernetes, npm, railway, schemathesis, systemd, ve
 
 const BROWSER_PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Installs whatever is missing.
+/// Installs all tools that are missing.
 pub fn install() -> Result<()> {
     for tool in ["nextest", "deny"] {
         if !has_cargo_tool(tool) {
-            println!("cargo-{tool} is missing: installing it.");
-            // An unoptimized build is done in a minute, and its speed is of no account here.
+            println!("installing cargo-{tool}");
+            // An unoptimized build takes a minute, and these tools need not be fast.
             let package = format!("cargo-{tool}");
             workspace::run(&mut workspace::cargo(&["install", "--locked", "--debug", &package]))?;
         }
@@ -47,13 +47,13 @@ pub fn install() -> Result<()> {
     images::install()
 }
 
-/// An S3 to put backups into. All of moto is twice as much as its S3 needs.
+/// An S3 server for backups. All of moto would be twice as large as its S3 part.
 pub fn find_or_install_s3_server() -> Result<PathBuf> {
     let others = ["flask==3.1.3", "flask-cors==6.0.5", "py-partiql-parser==0.6.3", "PyYAML==6.0.4"];
     Ok(venv::install_with("moto==5.2.5", &others)?.join("moto_server"))
 }
 
-/// The script that looks for what keeps people out of a page.
+/// The axe script, which finds accessibility faults in a page.
 pub fn find_or_install_axe() -> Result<PathBuf> {
     Ok(npm::install("axe")?.join("axe-core/axe.min.js"))
 }

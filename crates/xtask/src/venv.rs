@@ -1,4 +1,4 @@
-//! Programs of Python's, each in a virtual environment of the checkout.
+//! Python programs, each in its own virtual environment under the target folder.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,12 +8,13 @@ use anyhow::Result;
 use crate::system_packages::{self, SystemPackage};
 use crate::workspace::{self, run};
 
-/// The folder with the programs of a package (`name==version`), installed if it is not there in this version.
+/// Returns the folder with the programs of a package (`name==version`). Installs this version if it is
+/// missing.
 pub fn install(package: &str) -> Result<PathBuf> {
     install_with(package, &[])
 }
 
-/// The same, with other packages that it needs for what it is used for here.
+/// Like [`install`], with additional packages.
 pub fn install_with(package: &str, others: &[&str]) -> Result<PathBuf> {
     let folder = workspace::target().join(package_name(package));
     let programs = folder.join("bin");
@@ -22,7 +23,7 @@ pub fn install_with(package: &str, others: &[&str]) -> Result<PathBuf> {
     if mark.exists() {
         return Ok(programs);
     }
-    println!("{package} is missing: installing it.");
+    println!("installing {package}");
     let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
     if make().is_err() {
         system_packages::install(SystemPackage::Python)?;

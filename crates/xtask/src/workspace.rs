@@ -1,4 +1,4 @@
-//! Where the checkout is, and how its cargo is called.
+//! Paths of the checkout, and commands to run in it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// What only one process of the checkout may do at a time: until this is dropped, others wait here.
+/// Takes a lock of the checkout. Other processes wait here until the returned file is dropped.
 pub fn lock_exclusively(work: &str) -> Result<File> {
     let name = target().join(format!("{work}.lock"));
     let file = File::create(&name).with_context(|| format!("cannot write {}", name.display()))?;
@@ -25,14 +25,14 @@ pub fn lock_exclusively(work: &str) -> Result<File> {
     Ok(file)
 }
 
-/// A cargo command in the root.
+/// A cargo command in the root of the checkout.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// Runs a command, its output shown, and fails unless it succeeds.
+/// Runs a command with its output shown, and fails unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", display_command(command)))?;
     if !status.success() {
@@ -41,7 +41,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it prints; if it fails, its errors are the error.
+/// Runs a command and returns its output. If it fails, its stderr becomes the error.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", display_command(command)))?;
     if !output.status.success() {
@@ -51,13 +51,13 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The first folder of PATH that holds this program, joined with its name.
+/// Returns the path of a program in the first folder of PATH that contains it.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
-/// A command as one would type it.
+/// Formats a command as one would type it.
 fn display_command(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());

@@ -1,5 +1,5 @@
-//! Keys that are none: an address that sends many is not looked up any more. Programs that share an address with somebody
-//! who guesses go on, as long as their own keys were good of late.
+//! Limits invalid API keys by address. An address that sends too many is refused without a query, except for
+//! keys that were valid recently: a client that shares the address keeps working.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -11,32 +11,33 @@ use axum::http::request::Parts;
 use cache::IpRateLimiter;
 use service::TrustedProxies;
 
-use super::problem::{Problem, ProblemKind, ceil_seconds};
+use super::problem::{Problem, ceil_seconds};
+use super::problem_kind::ProblemKind;
 
-/// Good keys that are remembered, at most; then it begins anew.
+/// Valid keys that are remembered; beyond it the list is cleared.
 const MAX_GOOD_KEYS: usize = 10_000;
 
-/// Who sends keys that are none.
+/// The addresses that send invalid keys.
 pub(crate) struct AuthThrottle {
     trusted_proxies: TrustedProxies,
     rate_limiter: IpRateLimiter,
-    /// Of keys that were good no more than this process' own hash of them.
+    /// Hashes of valid keys, with this process's own random seed.
     good_keys: Mutex<HashSet<u64>>,
     hasher: RandomState,
 }
 
 impl AuthThrottle {
-    /// Counted by `knocks`, whose addresses these proxies tell.
+    /// Creates a throttle. The proxies are trusted to name the client's address.
     pub(crate) fn new(trusted_proxies: TrustedProxies, rate_limiter: IpRateLimiter) -> Self {
         Self { trusted_proxies, rate_limiter, good_keys: Mutex::default(), hasher: RandomState::new() }
     }
 
-    /// Where a request comes from.
+    /// Returns the client's address.
     pub(super) fn client_ip(&self, parts: &Parts) -> IpAddr {
         self.trusted_proxies.resolve_client_ip(&parts.extensions, &parts.headers)
     }
 
-    /// Refuses to look up one more key of an address that has sent too many.
+    /// Refuses the key if the address has sent too many invalid ones.
     pub(super) fn check_key(&self, address: IpAddr, key: &str) -> Result<(), Problem> {
         match self.rate_limiter.blocked_for(address) {
             Some(wait) if !self.lock_good_keys().contains(&self.hasher.hash_one(key)) => {
@@ -46,7 +47,7 @@ impl AuthThrottle {
         }
     }
 
-    /// Notes a key that was good.
+    /// Remembers a valid key.
     pub(super) fn remember_good_key(&self, key: &str) {
         let mut good = self.lock_good_keys();
         if good.len() >= MAX_GOOD_KEYS {
@@ -55,7 +56,7 @@ impl AuthThrottle {
         good.insert(self.hasher.hash_one(key));
     }
 
-    /// Counts one that was none; what is to be answered.
+    /// Counts an invalid key, and returns the problem to answer with.
     pub(super) async fn record_bad_key(&self, address: IpAddr, detail: &'static str) -> Problem {
         match self.rate_limiter.acquire(address).await {
             Ok(()) => Problem::new(ProblemKind::NoKey, detail),
@@ -71,7 +72,7 @@ impl AuthThrottle {
 fn throttled_problem(wait: Duration) -> Problem {
     let seconds = ceil_seconds(wait);
     let detail = format!(
-        "Too many wrong keys came from your address. Ask again in {seconds} seconds, with a good one."
+        "Too many invalid keys came from your address. Try again in {seconds} seconds, with a valid one."
     );
     Problem::new(ProblemKind::OverLimit, detail).with_retry_after(wait)
 }
@@ -82,15 +83,15 @@ mod tests {
 
     #[tokio::test]
     async fn good_key_passes_throttled_address() {
-        let knocks = IpRateLimiter::new(None, "test", "2/minute".parse().expect("a rate"));
-        let guesses = AuthThrottle::new(TrustedProxies::default(), knocks);
+        let rate_limiter = IpRateLimiter::new(None, "test", "2/minute".parse().expect("a rate"));
+        let throttle = AuthThrottle::new(TrustedProxies::default(), rate_limiter);
         let (one, other) = (IpAddr::from([203, 0, 113, 9]), IpAddr::from([203, 0, 113, 10]));
-        guesses.remember_good_key("good");
+        throttle.remember_good_key("valid");
         for status in [401, 401, 429] {
-            assert!(guesses.check_key(one, "guess").is_ok());
-            assert_eq!(guesses.record_bad_key(one, "None.").await.status(), status);
+            assert!(throttle.check_key(one, "invalid").is_ok());
+            assert_eq!(throttle.record_bad_key(one, "None.").await.status(), status);
         }
-        assert!(guesses.check_key(one, "guess").is_err() && guesses.check_key(one, "good").is_ok());
-        assert!(guesses.check_key(other, "guess").is_ok());
+        assert!(throttle.check_key(one, "invalid").is_err() && throttle.check_key(one, "valid").is_ok());
+        assert!(throttle.check_key(other, "invalid").is_ok());
     }
 }

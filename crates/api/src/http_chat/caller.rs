@@ -1,4 +1,4 @@
-//! Trust in a program starts here: a handler only sees whom a key vouches for.
+//! Authenticates a program by its API key. Handlers only see callers with a valid one.
 
 use std::sync::Arc;
 
@@ -10,17 +10,20 @@ use models::{ApiScope, TenantId};
 use tracing::Span;
 use uuid::Uuid;
 
-use super::ChatService;
-use super::problem::{Problem, ProblemKind};
+use super::problem::Problem;
+use super::problem_kind::ProblemKind;
+use super::service::ChatService;
 
-/// What every key begins with, and the least that comes behind it.
+/// The prefix of every key.
 const API_KEY_PREFIX: &str = "eb_";
+
+/// The shortest key without its prefix, in characters.
 const MIN_API_KEY_CHARS: usize = 40;
 
-const MISSING_KEY_TEXT: &str = "Send a key of the workspace: `Authorization: Bearer eb_…`.";
-const UNKNOWN_KEY_TEXT: &str = "This key is unknown, or was revoked. An admin can make a new one.";
+const MISSING_KEY_TEXT: &str = "Send an API key of the workspace: `Authorization: Bearer eb_…`.";
+const UNKNOWN_KEY_TEXT: &str = "This key is unknown or revoked. An admin can create a new one.";
 
-/// A program that has a key of a workspace in which the bot is at work.
+/// A program with a valid key of a workspace in which the bot is active.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(super) key_id: Uuid,
@@ -29,13 +32,13 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Refuses what the key does not allow.
+    /// Returns a problem if the key lacks the scope.
     pub(super) fn require_scope(&self, scope: ApiScope) -> Result<(), Problem> {
         match self.scopes.contains(&scope) {
             true => Ok(()),
             false => Err(Problem::new(
                 ProblemKind::NotAllowed,
-                format!("The key lacks the scope `{}`. An admin can make one that has it.", scope.as_str()),
+                format!("The key lacks the scope `{}`. An admin can create one that has it.", scope.as_str()),
             )),
         }
     }
@@ -44,46 +47,46 @@ impl Caller {
 impl FromRequestParts<Arc<ChatService>> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<ChatService>) -> Result<Self, Problem> {
-        let given = parts.headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
-        let (guesses, address) = (&desk.auth_throttle, desk.auth_throttle.client_ip(parts));
-        let Some(key) = parse_bearer(given.unwrap_or_default()) else {
-            return Err(guesses.record_bad_key(address, MISSING_KEY_TEXT).await);
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<ChatService>) -> Result<Self, Problem> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let throttle = &service.auth_throttle;
+        let address = throttle.client_ip(parts);
+        let Some(key) = parse_bearer(header.unwrap_or_default()) else {
+            return Err(throttle.record_bad_key(address, MISSING_KEY_TEXT).await);
         };
-        guesses.check_key(address, key)?;
-        let mut tx = desk.app.db.begin_cross_tenant().await?;
-        let holder = db::api_keys::find_owner(&mut tx, key).await?;
+        throttle.check_key(address, key)?;
+        let mut tx = service.state.db.begin_cross_tenant().await?;
+        let owner = db::api_keys::find_owner(&mut tx, key).await?;
         tx.commit().await?;
-        let Some(holder) = holder else {
-            return Err(guesses.record_bad_key(address, UNKNOWN_KEY_TEXT).await);
+        let Some(owner) = owner else {
+            return Err(throttle.record_bad_key(address, UNKNOWN_KEY_TEXT).await);
         };
-        guesses.remember_good_key(key);
-        Span::current().record("tenant_id", holder.tenant_id.as_str());
-        authorize_holder(holder)
+        throttle.remember_good_key(key);
+        Span::current().record("tenant_id", owner.tenant_id.as_str());
+        authorize_owner(owner)
     }
 }
 
-/// Nobody is asked whose bot cannot work: an admin is to see it here too.
-fn authorize_holder(holder: ApiKeyOwner) -> Result<Caller, Problem> {
-    if !holder.is_installed {
+/// Refuses workspaces whose bot cannot work, with the reason for the admin.
+fn authorize_owner(owner: ApiKeyOwner) -> Result<Caller, Problem> {
+    if !owner.is_installed {
         return Err(Problem::new(
             ProblemKind::NotAllowed,
-            "The bot was taken out of the workspace. Install it again.",
+            "The bot is not installed in the workspace. Install it again.",
         ));
     }
-    if let Some(reason) = holder.disabled_reason {
-        let detail =
-            format!("Slack does not take the bot's token any more ({reason}). Install the bot again.");
+    if let Some(reason) = owner.disabled_reason {
+        let detail = format!("Slack revoked the bot token ({reason}). Reinstall the bot.");
         return Err(Problem::new(ProblemKind::NotAllowed, detail));
     }
-    if let Some(reason) = holder.suspended_reason {
-        let detail = format!("Whoever runs this server has suspended the workspace: {reason}");
+    if let Some(reason) = owner.suspended_reason {
+        let detail = format!("The operator of this server has suspended the workspace: {reason}");
         return Err(Problem::new(ProblemKind::NotAllowed, detail));
     }
-    Ok(Caller { key_id: holder.key_id, tenant_id: holder.tenant_id, scopes: holder.scopes })
+    Ok(Caller { key_id: owner.key_id, tenant_id: owner.tenant_id, scopes: owner.scopes })
 }
 
-/// The key of the header, if it can be one: what cannot is not asked of the database.
+/// Returns the key in the header if it has a key's format; if not, the database is not queried.
 fn parse_bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.split_once(' ')?;
     let key = key.trim();

@@ -1,27 +1,30 @@
-//! A conversation over HTTP: whose it is, what was said in it, and that one answer is made in it at a time. It is a thread
-//! of the channel `api`, which Slack cannot have.
+//! A conversation over HTTP: its owner, its history, and the lease that allows one answer at a time. It is
+//! stored as a thread of the channel `api`, an id that Slack never uses.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use db::Tx;
-use db::audit_log::AuditAction;
+use assistant::budget::{
+    Allowance, BudgetDenied, Charge, ReservationOwner, ReserveRequest, reserve_call, send_alerts,
+};
+use assistant::{
+    AnswerOrigin, AnswerRecord, Attachments, MAX_HISTORY_MESSAGES, Prompt, PromptInput, RememberedTurn,
+    commit,
+};
 use db::settings::TenantConfig;
-use db::usage::{NewUsage, UsageOutcome};
-use db::workspaces::WorkspaceSnapshot;
-use models::{ChatMessage, EventOutcome, Role, ThreadKey};
+use db::{DbError, Tx};
+use models::{ChatMessage, EventOutcome, ThreadKey};
 use serde_json::{Value, json};
-use slack::{BotAuth, MessageMetadata};
+use slack::MessageMetadata;
 use tokio::time::sleep;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::ChatService;
 use super::caller::Caller;
-use super::problem::{Problem, ProblemKind};
+use super::problem::Problem;
+use super::problem_kind::ProblemKind;
+use super::service::ChatService;
 use super::subject::Subject;
-use crate::budget::{self, Allowance, BudgetDenied, Charge, ReserveRequest};
-use crate::reply::prompt::{MAX_HISTORY_MESSAGES, build_messages, system_prompt, wrap_if_external};
 use crate::state::ApiState;
 use crate::{token_refresh, trace_spans, workspace_loader};
 
@@ -29,17 +32,19 @@ const API_CHANNEL_ID: &str = "api";
 
 const API_PLACE_TEXT: &str = "a conversation with a program that people of the workspace use";
 
-/// Between two renewals of the lease, which lasts for thirty seconds.
+/// The interval between two renewals of the lease, which lasts for thirty seconds.
 const CHAT_LEASE_RENEW_INTERVAL: Duration = Duration::from_secs(8);
 
-/// Seconds after which nobody makes an answer any more for which money is held: longer than one may take.
+/// Seconds after which a reservation expires: longer than an answer may take.
 const RESERVATION_EXPIRY_SECONDS: f64 = 360.0;
 
-/// A conversation in which an answer is being made.
+/// A conversation with an answer in progress.
 pub(super) struct ChatConversation<'a> {
-    app: &'a ApiState,
+    state: &'a ApiState,
     caller: &'a Caller,
     subject: Subject,
+    /// The actor in the audit log.
+    actor: String,
     thread: ThreadKey,
     lease: Uuid,
     workspace: String,
@@ -47,264 +52,236 @@ pub(super) struct ChatConversation<'a> {
     history: Vec<ChatMessage>,
 }
 
-/// What is written down of an answer.
-pub(super) struct CompletionRecord<'a> {
+/// An answer that ended, whole or not.
+pub(super) struct EndedAnswer<'a> {
     pub(super) message_id: &'a str,
-    /// The question's number, where money is held for it.
-    pub(super) seq: Option<i64>,
-    pub(super) charge: &'a Charge,
+    pub(super) reserved_seq: Option<i64>,
+    /// `None` if no model accepted the request.
+    pub(super) charge: Option<&'a Charge>,
     pub(super) asked_at: Instant,
     pub(super) first_token_at: Option<Instant>,
-    /// Whether nobody got it as a whole.
-    pub(super) is_partial: bool,
 }
 
 impl<'a> ChatConversation<'a> {
-    /// Begins one, or goes on in one of the same person or key; nobody else answers in it until it is let go.
+    /// Starts a conversation, or continues one of the same person or key. No other answer can be made in it
+    /// until its lease is released.
     pub(super) async fn open(
-        app: &'a ApiState,
+        state: &'a ApiState,
         caller: &'a Caller,
-        asker: Subject,
-        named: Option<&str>,
+        subject: Subject,
+        requested_id: Option<&str>,
     ) -> Result<Self, Problem> {
-        let conversation_id = match named {
+        let id = match requested_id {
             Some(id) if is_conversation_id(id) => id.to_owned(),
             Some(_) => return Err(unknown_conversation_problem()),
             None => new_id("c_"),
         };
-        let thread =
-            ThreadKey { channel_id: API_CHANNEL_ID.into(), thread_ts: conversation_id.as_str().into() };
+        let thread = ThreadKey { channel_id: API_CHANNEL_ID.into(), thread_ts: id.as_str().into() };
         let tenant_id = &caller.tenant_id;
-        let found =
-            workspace_loader::find_workspace(app, tenant_id).await?.ok_or(db::DbError::NotInstalled)?;
-        let (workspace, stored) = (found.installed.installation.name, found.settings);
-        let mut tx = app.db.begin(tenant_id).await?;
-        if named.is_some()
-            && !db::chat_memory::has_messages(&mut tx, tenant_id, &thread, &asker.user_id).await?
+        let found = workspace_loader::find_workspace(state, tenant_id).await?.ok_or(DbError::NotInstalled)?;
+        let (workspace, config) = (found.installed.installation.name, found.settings);
+        let mut tx = state.db.begin(tenant_id).await?;
+        if requested_id.is_some()
+            && !db::chat_memory::has_messages(&mut tx, tenant_id, &thread, &subject.user_id).await?
         {
             return Err(unknown_conversation_problem());
         }
-        let Some(lease) = db::chat_leases::acquire(&mut tx, tenant_id, &conversation_id).await? else {
-            let detail = "Wait for the answer to the last message of this conversation, then ask again.";
+        let Some(lease) = db::chat_leases::acquire(&mut tx, tenant_id, &id).await? else {
+            let detail = "Wait for the answer to the conversation's last message, then try again.";
             return Err(Problem::new(ProblemKind::Busy, detail));
         };
-        // Read behind the lease: what another answer has just added is there.
-        let turns = db::chat_memory::list(&mut tx, tenant_id, &thread, MAX_HISTORY_MESSAGES).await?;
+        // Read after the lease was acquired, so that it includes the answer before.
+        let history = db::chat_memory::list(&mut tx, tenant_id, &thread, MAX_HISTORY_MESSAGES).await?;
         tx.commit().await?;
-        Ok(Self { app, caller, subject: asker, thread, lease, workspace, config: stored, history: turns })
+        let actor = format!("key:{}", caller.key_id);
+        Ok(Self { state, caller, subject, actor, thread, lease, workspace, config, history })
     }
 
     pub(super) fn id(&self) -> &str {
         self.thread.thread_ts.as_str()
     }
 
-    /// Holds what an answer costs at its worst, and the question's number with it; where nothing is limited, nothing.
-    pub(super) async fn reserve_budget(
-        &self,
-        messages: &[Value],
-    ) -> Result<(Allowance, Option<i64>), Problem> {
-        let (tenant_id, user_id) = (&self.caller.tenant_id, &self.subject.user_id);
-        if !self.config.settings.has_budget() {
-            return Ok((Allowance::unlimited(tenant_id, &self.config), None));
-        }
-        let mut tx = self.app.db.begin(tenant_id).await?;
-        let seq = db::events::next_seq(&mut tx).await?;
-        let (stored, expires_after) = (&self.config, Some(RESERVATION_EXPIRY_SECONDS));
-        let bill = ReserveRequest { tenant_id, seq, user_id, config: stored, messages, expires_after };
-        let reserved = budget::reserve_call(&self.app.model, &mut tx, &bill).await?;
-        tx.commit().await?;
-        reserved.map(|purse| (purse, Some(seq))).map_err(over_budget_problem)
+    /// Returns the request for the model.
+    pub(super) fn build_prompt(&self, message: &str) -> Prompt {
+        Prompt::build(PromptInput {
+            workspace: &self.workspace,
+            place: API_PLACE_TEXT,
+            person: &self.subject.person,
+            extra_context: "",
+            settings: &self.config.settings,
+            history: &self.history,
+            message,
+            attachments: Attachments::default(),
+        })
     }
 
-    /// What the model is asked.
-    pub(super) fn build_messages(&self, message: &str) -> Vec<Value> {
-        let settings = &self.config.settings;
-        let instructions = system_prompt(&self.workspace, API_PLACE_TEXT, &self.subject.person, "", settings);
-        let mut messages = build_messages(&instructions, &self.history, settings);
-        let content = wrap_if_external(self.subject.person.affiliation, &settings.redact_if_enabled(message));
-        messages.push(json!({ "role": Role::User.as_str(), "content": content }));
-        messages
+    /// Reserves the worst-case cost of an answer.
+    pub(super) async fn reserve_budget(&self, messages: &[Value]) -> Result<Allowance, Problem> {
+        let request = ReserveRequest {
+            tenant_id: &self.caller.tenant_id,
+            user_id: &self.subject.user_id,
+            config: &self.config,
+            messages,
+            owner: ReservationOwner::HttpRequest { expires_after_seconds: RESERVATION_EXPIRY_SECONDS },
+        };
+        let reserved = reserve_call(&self.state.db, &self.state.model, &request).await?;
+        reserved.map_err(over_budget_problem)
     }
 
-    /// Keeps the conversation while an answer is made; returns once it is another answer's.
+    /// Renews the lease while the answer is written. Returns once another answer holds it.
     pub(super) async fn renew_lease_until_lost(&self) -> Problem {
         loop {
             sleep(CHAT_LEASE_RENEW_INTERVAL).await;
             let renewed = async {
+                let mut tx = self.begin().await?;
                 let (tenant_id, id) = (&self.caller.tenant_id, self.id());
-                let mut tx = self.app.db.begin(tenant_id).await?;
-                let held = db::chat_leases::renew(&mut tx, tenant_id, id, self.lease).await?;
+                let is_held = db::chat_leases::renew(&mut tx, tenant_id, id, self.lease).await?;
                 tx.commit().await?;
-                Ok::<_, db::DbError>(held)
+                Ok::<_, DbError>(is_held)
             };
             match renewed.await {
                 Ok(true) => {}
                 Ok(false) => return lease_lost_problem(),
-                // The end finds out whether it is still held.
-                Err(error) => tracing::warn!(error = %error, "a conversation could not be kept"),
+                // The commit checks the lease again.
+                Err(error) => tracing::warn!(error = %error, "conversation lease not renewed"),
             }
         }
     }
 
-    /// What was said, what it cost and the audit entry, or none of them; the conversation is free again. Whether somebody is to
-    /// be told that the budget goes to its end.
+    /// Writes the chat memory, the cost and the audit entry in one transaction, and releases the lease with
+    /// it. Returns whether the budget alert is due.
     pub(super) async fn commit_answer(
         &self,
-        message: &str,
-        answer: &str,
-        deed: &CompletionRecord<'_>,
+        message: String,
+        answer: String,
+        ended: &EndedAnswer<'_>,
     ) -> Result<bool, Problem> {
-        let turns =
-            [self.to_chat_message(Role::User, message), self.to_chat_message(Role::Assistant, answer)];
-        let tenant_id = &self.caller.tenant_id;
-        let mut tx = self.app.db.begin(tenant_id).await?;
-        if !db::chat_leases::release(&mut tx, tenant_id, self.id(), self.lease).await? {
+        let mut tx = self.begin().await?;
+        if !db::chat_leases::release(&mut tx, &self.caller.tenant_id, self.id(), self.lease).await? {
             return Err(lease_lost_problem());
         }
-        let seq = event_seq(&mut tx, deed).await?;
-        db::chat_memory::insert(&mut tx, tenant_id, &self.thread, seq, &turns).await?;
-        let is_ending = self.insert_usage(&mut tx, seq, deed).await?;
+        let affiliation = self.subject.person.affiliation;
+        let turn = RememberedTurn { affiliation, message, answer };
+        let is_alert_due = commit(&mut tx, self.record(Some(turn), ended)).await?;
         tx.commit().await?;
-        Ok(is_ending)
+        Ok(is_alert_due)
     }
 
-    /// The cost of an answer that broke off. What was said is not remembered: whoever asked does not have it, and asks
-    /// again.
-    pub(super) async fn commit_cost(&self, deed: &CompletionRecord<'_>) -> Result<bool, Problem> {
-        let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
-        let seq = event_seq(&mut tx, deed).await?;
-        let is_ending = self.insert_usage(&mut tx, seq, deed).await?;
+    /// Writes the cost of an answer that broke off. Its text is not remembered: the client does not have it,
+    /// and asks again.
+    pub(super) async fn commit_cost(&self, ended: &EndedAnswer<'_>) -> Result<bool, Problem> {
+        let mut tx = self.begin().await?;
+        let is_alert_due = commit(&mut tx, self.record(None, ended)).await?;
         tx.commit().await?;
-        Ok(is_ending)
+        Ok(is_alert_due)
     }
 
-    /// Gives back what was held for an answer of which the model has not said a word.
+    /// Releases the reservation of a request that no model accepted.
     pub(super) async fn release_reservation(&self, seq: i64) {
-        let given = async {
-            let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
+        let released = async {
+            let mut tx = self.begin().await?;
             db::reservations::release(&mut tx, &self.caller.tenant_id, seq).await?;
             tx.commit().await
         };
-        if let Err(error) = given.await {
-            tracing::warn!(error = %error, "money is held until nobody can come back for it");
+        if let Err(error) = released.await {
+            tracing::warn!(error = %error, "reservation not released; it will expire");
         }
     }
 
-    /// Tells those who are to know that the budget goes to its end; the answer does not wait for that.
-    pub(super) fn spawn_budget_alert(&self, desk: &Arc<ChatService>) {
-        let (app, tenant_id) = (Arc::clone(&desk.app), self.caller.tenant_id.clone());
+    /// Sends the budget alert in the background.
+    pub(super) fn spawn_budget_alert(&self, service: &Arc<ChatService>) {
+        let (state, tenant_id) = (Arc::clone(&service.state), self.caller.tenant_id.clone());
         let settings = self.config.settings.clone();
         let metadata = MessageMetadata { event_id: self.id().into(), part_start: 0 };
-        let told = async move {
-            match token_refresh::load_with_valid_token(&app, &tenant_id).await {
-                Ok(WorkspaceSnapshot { installed, .. }) => {
-                    let bot =
-                        BotAuth { tenant_id, token: installed.bot_token, team_id: None, send_guard: None };
-                    budget::notify_budget_contacts(&app, &bot, &installed.installation, &settings, &metadata)
-                        .await;
+        let alert = async move {
+            match token_refresh::load_with_valid_token(&state, &tenant_id).await {
+                Ok(workspace) => {
+                    let bot = token_refresh::unguarded_bot(&workspace);
+                    let installation = &workspace.installed.installation;
+                    send_alerts(&state.slack, &bot, installation, &settings, &metadata).await;
                 }
-                Err(failure) => tracing::warn!(error = ?failure, "nobody could be told of the budget"),
+                Err(error) => tracing::warn!(error = ?error, "budget alert failed"),
             }
         };
-        desk.tasks.spawn(told.instrument(trace_spans::task("tell of budget")));
+        service.tasks.spawn(alert.instrument(trace_spans::task("tell of budget")));
     }
 
-    /// Lets the conversation go as it was.
+    /// Releases the lease of a conversation that did not change.
     pub(super) async fn release_lease(&self) {
         let released = async {
-            let mut tx = self.app.db.begin(&self.caller.tenant_id).await?;
+            let mut tx = self.begin().await?;
             db::chat_leases::release(&mut tx, &self.caller.tenant_id, self.id(), self.lease).await?;
             tx.commit().await
         };
         if let Err(error) = released.await {
-            tracing::warn!(error = %error, "a conversation is free again only in half a minute");
+            tracing::warn!(error = %error, "conversation lease not released; it will expire");
         }
     }
 
-    async fn insert_usage(
-        &self,
-        tx: &mut Tx,
-        seq: i64,
-        deed: &CompletionRecord<'_>,
-    ) -> Result<bool, Problem> {
-        let (tenant_id, user_id) = (&self.caller.tenant_id, &self.subject.user_id);
-        let Charge { usage, cost_micros } = deed.charge;
-        let asked = NewUsage {
-            user_id,
+    async fn begin(&self) -> Result<Tx, DbError> {
+        self.state.db.begin(&self.caller.tenant_id).await
+    }
+
+    fn record<'r>(&'r self, turn: Option<RememberedTurn>, ended: &EndedAnswer<'r>) -> AnswerRecord<'r> {
+        let is_partial = turn.is_none();
+        let model = ended.charge.map(|charge| charge.usage.model.as_str()).unwrap_or_default();
+        AnswerRecord {
+            tenant_id: &self.caller.tenant_id,
+            user_id: &self.subject.user_id,
             thread: &self.thread,
-            since_asked: deed.asked_at.elapsed(),
-            usage,
-            cost_micros: *cost_micros,
-        };
-        let end = UsageOutcome {
-            outcome: if deed.is_partial { EventOutcome::Stopped } else { EventOutcome::Answered },
-            reason: deed.is_partial.then_some("broke off"),
-            since_first_token: deed.first_token_at.map(|at| at.elapsed()),
-        };
-        db::usage::record_api(tx, tenant_id, seq, asked, end).await?;
-        let ending = budget::mark_threshold_reached(tx, tenant_id, &self.config.settings).await?;
-        let is_ending = ending.is_some();
-        let actor = format!("key:{}", self.caller.key_id);
-        if let Some(detail) = ending {
-            db::audit_log::insert(tx, tenant_id, &actor, AuditAction::BudgetWarned, detail).await?;
+            actor: &self.actor,
+            settings: &self.config.settings,
+            turn,
+            charge: ended.charge,
+            outcome: if is_partial { EventOutcome::Stopped } else { EventOutcome::Answered },
+            reason: is_partial.then_some("broke off"),
+            since_first_token: ended.first_token_at.map(|at| at.elapsed()),
+            audit_detail: json!({
+                "conversation_id": self.id(), "message_id": ended.message_id, "model": model,
+                "for": self.subject.user_id, "broke_off": is_partial,
+            }),
+            origin: AnswerOrigin::HttpRequest { reserved_seq: ended.reserved_seq, asked_at: ended.asked_at },
         }
-        let detail = json!({
-            "conversation_id": self.id(), "message_id": deed.message_id, "model": usage.model,
-            "for": user_id, "broke_off": deed.is_partial,
-        });
-        db::audit_log::insert(tx, tenant_id, &actor, AuditAction::Answered, detail).await?;
-        Ok(is_ending)
-    }
-
-    fn to_chat_message(&self, role: Role, text: &str) -> ChatMessage {
-        let Subject { user_id, person } = &self.subject;
-        ChatMessage { role, user_id: user_id.clone(), affiliation: person.affiliation, text: text.to_owned() }
     }
 }
 
-/// The question's number: the one under which money is held, or a new one.
-async fn event_seq(tx: &mut Tx, deed: &CompletionRecord<'_>) -> Result<i64, db::DbError> {
-    match deed.seq {
-        Some(seq) => Ok(seq),
-        None => db::events::next_seq(tx).await,
-    }
-}
-
-fn over_budget_problem(refusal: BudgetDenied) -> Problem {
-    let detail = match refusal {
+fn over_budget_problem(denied: BudgetDenied) -> Problem {
+    let detail = match denied {
         BudgetDenied::Month => {
-            "What the workspace lets its bot spend in a month is used up. An admin can raise it in the dashboard, under \
-             Settings; else ask again when the next month begins."
+            "The workspace has used its monthly budget. It resets when the next month begins; an admin can \
+             raise it in the dashboard, under Settings."
         }
         BudgetDenied::PersonDay => {
-            "What the bot may spend on one person in a day is used up for this one. An admin can raise it in the dashboard, \
-             under Settings; else ask again when the next day begins, in UTC."
+            "This person's daily budget is used up. It resets at 00:00 UTC; an admin can raise it in the \
+             dashboard, under Settings."
         }
         BudgetDenied::AllReserved => {
-            "What is left of the budget is held for answers in work. Ask again when those have ended, in a moment."
+            "The rest of the budget is reserved for answers in progress. Try again in a moment."
         }
     };
-    Problem::new(ProblemKind::OverLimit, detail).with_retry_after(refusal.retry_after())
+    Problem::new(ProblemKind::OverLimit, detail).with_retry_after(denied.retry_after())
 }
 
-/// A name for a conversation or an answer: nobody guesses it, and those that are new sort last.
+/// Returns a new id of a conversation or an answer. Ids cannot be guessed, and sort by their time.
 pub(super) fn new_id(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::now_v7().simple())
 }
 
-/// What cannot be one is not asked of the database.
+/// Returns whether this can be a conversation's id; if not, the database is not queried for it.
 fn is_conversation_id(id: &str) -> bool {
     let random = id.strip_prefix("c_").unwrap_or_default();
     random.len() == 32 && random.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 fn unknown_conversation_problem() -> Problem {
-    let detail = "It is unknown, or another's. Leave `conversation_id` out to begin a new one.";
+    let detail =
+        "It does not exist, or belongs to another person or key. Omit `conversation_id` to start a new one.";
     Problem::new(ProblemKind::NoConversation, detail)
 }
 
 fn lease_lost_problem() -> Problem {
-    Problem::new(ProblemKind::Busy, "Another answer was begun in this conversation meanwhile. Ask again.")
+    let detail = "Another answer was started in this conversation in the meantime. Try again.";
+    Problem::new(ProblemKind::Busy, detail)
 }
 
 #[cfg(test)]

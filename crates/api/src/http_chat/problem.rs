@@ -1,5 +1,4 @@
-//! What goes wrong, as a client is told: `application/problem+json` (RFC 9457). The kinds stand in one table, of which the
-//! documentation is made too.
+//! The error response: `application/problem+json` (RFC 9457).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,119 +14,32 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::job_error::{MODEL_MISCONFIGURED_TEXT, MODEL_REJECTED_TEXT};
+use super::problem_kind::ProblemKind;
+use crate::job::error::{MODEL_MISCONFIGURED_TEXT, MODEL_REJECTED_TEXT};
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What `WWW-Authenticate` says.
+/// The value of `WWW-Authenticate`.
 const BEARER_CHALLENGE: &str = "Bearer realm=\"EnableBot\"";
 
-/// When to come again where nobody knows better.
+/// The retry delay if no better one is known.
 const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What kind of problem it is; each has a status of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProblemKind {
-    BadRequest,
-    NoKey,
-    NotAllowed,
-    NoConversation,
-    Busy,
-    Late,
-    TooLarge,
-    NotJson,
-    OverLimit,
-    ModelFailed,
-    Unavailable,
-    TooSlow,
-}
-
-impl ProblemKind {
-    const ALL: [Self; 12] = [
-        Self::BadRequest,
-        Self::NoKey,
-        Self::NotAllowed,
-        Self::NoConversation,
-        Self::Busy,
-        Self::Late,
-        Self::TooLarge,
-        Self::NotJson,
-        Self::OverLimit,
-        Self::ModelFailed,
-        Self::Unavailable,
-        Self::TooSlow,
-    ];
-
-    /// Its status, its name in `type`, and its title.
-    fn definition(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be answered"),
-            Self::NoKey => (StatusCode::UNAUTHORIZED, "no-key", "No key that is good"),
-            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "This is not allowed"),
-            Self::NoConversation => {
-                (StatusCode::NOT_FOUND, "no-conversation", "There is no such conversation")
-            }
-            Self::Busy => (StatusCode::CONFLICT, "busy", "An answer is being made in this conversation"),
-            Self::Late => (StatusCode::REQUEST_TIMEOUT, "late", "The body did not come in time"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "This is not JSON"),
-            Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "over-limit", "More is asked than may be"),
-            Self::ModelFailed => (StatusCode::BAD_GATEWAY, "model-failed", "The model did not answer"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now"),
-            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The model took too long"),
-        }
-    }
-
-    /// When it happens and what to do then, for the documentation.
-    fn description(self) -> &'static str {
-        match self {
-            Self::BadRequest => {
-                "The body is no JSON of this form, the message is empty or longer than 64 KiB, or `user_id` is nobody's."
-            }
-            Self::NoKey => {
-                "The key is missing, unknown or revoked. A workspace's admins make keys in the dashboard."
-            }
-            Self::NotAllowed => {
-                "The key lacks a scope, the person is of another organisation, or the bot is not at work in the workspace: taken out, or suspended."
-            }
-            Self::NoConversation => {
-                "The conversation is unknown, or another person's or key's. Begin a new one."
-            }
-            Self::Busy => {
-                "The conversation's last question is still being answered. Wait for that answer, then ask again."
-            }
-            Self::Late => "The body took longer than 20 seconds to come in. Send it again, faster.",
-            Self::TooLarge => "The body is larger than 512 KiB.",
-            Self::NotJson => "`Content-Type` is not `application/json`.",
-            Self::OverLimit => {
-                "The workspace's limit, or its budget, is used up, or too many wrong keys came from your address. Nothing was done. Ask again after `Retry-After` seconds."
-            }
-            Self::ModelFailed => {
-                "The model refused the question, broke off, or cannot be reached. Ask again, perhaps in other words."
-            }
-            Self::Unavailable => {
-                "The model or this server cannot answer just now. Ask again after `Retry-After` seconds."
-            }
-            Self::TooSlow => "The model stayed silent, or did not come to an end. Ask again, or for less.",
-        }
-    }
-}
-
-/// What went wrong, and what to do about it.
+/// An error, and what to do about it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// Names the kind of problem; below this path of the dashboard it is described.
+    /// The kind of problem, as a path of the dashboard that describes it.
     #[serde(rename = "type")]
     #[schema(example = "/dashboard/api#over-limit")]
     type_uri: String,
-    /// The kind in words.
-    #[schema(example = "More is asked than may be")]
+    /// The name of the kind.
+    #[schema(example = "Limit exceeded")]
     title: &'static str,
     /// The HTTP status.
     #[schema(example = 429)]
     status: u16,
-    /// What happened this time, and what to do.
-    #[schema(example = "The workspace's limit is used up. Ask again in 12 seconds.")]
+    /// The error in detail, and what to do.
+    #[schema(example = "The workspace's rate limit is used up. Try again in 12 seconds.")]
     pub(super) detail: String,
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -145,14 +57,14 @@ impl Problem {
         }
     }
 
-    /// Says when to come again.
+    /// Sets the time after which to try again.
     pub(super) fn with_retry_after(self, pause: Duration) -> Self {
         Self { retry_after: Some(pause), ..self }
     }
 
-    /// This replica stops, and somebody waits for an answer.
+    /// Returns the problem for clients that wait while this replica shuts down.
     pub(crate) fn shutting_down() -> Self {
-        Self::new(ProblemKind::Unavailable, "This server is being restarted. Ask again.")
+        Self::new(ProblemKind::Unavailable, "This server is being restarted. Try again.")
     }
 
     #[cfg(test)]
@@ -161,11 +73,11 @@ impl Problem {
     }
 
     pub(super) fn log(&self) {
-        tracing::info!(error = self.title, "no answer to a program: {}", self.status);
+        tracing::info!(error = self.title, "chat request failed: {}", self.status);
     }
 }
 
-/// Whole seconds, never too few.
+/// Rounds up to whole seconds, at least one.
 pub(super) fn ceil_seconds(pause: Duration) -> u64 {
     pause.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }
@@ -190,32 +102,32 @@ impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
             DbError::NotInstalled => {
-                Self::new(ProblemKind::NotAllowed, "The bot was taken out of the workspace.")
+                Self::new(ProblemKind::NotAllowed, "The bot is not installed in the workspace.")
             }
             error => {
-                tracing::error!(error = %error, "a program cannot be answered");
-                Self::new(ProblemKind::Unavailable, "The database does not answer. Ask again in a moment.")
+                tracing::error!(error = %error, "chat request failed");
+                Self::new(ProblemKind::Unavailable, "The database does not respond. Try again in a moment.")
             }
         }
     }
 }
 
-/// Why the model gave no answer.
+/// The problem for each error of the model.
 impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
-        tracing::warn!(error = %error, "the model gave a program no answer");
+        tracing::warn!(error = %error, "model request failed");
         match error {
             ModelError::Throttled { after, .. } | ModelError::Retry { after: Some(after), .. } => {
-                let detail = "The model takes no more questions just now. Ask again later.";
+                let detail = "The model accepts no more requests at the moment. Try again later.";
                 Self::new(ProblemKind::Unavailable, detail).with_retry_after(after)
             }
             ModelError::Timeout => {
-                Self::new(ProblemKind::TooSlow, "The model stayed silent for too long. Ask again.")
+                Self::new(ProblemKind::TooSlow, "The model did not respond in time. Try again.")
             }
             ModelError::InvalidRequest(_) => Self::new(ProblemKind::ModelFailed, MODEL_REJECTED_TEXT),
             ModelError::Misconfigured(_) => Self::new(ProblemKind::ModelFailed, MODEL_MISCONFIGURED_TEXT),
             ModelError::Retry { .. } => {
-                Self::new(ProblemKind::ModelFailed, "The model broke off, or cannot be reached. Ask again.")
+                Self::new(ProblemKind::ModelFailed, "The model broke off, or cannot be reached. Try again.")
             }
         }
     }
@@ -223,10 +135,10 @@ impl From<ModelError> for Problem {
 
 fn retry_after_header() -> Header {
     let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-    HeaderBuilder::new().schema(Some(schema)).description(Some("Seconds after which to ask again.")).build()
+    HeaderBuilder::new().schema(Some(schema)).description(Some("Seconds after which to try again.")).build()
 }
 
-/// Every kind, for the documentation.
+/// Documents every kind.
 impl IntoResponses for Problem {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         let document = |kind: ProblemKind| {

@@ -1,107 +1,103 @@
-//! For whom a program asks: a person of the workspace, or nobody in particular.
+//! The person for whom a program asks, if it names one.
 
-use std::time::Duration;
-
+use assistant::people::{self, USER_LOOKUP_TIMEOUT, person_from_slack, unknown_person};
 use models::{Affiliation, ApiScope, Person, TenantId, UserId};
-use slack::{BotAuth, SlackUser};
 use tokio::time::timeout;
 use tracing::Span;
 
 use super::caller::Caller;
-use super::problem::{Problem, ProblemKind};
-use crate::job_error::JobError;
-use crate::reply::authorize::{person_from_slack, unknown_person};
+use super::problem::Problem;
+use super::problem_kind::ProblemKind;
+use crate::job::error::JobError;
 use crate::state::ApiState;
-use crate::token_refresh;
+use crate::token_refresh::{load_with_valid_token, unguarded_bot};
 
-/// How long an answer waits for Slack to say who asks.
-const SUBJECT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// For whom a program asks.
+/// The person for whom a program asks.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// The person, or the key where there is none: whose the conversation is, and whose the cost.
+    /// The person, or the key if none is named. They own the conversation, and the usage is counted for them.
     pub(super) user_id: UserId,
     pub(super) person: Person,
 }
 
 impl Subject {
-    /// A person of another organisation is asked for by nobody: what they may read here is not for a key to say.
+    /// Returns the person, or an anonymous member if none is named.
+    ///
+    /// # Errors
+    /// The person is unknown or from outside the workspace: a key cannot decide what they may read here.
     pub(super) async fn resolve(
-        app: &ApiState,
+        state: &ApiState,
         caller: &Caller,
-        named: Option<&str>,
+        user_id: Option<&str>,
     ) -> Result<Self, Problem> {
-        let Some(named) = named else {
+        let Some(user_id) = user_id else {
             return Ok(Self {
                 user_id: format!("key:{}", caller.key_id).into(),
                 person: unknown_person(Affiliation::Member),
             });
         };
         caller.require_scope(ApiScope::ChatPeople)?;
-        if !is_user_id(named) {
+        if !is_user_id(user_id) {
             return Err(unknown_user_problem());
         }
-        let (tenant_id, user_id) = (&caller.tenant_id, UserId::from(named));
-        Span::current().record("user_id", named);
-        let known = db::people::find(&mut app.db.begin(tenant_id).await?, tenant_id, &user_id).await?;
+        Span::current().record("user_id", user_id);
+        let (tenant_id, user_id) = (&caller.tenant_id, UserId::from(user_id));
+        let known = db::people::find(&mut state.db.begin(tenant_id).await?, tenant_id, &user_id).await?;
         let person = match known {
             Some(person) => person,
-            None => look_up_person(app, tenant_id, &user_id).await?,
+            None => look_up_person(state, tenant_id, &user_id).await?,
         };
         match person.affiliation {
             Affiliation::Member | Affiliation::Guest => Ok(Self { user_id, person }),
-            Affiliation::External | Affiliation::Bot => {
-                Err(Problem::new(ProblemKind::NotAllowed, "`user_id` is no person of this workspace."))
-            }
+            Affiliation::External | Affiliation::Bot => Err(Problem::new(
+                ProblemKind::NotAllowed,
+                "`user_id` does not belong to a person of this workspace.",
+            )),
         }
     }
 }
 
-/// What Slack says of somebody. While it says nothing they are answered without their name.
-async fn look_up_person(app: &ApiState, tenant_id: &TenantId, user_id: &UserId) -> Result<Person, Problem> {
-    let failure = match timeout(SUBJECT_LOOKUP_TIMEOUT, fetch_from_slack(app, tenant_id, user_id)).await {
+/// Asks Slack about the person, and stores the result. If Slack does not respond, they are answered without
+/// their name.
+async fn look_up_person(state: &ApiState, tenant_id: &TenantId, user_id: &UserId) -> Result<Person, Problem> {
+    let error = match timeout(USER_LOOKUP_TIMEOUT, fetch_from_slack(state, tenant_id, user_id)).await {
         Ok(Ok((person, false))) => {
-            let mut tx = app.db.begin(tenant_id).await?;
-            db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
-            // With what was set here.
-            let known = db::people::find(&mut tx, tenant_id, user_id).await?;
+            let mut tx = state.db.begin(tenant_id).await?;
+            let person = people::store_person(&mut tx, tenant_id, user_id, person).await?;
             tx.commit().await?;
-            return Ok(known.unwrap_or(person));
+            return Ok(person);
         }
         Ok(Ok((_, true))) => {
-            return Err(Problem::new(ProblemKind::NotAllowed, "The account of `user_id` is closed."));
+            return Err(Problem::new(ProblemKind::NotAllowed, "The account of `user_id` is deactivated."));
         }
         Ok(Err(JobError::Slack(error)))
             if matches!(error.code(), Some("user_not_found" | "user_not_visible")) =>
         {
             return Err(unknown_user_problem());
         }
-        Ok(Err(failure)) => failure,
-        Err(_) => JobError::retry("Slack takes its time"),
+        Ok(Err(error)) => error,
+        Err(_) => JobError::retry("timeout"),
     };
-    tracing::info!(error = ?failure, "for whom a program asks is not known yet");
+    tracing::info!(error = ?error, "user lookup failed");
     Ok(unknown_person(Affiliation::Member))
 }
 
-/// Who they are, and whether their account is closed.
+/// Returns the person, and whether their account is deactivated.
 async fn fetch_from_slack(
-    app: &ApiState,
+    state: &ApiState,
     tenant_id: &TenantId,
     user_id: &UserId,
 ) -> Result<(Person, bool), JobError> {
-    let installed = token_refresh::load_with_valid_token(app, tenant_id).await?.installed;
-    let bot =
-        BotAuth { tenant_id: tenant_id.clone(), token: installed.bot_token, team_id: None, send_guard: None };
-    let user: SlackUser = app.slack.fetch_user(&bot, user_id).await?;
-    let is_closed = user.is_deleted;
-    Ok((person_from_slack(&installed.installation, user), is_closed))
+    let workspace = load_with_valid_token(state, tenant_id).await?;
+    let user = state.slack.fetch_user(&unguarded_bot(&workspace), user_id).await?;
+    let is_deactivated = user.is_deleted;
+    Ok((person_from_slack(&workspace.installed.installation, user), is_deactivated))
 }
 
 fn unknown_user_problem() -> Problem {
     Problem::new(
         ProblemKind::BadRequest,
-        "`user_id` is nobody's in this workspace. It is a Slack id like U012AB3CD.",
+        "`user_id` is unknown in this workspace. It must be a Slack id like U012AB3CD.",
     )
 }
 

@@ -1,157 +1,112 @@
-//! Who is asking, and whether they are answered: closed to people of other organisations until a channel is opened to
-//! them, and to a bot that talks to this one in circles.
+//! Decides who is answered. People of other organizations are refused until an admin opens the channel to
+//! them, and so is a bot that keeps talking to this one.
 
-use models::{Affiliation, EmployeeProfile, Installation, Person, Role};
-use slack::SlackUser;
+use assistant::people;
+use models::{Affiliation, InboundMessage, Installation, Person, Role};
+use slack::SlackErrorKind;
 
-use super::IncomingMessage;
-use crate::job_context::JobContext;
-use crate::job_error::JobError;
+use super::notices::post_notice_once;
+use crate::job::context::JobContext;
+use crate::job::error::JobError;
 
-/// Turns of another bot in a row that are answered in a thread.
+/// Messages of another bot in a row that are answered in a thread.
 const MAX_BOT_MESSAGES: usize = 3;
 
 const EXTERNAL_DENIED_TEXT: &str =
     "Sorry, I only answer people of the workspace I belong to. An admin there can open this channel to you.";
 
-/// What is to be done about whoever asks.
+/// The decision on the person who asks.
 pub(super) enum Requester {
     /// They are answered.
     Allowed(Person),
-    /// They are answered, and nothing is known of them yet.
+    /// They are answered, and Slack is asked about them meanwhile.
     Unknown,
-    /// They are not, and why.
+    /// They are not answered, for this reason.
     Denied(&'static str),
 }
 
-impl JobContext<'_> {
-    /// Where nothing hints at another organisation, somebody new is answered while Slack is asked about them.
-    pub(super) async fn authorize_requester(
-        &self,
-        question: &IncomingMessage,
-    ) -> Result<Requester, JobError> {
-        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        let known = db::people::find(&mut self.app.db.begin(tenant_id).await?, tenant_id, user_id).await?;
-        let person = match known {
-            Some(person) => person,
-            None if self.is_possibly_external(question) => self.resolve_external().await?,
-            None => return Ok(Requester::Unknown),
-        };
-        match person.affiliation {
-            Affiliation::Member | Affiliation::Guest => Ok(Requester::Allowed(person)),
-            Affiliation::External => self.authorize_external(person).await,
-            Affiliation::Bot => self.authorize_bot(person).await,
+/// Decides whether the person is answered. A new person is `Unknown` if nothing points to another
+/// organization.
+pub(super) async fn authorize_requester(
+    context: &JobContext<'_>,
+    installation: &Installation,
+    message: &InboundMessage,
+) -> Result<Requester, JobError> {
+    let job = context.job;
+    let known = db::people::find(&mut context.begin().await?, &job.tenant_id, &job.user_id).await?;
+    let person = match known {
+        Some(person) => person,
+        None if is_possibly_external(installation, message) => {
+            resolve_external(context, installation).await?
         }
-    }
-
-    /// Slack says of a message only where its writer comes from; what they are here is asked.
-    fn is_possibly_external(&self, question: &IncomingMessage) -> bool {
-        let known = |team_id: &str| {
-            let team = self.installation.team_id.as_ref().map(|id| id.as_str());
-            let enterprise = self.installation.enterprise_id.as_ref().map(|id| id.as_str());
-            team.is_none() || team == Some(team_id) || enterprise == Some(team_id)
-        };
-        question.is_ext_shared || question.user_team_id.as_ref().is_some_and(|id| !known(id.as_str()))
-    }
-
-    /// Somebody who may be of another organisation; so they are, where Slack does not tell.
-    async fn resolve_external(&self) -> Result<Person, JobError> {
-        match self.fetch_person().await {
-            Err(JobError::Slack(error))
-                if !matches!(
-                    error.kind(),
-                    slack::SlackErrorKind::RateLimited(_)
-                        | slack::SlackErrorKind::Transient
-                        | slack::SlackErrorKind::TokenExpired
-                ) =>
-            {
-                tracing::warn!(error = %error, "who asks is not known");
-                Ok(unknown_person(Affiliation::External))
-            }
-            learned => learned,
-        }
-    }
-
-    /// Asks Slack who asks, for a day.
-    pub(super) async fn fetch_person(&self) -> Result<Person, JobError> {
-        let user = self.app.slack.fetch_user(&self.bot, &self.job.user_id).await?;
-        let person = person_from_slack(&self.installation, user);
-        let mut tx = self.begin_fenced().await?;
-        let (tenant_id, user_id) = (&self.job.tenant_id, &self.job.user_id);
-        db::people::upsert(&mut tx, tenant_id, user_id, &person).await?;
-        // With what was set here.
-        let known = db::people::find(&mut tx, tenant_id, user_id).await?;
-        tx.commit().await?;
-        Ok(known.unwrap_or(person))
-    }
-
-    /// They are told once a thread, and only they see it.
-    async fn authorize_external(&self, person: Person) -> Result<Requester, JobError> {
-        let thread = &self.job.thread;
-        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
-        if db::channels::is_external_allowed(&mut tx, &self.job.tenant_id, &thread.channel_id).await? {
-            return Ok(Requester::Allowed(person));
-        }
-        drop(tx);
-        self.post_notice_once(EXTERNAL_DENIED_TEXT).await?;
-        Ok(Requester::Denied("external people are not answered in this channel"))
-    }
-
-    /// Tells whoever asks, and nobody else, why there is no answer; once a thread.
-    pub(super) async fn post_notice_once(&self, sentence: &str) -> Result<(), JobError> {
-        // Noted first: better not told than told twice.
-        let mut tx = self.begin_fenced().await?;
-        let is_first = db::threads::set_refused(&mut tx, &self.lease_handle.lease).await?;
-        tx.commit().await?;
-        if is_first {
-            self.post_ephemeral_notice(sentence).await;
-        }
-        Ok(())
-    }
-
-    /// Says something that only whoever asks sees.
-    pub(super) async fn post_ephemeral_notice(&self, sentence: &str) {
-        let (thread, user_id) = (&self.job.thread, &self.job.user_id);
-        let root = (self.job.message_ts.as_ref() != Some(&thread.thread_ts)).then_some(&thread.thread_ts);
-        let told =
-            self.app.slack.post_ephemeral(&self.bot, &thread.channel_id, root, user_id, sentence).await;
-        if let Err(error) = told {
-            tracing::warn!(error = %error, "whoever asked could not be told");
-        }
-    }
-
-    async fn authorize_bot(&self, person: Person) -> Result<Requester, JobError> {
-        let mut tx = self.app.db.begin(&self.job.tenant_id).await?;
-        let limit = i64::try_from(2 * MAX_BOT_MESSAGES).unwrap_or(i64::MAX);
-        let turns = db::chat_memory::list(&mut tx, &self.job.tenant_id, &self.job.thread, limit).await?;
-        let asked = turns.iter().rev().filter(|turn| turn.role == Role::User);
-        if asked.take_while(|turn| turn.affiliation == Affiliation::Bot).count() >= MAX_BOT_MESSAGES {
-            return Ok(Requester::Denied("two bots would go on for ever"));
-        }
-        Ok(Requester::Allowed(person))
-    }
-}
-
-/// A person of whom nothing is known but where they come from.
-pub(crate) fn unknown_person(origin: Affiliation) -> Person {
-    Person { affiliation: origin, name: String::new(), is_admin: false, profile: EmployeeProfile::default() }
-}
-
-/// What somebody is to the workspace, by what Slack says of them.
-pub(crate) fn person_from_slack(installation: &Installation, user: SlackUser) -> Person {
-    let same_team = installation.team_id.as_ref().is_none_or(|team_id| *team_id == user.team_id);
-    let same_enterprise = user.enterprise_id.is_some() && user.enterprise_id == installation.enterprise_id;
-    let origin = if user.is_bot {
-        Affiliation::Bot
-    } else if user.is_stranger || !(same_team || same_enterprise) {
-        Affiliation::External
-    } else if user.is_guest {
-        Affiliation::Guest
-    } else {
-        Affiliation::Member
+        None => return Ok(Requester::Unknown),
     };
-    // Slack's time zones are named after places: that is all it says of where somebody is.
-    let location = user.tz.rsplit('/').next().unwrap_or_default().replace('_', " ");
-    let profile = EmployeeProfile { role: user.title, location, ..EmployeeProfile::default() };
-    Person { affiliation: origin, name: user.real_name, is_admin: user.is_admin, profile }
+    match person.affiliation {
+        Affiliation::Member | Affiliation::Guest => Ok(Requester::Allowed(person)),
+        Affiliation::External => authorize_external(context, person).await,
+        Affiliation::Bot => authorize_bot(context, person).await,
+    }
+}
+
+/// Asks Slack about the person, and stores the result for a day.
+pub(super) async fn fetch_person(
+    context: &JobContext<'_>,
+    installation: &Installation,
+) -> Result<Person, JobError> {
+    let job = context.job;
+    let user = context.slack.fetch_user(&context.bot, &job.user_id).await?;
+    let person = people::person_from_slack(installation, user);
+    let mut tx = context.begin_fenced().await?;
+    let person = people::store_person(&mut tx, &job.tenant_id, &job.user_id, person).await?;
+    tx.commit().await?;
+    Ok(person)
+}
+
+/// Returns whether the message may be from outside. Slack's event names only its author's own workspace.
+fn is_possibly_external(installation: &Installation, message: &InboundMessage) -> bool {
+    let is_own = |team_id: &str| {
+        let team = installation.team_id.as_ref().map(|id| id.as_str());
+        let enterprise = installation.enterprise_id.as_ref().map(|id| id.as_str());
+        team.is_none() || team == Some(team_id) || enterprise == Some(team_id)
+    };
+    message.is_ext_shared || message.user_team_id.as_ref().is_some_and(|id| !is_own(id.as_str()))
+}
+
+/// Asks Slack about a person who may be external. They count as external if Slack does not say.
+async fn resolve_external(context: &JobContext<'_>, installation: &Installation) -> Result<Person, JobError> {
+    match fetch_person(context, installation).await {
+        Err(JobError::Slack(error))
+            if !matches!(
+                error.kind(),
+                SlackErrorKind::RateLimited(_) | SlackErrorKind::Transient | SlackErrorKind::TokenExpired
+            ) =>
+        {
+            tracing::warn!(error = %error, "user lookup failed");
+            Ok(people::unknown_person(Affiliation::External))
+        }
+        fetched => fetched,
+    }
+}
+
+async fn authorize_external(context: &JobContext<'_>, person: Person) -> Result<Requester, JobError> {
+    let job = context.job;
+    let mut tx = context.begin().await?;
+    if db::channels::is_external_allowed(&mut tx, &job.tenant_id, &job.thread.channel_id).await? {
+        return Ok(Requester::Allowed(person));
+    }
+    drop(tx);
+    post_notice_once(context, EXTERNAL_DENIED_TEXT).await?;
+    Ok(Requester::Denied("external people are not answered in this channel"))
+}
+
+async fn authorize_bot(context: &JobContext<'_>, person: Person) -> Result<Requester, JobError> {
+    let job = context.job;
+    let mut tx = context.begin().await?;
+    let limit = i64::try_from(2 * MAX_BOT_MESSAGES).unwrap_or(i64::MAX);
+    let history = db::chat_memory::list(&mut tx, &job.tenant_id, &job.thread, limit).await?;
+    let asked = history.iter().rev().filter(|message| message.role == Role::User);
+    if asked.take_while(|message| message.affiliation == Affiliation::Bot).count() >= MAX_BOT_MESSAGES {
+        return Ok(Requester::Denied("two bots would talk to each other forever"));
+    }
+    Ok(Requester::Allowed(person))
 }

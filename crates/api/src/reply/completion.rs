@@ -1,191 +1,186 @@
-//! The model's part of an answer: money held, asked, shown as it comes, kept and charged however it ends.
+//! The model's part of a reply: reserved, requested, shown as it arrives, stored and charged however it ends.
 
 use std::time::Instant;
 
-use llm::{CompletionStream, ModelError};
-use slack::MarkdownSanitizer;
+use assistant::budget::{BudgetDenied, Charge, ReservationOwner, ReserveRequest, reserve_call};
+use assistant::{AnswerSink, CallPhase, CallResult, ModelCall, PartialAnswer, Prompt, complete};
+use db::settings::TenantConfig;
+use llm::{ModelClient, ModelError};
+use tokio_util::sync::CancellationToken;
 
-use super::pipeline::CompletedReply;
-use super::prompt::Prompt;
-use super::slack_message::StreamingMessage;
-use crate::budget::{Allowance, Charge};
-use crate::fail_point;
-use crate::job_context::JobContext;
-use crate::job_error::JobError;
+use super::progress::{release_reservation, store_answer, store_partial};
+use super::streaming_message::StreamingMessage;
+use crate::job::context::JobContext;
+use crate::job::error::JobError;
 
-const EMPTY_ANSWER_TEXT: &str = "Sorry, the model had nothing to say to this. Please ask in other words.";
+const EMPTY_ANSWER_TEXT: &str = "Sorry, the model returned an empty answer. Please rephrase your message.";
 
 const STOPPED_TEXT: &str = "_Stopped._";
 
-/// The longest answer that is taken, in bytes; a model that goes on beyond it is cut.
-pub(crate) const MAX_ANSWER_BYTES: usize = 400_000;
-
-/// Why no more of an answer is read.
-enum StreamEnd {
-    Finished,
-    Stopped,
-    /// The replica stops.
-    Handoff,
+/// The answer to show and to commit.
+pub(super) struct CompletedReply {
+    pub(super) text: String,
+    pub(super) model: String,
+    /// The message as the model received it; `None` if an earlier try sent it.
+    pub(super) message_text: Option<String>,
+    /// True if the message begins its thread, as far as this try knows.
+    pub(super) is_first_in_thread: bool,
+    pub(super) is_stopped: bool,
+    /// The charge that is not stored yet.
+    pub(super) unbilled: Option<Charge>,
+    /// The time of the first text in this try.
+    pub(super) first_token_at: Option<Instant>,
 }
 
-impl JobContext<'_> {
-    /// Asks the model and shows its words as they come; the whole answer is kept before anything else is done with it,
-    /// so that it is paid once.
-    pub(super) async fn complete(
-        &self,
-        mut prompt: Prompt,
-        mut text: String,
-        draft: &mut StreamingMessage<'_>,
-    ) -> Result<CompletedReply, JobError> {
-        prompt.continue_from(&text);
-        let said_before = text.len();
-        let purse = self.reserve_budget(&prompt.messages).await?;
-        let asked_at = Instant::now();
-        let mut answer =
-            match self.stop_token.run_until_cancelled(self.open_stream(&purse, &mut prompt)).await {
-                Some(Ok(answer)) => answer,
-                Some(Err(error)) => {
-                    self.release_reservation(&purse).await?;
-                    return Err(error.into());
-                }
-                None => return Ok(stopped_reply(prompt, text, None, None)),
-            };
-        let mut first_word_at = None;
-        let read = self.read_stream(&mut answer, &mut first_word_at, &mut text, draft).await;
-        if let Some(at) = first_word_at {
-            metrics::histogram!("enablebot_reply_first_token_seconds").record((at - asked_at).as_secs_f64());
-            metrics::histogram!("enablebot_first_word_seconds")
-                .record((at - self.job.received).as_secs_f64());
-        }
-        let taken = purse.charge_for(answer.usage(), &prompt.messages, &text[said_before..]);
-        self.app.model.count_tokens(&taken.usage);
-        match read {
-            Ok(StreamEnd::Finished) => {}
-            Ok(StreamEnd::Stopped) => return Ok(stopped_reply(prompt, text, Some(taken), first_word_at)),
-            Ok(StreamEnd::Handoff) => {
-                self.store_partial(draft.resumable_prefix(&text), &purse, &taken).await?;
-                // The lease is taken away in a moment, and with it this work ends.
-                std::future::pending().await
-            }
-            Err(failure) => {
-                self.store_partial(draft.resumable_prefix(&text), &purse, &taken).await?;
-                return Err(failure);
-            }
-        }
-        if text.trim().is_empty() {
-            self.store_partial("", &purse, &taken).await?;
-            return Err(JobError::fatal("the model's answer was empty", EMPTY_ANSWER_TEXT));
-        }
-        for remark in answer.finish_notice().map(str::to_owned).into_iter().chain(prompt.unread_notice()) {
-            text.push_str("\n\n");
-            text.push_str(&remark);
-        }
-        self.store_answer(&text, &purse, &taken).await?;
-        Ok(CompletedReply {
-            text,
-            model: taken.usage.model,
-            message_text: Some(prompt.message_text),
-            is_first_in_thread: prompt.is_first_in_thread,
-            is_stopped: false,
-            unbilled: None,
-            first_token_at: first_word_at,
-        })
+/// The parts of the service that a completion uses.
+pub(super) struct CompletionDeps<'a> {
+    pub(super) model: &'a ModelClient,
+    pub(super) config: &'a TenantConfig,
+    pub(super) handoff: &'a CancellationToken,
+}
+
+/// The reason why an answer ends early.
+enum ReplyEnd {
+    /// The person pressed "Stop".
+    Stopped,
+    /// This replica shuts down.
+    Handoff,
+    /// The model wrote nothing.
+    Empty,
+    /// The model or Slack failed.
+    Failed(JobError),
+}
+
+impl From<ModelError> for ReplyEnd {
+    fn from(error: ModelError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Shows the answer in the thread.
+struct SlackSink<'a, 'b> {
+    reply: &'a mut StreamingMessage<'b>,
+    stop: &'a CancellationToken,
+    handoff: &'a CancellationToken,
+}
+
+impl AnswerSink for SlackSink<'_, '_> {
+    type End = ReplyEnd;
+
+    async fn show(&mut self, text: &str, _added: &str) -> Result<(), ReplyEnd> {
+        self.reply.show_progress(text).await.map_err(ReplyEnd::Failed)
     }
 
-    /// A model that takes no images is asked without them.
-    async fn open_stream(
-        &self,
-        purse: &Allowance,
-        prompt: &mut Prompt,
-    ) -> Result<CompletionStream, ModelError> {
-        match self.app.model.stream_completion(&purse.selection, &prompt.messages).await {
-            Err(ModelError::InvalidRequest(_)) if prompt.has_images() => {
-                prompt.drop_images();
-                self.app.model.stream_completion(&purse.selection, &prompt.messages).await
-            }
-            asked => asked,
+    async fn interrupted(&mut self, phase: CallPhase) -> ReplyEnd {
+        tokio::select! {
+            () = self.stop.cancelled() => ReplyEnd::Stopped,
+            () = self.handoff.cancelled(), if phase == CallPhase::Reading => ReplyEnd::Handoff,
         }
     }
 
-    async fn store_answer(&self, text: &str, purse: &Allowance, taken: &Charge) -> Result<(), JobError> {
-        fail_point::reach("answer_made");
-        let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
-        let mut tx = self.begin_fenced().await?;
-        db::replies::set_answer(&mut tx, tenant_id, seq, text, &taken.usage, taken.cost_micros).await?;
-        self.release_unspent(&mut tx, purse).await?;
-        tx.commit().await?;
-        fail_point::reach("answer_kept");
-        Ok(())
+    fn is_final(interrupt: &ReplyEnd) -> bool {
+        matches!(interrupt, ReplyEnd::Stopped)
     }
 
-    /// Reads the answer to its end behind the text so far, and shows it as it grows.
-    async fn read_stream(
-        &self,
-        answer: &mut CompletionStream,
-        first_word_at: &mut Option<Instant>,
-        text: &mut String,
-        draft: &mut StreamingMessage<'_>,
-    ) -> Result<StreamEnd, JobError> {
-        let mut inert = MarkdownSanitizer::default();
-        // What was said before decides how the rest reads: it may stop within a block of code.
-        inert.push(text);
-        inert.finish();
-        loop {
-            let words = tokio::select! {
-                words = answer.next() => words?,
-                () = self.stop_token.cancelled() => {
-                    text.push_str(&inert.finish());
-                    return Ok(StreamEnd::Stopped);
-                }
-                () = self.app.handoff.cancelled() => return Ok(StreamEnd::Handoff),
-            };
-            let Some(mut words) = words else { break };
-            if first_word_at.is_none() {
-                *first_word_at = Some(Instant::now());
-                if text.ends_with([' ', '\n']) {
-                    words = words.trim_start_matches(' ').to_owned();
-                }
-            }
-            text.push_str(&inert.push(&words));
-            if text.len() > MAX_ANSWER_BYTES {
-                break;
-            }
-            draft.show_progress(text).await?;
-        }
-        text.push_str(&inert.finish());
-        Ok(StreamEnd::Finished)
+    fn empty() -> ReplyEnd {
+        ReplyEnd::Empty
     }
+}
 
-    /// Keeps what there is of an answer that breaks off, for whoever goes on with it, and charges it.
-    async fn store_partial(&self, text: &str, purse: &Allowance, taken: &Charge) -> Result<(), JobError> {
-        let mut tx = self.begin_fenced().await?;
-        if !text.trim().is_empty() {
-            db::replies::set_partial_text(&mut tx, &self.job.tenant_id, self.job.seq, text).await?;
+/// Requests the answer, or the rest of it after `text_so_far`. The whole answer is stored before this
+/// returns, so that it is paid once.
+pub(super) async fn complete_reply(
+    deps: &CompletionDeps<'_>,
+    context: &JobContext<'_>,
+    mut prompt: Prompt,
+    text_so_far: String,
+    reply: &mut StreamingMessage<'_>,
+) -> Result<CompletedReply, JobError> {
+    prompt.continue_from(&text_so_far);
+    let request = ReserveRequest {
+        tenant_id: &context.job.tenant_id,
+        user_id: &context.job.user_id,
+        config: deps.config,
+        messages: &prompt.messages,
+        owner: ReservationOwner::Event { lease: &context.lease.lease, seq: context.job.seq },
+    };
+    let allowance = reserve_call(context.db, deps.model, &request).await?.map_err(denied_error)?;
+    let call = ModelCall { model: deps.model, allowance: &allowance, received_at: context.job.received };
+    let mut sink = SlackSink { reply: &mut *reply, stop: context.stop, handoff: deps.handoff };
+    let answer = PartialAnswer::sanitized(text_so_far);
+    let CallResult { mut text, first_token_at, charge, end } =
+        complete(call, &mut prompt, answer, &mut sink).await;
+    match (end, charge) {
+        (Ok(finished), charge) => {
+            let notice = finished.notice.map(str::to_owned);
+            for remark in notice.into_iter().chain(prompt.unread_notice()) {
+                text.push_str("\n\n");
+                text.push_str(&remark);
+            }
+            let charge = charge.unwrap_or_default();
+            store_answer(context, &text, &allowance, &charge).await?;
+            Ok(completed_reply(prompt, text, charge.usage.model, None, first_token_at))
         }
-        self.charge_call(&mut tx, purse, taken).await?;
-        Ok(tx.commit().await?)
+        (Err(ReplyEnd::Stopped), charge) => Ok(stopped_reply(prompt, text, charge, first_token_at)),
+        (Err(ReplyEnd::Handoff), charge) => {
+            let prefix = reply.resumable_prefix(&text);
+            store_partial(context, prefix, &allowance, &charge.unwrap_or_default()).await?;
+            // The lease is revoked in a moment, which ends this task.
+            std::future::pending().await
+        }
+        (Err(ReplyEnd::Empty), charge) => {
+            store_partial(context, "", &allowance, &charge.unwrap_or_default()).await?;
+            Err(JobError::fatal("the model's answer was empty", EMPTY_ANSWER_TEXT))
+        }
+        (Err(ReplyEnd::Failed(error)), Some(charge)) => {
+            store_partial(context, reply.resumable_prefix(&text), &allowance, &charge).await?;
+            Err(error)
+        }
+        (Err(ReplyEnd::Failed(error)), None) => {
+            release_reservation(context, &allowance).await?;
+            Err(error)
+        }
+    }
+}
+
+fn denied_error(denied: BudgetDenied) -> JobError {
+    match denied {
+        // The unused part of the reservations is released as soon as those answers end.
+        BudgetDenied::AllReserved => {
+            JobError::Throttled { reason: denied.reason().into(), after: denied.retry_after() }
+        }
+        denied => JobError::OverBudget(denied),
+    }
+}
+
+fn completed_reply(
+    prompt: Prompt,
+    text: String,
+    model: String,
+    unbilled: Option<Charge>,
+    first_token_at: Option<Instant>,
+) -> CompletedReply {
+    CompletedReply {
+        text,
+        model,
+        message_text: Some(prompt.message_text),
+        is_first_in_thread: prompt.is_first_in_thread,
+        is_stopped: false,
+        unbilled,
+        first_token_at,
     }
 }
 
 fn stopped_reply(
     prompt: Prompt,
     mut text: String,
-    uncharged: Option<Charge>,
-    first_word_at: Option<Instant>,
+    unbilled: Option<Charge>,
+    first_token_at: Option<Instant>,
 ) -> CompletedReply {
     if !text.trim().is_empty() {
         text.push_str("\n\n");
     }
     text.push_str(STOPPED_TEXT);
-    let model = uncharged.as_ref().map(|taken| taken.usage.model.clone()).unwrap_or_default();
-    let (asked, is_first) = (Some(prompt.message_text), prompt.is_first_in_thread);
-    CompletedReply {
-        text,
-        model,
-        message_text: asked,
-        is_first_in_thread: is_first,
-        is_stopped: true,
-        unbilled: uncharged,
-        first_token_at: first_word_at,
-    }
+    let model = unbilled.as_ref().map(|charge| charge.usage.model.clone()).unwrap_or_default();
+    CompletedReply { is_stopped: true, ..completed_reply(prompt, text, model, unbilled, first_token_at) }
 }

@@ -1,176 +1,171 @@
-//! An answer to its end: asked for (`asking`), shown, and booked in one transaction.
+//! The reply from the prompt to the committed transaction.
 
-use std::time::{Duration, Instant};
-
-use db::audit_log::AuditAction;
-use models::{Affiliation, ChatMessage, EventOutcome, Person, Role};
+use assistant::budget::send_alerts;
+use assistant::people::{USER_LOOKUP_TIMEOUT, unknown_person};
+use assistant::{
+    AnswerOrigin, AnswerRecord, Attachments, MAX_HISTORY_MESSAGES, Prompt, PromptInput, RememberedTurn,
+    commit,
+};
+use db::workspaces::WorkspaceSnapshot;
+use models::{Affiliation, ChannelId, ChatMessage, EventOutcome, Person, WorkspaceSettings};
 use serde_json::json;
 use slack::{Buttons, ThreadStatus};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::IncomingMessage;
-use super::authorize::unknown_person;
-use super::slack_message::StreamingMessage;
-use crate::budget::Charge;
-use crate::fail_point;
-use crate::job_context::JobContext;
-use crate::job_error::JobError;
-use crate::trace_spans;
+use super::authorize::fetch_person;
+use super::completion::{CompletedReply, CompletionDeps, complete_reply};
+use super::streaming_message::StreamingMessage;
+use super::target::ReplyTarget;
+use crate::job::context::JobContext;
+use crate::job::error::JobError;
+use crate::state::ApiState;
+use crate::{fail_point, trace_spans};
 
-/// How long an answer's end waits for Slack to say who asked.
-const USER_LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Characters of a question that become its thread's title.
-const MAX_TITLE_CHARS: usize = 80;
-
-/// An answer that stands in Slack.
-pub(super) struct CompletedReply {
-    pub(super) text: String,
-    pub(super) model: String,
-    /// What the model was asked, as it is remembered; `None` where an earlier try knew.
-    pub(super) message_text: Option<String>,
-    /// Whether it begins its thread, as far as this try knows.
-    pub(super) is_first_in_thread: bool,
-    pub(super) is_stopped: bool,
-    /// What a call took that is not charged yet.
-    pub(super) unbilled: Option<Charge>,
-    /// When this try had its first word.
-    pub(super) first_token_at: Option<Instant>,
+/// Replies to a message whose author may ask. A person who is not known yet is looked up meanwhile.
+pub(super) async fn reply_to(
+    state: &ApiState,
+    target: &ReplyTarget<'_>,
+    workspace: &WorkspaceSnapshot,
+    person: Option<Person>,
+) -> Result<EventOutcome, JobError> {
+    let is_known = person.is_some();
+    let person = person.unwrap_or_else(|| unknown_person(Affiliation::Member));
+    let lookup = async {
+        match is_known {
+            true => person.affiliation,
+            false => look_up_affiliation(target.context, workspace).await,
+        }
+    };
+    let deps = CompletionDeps { model: &state.model, config: &workspace.settings, handoff: &state.handoff };
+    // Slack may take its time over the status, and the model need not wait for it.
+    let ((), affiliation, completed) = tokio::join!(
+        target.set_status(ThreadStatus::Processing),
+        lookup,
+        produce_reply(&deps, target, workspace, &person)
+    );
+    let completed = completed?;
+    target.set_status(ThreadStatus::Active).await;
+    let outcome = if completed.is_stopped { EventOutcome::Stopped } else { EventOutcome::Answered };
+    let is_first = completed.is_first_in_thread;
+    commit_reply(target, workspace, affiliation, completed, outcome)
+        .instrument(trace_spans::database("commit"))
+        .await?;
+    if target.message.is_dm && is_first {
+        target.set_title().await;
+    }
+    Ok(outcome)
 }
 
-impl JobContext<'_> {
-    pub(super) async fn answer_known_person(
-        &self,
-        question: &IncomingMessage,
-        person: Person,
-    ) -> Result<EventOutcome, JobError> {
-        // Slack may take its time over the status; the model need not wait for that.
-        let ((), shown) =
-            tokio::join!(self.set_status(ThreadStatus::Processing), self.produce_reply(question, &person));
-        self.finish_reply(question, person.affiliation, shown?).await
-    }
-
-    /// Who they are is asked meanwhile, so that it is known the next time.
-    pub(super) async fn answer_new_person(
-        &self,
-        question: &IncomingMessage,
-    ) -> Result<EventOutcome, JobError> {
-        let unknown = unknown_person(Affiliation::Member);
-        let learning = timeout(USER_LOOKUP_TIMEOUT, self.fetch_person());
-        let ((), learned, shown) = tokio::join!(
-            self.set_status(ThreadStatus::Processing),
-            learning,
-            self.produce_reply(question, &unknown)
-        );
-        let origin = match learned {
-            Ok(Ok(person)) => person.affiliation,
-            Ok(Err(failure)) => {
-                tracing::info!(error = ?failure, "who asks is not known yet");
-                unknown.affiliation
-            }
-            Err(_) => unknown.affiliation,
-        };
-        self.finish_reply(question, origin, shown?).await
-    }
-
-    async fn finish_reply(
-        &self,
-        question: &IncomingMessage,
-        origin: Affiliation,
-        shown: CompletedReply,
-    ) -> Result<EventOutcome, JobError> {
-        self.set_status(ThreadStatus::Active).await;
-        let outcome = if shown.is_stopped { EventOutcome::Stopped } else { EventOutcome::Answered };
-        let is_first = shown.is_first_in_thread;
-        self.commit_reply(question, origin, shown, outcome)
-            .instrument(trace_spans::database("commit"))
-            .await?;
-        if question.is_dm && is_first {
-            self.set_title(question).await;
+/// Asks Slack about a new person, so that they are known the next time.
+async fn look_up_affiliation(context: &JobContext<'_>, workspace: &WorkspaceSnapshot) -> Affiliation {
+    let fetched = fetch_person(context, &workspace.installed.installation);
+    match timeout(USER_LOOKUP_TIMEOUT, fetched).await {
+        Ok(Ok(person)) => person.affiliation,
+        Ok(Err(error)) => {
+            tracing::info!(error = ?error, "user lookup failed");
+            Affiliation::Member
         }
-        Ok(outcome)
+        Err(_) => Affiliation::Member,
     }
+}
 
-    /// Brings the answer into Slack: the one that an earlier try has paid for, or a new one as it is made.
-    async fn produce_reply(
-        &self,
-        question: &IncomingMessage,
-        person: &Person,
-    ) -> Result<CompletedReply, JobError> {
-        let progress = self.load_progress().await?;
-        let mut draft = StreamingMessage::resume(self, question, &progress).await?;
-        let shown = match progress.answer {
-            Some((text, usage)) => CompletedReply {
-                text,
-                model: usage.model,
-                message_text: None,
-                is_first_in_thread: false,
-                is_stopped: false,
-                unbilled: None,
-                first_token_at: None,
-            },
-            None => {
-                let prompt = self.build_prompt(question, person).await?;
-                self.complete(prompt, progress.partial_text.unwrap_or_default(), &mut draft).await?
-            }
-        };
-        let buttons = self.config.settings.has_feedback_buttons.then_some(Buttons::Feedback);
-        draft.finish(&shown.text, buttons).await?;
-        Ok(shown)
-    }
+/// Shows the answer in Slack: the one that an earlier try has paid for, or a new one.
+async fn produce_reply(
+    deps: &CompletionDeps<'_>,
+    target: &ReplyTarget<'_>,
+    workspace: &WorkspaceSnapshot,
+    person: &Person,
+) -> Result<CompletedReply, JobError> {
+    let (mut reply, progress) = StreamingMessage::resume(target).await?;
+    let completed = match progress.answer {
+        Some((text, usage)) => CompletedReply {
+            text,
+            model: usage.model,
+            message_text: None,
+            is_first_in_thread: false,
+            is_stopped: false,
+            unbilled: None,
+            first_token_at: None,
+        },
+        None => {
+            let prompt = build_prompt(target, workspace, person).await?;
+            let text_so_far = progress.partial_text.unwrap_or_default();
+            complete_reply(deps, target.context, prompt, text_so_far, &mut reply).await?
+        }
+    };
+    let buttons = deps.config.settings.has_feedback_buttons.then_some(Buttons::Feedback);
+    reply.finish(&completed.text, buttons).await?;
+    Ok(completed)
+}
 
-    /// What the thread is called in Slack's list of conversations.
-    async fn set_title(&self, question: &IncomingMessage) {
-        let text = self.readable_text(&question.text);
-        let title: String = text.lines().next().unwrap_or_default().chars().take(MAX_TITLE_CHARS).collect();
-        if title.trim().is_empty() {
-            return;
-        }
-        let thread = &self.job.thread;
-        let set =
-            self.app.slack.set_title(&self.bot, &thread.channel_id, &thread.thread_ts, title.trim()).await;
-        if let Err(error) = set {
-            tracing::info!("the thread has no title: {error}");
-        }
-    }
+async fn build_prompt(
+    target: &ReplyTarget<'_>,
+    workspace: &WorkspaceSnapshot,
+    person: &Person,
+) -> Result<Prompt, JobError> {
+    let (context, message) = (target.context, target.message);
+    let (history, viewed_channel) =
+        load_history(context).instrument(trace_spans::database("history")).await?;
+    let attachments = Attachments::download(context.slack, &context.bot, &message.files).await?;
+    let viewed_channel = viewed_channel
+        .filter(|_| message.is_dm)
+        .map(|channel_id| format!(" Beside this conversation they look at the channel {channel_id}."));
+    Ok(Prompt::build(PromptInput {
+        workspace: &workspace.installed.installation.name,
+        place: if message.is_dm { "a direct message" } else { "a thread of a channel" },
+        person,
+        extra_context: &viewed_channel.unwrap_or_default(),
+        settings: &workspace.settings.settings,
+        history: &history,
+        message: &context.readable_text(&message.text),
+        attachments,
+    }))
+}
 
-    /// The turn, the cost, the audit entry and the end of the event, or none of them.
-    async fn commit_reply(
-        &self,
-        question: &IncomingMessage,
-        origin: Affiliation,
-        shown: CompletedReply,
-        outcome: EventOutcome,
-    ) -> Result<(), JobError> {
-        let (tenant_id, seq) = (&self.job.tenant_id, self.job.seq);
-        let asked = shown.message_text.unwrap_or_else(|| self.readable_text(&question.text));
-        let turns = [
-            self.to_chat_message(Role::User, origin, asked),
-            self.to_chat_message(Role::Assistant, origin, shown.text),
-        ];
-        let mut tx = self.begin_fenced().await?;
-        db::chat_memory::insert(&mut tx, tenant_id, &self.job.thread, seq, &turns).await?;
-        if let Some(Charge { usage, cost_micros }) = &shown.unbilled {
-            db::replies::add_usage(&mut tx, tenant_id, seq, usage, *cost_micros).await?;
-        }
-        let since_first_word = shown.first_token_at.map(|at| at.elapsed());
-        let booked = db::usage::UsageOutcome { outcome, reason: None, since_first_token: since_first_word };
-        db::usage::record(&mut tx, tenant_id, seq, booked).await?;
-        db::replies::clear_text(&mut tx, tenant_id, seq).await?;
-        db::events::finish(&mut tx, tenant_id, seq, outcome, None).await?;
-        let is_ending = self.mark_budget_threshold(&mut tx).await?;
-        self.write_audit_entry(&mut tx, AuditAction::Answered, json!({ "model": shown.model })).await?;
-        fail_point::reach("end_uncommitted");
-        tx.commit().await?;
-        fail_point::reach("end_committed");
-        if is_ending {
-            self.send_budget_alert().await;
-        }
-        Ok(())
-    }
+/// Returns the thread's history, and the channel that the person looks at.
+async fn load_history(
+    context: &JobContext<'_>,
+) -> Result<(Vec<ChatMessage>, Option<ChannelId>), db::DbError> {
+    let job = context.job;
+    let mut tx = context.begin().await?;
+    let history = db::chat_memory::list(&mut tx, &job.tenant_id, &job.thread, MAX_HISTORY_MESSAGES).await?;
+    Ok((history, db::people::find_viewed_channel(&mut tx, &job.tenant_id, &job.user_id).await?))
+}
 
-    fn to_chat_message(&self, role: Role, origin: Affiliation, text: String) -> ChatMessage {
-        ChatMessage { role, user_id: self.job.user_id.clone(), affiliation: origin, text }
+/// Writes the chat memory, the cost, the audit entry and the end of the event in one transaction.
+async fn commit_reply(
+    target: &ReplyTarget<'_>,
+    workspace: &WorkspaceSnapshot,
+    affiliation: Affiliation,
+    completed: CompletedReply,
+    outcome: EventOutcome,
+) -> Result<(), JobError> {
+    let (context, job) = (target.context, target.context.job);
+    let settings: &WorkspaceSettings = &workspace.settings.settings;
+    let message = completed.message_text.unwrap_or_else(|| context.readable_text(&target.message.text));
+    let record = AnswerRecord {
+        tenant_id: &job.tenant_id,
+        user_id: &job.user_id,
+        thread: &job.thread,
+        actor: job.user_id.as_str(),
+        settings,
+        turn: Some(RememberedTurn { affiliation, message, answer: completed.text }),
+        charge: completed.unbilled.as_ref(),
+        outcome,
+        reason: None,
+        since_first_token: completed.first_token_at.map(|at| at.elapsed()),
+        audit_detail: json!({ "model": completed.model }),
+        origin: AnswerOrigin::Event { seq: job.seq, event_id: &job.event_id },
+    };
+    let mut tx = context.begin_fenced().await?;
+    let is_alert_due = commit(&mut tx, record).await?;
+    fail_point::reach("end_uncommitted");
+    tx.commit().await?;
+    fail_point::reach("end_committed");
+    if is_alert_due {
+        let (installation, metadata) = (&workspace.installed.installation, context.message_metadata(0));
+        send_alerts(context.slack, &context.bot, installation, settings, &metadata).await;
     }
+    Ok(())
 }

@@ -1,11 +1,11 @@
-//! `POST /api/chat`, whole or as a stream of events, and `GET /api/openapi.json`, which describes it.
+//! `POST /api/chat`: the answer as a whole, or as server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -13,14 +13,14 @@ use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::http_chat::{
-    Caller, ChatAnswer, ChatEvent, ChatRequest, ChatService, Problem, StreamItem, openapi,
+    Caller, ChatAnswer, ChatDelta, ChatEvent, ChatRequest, ChatService, Problem, StreamItem, start_chat,
 };
 
-/// Ask, and go on in a conversation.
+/// Send a message, and continue a conversation.
 ///
-/// With `stream` the answer is sent as server-sent events: `delta` with a `ChatDelta` for the words as they come, and last
-/// `done` with a `ChatEnd`, or `error` with a `Problem`. What goes wrong before the first word is told by the status, as
-/// without `stream`.
+/// With `stream` the answer is sent as server-sent events: `delta` with a `ChatDelta` for each piece of text,
+/// and finally `done` with a `ChatEnd`, or `error` with a `Problem`. An error before the first text sets the
+/// status, as without `stream`.
 #[utoipa::path(
     post,
     path = "/api/chat",
@@ -37,24 +37,20 @@ use crate::http_chat::{
     security(("key" = []))
 )]
 pub(crate) async fn ask(
-    State(desk): State<Arc<ChatService>>,
+    State(service): State<Arc<ChatService>>,
     caller: Caller,
     request: ChatRequest,
 ) -> Result<Response, Problem> {
     let is_stream = request.stream;
-    let said = desk.ask(caller, request);
-    if is_stream { respond_stream(said).await } else { respond_whole(said).await }
+    let items = start_chat(&service, caller, request);
+    if is_stream { respond_stream(items).await } else { respond_whole(items).await }
 }
 
-pub(crate) async fn describe() -> Response {
-    ([(CONTENT_TYPE, "application/json")], openapi::openapi_json()).into_response()
-}
-
-async fn respond_whole(mut said: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
+async fn respond_whole(mut items: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
     let mut answer = String::new();
-    while let Some(said) = said.recv().await {
-        match said {
-            StreamItem::Delta(words) => answer.push_str(&words),
+    while let Some(item) = items.recv().await {
+        match item {
+            StreamItem::Delta(text) => answer.push_str(&text),
             StreamItem::End(end) => {
                 return Ok(([(CACHE_CONTROL, "no-store")], Json(ChatAnswer { answer, end })).into_response());
             }
@@ -64,33 +60,31 @@ async fn respond_whole(mut said: UnboundedReceiver<StreamItem>) -> Result<Respon
     Err(Problem::shutting_down())
 }
 
-/// Begins once there are words: until then a problem has a status of its own.
-async fn respond_stream(mut said: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
-    let first = match said.recv().await {
+/// Waits for the first item, because a problem before the first text sets the status.
+async fn respond_stream(mut items: UnboundedReceiver<StreamItem>) -> Result<Response, Problem> {
+    let first = match items.recv().await {
         Some(StreamItem::Problem(problem)) => return Err(problem),
         first => first,
     };
-    let events = stream::unfold((first, said), |(ready, mut said)| async {
+    let events = stream::unfold((first, items), |(ready, mut items)| async {
         let next = match ready {
             Some(ready) => ready,
-            None => said.recv().await?,
+            None => items.recv().await?,
         };
-        Some((Ok::<_, Infallible>(to_sse_event(&next)), (None, said)))
+        Some((Ok::<_, Infallible>(to_sse_event(&next)), (None, items)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-fn to_sse_event(said: &StreamItem) -> Event {
-    match said {
-        StreamItem::Delta(words) => {
-            named_event("delta", &crate::http_chat::ChatDelta { text: words.clone() })
-        }
+fn to_sse_event(item: &StreamItem) -> Event {
+    match item {
+        StreamItem::Delta(text) => named_event("delta", &ChatDelta { text: text.clone() }),
         StreamItem::End(end) => named_event("done", end),
         StreamItem::Problem(problem) => named_event("error", problem),
     }
 }
 
 fn named_event(name: &str, data: &impl Serialize) -> Event {
-    // These are plain structs, which are always written.
+    // Plain structs always serialize.
     Event::default().event(name).json_data(data).unwrap_or_default()
 }

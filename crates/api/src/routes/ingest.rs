@@ -1,4 +1,4 @@
-//! What a verified delivery of any kind comes to: committed, or of no interest, or not stored and to be sent again.
+//! Stores a verified delivery of any kind, or ignores it. If it cannot be stored, Slack will send it again.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -8,7 +8,8 @@ use serde::Serialize;
 use slack::ParsedDelivery;
 use tracing::{Instrument, Span};
 
-use crate::inbox::{Inbox, InboxError, count_outcome};
+use crate::app_metrics::count_outcome;
+use crate::inbox::{Inbox, InboxError};
 use crate::{fail_point, trace_spans};
 
 pub(super) async fn ingest_delivery(inbox: &Inbox, delivery: ParsedDelivery) -> Response {
@@ -32,7 +33,7 @@ pub(super) async fn ingest_delivery(inbox: &Inbox, delivery: ParsedDelivery) -> 
     }
 }
 
-/// What Slack checks the address by.
+/// The response by which Slack verifies the URL.
 #[derive(Serialize)]
 struct ChallengeResponse {
     challenge: String,
@@ -43,7 +44,7 @@ async fn store_event(inbox: &Inbox, mut event: Box<InboundEvent>) -> StatusCode 
     Span::current().record("user_id", event.user_id.as_str());
     Span::current().record("event_id", event.event_id.as_str());
     let span = trace_spans::store(&event);
-    // Whoever answers goes on from here.
+    // The worker continues this trace.
     event.traceparent = span.in_scope(service::current_traceparent);
     let stored = inbox.commit_event(event).instrument(span.clone()).await;
     if stored.is_err() {
@@ -58,8 +59,8 @@ fn to_status(stored: Result<(), InboxError>) -> StatusCode {
             fail_point::reach("event_committed");
             StatusCode::OK
         }
-        Err(not_stored) => {
-            tracing::error!(error = %not_stored, "an event was not stored; Slack will deliver it again");
+        Err(error) => {
+            tracing::error!(error = %error, "event not stored; Slack will send it again");
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

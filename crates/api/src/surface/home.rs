@@ -1,37 +1,43 @@
-//! The bot's Home tab: how it is set up here, and what one may ask.
+//! The bot's Home tab: the workspace's status, examples and commands.
 //! Source: <https://docs.slack.dev/surfaces/app-home>
 
+use db::installations::StoredInstallation;
 use models::EventOutcome;
 use serde_json::{Value, json};
 use slack::SUGGESTED_PROMPTS;
 
 use super::command::HELP_TEXT;
-use crate::job_context::JobContext;
-use crate::job_error::JobError;
+use super::status::status_text;
+use crate::job::context::JobContext;
+use crate::job::error::JobError;
 
-/// Characters of a section's text, by Slack's limit.
+/// Slack's limit for the text of a section, in characters.
 const MAX_SECTION_CHARS: usize = 3_000;
 
-impl JobContext<'_> {
-    pub(crate) async fn publish_home(&self) -> Result<EventOutcome, JobError> {
-        let examples: Vec<String> =
-            SUGGESTED_PROMPTS.iter().map(|(_, message)| format!("•  _{message}_")).collect();
-        let status = self.status_text().await?;
-        let blocks = json!([
-            header_block("EnableBot"),
-            section_block("I answer questions in your threads, as a stream."),
-            header_block("How it is set up here"),
-            section_block(&status),
-            header_block("Try asking"),
-            section_block(&examples.join("\n")),
-            { "type": "divider" },
-            section_block(&HELP_TEXT.replace("- `", "•  `")),
-            { "type": "context", "elements": [{ "type": "mrkdwn",
-                "text": "I am a language model: check what matters. What is said with me is encrypted at rest." }] },
-        ]);
-        self.app.slack.publish_home(&self.bot, &self.job.user_id, &blocks).await?;
-        self.finish_event((EventOutcome::Done, None)).await
-    }
+const FOOTER_TEXT: &str =
+    "I am a language model: check what matters. Conversations with me are encrypted at rest.";
+
+/// Publishes the Home tab of the person who opened it.
+pub(crate) async fn publish_home(
+    context: &JobContext<'_>,
+    installed: &StoredInstallation,
+) -> Result<EventOutcome, JobError> {
+    let examples: Vec<String> =
+        SUGGESTED_PROMPTS.iter().map(|(_, message)| format!("•  _{message}_")).collect();
+    let status = status_text(context, installed).await?;
+    let blocks = json!([
+        header_block("EnableBot"),
+        section_block("I answer questions in your threads, and you can watch the answer being written."),
+        header_block("Status"),
+        section_block(&status),
+        header_block("Try asking"),
+        section_block(&examples.join("\n")),
+        { "type": "divider" },
+        section_block(&HELP_TEXT.replace("- `", "•  `")),
+        { "type": "context", "elements": [{ "type": "mrkdwn", "text": FOOTER_TEXT }] },
+    ]);
+    context.slack.publish_home(&context.bot, &context.job.user_id, &blocks).await?;
+    context.finish((EventOutcome::Done, None)).await
 }
 
 fn header_block(text: &str) -> Value {

@@ -1,49 +1,48 @@
-//! When the queue is long, people are told that their answer takes longer: each once, and only they see it.
+//! Tells people once, by an ephemeral message, when a long queue delays their reply.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::DbError;
 use db::deferrals::DelayedMessage;
-use slack::BotAuth;
+use db::{Db, DbError};
 use tokio::time::interval;
 
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::state::ApiState;
-use crate::token_refresh;
+use crate::token_refresh::{load_with_valid_token, unguarded_bot};
 
-/// Between two looks.
+/// The interval at which delayed messages are looked for.
 const DELAY_NOTICE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// People told at one look, at most: a long queue is no reason to spend Slack's limits on saying so.
+/// Notices in one round. A long queue must not use up Slack's rate limits for notices about it.
 const MAX_NOTICES_PER_ROUND: i64 = 20;
 
 const BACKLOG_NOTICE_TEXT: &str =
-    "I have more to answer than usual right now. Your message is in line; the answer will just take longer.";
+    "I have more questions than usual right now. You're in the queue; my answer will take a little longer.";
 
 /// Never returns.
-pub(super) async fn run(app: Arc<ApiState>) {
+pub(super) async fn run(state: Arc<ApiState>) {
     let mut ticks = interval(DELAY_NOTICE_INTERVAL);
     loop {
         ticks.tick().await;
-        match claim_delayed(&app).await {
+        match claim_delayed(&state.db).await {
             Ok(delayed) => {
-                for one in delayed {
-                    if let Err(failure) = send_delay_notice(&app, &one, BACKLOG_NOTICE_TEXT).await {
-                        let tenant_id = &one.tenant_id;
-                        tracing::warn!(%tenant_id, error = ?failure, "a person could not be told of the delay");
+                for message in delayed {
+                    if let Err(error) = send_delay_notice(&state, &message, BACKLOG_NOTICE_TEXT).await {
+                        let tenant_id = &message.tenant_id;
+                        tracing::warn!(%tenant_id, error = ?error, "delay notice not posted");
                     }
                 }
             }
-            Err(error) => tracing::warn!(error = %error, "who waits for long cannot be seen"),
+            Err(error) => tracing::warn!(error = %error, "delayed message query failed"),
         }
     }
 }
 
-/// Noted before they are told: better not told than told twice.
-async fn claim_delayed(app: &ApiState) -> Result<Vec<DelayedMessage>, DbError> {
+/// Marks the messages before their notices are posted: a notice that gets lost is better than two.
+async fn claim_delayed(db: &Db) -> Result<Vec<DelayedMessage>, DbError> {
     db::with_timeout(async {
-        let mut tx = app.db.begin_cross_tenant().await?;
+        let mut tx = db.begin_cross_tenant().await?;
         let delayed = db::deferrals::claim_delay_notices(&mut tx, MAX_NOTICES_PER_ROUND).await?;
         tx.commit().await?;
         Ok(delayed)
@@ -51,22 +50,16 @@ async fn claim_delayed(app: &ApiState) -> Result<Vec<DelayedMessage>, DbError> {
     .await
 }
 
-/// Only they see it.
+/// Posts a notice that only the message's author sees.
 pub(super) async fn send_delay_notice(
-    app: &ApiState,
+    state: &ApiState,
     delayed: &DelayedMessage,
-    sentence: &str,
+    text: &str,
 ) -> Result<(), JobError> {
-    let installed = token_refresh::load_with_valid_token(app, &delayed.tenant_id).await?.installed;
-    let bot = BotAuth {
-        tenant_id: delayed.tenant_id.clone(),
-        token: installed.bot_token.clone(),
-        team_id: None,
-        send_guard: None,
-    };
-    let thread = &delayed.thread;
-    let is_reply = delayed.message_ts.as_ref() != Some(&thread.thread_ts);
+    let bot = unguarded_bot(&load_with_valid_token(state, &delayed.tenant_id).await?);
+    let DelayedMessage { thread, message_ts, user_id, .. } = delayed;
+    let is_reply = message_ts.as_ref() != Some(&thread.thread_ts);
     let root = is_reply.then_some(&thread.thread_ts);
-    app.slack.post_ephemeral(&bot, &thread.channel_id, root, &delayed.user_id, sentence).await?;
+    state.slack.post_ephemeral(&bot, &thread.channel_id, root, user_id, text).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is above `RATE_LIMIT_*` waits for its turn, and whoever wrote it is told.
+//! Defers messages above `RATE_LIMIT_*` until they are admitted, and tells the person.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use db::deferrals::DelayedMessage;
 use db::threads::{Job, Lease};
 
 use super::delay_notices::send_delay_notice;
+use crate::job::context::begin_fenced;
 use crate::state::ApiState;
 
-/// Puts the event off until its turn.
+/// Defers the event, and tells the person at most once a minute.
 pub(super) async fn defer_rate_limited(
-    app: &ApiState,
+    state: &ApiState,
     lease: &Lease,
     job: &Job,
     pause: Duration,
 ) -> Result<(), DbError> {
-    let mut tx = app.db.begin(&lease.tenant_id).await?;
-    db::threads::assert_lease(&mut tx, lease).await?;
+    let mut tx = begin_fenced(&state.db, lease).await?;
     db::deferrals::defer_rate_limited(&mut tx, &job.tenant_id, job.seq, pause).await?;
-    // Noted before they are told: better not told than told twice.
-    let to_tell = db::deferrals::mark_notified(&mut tx, &job.tenant_id, &job.user_id, job.seq).await?;
+    // This is stored first: a notice that gets lost is better than two.
+    let is_notice_due = db::deferrals::mark_notified(&mut tx, &job.tenant_id, &job.user_id, job.seq).await?;
     tx.commit().await?;
-    tracing::info!("above the limit of answers, its turn comes in {pause:?}");
-    if !to_tell {
+    tracing::info!("rate limited, admitted in {pause:?}");
+    if !is_notice_due {
         return Ok(());
     }
     let delayed = DelayedMessage {
@@ -32,8 +32,8 @@ pub(super) async fn defer_rate_limited(
         message_ts: job.message_ts.clone(),
         user_id: job.user_id.clone(),
     };
-    if let Err(failure) = send_delay_notice(app, &delayed, &waiting_notice(pause)).await {
-        tracing::warn!(error = ?failure, "a person could not be told that their message waits");
+    if let Err(error) = send_delay_notice(state, &delayed, &waiting_notice(pause)).await {
+        tracing::warn!(error = ?error, "rate limit notice not posted");
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ fn waiting_notice(pause: Duration) -> String {
         seconds @ 2..90 => format!("in about {seconds} seconds"),
         seconds => format!("in about {} minutes", seconds.div_ceil(60)),
     };
-    format!("I am asked more than I may answer at once. Your message is in line; its turn comes {when}.")
+    format!("I'm getting a lot of questions right now. You're in the queue; I'll get to yours {when}.")
 }
 
 #[cfg(test)]
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn notice_states_waiting_time() {
-        let told = |seconds| waiting_notice(Duration::from_secs(seconds));
-        assert!(told(0).ends_with("in a moment."));
-        assert!(told(12).ends_with("in about 12 seconds."));
-        assert!(told(121).ends_with("in about 3 minutes."));
+        let notice = |seconds| waiting_notice(Duration::from_secs(seconds));
+        assert!(notice(0).ends_with("in a moment."));
+        assert!(notice(12).ends_with("in about 12 seconds."));
+        assert!(notice(121).ends_with("in about 3 minutes."));
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, day by day: who asked, when, where, and what came of it.
+//! Made-up activity, day by day: who asked, when, where, and how it ended.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc, Weekday};
 use models::EventOutcome;
@@ -10,11 +10,11 @@ use crate::sample_dialogs::{PERSON_NAMES, SAMPLE_DIALOGS};
 
 const SEED_DAYS: i64 = 90;
 
-/// How busy each hour is, in UTC.
+/// Relative activity of each hour, in UTC.
 const HOUR_WEIGHTS: [u32; 24] =
     [0, 0, 0, 0, 0, 1, 3, 8, 14, 16, 15, 11, 8, 12, 15, 13, 10, 6, 3, 2, 1, 1, 0, 0];
 
-/// A question that ended.
+/// A finished question.
 pub(crate) struct SeedQuestion {
     pub(crate) user_id: String,
     pub(crate) channel_id: String,
@@ -29,18 +29,18 @@ pub(crate) struct SeedQuestion {
     pub(crate) prompt_tokens: i64,
     pub(crate) completion_tokens: i64,
     pub(crate) cost_micros: i64,
-    pub(crate) first_word_ms: Option<i32>,
-    pub(crate) answer_ms: i32,
+    pub(crate) first_token_ms: Option<i32>,
+    pub(crate) total_ms: i32,
     pub(crate) liked: Option<bool>,
 }
 
-/// A person of a workspace: the name, and the id that the simulated Slack would give them.
+/// Returns a person of a workspace: the name, and the id that the simulated Slack gives them.
 pub(crate) fn person(workspace: &DemoWorkspace, number: usize) -> (&'static str, String) {
     let name = PERSON_NAMES[number % workspace.people.min(PERSON_NAMES.len())];
     (name, format!("U0{}{}", name.to_uppercase(), workspace.id_suffix))
 }
 
-/// All of three months, in the order of time.
+/// Generates the questions of all three months, oldest first.
 pub(crate) fn questions(
     random: &mut StdRng,
     workspace: &DemoWorkspace,
@@ -68,9 +68,9 @@ pub(crate) fn questions(
     let mut questions = Vec::with_capacity(times.len());
     for (number, asked_at) in times.into_iter().enumerate() {
         let ts = format!("{}.{:06}", asked_at.timestamp(), number % 1_000_000);
-        // Now and then somebody goes on where they were.
-        let place = last.take().filter(|_| random.random_bool(0.3));
-        let (user_id, channel_id, thread_ts) = place.unwrap_or_else(|| new_thread(random, workspace, &ts));
+        // Some questions continue the thread of the previous one.
+        let previous = last.take().filter(|_| random.random_bool(0.3));
+        let (user_id, channel_id, thread_ts) = previous.unwrap_or_else(|| new_thread(random, workspace, &ts));
         last = Some((user_id.clone(), channel_id.clone(), thread_ts.clone()));
         questions.push(question(random, (user_id, channel_id, thread_ts), ts, asked_at));
     }
@@ -80,21 +80,21 @@ pub(crate) fn questions(
 fn hour(random: &mut StdRng) -> i64 {
     let mut rest = random.random_range(0..HOUR_WEIGHTS.iter().sum());
     let at = HOUR_WEIGHTS.iter().position(|weight| {
-        let is_here = rest < *weight;
+        let is_hit = rest < *weight;
         rest = rest.saturating_sub(*weight);
-        is_here
+        is_hit
     });
     at.unwrap_or_default() as i64
 }
 
-/// Few ask much, many a little; most in a direct message.
+/// Picks a person and a place: few people ask a lot, many ask a little, most of them in a direct message.
 fn new_thread(random: &mut StdRng, workspace: &DemoWorkspace, ts: &str) -> (String, String, String) {
     let share: f64 = random.random();
     let (_, user_id) = person(workspace, (share * share * workspace.people as f64) as usize);
-    let ending = workspace.id_suffix;
+    let suffix = workspace.id_suffix;
     let channel_id = match random.random_range(0..10) {
-        0 | 1 => format!("C0GENERAL{ending}"),
-        2 => format!("C0RANDOM{ending}"),
+        0 | 1 => format!("C0GENERAL{suffix}"),
+        2 => format!("C0RANDOM{suffix}"),
         _ => format!("D{}", &user_id[1..]),
     };
     (user_id, channel_id, ts.to_owned())
@@ -108,17 +108,17 @@ fn question(
 ) -> SeedQuestion {
     let (outcome, reason) = outcome(random);
     let (text, answer) = SAMPLE_DIALOGS[random.random_range(0..SAMPLE_DIALOGS.len())];
-    let is_asked = matches!(outcome, EventOutcome::Answered | EventOutcome::Stopped);
+    let has_request = matches!(outcome, EventOutcome::Answered | EventOutcome::Stopped);
     let is_large = random.random_bool(0.08);
     let (model, prompt_price, completion_price) =
         if is_large { ("gpt-5", 1.25, 10.0) } else { ("gpt-5-mini", 0.25, 2.0) };
-    let prompt_tokens = if is_asked { random.random_range(350..2_800) } else { 0 };
-    let completion_tokens = if is_asked { random.random_range(40..650) } else { 0 };
+    let prompt_tokens = if has_request { random.random_range(350..2_800) } else { 0 };
+    let completion_tokens = if has_request { random.random_range(40..650) } else { 0 };
     let cost = prompt_tokens as f64 * prompt_price + completion_tokens as f64 * completion_price;
     let slow = if random.random_bool(0.05) { 4 } else { 1 };
-    let first_word_ms = is_asked.then(|| random.random_range(320..1_100) * slow);
-    let answer_ms = first_word_ms.unwrap_or(40) + completion_tokens as i32 * random.random_range(7..13);
-    let is_judged = outcome == EventOutcome::Answered && random.random_bool(0.12);
+    let first_token_ms = has_request.then(|| random.random_range(320..1_100) * slow);
+    let total_ms = first_token_ms.unwrap_or(40) + completion_tokens as i32 * random.random_range(7..13);
+    let is_rated = outcome == EventOutcome::Answered && random.random_bool(0.12);
     SeedQuestion {
         user_id,
         channel_id,
@@ -129,13 +129,13 @@ fn question(
         reason,
         text,
         answer,
-        model: if is_asked { model } else { "" },
+        model: if has_request { model } else { "" },
         prompt_tokens,
         completion_tokens,
         cost_micros: cost as i64,
-        first_word_ms,
-        answer_ms,
-        liked: is_judged.then(|| random.random_bool(0.86)),
+        first_token_ms,
+        total_ms,
+        liked: is_rated.then(|| random.random_bool(0.86)),
     }
 }
 

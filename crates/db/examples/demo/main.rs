@@ -1,9 +1,9 @@
-//! Fills a database with three months of two workspaces that end now: `cargo dev --demo` and `cargo xtask bench overview`
-//! run it. What happened there is made up, the same every time; what is sealed is sealed as the services do it. A workspace
-//! in which somebody asked already is left as it is.
+//! Fills a database with the activity of two workspaces over the last three months. `cargo dev --demo` and
+//! `cargo xtask bench overview` run it. The activity is made up and the same every time. Encrypted columns
+//! are encrypted as the services do it. A workspace that already has questions is left unchanged.
 //!
-//! `DATABASE_URL` and `ENCRYPTION_KEYS` are those of the services. With a number it also opens so many sessions, and prints
-//! their secrets, a line each.
+//! `DATABASE_URL` and `ENCRYPTION_KEYS` are those of the services. With a number as argument it also opens
+//! that many sessions and prints their secrets, one per line.
 
 #![expect(clippy::print_stdout, reason = "the secrets of the sessions are for whoever started it")]
 #![expect(clippy::print_stderr, reason = "how far it is, is for people")]
@@ -27,16 +27,16 @@ use sqlx::{Connection, PgConnection};
 
 type SeedError = Box<dyn std::error::Error>;
 
-/// A workspace as the simulated Slack has it.
+/// A workspace of the simulated Slack.
 struct DemoWorkspace {
     tenant_id: &'static str,
     name: &'static str,
-    /// What its ids end with.
+    /// Suffix of its ids.
     id_suffix: &'static str,
     people: usize,
-    /// Questions of a weekday, by now.
+    /// Questions per weekday at the end of the three months.
     questions_per_day: f64,
-    /// Makes what happens there.
+    /// Seed of the random number generator.
     seed: u64,
 }
 
@@ -59,7 +59,7 @@ const DEMO_WORKSPACES: [DemoWorkspace; 2] = [
     },
 ];
 
-/// Questions that are written in one transaction.
+/// Questions written in one transaction.
 const SEED_BATCH: usize = 250;
 
 #[tokio::main(flavor = "current_thread")]
@@ -80,7 +80,7 @@ async fn main() -> Result<(), SeedError> {
     let master = MasterKeys::parse(&keys)?;
     for workspace in &DEMO_WORKSPACES {
         if seed_writer::has_questions(&mut connection, workspace).await? {
-            eprintln!("  {}: somebody asked there already, so it stays as it is", workspace.name);
+            eprintln!("  {}: already has questions, left unchanged", workspace.name);
             continue;
         }
         seed(&db, &mut connection, &master, workspace).await?;
@@ -113,7 +113,7 @@ async fn seed(
     Ok(())
 }
 
-/// Every fourth is an admin's.
+/// Opens sessions and prints their secrets. Every fourth one belongs to an admin.
 async fn open_sessions(db: &Db, count: usize) -> Result<(), SeedError> {
     let mut random = StdRng::from_rng(&mut rand::rng());
     for number in 0..count {

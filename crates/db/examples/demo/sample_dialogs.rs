@@ -1,4 +1,4 @@
-//! What people of a company might ask, and be told.
+//! Sample questions of a company's employees, with replies.
 
 pub(crate) const PERSON_NAMES: [&str; 48] = [
     "Ada",
@@ -56,7 +56,7 @@ pub(crate) const DEPARTMENTS: [&str; 6] =
 
 pub(crate) const PLACES: [&str; 4] = ["Berlin", "Lisbon", "Toronto", "Singapore"];
 
-/// Questions with their answers.
+/// Questions with their replies.
 pub(crate) const SAMPLE_DIALOGS: [(&str, &str); 20] = [
     (
         "Can you draft a short announcement for the new office hours?",

@@ -1,5 +1,5 @@
-//! The rows of what happened. What is encrypted at rest goes through `db`; the rest comes in batches, with the times at
-//! which it happened.
+//! Writes the rows of the activity. Encrypted columns are written through `db`; the other rows are written in
+//! batches, with the times of the activity.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::activity::{SeedQuestion, person};
 use crate::sample_dialogs::{DEPARTMENTS, PLACES};
 use crate::{DemoWorkspace, SeedError};
 
-/// All that the bot asks for (`slack::SEED_SCOPES`).
+/// All scopes that the bot asks for (`slack::BOT_SCOPES`).
 const SEED_SCOPES: &str = "app_mentions:read,assistant:write,channels:history,chat:write,commands,files:read,files:write,\
                       groups:history,im:history,im:write,mpim:history,users:read";
 
-/// A workspace that is being filled.
+/// A writer for one workspace.
 pub(crate) struct SeedWriter<'a> {
     db: &'a Db,
     connection: &'a mut PgConnection,
@@ -32,7 +32,7 @@ pub(crate) struct SeedWriter<'a> {
     key: Arc<DataKey>,
 }
 
-/// Whether somebody asked there already.
+/// Returns whether the workspace already has questions.
 pub(crate) async fn has_questions(
     connection: &mut PgConnection,
     workspace: &DemoWorkspace,
@@ -44,7 +44,7 @@ pub(crate) async fn has_questions(
 }
 
 impl<'a> SeedWriter<'a> {
-    /// The installation, its settings and its people.
+    /// Writes the installation, its settings and its people.
     pub(crate) async fn begin(
         db: &'a Db,
         connection: &'a mut PgConnection,
@@ -66,15 +66,15 @@ impl<'a> SeedWriter<'a> {
                 scopes: SEED_SCOPES.to_owned(),
                 installed_by: admin.as_str().into(),
             };
-            // Nobody takes it: the simulated Slack gives a new one when the bot is added there.
+            // The token is never used: the simulated Slack issues a new one when the bot is added there.
             installations::upsert(&mut tx, &installation, &"made-up".to_owned().into(), None).await?;
         }
-        let wanted = WorkspaceSettings {
+        let workspace_settings = WorkspaceSettings {
             budget_micros: Some(20_000_000),
             has_conversation_access: true,
             ..WorkspaceSettings::default()
         };
-        settings::set(&mut tx, &tenant_id, &wanted, &admin).await?;
+        settings::set(&mut tx, &tenant_id, &workspace_settings, &admin).await?;
         for number in 0..workspace.people {
             let (name, user_id) = person(workspace, number);
             let profile = EmployeeProfile {
@@ -82,20 +82,20 @@ impl<'a> SeedWriter<'a> {
                 location: PLACES[number % PLACES.len()].to_owned(),
                 ..EmployeeProfile::default()
             };
-            let known = Person {
+            let details = Person {
                 affiliation: Affiliation::Member,
                 name: name.to_owned(),
                 is_admin: number == 0,
                 profile,
             };
-            people::upsert(&mut tx, &tenant_id, &user_id.as_str().into(), &known).await?;
+            people::upsert(&mut tx, &tenant_id, &user_id.as_str().into(), &details).await?;
         }
         tx.commit().await?;
         let key = current_key(connection, master, workspace).await?;
         Ok(Self { db, connection, workspace, tenant_id, key })
     }
 
-    /// Questions with all that they leave behind.
+    /// Writes questions with all rows that belong to them.
     pub(crate) async fn write(&mut self, questions: &[SeedQuestion]) -> Result<(), SeedError> {
         let first = self.reserve_seqs(questions.len()).await?;
         let seqs: Vec<i64> = (first..).take(questions.len()).collect();
@@ -111,20 +111,20 @@ impl<'a> SeedWriter<'a> {
                 channel_id: question.channel_id.as_str().into(),
                 thread_ts: question.thread_ts.as_str().into(),
             };
-            let turn = |role, text: &str| ChatMessage {
+            let message = |role, text: &str| ChatMessage {
                 role,
                 user_id: question.user_id.as_str().into(),
                 affiliation: Affiliation::Member,
                 text: text.to_owned(),
             };
-            let said = [turn(Role::User, question.text), turn(Role::Assistant, question.answer)];
-            chat_memory::insert(&mut tx, &self.tenant_id, &thread, *seq, &said).await?;
+            let messages = [message(Role::User, question.text), message(Role::Assistant, question.answer)];
+            chat_memory::insert(&mut tx, &self.tenant_id, &thread, *seq, &messages).await?;
         }
         tx.commit().await?;
         Ok(())
     }
 
-    /// So many numbers of the queue; the first of them.
+    /// Reserves sequence numbers of the queue and returns the first.
     async fn reserve_seqs(&mut self, count: usize) -> Result<i64, SeedError> {
         let last: i64 = sqlx::query_scalar(
             "select setval(pg_get_serial_sequence('events', 'seq'),
@@ -172,7 +172,7 @@ impl<'a> SeedWriter<'a> {
         Ok(())
     }
 
-    /// Only what was set aside still has its words: somebody may try it again.
+    /// Returns the encrypted message of a dead letter, which can be redriven; other events have none.
     fn body(&self, question: &SeedQuestion) -> Result<Option<Vec<u8>>, SeedError> {
         if question.outcome != EventOutcome::DeadLettered {
             return Ok(None);
@@ -185,22 +185,22 @@ impl<'a> SeedWriter<'a> {
             is_ext_shared: false,
             files: Vec::new(),
         });
-        let place = Binding { table: "events", column: "body", tenant: self.workspace.tenant_id };
-        Ok(Some(self.key.seal(place, &serde_json::to_string(&message)?)?))
+        let binding = Binding { table: "events", column: "body", tenant: self.workspace.tenant_id };
+        Ok(Some(self.key.seal(binding, &serde_json::to_string(&message)?)?))
     }
 
     async fn write_usage(&mut self, seqs: &[i64], questions: &[SeedQuestion]) -> Result<(), SeedError> {
         sqlx::query(
             "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, created_at, outcome,
-                                reason, event_id, channel_id, thread_ts, asked_at, first_word_ms, answer_ms,
+                                reason, event_id, channel_id, thread_ts, asked_at, first_token_ms, total_ms,
                                 cost_micros)
              select seq, $1, user_id, model, prompt_tokens, completion_tokens,
-                    asked_at + answer_ms * interval '1 millisecond', outcome, reason, 'EvDEMO' || seq, channel_id,
-                    thread_ts, asked_at, first_word_ms, answer_ms, cost_micros
+                    asked_at + total_ms * interval '1 millisecond', outcome, reason, 'EvDEMO' || seq, channel_id,
+                    thread_ts, asked_at, first_token_ms, total_ms, cost_micros
              from unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::timestamptz[], $12::integer[], $13::integer[], $14::bigint[])
                  as g (seq, user_id, model, prompt_tokens, completion_tokens, outcome, reason, channel_id, thread_ts,
-                       asked_at, first_word_ms, answer_ms, cost_micros)",
+                       asked_at, first_token_ms, total_ms, cost_micros)",
         )
         .bind(self.workspace.tenant_id)
         .bind(seqs)
@@ -213,15 +213,15 @@ impl<'a> SeedWriter<'a> {
         .bind(column(questions, |one| one.channel_id.clone()))
         .bind(column(questions, |one| one.thread_ts.clone()))
         .bind(column(questions, |one| one.asked_at))
-        .bind(column(questions, |one| one.first_word_ms))
-        .bind(column(questions, |one| one.answer_ms))
+        .bind(column(questions, |one| one.first_token_ms))
+        .bind(column(questions, |one| one.total_ms))
         .bind(column(questions, |one| one.cost_micros))
         .execute(&mut *self.connection)
         .await?;
         Ok(())
     }
 
-    /// What people thought of it, and what the audit log says.
+    /// Writes the feedback and the entries of the audit log.
     async fn write_feedback(&mut self, seqs: &[i64], questions: &[SeedQuestion]) -> Result<(), SeedError> {
         sqlx::query(
             "with given as (
@@ -247,12 +247,12 @@ impl<'a> SeedWriter<'a> {
         Ok(())
     }
 
-    /// What nothing was done about in the last week, and the times of what came before.
+    /// Writes the ignored events of the last week, and moves the timestamps of earlier rows into the past.
     pub(crate) async fn finish(self, random: &mut StdRng) -> Result<(), SeedError> {
         let Self { db, connection, workspace, tenant_id, .. } = self;
         sqlx::query(
-            "update turns t set created_at =
-                 u.asked_at + case t.role when 'user' then 0 else u.answer_ms end * interval '1 millisecond'
+            "update chat_memory t set created_at =
+                 u.asked_at + case t.role when 'user' then 0 else u.total_ms end * interval '1 millisecond'
              from usage u where t.tenant_id = $1 and u.seq = t.seq",
         )
         .bind(workspace.tenant_id)
@@ -314,5 +314,5 @@ fn column<T>(questions: &[SeedQuestion], of: impl Fn(&SeedQuestion) -> T) -> Vec
 }
 
 fn ended_at(question: &SeedQuestion) -> DateTime<Utc> {
-    question.asked_at + TimeDelta::milliseconds(question.answer_ms.into())
+    question.asked_at + TimeDelta::milliseconds(question.total_ms.into())
 }

@@ -1,31 +1,31 @@
-//! What is measured over all tenants and stands in no single process. Each part is read from an index or from a table as
-//! short as there are workspaces.
+//! Gauges over all tenants that no single process can measure. Each part is read from an index, or from a
+//! table with one row per workspace.
 
 use std::time::Duration;
 
 use crate::{DbError, Tx};
 
-/// How things stand for all tenants together.
+/// Gauges over all tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OperatorGauges {
-    /// Events that were given up, and neither redriven nor discarded.
+    /// Dead letters that are neither redriven nor discarded.
     pub dead_letters: i64,
     /// Installations whose token works.
     pub tokens_valid: i64,
-    /// Whose token should have been replaced, and was not.
+    /// Installations whose token should have been refreshed but was not.
     pub tokens_unrefreshed: i64,
-    /// Whose token is dead.
+    /// Installations whose token is dead.
     pub tokens_disabled: i64,
-    /// Workspaces that were told this month that their budget goes to its end.
+    /// Workspaces warned this month that their budget is nearly used up.
     pub budgets_near_limit: i64,
-    /// In which a question was refused within the last hour because it was at its end.
+    /// Workspaces with a question refused within the last hour because the budget was used up.
     pub budgets_exhausted: i64,
     /// People whose session was used within five minutes.
     pub dashboard_users: i64,
 }
 
-/// Looks at all tenants. A token with less than `unrefreshed` left should have been replaced; `over_budget_problem` is the reason
-/// that stands beside a question which the month's budget refused.
+/// Computes the gauges. A token that expires within `unrefreshed` should have been refreshed. `over_budget`
+/// is the reason stored with questions that the monthly budget refused.
 pub async fn load_gauges(
     tx: &mut Tx,
     unrefreshed: Duration,
@@ -40,7 +40,7 @@ pub async fn load_gauges(
                           and token_expires_at < now() + make_interval(secs => $1)) as unrefreshed
                from installations
            ), budgets as (
-               select count(*) filter (where budget_told_at >= begins_at) as near,
+               select count(*) filter (where budget_notified_at >= begins_at) as near,
                       count(*) filter (where exists (
                           select from usage where usage.tenant_id = settings.tenant_id and outcome = 'refused'
                             and reason = $2 and created_at >= greatest(begins_at, now() - interval '1 hour'))) as over

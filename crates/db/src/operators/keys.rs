@@ -1,4 +1,4 @@
-//! The keys of all tenants, and how far a rotation has come.
+//! The encryption keys of all tenants, and the progress of a rotation.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::TenantId;
@@ -6,29 +6,29 @@ use uuid::Uuid;
 
 use crate::{DbError, Tx};
 
-/// A master key, and what needs it.
+/// A master key, and the data that needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterKeyState {
-    /// Its id.
+    /// Id of the key.
     pub id: String,
-    /// Data keys under it, retired ones too.
+    /// Data keys wrapped by it, including retired ones.
     pub data_keys: i64,
-    /// Receipts of deletion that are signed with it.
+    /// Deletion receipts signed with it.
     pub receipts: i64,
-    /// Whether it is among `ENCRYPTION_KEYS` here.
+    /// True if it is in this process's `ENCRYPTION_KEYS`.
     pub is_known: bool,
 }
 
-/// The keys of all tenants.
+/// State of all keys.
 #[derive(Clone, Debug)]
 pub struct KeyState {
-    /// Those of `ENCRYPTION_KEYS` in their order, then what else is needed.
+    /// The keys of `ENCRYPTION_KEYS` in their order, then other keys that are still needed.
     pub master_keys: Vec<MasterKeyState>,
-    /// When the oldest data key was made that still seals.
+    /// Creation time of the oldest current data key.
     pub oldest_at: Option<DateTime<Utc>>,
 }
 
-/// Looks at all keys.
+/// Returns the state of all keys.
 pub async fn load_key_state(tx: &mut Tx) -> Result<KeyState, DbError> {
     let needed = sqlx::query!(
         r#"select master_key_id as "id!", coalesce(data_keys, 0) as "data_keys!", coalesce(receipts, 0) as "receipts!",
@@ -59,18 +59,18 @@ pub async fn load_key_state(tx: &mut Tx) -> Result<KeyState, DbError> {
     Ok(KeyState { master_keys: masters, oldest_at })
 }
 
-/// How many data keys there are.
+/// Numbers of data keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataKeyCounts {
-    /// They seal.
+    /// Keys that encrypt.
     pub current: i64,
-    /// They only open, until all that they sealed is sealed anew.
+    /// Keys that only decrypt, until everything they encrypted is re-encrypted.
     pub retired: i64,
-    /// They seal, and are older than they should be.
+    /// Current keys that are due for rotation.
     pub due: i64,
 }
 
-/// Counts the data keys; due is what was made longer ago than this.
+/// Counts the data keys; current keys older than `older_than` are due.
 pub async fn count_data_keys(tx: &mut Tx, older_than: TimeDelta) -> Result<DataKeyCounts, DbError> {
     Ok(sqlx::query_as!(
         DataKeyCounts,
@@ -85,18 +85,18 @@ pub async fn count_data_keys(tx: &mut Tx, older_than: TimeDelta) -> Result<DataK
     .await?)
 }
 
-/// A data key that was replaced.
+/// A retired data key.
 #[derive(Clone, Debug)]
 pub struct RetiredDataKey {
-    /// Whose.
+    /// Tenant of the key.
     pub tenant_id: TenantId,
-    /// Which.
+    /// Id of the key.
     pub key_id: Uuid,
-    /// When it was replaced.
+    /// Time at which it was replaced.
     pub retired_at: DateTime<Utc>,
 }
 
-/// The data keys that were replaced and are still there, the oldest first.
+/// Lists the retired data keys that still exist, oldest first.
 pub async fn list_retired_keys(tx: &mut Tx, limit: i64) -> Result<Vec<RetiredDataKey>, DbError> {
     Ok(sqlx::query_as!(
         RetiredDataKey,

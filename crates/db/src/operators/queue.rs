@@ -1,22 +1,22 @@
-//! What waits, of all tenants, and what was given up.
+//! The queue and the dead letters of all tenants.
 
 use chrono::{DateTime, Utc};
 use models::TenantId;
 
 use crate::{DbError, Tx};
 
-/// What waits of a tenant.
+/// A tenant's unfinished events.
 #[derive(Clone, Debug)]
 pub struct TenantBacklog {
     /// The tenant.
     pub tenant_id: TenantId,
-    /// Events.
+    /// Number of events.
     pub count: i64,
-    /// When the oldest came.
+    /// Time of arrival of the oldest one.
     pub oldest_at: DateTime<Utc>,
 }
 
-/// The tenants of which most waits.
+/// Lists the tenants with the most unfinished events.
 pub async fn list_backlogs(tx: &mut Tx, limit: i64) -> Result<Vec<TenantBacklog>, DbError> {
     Ok(sqlx::query_as!(
         TenantBacklog,
@@ -28,48 +28,48 @@ pub async fn list_backlogs(tx: &mut Tx, limit: i64) -> Result<Vec<TenantBacklog>
     .await?)
 }
 
-/// Where the threads stand that have something to do, and what is not sorted into them yet.
+/// Threads by state, and the size of the inbox.
 #[derive(Clone, Debug)]
 pub struct QueueStats {
-    /// In some worker's hands.
+    /// Threads leased by a worker.
     pub leased: i64,
-    /// That some worker may take.
+    /// Threads that a worker may claim.
     pub ready: i64,
-    /// That wait for their next try, or their turn.
+    /// Threads that wait for a retry or for the rate limit.
     pub backoff: i64,
-    /// Events that were acknowledged and not sorted.
+    /// Acknowledged events that are still in the inbox.
     pub not_enqueued: i64,
 }
 
-/// Counts them.
+/// Returns the state of the queue.
 pub async fn load_queue_stats(tx: &mut Tx) -> Result<QueueStats, DbError> {
     Ok(sqlx::query_as!(
         QueueStats,
         r#"select (select count(*) from threads where state = 'leased') as "leased!",
                   (select count(*) from threads where state = 'ready') as "ready!",
                   (select count(*) from threads where state = 'backoff') as "backoff!",
-                  (select coalesce(sum(event_count), 0) from deliveries) as "not_enqueued!""#
+                  (select coalesce(sum(event_count), 0) from event_inbox) as "not_enqueued!""#
     )
     .fetch_one(tx)
     .await?)
 }
 
-/// An event that was given up.
+/// A dead letter.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// Whose.
+    /// Tenant of the event.
     pub tenant_id: TenantId,
-    /// Slack's id of it.
+    /// Slack's event id.
     pub event_id: String,
-    /// What it asks for.
+    /// Kind of the event.
     pub kind: String,
-    /// When it was given up.
+    /// Time at which it was dead-lettered.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why.
+    /// Reason.
     pub reason: Option<String>,
 }
 
-/// The newest of all tenants, or of one.
+/// Lists the newest dead letters of all tenants, or of one.
 pub async fn list_dead_letters(
     tx: &mut Tx,
     tenant_id: Option<&TenantId>,

@@ -1,5 +1,5 @@
-//! All that is sealed with a tenant's data key: the one list of it. A column of bytes that is not in it, of a newer release
-//! or one that was forgotten here, stops every rotation before a key is replaced, and no key is deleted.
+//! The list of all columns encrypted with a tenant's data key. A binary column that is missing here, because
+//! it is from a newer release or was forgotten, stops every rotation before a key is replaced or deleted.
 
 use models::TenantId;
 use sqlx::AssertSqlSafe;
@@ -10,13 +10,13 @@ use crate::{
     DbError, Tx, chat_memory, events, installations, people, profiles, replies, sessions, settings, tokens,
 };
 
-/// Sealed columns of a table, and how a rotation finds a tenant's rows in it.
+/// Encrypted columns of a table, and the query for a tenant's rows.
 #[derive(Clone, Copy)]
 pub(super) struct EncryptedTable {
     pub(super) columns: &'static [ColumnRef],
-    /// A tenant's rows, the tenant being `$1`.
+    /// Condition for a tenant's rows; the tenant is `$1`.
     pub(super) rows: &'static str,
-    /// What a tenant's rows are ordered by, each with its type.
+    /// Columns that order a tenant's rows, with their types.
     pub(super) order: &'static [(&'static str, &'static str)],
 }
 
@@ -39,17 +39,17 @@ pub(super) const ENCRYPTED_TABLES: [EncryptedTable; 7] = [
         order: &[("session_digest", "bytea")],
     },
     EncryptedTable {
-        columns: &[people::PERSON_NAME, profiles::PROFILE, profiles::SET_PROFILE],
+        columns: &[people::PERSON_NAME, profiles::PROFILE, profiles::PROFILE_OVERRIDE],
         rows: BY_TENANT,
         order: &[("user_id", "text")],
     },
-    // Both halves have an index, the whole has none.
+    // Each half has an index, the whole has none.
     EncryptedTable {
         columns: &[events::EVENT_BODY],
         rows: "tenant_id = $1 and (outcome is null or outcome is not null)",
         order: &[("seq", "bigint")],
     },
-    // Found by their events, since they have no index of the tenant.
+    // Found through their events, because they have no index on the tenant.
     EncryptedTable {
         columns: &[replies::REPLY_TEXT_COLUMN, replies::REPLY_PARTIAL_TEXT_COLUMN],
         rows: "seq in (select seq from events where tenant_id = $1 and (outcome is null or outcome is not null))",
@@ -58,26 +58,25 @@ pub(super) const ENCRYPTED_TABLES: [EncryptedTable; 7] = [
     EncryptedTable {
         columns: &[chat_memory::MEMORY_TEXT],
         rows: BY_TENANT,
-        order: &[("channel_id", "text"), ("thread_ts", "text"), ("turn_id", "bigint")],
+        order: &[("channel_id", "text"), ("thread_ts", "text"), ("message_id", "bigint")],
     },
 ];
 
-/// Columns of bytes that no data key seals. What is in `deliveries` is sealed, for `events`, and is sorted into them before
-/// a key goes.
-const UNENCRYPTED_COLUMNS: [&str; 10] = [
+/// Binary columns not encrypted with a data key. The bodies in `event_inbox` are encrypted for `events`, and
+/// are moved there before a key is deleted.
+const UNENCRYPTED_COLUMNS: [&str; 9] = [
     "api_keys.digest",
     "audit_chains.hash",
-    "audit_chains.retired_hash",
+    "audit_chains.purged_hash",
     "audit_log.hash",
-    "deliveries.bodies",
-    "deliveries.joined_bodies",
     "encryption_keys.wrapped_key",
+    "event_inbox.joined_bodies",
     "oauth_states.browser_digest",
     "oauth_states.state_digest",
     "sessions.session_digest",
 ];
 
-/// A sealed column.
+/// An encrypted column.
 #[derive(Clone, Copy)]
 pub struct EncryptedColumn {
     pub(super) table: EncryptedTable,
@@ -90,14 +89,14 @@ impl std::fmt::Debug for EncryptedColumn {
     }
 }
 
-/// Every sealed column.
+/// Returns every encrypted column.
 pub fn encrypted_columns() -> impl Iterator<Item = EncryptedColumn> {
     ENCRYPTED_TABLES
         .into_iter()
         .flat_map(|table| table.columns.iter().map(move |&column| EncryptedColumn { table, column }))
 }
 
-/// Sees to it that every column of bytes which the database has is known here.
+/// Checks that every binary column of the database is listed here.
 ///
 /// # Errors
 /// [`DbError::UnknownColumn`].
@@ -112,7 +111,7 @@ pub async fn check_catalog(tx: &mut Tx) -> Result<(), DbError> {
     )
     .fetch_all(tx)
     .await?;
-    let sealed: Vec<String> = encrypted_columns().map(|place| format!("{place:?}")).collect();
+    let sealed: Vec<String> = encrypted_columns().map(|column| format!("{column:?}")).collect();
     let is_known = |name: &String| sealed.contains(name) || UNENCRYPTED_COLUMNS.contains(&name.as_str());
     match columns.into_iter().find(|name| !is_known(name)) {
         Some(name) => Err(DbError::UnknownColumn(name)),
@@ -120,27 +119,27 @@ pub async fn check_catalog(tx: &mut Tx) -> Result<(), DbError> {
     }
 }
 
-/// What is still sealed with one of a tenant's retired keys.
+/// Values still encrypted with one of a tenant's retired keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remaining {
-    /// The key.
+    /// Id of the key.
     pub key_id: Uuid,
     /// Table and column.
     pub column: String,
-    /// Values there.
+    /// Number of values.
     pub values: i64,
 }
 
-/// Counts what is still sealed with a tenant's retired keys, place by place.
+/// Counts the values still encrypted with a tenant's retired keys, by column.
 pub async fn count_remaining(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Remaining>, DbError> {
     let retired = list_retired(tx, tenant_id).await?;
-    let mut left = Vec::new();
+    let mut remaining = Vec::new();
     if retired.is_empty() {
-        return Ok(left);
+        return Ok(remaining);
     }
     tx.disable_statement_timeout().await?;
-    for place in encrypted_columns() {
-        let (ColumnRef { table, column }, rows) = (place.column, place.table.rows);
+    for target in encrypted_columns() {
+        let (ColumnRef { table, column }, rows) = (target.column, target.table.rows);
         let sql = format!(
             "select substring({column} from 2 for 16), count(*) from {table}
              where {rows} and substring({column} from 2 for 16) = any($2) group by 1"
@@ -150,14 +149,14 @@ pub async fn count_remaining(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Re
             .bind(key_id_bytes(&retired))
             .fetch_all(&mut *tx)
             .await?;
-        left.extend(counted.into_iter().filter_map(|(key_id, values)| {
-            Some(Remaining { key_id: Uuid::from_slice(&key_id).ok()?, column: format!("{place:?}"), values })
+        remaining.extend(counted.into_iter().filter_map(|(key_id, values)| {
+            Some(Remaining { key_id: Uuid::from_slice(&key_id).ok()?, column: format!("{target:?}"), values })
         }));
     }
-    Ok(left)
+    Ok(remaining)
 }
 
-/// A tenant's retired keys.
+/// Lists a tenant's retired keys.
 pub(super) async fn list_retired(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<Uuid>, DbError> {
     Ok(sqlx::query_scalar!(
         "select key_id from encryption_keys where tenant_id = $1 and retired_at is not null order by key_id",
@@ -167,7 +166,7 @@ pub(super) async fn list_retired(tx: &mut Tx, tenant_id: &TenantId) -> Result<Ve
     .await?)
 }
 
-/// Key ids as they stand in a ciphertext, behind the byte of its version.
+/// Returns the key ids as stored in ciphertexts, after the version byte.
 pub(super) fn key_id_bytes(key_ids: &[Uuid]) -> Vec<Vec<u8>> {
     key_ids.iter().map(|key_id| key_id.as_bytes().to_vec()).collect()
 }

@@ -1,18 +1,19 @@
-//! One rotation at a time. Two would not hurt each other, they would only do much twice.
+//! The lock that allows one rotation at a time. Two would be safe, but would do the same work twice.
 
 use sqlx::{Connection, PgConnection};
 
 use crate::{Db, DbError};
 
-/// The right to rotate. It is a session's own, past the pooler, and ends with it, however the process ends.
+/// The lock of a rotation. It belongs to a session without a pooler and ends with it, however the process
+/// ends.
 #[derive(Debug)]
 pub struct RotationLock(PgConnection);
 
 impl RotationLock {
-    /// Takes it; `None` while somebody else has it.
+    /// Acquires the lock; `None` if another process holds it.
     ///
     /// # Errors
-    /// Postgres cannot be reached past the pooler.
+    /// Postgres cannot be reached without the pooler.
     pub async fn try_acquire(db: &Db) -> Result<Option<Self>, DbError> {
         let (_, mut connection) = db.direct_addresses().connect_primary().await?;
         let taken = sqlx::query_scalar!(
@@ -27,7 +28,7 @@ impl RotationLock {
         Ok(None)
     }
 
-    /// Gives it back.
+    /// Releases the lock.
     pub async fn release(self) {
         // The session ends in any case.
         let _ = self.0.close().await;

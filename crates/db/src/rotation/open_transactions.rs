@@ -1,10 +1,10 @@
-//! Transactions that are under way. Whoever read a key that was current then, or something that was sealed with it then, did
-//! so in one of these; once they have ended nobody has it in hand any more. So neither who seals nor who opens has to lock
-//! anything.
+//! Open transactions. A process that read the previous current key, or a value encrypted with it, did so in
+//! one of these; once they have ended, no process holds it. So encrypting and decrypting need no lock.
 
 use crate::{DbError, Tx};
 
-/// Those of the database, but for this one. What vacuums or replicates seals nothing.
+/// Lists the open transactions of the database, except this one. Vacuum and replication are left out because
+/// they encrypt nothing.
 pub async fn list_open_transactions(tx: &mut Tx) -> Result<Vec<String>, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select l.virtualtransaction as "id!" from pg_locks l join pg_stat_activity a on a.pid = l.pid
@@ -15,7 +15,7 @@ pub async fn list_open_transactions(tx: &mut Tx) -> Result<Vec<String>, DbError>
     .await?)
 }
 
-/// Whether one of these is still under way.
+/// Returns whether one of these transactions is still open.
 pub async fn has_open_transactions(tx: &mut Tx, ids: &[String]) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from pg_locks where locktype = 'virtualxid' and mode = 'ExclusiveLock' and granted

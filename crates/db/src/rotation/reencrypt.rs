@@ -1,6 +1,6 @@
-//! A page of what is sealed with a retired key is sealed with the current one. Its rows are locked while that is done, so
-//! that nothing newer is overwritten; rows that somebody else has locked are left for the next walk, so that a rotation
-//! waits for nobody and is in nobody's deadlock.
+//! Re-encryption of one page of values from a retired key to the current one. Its rows are locked meanwhile,
+//! so that no newer value is overwritten. Rows locked by others are left for the next pass, so a rotation
+//! never waits and cannot deadlock.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 use super::encrypted_columns::{EncryptedColumn, key_id_bytes, list_retired};
 use crate::{DbError, Tx, keys};
 
-/// How far a walk over a place has come.
+/// Position in a column.
 #[derive(Clone, Debug)]
 pub struct ReencryptCursor(Vec<String>);
 
@@ -22,14 +22,14 @@ impl ReencryptCursor {
     }
 }
 
-/// What came of a page.
+/// Result of re-encrypting a page.
 #[derive(Clone, Debug, Default)]
 pub struct ReencryptPage {
-    /// Values that are sealed with the current key now.
+    /// Values now encrypted with the current key.
     pub reencrypted: u64,
-    /// Values that do not open; they stay as they are, and their key with them.
+    /// Values that could not be decrypted. They stay unchanged, and their key is kept.
     pub failed: u64,
-    /// Where the next page begins; `None`: this was the last.
+    /// Start of the next page; `None` if this was the last.
     pub next: Option<ReencryptCursor>,
 }
 
@@ -39,7 +39,7 @@ struct SealedRow {
     sealed: Vec<u8>,
 }
 
-/// Looks at the next values of a place, so many, and seals with the tenant's current key what a retired one sealed.
+/// Re-encrypts the next `size` values of a column with the tenant's current key, if they use a retired one.
 pub async fn reencrypt(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -48,7 +48,7 @@ pub async fn reencrypt(
     size: i64,
 ) -> Result<ReencryptPage, DbError> {
     let key = match keys::current(tx, tenant_id).await {
-        // It was deleted meanwhile, and everything with it.
+        // The tenant was deleted meanwhile, with all its data.
         Err(DbError::NotInstalled) => return Ok(ReencryptPage::default()),
         key => key?,
     };
@@ -71,7 +71,7 @@ pub async fn reencrypt(
     Ok(page)
 }
 
-/// Where the page ends that begins behind `after`: `None` where what is left is less than a page.
+/// Returns the end of the page that starts after `after`; `None` if less than a page is left.
 pub(super) async fn find_end(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -79,11 +79,11 @@ pub(super) async fn find_end(
     after: Option<&ReencryptCursor>,
     size: i64,
 ) -> Result<Option<ReencryptCursor>, DbError> {
-    let ColumnSql { names, texts, table, column, rows, after: behind, .. } = ColumnSql::of(target);
+    let ColumnSql { names, texts, table, column, rows, after: after_cursor, .. } = ColumnSql::of(target);
     let sql = format!(
         "select array[{texts}] from {table} where {rows} and {column} is not null {}
          order by {names} limit 1 offset $2 - 1",
-        if after.is_some() { behind } else { "and $3::text[] is null".into() }
+        if after.is_some() { after_cursor } else { "and $3::text[] is null".into() }
     );
     let at: Option<(Vec<String>,)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
@@ -94,8 +94,8 @@ pub(super) async fn find_end(
     Ok(at.map(|(at,)| ReencryptCursor(at)))
 }
 
-/// Locks what is to be resealed of a page. Both its ends are given, so that it is found by an index, however little there
-/// is to do in it.
+/// Locks the rows of a page that need re-encryption. Both ends of the page are given so that an index is
+/// used, even if few rows match.
 async fn lock_page(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -104,12 +104,12 @@ async fn lock_page(
     end: Option<&ReencryptCursor>,
 ) -> Result<Vec<SealedRow>, DbError> {
     let retired = list_retired(tx, tenant_id).await?;
-    let ColumnSql { table, column, rows, after: behind, up_to, .. } = ColumnSql::of(target);
+    let ColumnSql { table, column, rows, after: after_cursor, up_to, .. } = ColumnSql::of(target);
     let sql = format!(
         "select ctid::text, {column} as sealed from {table}
          where {rows} and {column} is not null and substring({column} from 2 for 16) = any($2) {} {}
          for no key update skip locked",
-        if after.is_some() { behind } else { "and $3::text[] is null".into() },
+        if after.is_some() { after_cursor } else { "and $3::text[] is null".into() },
         if end.is_some() { up_to } else { "and $4::text[] is null".into() },
     );
     Ok(sqlx::query_as(AssertSqlSafe(sql))
@@ -121,15 +121,15 @@ async fn lock_page(
         .await?)
 }
 
-/// The parts of the statements over a place.
+/// Fragments of the statements on a column.
 pub(super) struct ColumnSql {
     pub(super) table: &'static str,
     pub(super) column: &'static str,
     pub(super) rows: &'static str,
-    /// What the rows are ordered by, as columns and as texts.
+    /// Order of the rows, as columns and as text.
     pub(super) names: String,
     pub(super) texts: String,
-    /// Behind the cursor `$3`, and not behind `$4`.
+    /// Conditions "after the cursor `$3`" and "not after `$4`".
     pub(super) after: String,
     up_to: String,
 }
@@ -166,7 +166,7 @@ async fn open_and_seal(
     Ok(key.seal(target.column.binding(tenant_id), text.expose_secret())?)
 }
 
-/// The rows are locked, so that each is still where it was found.
+/// Stores the values. The rows are locked, so each is still at its `ctid`.
 async fn store_page(
     tx: &mut Tx,
     tenant_id: &TenantId,

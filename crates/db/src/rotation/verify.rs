@@ -1,4 +1,4 @@
-//! Whether everything that is sealed opens: what a backup that was restored has to show.
+//! Check that everything encrypted can be decrypted, for a restored backup.
 
 use models::TenantId;
 use sqlx::AssertSqlSafe;
@@ -7,18 +7,18 @@ use super::encrypted_columns::EncryptedColumn;
 use super::reencrypt::{ColumnSql, ReencryptCursor, find_end};
 use crate::{DbError, Tx, keys};
 
-/// What was found on a page of a place.
+/// Result of checking a page of a column.
 #[derive(Clone, Debug, Default)]
 pub struct DecryptReport {
-    /// Values that open.
+    /// Values that could be decrypted.
     pub opened: u64,
-    /// The rows of those that do not, by what they are ordered by.
+    /// Rows of those that could not, identified by their order columns.
     pub failed: Vec<String>,
-    /// Where the next page begins; `None`: this was the last.
+    /// Start of the next page; `None` if this was the last.
     pub next: Option<ReencryptCursor>,
 }
 
-/// Opens the next values of a place, so many, and keeps nothing of them.
+/// Decrypts the next `size` values of a column and discards the result.
 pub async fn verify(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -28,11 +28,11 @@ pub async fn verify(
 ) -> Result<DecryptReport, DbError> {
     tx.disable_statement_timeout().await?;
     let next = find_end(tx, tenant_id, target, after, size).await?;
-    let ColumnSql { table, column, rows, names, texts, after: behind, .. } = ColumnSql::of(target);
+    let ColumnSql { table, column, rows, names, texts, after: after_cursor, .. } = ColumnSql::of(target);
     let sql = format!(
         "select array_to_string(array[{texts}], ' '), {column} from {table}
          where {rows} and {column} is not null {} order by {names} limit $2",
-        if after.is_some() { behind } else { "and $3::text[] is null".into() }
+        if after.is_some() { after_cursor } else { "and $3::text[] is null".into() }
     );
     let values: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(tenant_id.as_str())
@@ -51,7 +51,7 @@ pub async fn verify(
     Ok(found)
 }
 
-/// The tenants that have something sealed.
+/// Lists the tenants that have encrypted data.
 pub async fn list_tenants(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     let tenants = sqlx::query_scalar!("select distinct tenant_id from encryption_keys order by tenant_id");
     Ok(tenants.fetch_all(tx).await?.into_iter().map(TenantId::from).collect())

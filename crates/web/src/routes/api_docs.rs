@@ -1,4 +1,4 @@
-//! `GET /dashboard/api`: how a program asks. `api` serves the same for programs to read, at `/api/openapi.json`.
+//! `GET /dashboard/api`: the API reference. `api` serves the machine-readable form at `/api/openapi.json`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /dashboard/api-keys` and what is below it: the keys with which programs ask, made, shown once, and revoked.
+//! `/dashboard/api-keys`: creation and revocation of API keys.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{database_error, landing, non_empty};
+use super::responses::{database_error, non_empty, not_found};
+use crate::auth::secrets;
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
-use crate::secrets;
 use crate::state::WebState;
 
 const API_KEYS_PATH: &str = "/dashboard/api-keys";
 
-/// Characters of a name, and keys in use, at most.
+/// Maximum length of a name, and maximum number of active keys.
 const MAX_KEY_NAME_CHARS: usize = 60;
 const MAX_ACTIVE_KEYS: i64 = 50;
 
-/// What the form says of a new key; a box that is not ticked is not there.
+/// The form for a new key. Browsers omit unchecked boxes.
 #[derive(Deserialize)]
 #[serde(default)]
 pub(crate) struct ApiKeyForm {
@@ -38,11 +38,11 @@ pub(crate) struct ApiKeyForm {
     people: String,
 }
 
-/// Why no key was made.
-const NAME_MISSING: &str = "Give the key a name, so that people know which program has it.";
-const NAME_TOO_LONG: &str = "The name is longer than 60 characters. Shorten it.";
-const SCOPE_MISSING: &str = "Tick what the key may do; a key that may do nothing is of no use.";
-const TOO_MANY_KEYS: &str = "There are 50 keys in use. Revoke those that nobody needs any more.";
+/// Reasons a key was not created.
+const NAME_MISSING: &str = "Enter a name that says which program uses the key.";
+const NAME_TOO_LONG: &str = "The name is too long. Use at most 60 characters.";
+const SCOPE_MISSING: &str = "Select at least one scope.";
+const TOO_MANY_KEYS: &str = "The limit is 50 active keys. Revoke one that is no longer used.";
 
 #[derive(Template)]
 #[template(path = "api_keys.html")]
@@ -51,9 +51,9 @@ struct ApiKeysPage<'a> {
     active_page: &'static str,
     origin: &'a str,
     keys: Vec<ApiKey>,
-    /// The form as it stands, with the id of the key that it makes.
+    /// The form, with the id of the key that it will create.
     form: ApiKeyForm,
-    /// Shown once, to whoever made it.
+    /// The new key, shown only in the response to its creation.
     new_key: Option<SecretString>,
     problem: Option<&'static str>,
 }
@@ -69,7 +69,7 @@ impl ApiKeysPage<'_> {
 }
 
 impl Default for ApiKeyForm {
-    /// An empty form. Its key has an id already: sent twice, it makes one key.
+    /// Creates an empty form. It already has the key's id, so submitting it twice creates one key.
     fn default() -> Self {
         let [name, chat, people] = [const { String::new() }; 3];
         Self { key_id: Uuid::now_v7(), name, chat, people }
@@ -79,7 +79,7 @@ impl Default for ApiKeyForm {
 impl ApiKeyForm {
     fn scopes(&self) -> Vec<ApiScope> {
         let boxes = [(&self.chat, ApiScope::Chat), (&self.people, ApiScope::ChatPeople)];
-        boxes.into_iter().filter(|(ticked, _)| !ticked.is_empty()).map(|(_, scope)| scope).collect()
+        boxes.into_iter().filter(|(value, _)| !value.is_empty()).map(|(_, scope)| scope).collect()
     }
 
     fn validate(&self) -> Result<(String, Vec<ApiScope>), &'static str> {
@@ -93,42 +93,36 @@ impl ApiKeyForm {
     }
 }
 
-/// What came of a form.
+/// The result of submitting a form.
 enum ApiKeyCreation {
     Created(SecretString),
-    /// It was sent before.
+    /// The form was submitted before.
     AlreadyExists,
     Rejected(&'static str),
 }
 
-pub(crate) async fn list(State(app): State<Arc<WebState>>, manager: WorkspaceAdmin) -> Response {
-    show(&app, &manager, StatusCode::OK, ApiKeyForm::default(), None, None).await
+pub(crate) async fn list(State(app): State<Arc<WebState>>, admin: WorkspaceAdmin) -> Response {
+    show(&app, &admin, StatusCode::OK, ApiKeyForm::default(), None, None).await
 }
 
-/// The key is in this answer, and in no other: loaded again, the page is without it, and makes no second one.
+/// Creates a key, and shows it in this response only. Reloading the page neither shows it again nor creates
+/// another.
 pub(crate) async fn create(
     State(app): State<Arc<WebState>>,
-    manager: WorkspaceAdmin,
-    wanted: Result<Form<ApiKeyForm>, FormRejection>,
+    admin: WorkspaceAdmin,
+    form: Result<Form<ApiKeyForm>, FormRejection>,
 ) -> Response {
-    let Ok(Form(wanted)) = wanted else {
-        return show(
-            &app,
-            &manager,
-            StatusCode::BAD_REQUEST,
-            ApiKeyForm::default(),
-            None,
-            Some(NAME_MISSING),
-        )
-        .await;
+    let Ok(Form(form)) = form else {
+        return show(&app, &admin, StatusCode::BAD_REQUEST, ApiKeyForm::default(), None, Some(NAME_MISSING))
+            .await;
     };
-    match create_key(&app, &manager, &wanted).await {
+    match create_key(&app, &admin, &form).await {
         Ok(ApiKeyCreation::Created(key)) => {
-            show(&app, &manager, StatusCode::CREATED, ApiKeyForm::default(), Some(key), None).await
+            show(&app, &admin, StatusCode::CREATED, ApiKeyForm::default(), Some(key), None).await
         }
         Ok(ApiKeyCreation::AlreadyExists) => Redirect::to(API_KEYS_PATH).into_response(),
-        Ok(ApiKeyCreation::Rejected(why)) => {
-            show(&app, &manager, StatusCode::BAD_REQUEST, wanted, None, Some(why)).await
+        Ok(ApiKeyCreation::Rejected(reason)) => {
+            show(&app, &admin, StatusCode::BAD_REQUEST, form, None, Some(reason)).await
         }
         Err(error) => database_error(&error),
     }
@@ -137,16 +131,17 @@ pub(crate) async fn create(
 async fn create_key(
     app: &WebState,
     WorkspaceAdmin(by): &WorkspaceAdmin,
-    wanted: &ApiKeyForm,
+    form: &ApiKeyForm,
 ) -> Result<ApiKeyCreation, DbError> {
-    let (name, scopes) = match wanted.validate() {
-        Ok(checked) => checked,
-        Err(why) => return Ok(ApiKeyCreation::Rejected(why)),
+    let (name, scopes) = match form.validate() {
+        Ok(valid) => valid,
+        Err(reason) => return Ok(ApiKeyCreation::Rejected(reason)),
     };
     let session = &by.session;
     let (tenant_id, key) = (&session.tenant_id, secrets::new_api_key());
-    let detail = json!({ "key_id": wanted.key_id, "scopes": scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>() });
-    let new = NewApiKey { key_id: wanted.key_id, name, scopes, created_by: session.user_id.clone() };
+    let scope_names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let detail = json!({ "key_id": form.key_id, "scopes": scope_names });
+    let new = NewApiKey { key_id: form.key_id, name, scopes, created_by: session.user_id.clone() };
     let mut tx = app.db.begin(tenant_id).await?;
     if db::api_keys::count_active(&mut tx, tenant_id).await? >= MAX_ACTIVE_KEYS {
         return Ok(ApiKeyCreation::Rejected(TOO_MANY_KEYS));
@@ -165,7 +160,7 @@ pub(crate) async fn revoke(
     WorkspaceAdmin(by): WorkspaceAdmin,
     Path(key_id): Path<String>,
 ) -> Response {
-    let Ok(key_id) = key_id.parse::<Uuid>() else { return landing::not_found().await };
+    let Ok(key_id) = key_id.parse::<Uuid>() else { return not_found().await };
     let (tenant_id, actor) = (&by.session.tenant_id, by.session.user_id.as_str());
     let revoked = async {
         let mut tx = app.db.begin(tenant_id).await?;
@@ -178,7 +173,7 @@ pub(crate) async fn revoke(
         Ok::<_, DbError>(revoked)
     };
     match revoked.await {
-        Ok(RevokeOutcome::NotFound) => landing::not_found().await,
+        Ok(RevokeOutcome::NotFound) => not_found().await,
         Ok(RevokeOutcome::Revoked | RevokeOutcome::AlreadyRevoked) => {
             Redirect::to(API_KEYS_PATH).into_response()
         }
@@ -190,32 +185,17 @@ async fn show(
     app: &WebState,
     WorkspaceAdmin(signed_in): &WorkspaceAdmin,
     status: StatusCode,
-    wanted: ApiKeyForm,
-    made: Option<SecretString>,
+    form: ApiKeyForm,
+    new_key: Option<SecretString>,
     problem: Option<&'static str>,
 ) -> Response {
-    let found = async {
-        db::api_keys::list(
-            &mut app.db.begin(&signed_in.session.tenant_id).await?,
-            &signed_in.session.tenant_id,
-        )
-        .await
-    };
-    match found.await {
+    let tenant_id = &signed_in.session.tenant_id;
+    let keys = async { db::api_keys::list(&mut app.db.begin(tenant_id).await?, tenant_id).await };
+    match keys.await {
         Ok(keys) => {
-            let origin = app.origin();
-            render_page(
-                status,
-                &ApiKeysPage {
-                    signed_in,
-                    active_page: "api_keys",
-                    origin,
-                    keys,
-                    form: wanted,
-                    new_key: made,
-                    problem,
-                },
-            )
+            let (active_page, origin) = ("api_keys", app.origin());
+            let page = ApiKeysPage { signed_in, active_page, origin, keys, form, new_key, problem };
+            render_page(status, &page)
         }
         Err(error) => database_error(&error),
     }

@@ -1,4 +1,4 @@
-//! `GET /assets/…`: what the pages are made with, carried in the binary.
+//! `GET /assets/…`: static files, embedded in the binary.
 
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -10,7 +10,7 @@ use rust_embed::RustEmbed;
 struct WebAssets;
 
 pub(crate) async fn serve(Path(name): Path<String>) -> Response {
-    let Some(file) = WebAssets::get(&name) else { return super::landing::not_found().await };
+    let Some(file) = WebAssets::get(&name) else { return super::responses::not_found().await };
     let content_type = file.metadata.mimetype().to_owned();
     let headers = [(CONTENT_TYPE, content_type.as_str()), (CACHE_CONTROL, "public, max-age=300")];
     (headers, file.data.into_owned()).into_response()

@@ -1,4 +1,4 @@
-//! `GET /dashboard/audit` and `/dashboard/audit.csv`: who did what, and when.
+//! `GET /dashboard/audit` and `/dashboard/audit.csv`: the audit log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use models::{TenantId, UserId};
 use serde::Deserialize;
 
-use super::{database_error, non_empty};
+use super::responses::{database_error, non_empty};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
 
-/// Entries on a page, and in one piece of the file.
+/// Maximum number of entries on a page, and per query of the CSV file.
 const MAX_AUDIT_ROWS: i64 = 100;
 const CSV_BATCH_SIZE: i64 = 1_000;
 
-/// What the form asks for; empty fields are none.
+/// Query of the list. Empty fields are not set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AuditQuery {
     actor: String,
     action: String,
     before: String,
-    /// Not empty: the chain is to be looked at, too.
+    /// Not empty to verify the hash chain.
     verify: String,
 }
 
@@ -55,27 +55,23 @@ struct AuditPage<'a> {
     query: AuditQuery,
     entries: Vec<AuditEntry>,
     names: HashMap<UserId, String>,
-    /// Entries that are chained.
+    /// Number of entries in the hash chain.
     chained: i64,
-    /// What came of looking at each of them, if that was asked for.
+    /// The result of the verification, if it was requested.
     chain: Option<AuditChain>,
 }
 
 impl AuditPage<'_> {
-    /// What a person is called; who is none is what the entry says.
+    /// Returns the name of a person, or the actor as recorded.
     fn name<'a>(&'a self, actor: &'a str) -> &'a str {
         self.names.get(&UserId::from(actor)).map_or(actor, String::as_str)
-    }
-
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
     }
 
     fn actions(&self) -> [&'static str; AuditAction::ALL_ACTIONS.len()] {
         AuditAction::ALL_ACTIONS.map(AuditAction::as_str)
     }
 
-    /// What the address of the same entries has behind its `?`.
+    /// Returns the query string of the same list, from `before` on.
     fn query_string(&self, before: Option<&i64>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("actor", &self.query.actor).append_pair("action", &self.query.action);
@@ -94,11 +90,11 @@ impl AuditPage<'_> {
 pub(crate) async fn show(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    asked: Result<Query<AuditQuery>, QueryRejection>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match load_page(&app, &signed_in, asked).await {
-        Ok(audit) => render_page(StatusCode::OK, &audit),
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    match load_page(&app, &signed_in, query).await {
+        Ok(page) => render_page(StatusCode::OK, &page),
         Err(error) => database_error(&error),
     }
 }
@@ -106,32 +102,32 @@ pub(crate) async fn show(
 async fn load_page<'a>(
     app: &WebState,
     signed_in: &'a CurrentUser,
-    asked: AuditQuery,
+    query: AuditQuery,
 ) -> Result<AuditPage<'a>, DbError> {
-    let (tenant_id, filter) = (&signed_in.session.tenant_id, &asked.filter());
-    let wants_chain = !asked.verify.is_empty();
+    let (tenant_id, filter) = (&signed_in.session.tenant_id, &query.filter());
+    let is_verify = !query.verify.is_empty();
     let read = |mut tx: Tx| async move {
         let names = db::profiles::list_names(&mut tx, tenant_id).await?;
         let entries = db::audit_log::list(&mut tx, tenant_id, filter, MAX_AUDIT_ROWS).await?;
         let chained = db::audit_log::count_entries(&mut tx, tenant_id).await?;
-        let chain = match wants_chain {
+        let chain = match is_verify {
             false => None,
             true => Some(db::audit_log::verify(&mut tx, tenant_id).await?),
         };
         Ok::<_, DbError>((names, entries, chained, chain))
     };
     let (names, entries, chained, chain) = signed_in.read(app, read).await?;
-    Ok(AuditPage { signed_in, active_page: "audit", query: asked, entries, names, chained, chain })
+    Ok(AuditPage { signed_in, active_page: "audit", query, entries, names, chained, chain })
 }
 
-/// All that the filter meets, newest first, read while it is sent.
+/// Streams all matching entries as CSV, newest first.
 pub(crate) async fn export_csv(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    asked: Result<Query<AuditQuery>, QueryRejection>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
-    let filter = asked.map(|Query(asked)| asked).unwrap_or_default().filter();
-    let head = stream::once(async { Ok(Bytes::from_static(b"when,who,what,detail\r\n")) });
+    let filter = query.map(|Query(query)| query).unwrap_or_default().filter();
+    let head = stream::once(async { Ok(Bytes::from_static(b"when,actor,action,details\r\n")) });
     let rows = stream_entries(signed_in.read_db(&app), signed_in.session.tenant_id, filter)
         .map_ok(|entries| Bytes::from(entries.iter().map(csv_line).collect::<String>()));
     let headers = [
@@ -164,8 +160,8 @@ async fn list_entries(
     filter: &AuditFilter,
     limit: i64,
 ) -> Result<Vec<AuditEntry>, DbError> {
-    let ask = |mut tx: Tx| async move { db::audit_log::list(&mut tx, tenant_id, filter, limit).await };
-    Ok(db.read(tenant_id, ask).await?.value)
+    let query = |mut tx: Tx| async move { db::audit_log::list(&mut tx, tenant_id, filter, limit).await };
+    Ok(db.read(tenant_id, query).await?.value)
 }
 
 fn csv_line(entry: &AuditEntry) -> String {
@@ -174,8 +170,9 @@ fn csv_line(entry: &AuditEntry) -> String {
     columns.map(|column| csv_cell(column)).join(",") + "\r\n"
 }
 
-/// A spreadsheet must not take a cell for a formula.
+/// Quotes a CSV cell.
 fn csv_cell(text: &str) -> String {
+    // The leading quote stops spreadsheets from evaluating the cell as a formula.
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! `/dashboard/conversations`: what people asked and what was answered, where the workspace allows it to be read.
+//! `/dashboard/conversations`: conversations with the bot, if the workspace allows reading them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use models::{ThreadKey, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{database_error, landing, non_empty};
+use super::responses::{database_error, non_empty, not_found};
 use crate::auth::CurrentUser;
-use crate::format;
+use crate::format::{self, PageFormat};
 use crate::page::render_page;
 use crate::state::WebState;
 
-/// Threads, or findings, on a page.
+/// Maximum number of conversations or search results on a page.
 const MAX_CONVERSATION_ROWS: usize = 40;
 
-/// What the form asks for; empty fields are none.
+/// Query of the list. Empty fields are not set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ConversationQuery {
     q: String,
     person: String,
-    /// Where the list or the search goes on: a time in microseconds, and a number behind a dot.
+    /// Cursor of the next page: a time in microseconds, a dot, and the id of a message.
     from: String,
 }
 
@@ -60,11 +60,11 @@ struct ConversationPage<'a> {
 pub(crate) async fn list(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
-    asked: Result<Query<ConversationQuery>, QueryRejection>,
+    query: Result<Query<ConversationQuery>, QueryRejection>,
 ) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match load_list(&app, &signed_in, asked).await {
-        Ok(list) => render_page(StatusCode::OK, &list),
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    match load_list(&app, &signed_in, query).await {
+        Ok(page) => render_page(StatusCode::OK, &page),
         Err(error) => database_error(&error),
     }
 }
@@ -72,27 +72,26 @@ pub(crate) async fn list(
 async fn load_list<'a>(
     app: &WebState,
     signed_in: &'a CurrentUser,
-    asked: ConversationQuery,
+    query: ConversationQuery,
 ) -> Result<ConversationListPage<'a>, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
-    let (of, from, wanted) =
-        (find_visible_user(signed_in, &asked.person), parse_cursor(&asked.from), non_empty(&asked.q));
-    let (of, wanted) = (of.as_ref(), wanted.as_ref());
+    let (user_id, cursor, search_text) =
+        (find_visible_user(signed_in, &query.person), parse_cursor(&query.from), non_empty(&query.q));
+    let (user_id, search_text) = (user_id.as_ref(), search_text.as_ref());
     let read = |mut tx: Tx| async move {
         let (mut conversations, mut search, mut names) = <(Vec<_>, SearchResult, HashMap<_, _>)>::default();
         let is_allowed = is_allowed(&mut tx, signed_in).await?;
         if is_allowed {
-            match wanted {
-                Some(q) => {
+            let limit = MAX_CONVERSATION_ROWS;
+            match search_text {
+                Some(text) => {
                     search =
-                        db::conversations::search(&mut tx, tenant_id, of, q, from, MAX_CONVERSATION_ROWS)
-                            .await?;
+                        db::conversations::search(&mut tx, tenant_id, user_id, text, cursor, limit).await?;
                 }
                 None => {
-                    let before = from.map(|place| place.sent_at);
+                    let before = cursor.map(|cursor| cursor.sent_at);
                     conversations =
-                        db::conversations::list(&mut tx, tenant_id, of, before, MAX_CONVERSATION_ROWS as i64)
-                            .await?;
+                        db::conversations::list(&mut tx, tenant_id, user_id, before, limit as i64).await?;
                 }
             }
             names = db::profiles::list_names(&mut tx, tenant_id).await?;
@@ -104,14 +103,14 @@ async fn load_list<'a>(
         signed_in,
         active_page: "conversations",
         is_allowed,
-        query: asked,
+        query,
         conversations,
         search,
         names,
     })
 }
 
-/// What was said in a thread. That an admin read it is written down with the reading.
+/// Shows the conversation in a thread. If someone else's messages are shown, the audit log records it.
 pub(crate) async fn show(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
@@ -119,14 +118,14 @@ pub(crate) async fn show(
 ) -> Response {
     let thread = ThreadKey { channel_id: channel_id.into(), thread_ts: thread_ts.into() };
     match load_conversation(&app, &signed_in, &thread).await {
-        Ok((said, _)) if said.is_empty() => landing::not_found().await,
-        Ok((said, names)) => render_page(
+        Ok((messages, _)) if messages.is_empty() => not_found().await,
+        Ok((messages, names)) => render_page(
             StatusCode::OK,
             &ConversationPage {
                 signed_in: &signed_in,
                 active_page: "conversations",
                 thread,
-                messages: said,
+                messages,
                 names,
             },
         ),
@@ -144,22 +143,22 @@ async fn load_conversation(
     if !is_allowed(&mut tx, signed_in).await? {
         return Ok(<_>::default());
     }
-    let of = find_visible_user(signed_in, "");
-    let said = db::conversations::list_messages(&mut tx, tenant_id, thread, of.as_ref()).await?;
+    let user_id = find_visible_user(signed_in, "");
+    let messages = db::conversations::list_messages(&mut tx, tenant_id, thread, user_id.as_ref()).await?;
     let names = db::profiles::list_names(&mut tx, tenant_id).await?;
-    if said.iter().any(|words| words.user_id != signed_in.session.user_id) {
+    if messages.iter().any(|message| message.user_id != signed_in.session.user_id) {
         let detail = json!({ "channel_id": thread.channel_id, "thread_ts": thread.thread_ts });
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::ConversationRead, detail).await?;
         tx.commit().await?;
     }
-    Ok((said, names))
+    Ok((messages, names))
 }
 
 async fn is_allowed(tx: &mut Tx, signed_in: &CurrentUser) -> Result<bool, DbError> {
     Ok(db::settings::find(tx, &signed_in.session.tenant_id).await?.settings.has_conversation_access)
 }
 
-/// Members see their own; admins everybody's, or a person's.
+/// Returns the person whose conversations are shown; `None` shows all. Members see only their own.
 fn find_visible_user(signed_in: &CurrentUser, person: &str) -> Option<UserId> {
     match signed_in.is_admin {
         true => non_empty(person).map(UserId::from),
@@ -168,10 +167,10 @@ fn find_visible_user(signed_in: &CurrentUser, person: &str) -> Option<UserId> {
 }
 
 fn parse_cursor(text: &str) -> Option<SearchCursor> {
-    let (micros, turn_id) = text.split_once('.')?;
+    let (micros, message_id) = text.split_once('.')?;
     Some(SearchCursor {
         sent_at: DateTime::from_timestamp_micros(micros.parse().ok()?)?,
-        turn_id: turn_id.parse().ok()?,
+        message_id: message_id.parse().ok()?,
     })
 }
 
@@ -180,18 +179,14 @@ impl ConversationListPage<'_> {
         self.names.get(user_id).map_or(user_id.as_str(), String::as_str)
     }
 
-    fn dollars(&self, micros: &i64) -> String {
-        format::dollars(*micros)
-    }
-
-    /// What the address of the rest has behind its `?`, if there is a rest.
+    /// Returns the query string of the next page, if there is one.
     fn next_query(&self) -> Option<String> {
         let last = match self.conversations.last() {
             Some(last) if self.conversations.len() == MAX_CONVERSATION_ROWS => Some((last.last_at, 0)),
-            _ => self.search.next.map(|place| (place.sent_at, place.turn_id)),
+            _ => self.search.next.map(|cursor| (cursor.sent_at, cursor.message_id)),
         };
-        last.map(|(at, turn_id)| {
-            let from = format!("{}.{turn_id}", at.timestamp_micros());
+        last.map(|(at, message_id)| {
+            let from = format!("{}.{message_id}", at.timestamp_micros());
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             query.append_pair("q", &self.query.q).append_pair("person", &self.query.person);
             query.append_pair("from", &from).finish()
@@ -202,10 +197,6 @@ impl ConversationListPage<'_> {
 impl ConversationPage<'_> {
     fn name<'a>(&'a self, user_id: &'a UserId) -> &'a str {
         self.names.get(user_id).map_or(user_id.as_str(), String::as_str)
-    }
-
-    fn dollars(&self, micros: &i64) -> String {
-        format::dollars(*micros)
     }
 
     fn millis(&self, millis: &Option<i32>) -> String {
@@ -220,7 +211,7 @@ mod tests {
     #[test]
     fn search_cursor_parses_or_is_none() {
         assert_eq!(
-            parse_cursor("1000000.7").map(|place| (place.sent_at.timestamp(), place.turn_id)),
+            parse_cursor("1000000.7").map(|cursor| (cursor.sent_at.timestamp(), cursor.message_id)),
             Some((1, 7))
         );
         assert!(

@@ -1,5 +1,4 @@
-//! `GET /dashboard/events` and what is below it: every event with its outcome and why, and what is done with those that
-//! were set aside.
+//! `/dashboard/events`: events with outcome and reason, and retry and discard of dead letters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,22 +16,22 @@ use models::{EventId, EventOutcome, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{database_error, landing, non_empty, redirect_or_404};
+use super::responses::{database_error, non_empty, not_found, redirect_or_404};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
 use crate::state::WebState;
 
-/// Events on a page.
+/// Maximum number of events on a page.
 const MAX_EVENT_ROWS: i64 = 100;
 
-/// What the form asks for; empty fields are none.
+/// Query of the list. Empty fields are not set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct EventQuery {
     outcome: String,
     channel: String,
     person: String,
-    /// Minutes back from now.
+    /// Only events of the last minutes.
     since: String,
 }
 
@@ -55,18 +54,19 @@ struct EventPage<'a> {
     timeline: EventTimeline,
 }
 
-const SINCE_OPTIONS: [(&str, &str); 4] = [
-    ("60", "the last hour"),
-    ("1440", "the last day"),
-    ("10080", "the last week"),
-    ("43200", "the last 30 days"),
-];
+const SINCE_OPTIONS: [(&str, &str); 4] =
+    [("60", "last hour"), ("1440", "last 24 hours"), ("10080", "last 7 days"), ("43200", "last 30 days")];
 
 impl EventListPage<'_> {
-    /// What a person is called; the id of whom nobody knows.
+    /// Returns the name of a person, or the id if the name is unknown.
     fn name<'a>(&'a self, user_id: &'a Option<String>) -> &'a str {
         let Some(user_id) = user_id else { return "" };
         self.names.get(&UserId::from(user_id.as_str())).map_or(user_id, String::as_str)
+    }
+
+    fn has_filter(&self) -> bool {
+        let EventQuery { outcome, channel, person, since } = &self.query;
+        [outcome, channel, person, since].iter().any(|text| !text.is_empty())
     }
 
     fn outcomes(&self) -> [&'static str; EventOutcome::ALL_OUTCOMES.len()] {
@@ -81,75 +81,70 @@ impl EventListPage<'_> {
 pub(crate) async fn list(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
-    asked: Result<Query<EventQuery>, QueryRejection>,
+    query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let query = query.map(|Query(query)| query).unwrap_or_default();
     let own = (!signed_in.is_admin).then(|| signed_in.session.user_id.to_string());
     let filter = EventFilter {
         event_id: None,
-        outcome: non_empty(&asked.outcome),
-        channel_id: non_empty(&asked.channel),
-        user_id: own.or_else(|| non_empty(&asked.person)),
-        last_seconds: asked.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
+        outcome: non_empty(&query.outcome),
+        channel_id: non_empty(&query.channel),
+        user_id: own.or_else(|| non_empty(&query.person)),
+        last_seconds: query.since.parse().ok().map(|minutes: u32| f64::from(minutes) * 60.0),
     };
     let (tenant_id, filter) = (&signed_in.session.tenant_id, &filter);
-    let found = |mut tx: Tx| async move {
-        let fates = db::ignored_events::list_outcomes(&mut tx, tenant_id, filter, MAX_EVENT_ROWS).await?;
-        Ok::<_, DbError>((fates, db::profiles::list_names(&mut tx, tenant_id).await?))
+    let load = |mut tx: Tx| async move {
+        let events = db::ignored_events::list_outcomes(&mut tx, tenant_id, filter, MAX_EVENT_ROWS).await?;
+        Ok::<_, DbError>((events, db::profiles::list_names(&mut tx, tenant_id).await?))
     };
-    match signed_in.read(&app, found).await {
-        Ok((fates, names)) => {
-            let events = EventListPage {
-                signed_in: &signed_in,
-                active_page: "events",
-                query: asked,
-                events: fates,
-                names,
-            };
-            render_page(StatusCode::OK, &events)
+    match signed_in.read(&app, load).await {
+        Ok((events, names)) => {
+            let page = EventListPage { signed_in: &signed_in, active_page: "events", query, events, names };
+            render_page(StatusCode::OK, &page)
         }
         Err(error) => database_error(&error),
     }
 }
 
-/// The story of an event that something was done about; of others the list tells all there is.
+/// Shows the timeline of an event. Ignored events have none.
 pub(crate) async fn show(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     Path(event_id): Path<String>,
 ) -> Response {
     let event_id = EventId::new(event_id);
-    let asked = (&signed_in.session.tenant_id, &event_id);
-    let found = |mut tx: Tx| async move { db::event_timeline::find(&mut tx, asked.0, asked.1).await };
-    match signed_in.read(&app, found).await {
-        Ok(Some(story)) if signed_in.is_admin || story.user_id == signed_in.session.user_id.as_str() => {
-            render_page(
-                StatusCode::OK,
-                &EventPage { signed_in: &signed_in, active_page: "events", event_id, timeline: story },
-            )
-        }
-        Ok(_) => landing::not_found().await,
+    let (tenant_id, id) = (&signed_in.session.tenant_id, &event_id);
+    let load = |mut tx: Tx| async move { db::event_timeline::find(&mut tx, tenant_id, id).await };
+    let may_see = |timeline: &EventTimeline| {
+        signed_in.is_admin || timeline.user_id == signed_in.session.user_id.as_str()
+    };
+    match signed_in.read(&app, load).await {
+        Ok(Some(timeline)) if may_see(&timeline) => render_page(
+            StatusCode::OK,
+            &EventPage { signed_in: &signed_in, active_page: "events", event_id, timeline },
+        ),
+        Ok(_) => not_found().await,
         Err(error) => database_error(&error),
     }
 }
 
 pub(crate) async fn redrive(
     State(app): State<Arc<WebState>>,
-    manager: WorkspaceAdmin,
+    admin: WorkspaceAdmin,
     Path(event_id): Path<String>,
 ) -> Response {
-    apply_action(&app, &manager, EventId::new(event_id), AuditAction::Redriven).await
+    apply_action(&app, &admin, EventId::new(event_id), AuditAction::Redriven).await
 }
 
 pub(crate) async fn discard(
     State(app): State<Arc<WebState>>,
-    manager: WorkspaceAdmin,
+    admin: WorkspaceAdmin,
     Path(event_id): Path<String>,
 ) -> Response {
-    apply_action(&app, &manager, EventId::new(event_id), AuditAction::Discarded).await
+    apply_action(&app, &admin, EventId::new(event_id), AuditAction::Discarded).await
 }
 
-/// Does it and notes who did; an event that is not set aside any more is left as it is.
+/// Runs an action and records it. An event that is no longer a dead letter is left unchanged.
 async fn apply_action(
     app: &WebState,
     WorkspaceAdmin(by): &WorkspaceAdmin,
@@ -181,12 +176,12 @@ impl EventPage<'_> {
     }
 }
 
-/// How an event ended, as people see it.
+/// Labels and badges of outcomes.
 trait OutcomeDisplay {
     fn outcome_label(&self, outcome: &Option<String>) -> String {
         match outcome.as_deref() {
-            None => "waits".to_owned(),
-            Some(outcome) => outcome.replace('_', " "),
+            None => "waiting".to_owned(),
+            Some(outcome) => crate::format::outcome_label(outcome),
         }
     }
 

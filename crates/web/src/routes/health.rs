@@ -1,4 +1,4 @@
-//! `GET /dashboard/health`: whether the bot can do its work in this workspace, and what to do where it cannot.
+//! `GET /dashboard/health`: problems of the installation, and how to fix them.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use db::installations::StoredInstallation;
 use db::overview::EventTraffic;
 use db::{DbError, Tx};
 use slack::RequiredScope;
 
-use super::{database_error, landing};
+use super::responses::{database_error, not_found};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
 
@@ -33,11 +33,11 @@ pub(crate) async fn show(
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
 ) -> Response {
     let tenant_id = &signed_in.session.tenant_id;
-    let looked = |mut tx: Tx| async move {
+    let load = |mut tx: Tx| async move {
         let installed = db::installations::find(&mut tx, tenant_id).await?;
         Ok::<_, DbError>((installed, db::overview::load_traffic(&mut tx, tenant_id).await?))
     };
-    match signed_in.read(&app, looked).await {
+    match signed_in.read(&app, load).await {
         Ok((Some(installed), traffic)) => {
             let missing = slack::missing_scopes(&installed.installation.scopes);
             render_page(
@@ -45,23 +45,20 @@ pub(crate) async fn show(
                 &HealthPage { signed_in: &signed_in, active_page: "health", installed, missing, traffic },
             )
         }
-        Ok((None, _)) => landing::not_found().await,
+        Ok((None, _)) => not_found().await,
         Err(error) => database_error(&error),
     }
 }
 
 impl HealthPage<'_> {
-    /// A token that rotates ends twice a day, and is replaced hours before.
+    /// Returns true if a rotating token should have been refreshed already.
     fn is_token_expiring(&self) -> bool {
+        // Rotating tokens live for 12 hours, and are refreshed hours before they expire.
         self.installed.token_expires_at.is_some_and(|end| end < Utc::now() + TimeDelta::minutes(30))
     }
 
     fn is_healthy(&self) -> bool {
         let StoredInstallation { disabled_reason, problem, .. } = &self.installed;
         disabled_reason.is_none() && problem.is_none() && self.missing.is_empty() && !self.is_token_expiring()
-    }
-
-    fn ago(&self, at: &DateTime<Utc>) -> String {
-        format::ago(*at)
     }
 }

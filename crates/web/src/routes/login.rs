@@ -1,4 +1,4 @@
-//! `GET /login`, `GET /login/callback`, `POST /logout`: Sign in with Slack, and out again.
+//! `GET /login`, `GET /login/callback`, `POST /logout`: sign-in with Slack, and sign-out.
 
 use std::sync::Arc;
 
@@ -17,21 +17,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use slack::{PendingSignIn, SignInError, SlackIdentity};
 
-use super::oauth_callback::OAuthCallback;
-use crate::auth::{self, CurrentUser, SlackRole};
+use super::install::callback::OAuthCallback;
+use crate::auth::CurrentUser;
+use crate::auth::secrets::{digest, random_secret};
+use crate::auth::session_cookie;
+use crate::auth::slack_role::{self, SlackRole};
 use crate::page::{ActionLink, ErrorPage, render_page};
-use crate::secrets::{digest, random_secret};
 use crate::state::WebState;
 
-/// What the browser brings back, sealed so that it can neither read nor change it.
+/// Holds the pending sign-in. It is encrypted, so the browser can neither read nor change it.
 const SIGN_IN_COOKIE: &str = "enablebot_sign_in";
 
-/// A sign-in that takes longer begins anew.
+/// A sign-in must be completed within this time.
 const SIGN_IN_TTL: time::Duration = time::Duration::minutes(10);
 
 const DASHBOARD_PATH: &str = "/dashboard";
 
-/// A sign-in under way, and where the person wanted to go.
+/// A pending sign-in, and the page to open afterwards.
 #[derive(Serialize, Deserialize)]
 struct SignInAttempt {
     sign_in: PendingSignIn,
@@ -43,38 +45,38 @@ pub(crate) struct LoginQuery {
     next: Option<String>,
 }
 
-/// Why nobody is signed in.
+/// The reason a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 enum SignInFailure {
     #[error("the sign-in was cancelled in Slack")]
     Denied,
-    #[error("the state is missing, used, too old, or another browser's")]
+    #[error("the state is missing, used, expired, or from another browser")]
     BadState,
     #[error(transparent)]
     SignIn(#[from] SignInError),
     #[error("{0} has no installation")]
     NotInstalled(String),
-    #[error("the database cannot be used: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] DbError),
 }
 
 pub(crate) async fn begin(
     State(app): State<Arc<WebState>>,
     headers: HeaderMap,
-    wanted: Result<Query<LoginQuery>, QueryRejection>,
+    query: Result<Query<LoginQuery>, QueryRejection>,
 ) -> Response {
-    let wanted = wanted.map(|Query(wanted)| wanted.next).unwrap_or_default();
-    let next = wanted.filter(|next| is_safe_redirect(next)).unwrap_or_else(|| DASHBOARD_PATH.to_owned());
-    let begun = SignInAttempt { sign_in: PendingSignIn::generate(), next };
-    let url = begun.sign_in.authorize_url(&app.slack_app, &app.slack_base_url, &app.login_uri);
-    let (Ok(url), Ok(sealed)) = (url, serde_json::to_string(&begun)) else {
+    let next = query.map(|Query(query)| query.next).unwrap_or_default();
+    let next = next.filter(|next| is_safe_redirect(next)).unwrap_or_else(|| DASHBOARD_PATH.to_owned());
+    let attempt = SignInAttempt { sign_in: PendingSignIn::generate(), next };
+    let url = attempt.sign_in.authorize_url(&app.slack_app, &app.slack_base_url, &app.login_uri);
+    let (Ok(url), Ok(content)) = (url, serde_json::to_string(&attempt)) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
-    let cookie = Cookie::build((SIGN_IN_COOKIE, sealed))
+    let cookie = Cookie::build((SIGN_IN_COOKIE, content))
         .path("/login")
         .http_only(true)
-        // Strict would not come back with the redirect from Slack.
+        // Browsers do not send Strict cookies with the redirect from Slack.
         .same_site(SameSite::Lax)
         .secure(app.is_secure())
         .max_age(SIGN_IN_TTL);
@@ -89,53 +91,54 @@ pub(crate) async fn handle_callback(
 ) -> Response {
     let callback = callback.map(|Query(callback)| callback).unwrap_or_default();
     let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
-    let begun = cookies
+    let attempt = cookies
         .get(SIGN_IN_COOKIE)
         .and_then(|cookie| serde_json::from_str::<SignInAttempt>(cookie.value()).ok());
-    // Good once: whatever comes of it, the browser forgets it.
+    // An attempt is valid once, whatever its outcome.
     let cookies = cookies.remove(Cookie::build(SIGN_IN_COOKIE).path("/login"));
-    match complete_sign_in(&app, begun, callback).await {
+    match complete_sign_in(&app, attempt, callback).await {
         Ok((session, next)) => {
             let headers = [(LOCATION, next.as_str()), (CACHE_CONTROL, "no-store")];
-            (StatusCode::SEE_OTHER, cookies, [auth::session_cookie(&app, &session)], headers).into_response()
+            (StatusCode::SEE_OTHER, cookies, [session_cookie::session_cookie(&app, &session)], headers)
+                .into_response()
         }
         Err(refusal) => (cookies, render_failure(refusal)).into_response(),
     }
 }
 
 pub(crate) async fn sign_out(State(app): State<Arc<WebState>>, signed_in: CurrentUser) -> Response {
-    match auth::end_session(&app, &signed_in).await {
-        Ok(()) => ([auth::expired_cookie(&app)], Redirect::to("/")).into_response(),
+    match session_cookie::end_session(&app, &signed_in).await {
+        Ok(()) => ([session_cookie::expired_cookie(&app)], Redirect::to("/")).into_response(),
         Err(error) => render_failure(error.into()),
     }
 }
 
-/// The secret of the new session, and where to go with it.
+/// Completes a sign-in; returns the secret of the new session and the page to open.
 async fn complete_sign_in(
     app: &WebState,
-    begun: Option<SignInAttempt>,
+    attempt: Option<SignInAttempt>,
     callback: OAuthCallback,
 ) -> Result<(SecretString, String), SignInFailure> {
-    let begun = begun.ok_or(SignInFailure::BadState)?;
-    if callback.state.as_deref() != Some(&begun.sign_in.state) {
+    let attempt = attempt.ok_or(SignInFailure::BadState)?;
+    if callback.state.as_deref() != Some(&attempt.sign_in.state) {
         return Err(SignInFailure::BadState);
     }
     let code = match (callback.error, callback.code) {
         (None, Some(code)) => code,
         _ => return Err(SignInFailure::Denied),
     };
-    let identity = app.slack.fetch_identity(&app.slack_app, &app.login_uri, &begun.sign_in, &code).await?;
+    let identity = app.slack.fetch_identity(&app.slack_app, &app.login_uri, &attempt.sign_in, &code).await?;
     let tenant_id = resolve_tenant(app, &identity).await?;
-    let standing = auth::fetch_slack_role(app, &tenant_id, &identity.user_id).await;
+    let role = slack_role::fetch_slack_role(app, &tenant_id, &identity.user_id).await;
     let session = DashboardSession {
         tenant_id,
         user_id: identity.user_id,
         name: identity.name,
         email: identity.email,
-        is_admin: matches!(standing, Ok(SlackRole::Admin)),
+        is_admin: matches!(role, Ok(SlackRole::Admin)),
         checked_at: chrono::Utc::now(),
     };
-    Ok((create_session(app, &session).await?, begun.next))
+    Ok((create_session(app, &session).await?, attempt.next))
 }
 
 async fn resolve_tenant(app: &WebState, identity: &SlackIdentity) -> Result<TenantId, SignInFailure> {
@@ -156,13 +159,13 @@ async fn create_session(app: &WebState, session: &DashboardSession) -> Result<Se
     Ok(secret)
 }
 
-/// A page for those who are signed in, and no way to anywhere else.
+/// Returns true for a path of the dashboard or the operators' pages, and for nothing else.
 fn is_safe_redirect(next: &str) -> bool {
     let path = next.split(['?', '#']).next().unwrap_or_default();
-    let plain = next.chars().all(|c| c.is_ascii_graphic() && c != '\\');
-    let below =
+    let is_plain = next.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+    let is_under =
         |page: &str| path.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    plain && (below(DASHBOARD_PATH) || below("/operators"))
+    is_plain && (is_under(DASHBOARD_PATH) || is_under("/operators"))
 }
 
 fn render_failure(refusal: SignInFailure) -> Response {
@@ -172,15 +175,15 @@ fn render_failure(refusal: SignInFailure) -> Response {
         SignInFailure::Denied => (
             StatusCode::FORBIDDEN,
             "The sign-in was cancelled",
-            "Slack says that the request was not approved.",
-            "If that was not meant, sign in again.",
+            "The request was not approved in Slack.",
+            "To open the dashboard, sign in again.",
             again,
         ),
         SignInFailure::BadState => (
             StatusCode::BAD_REQUEST,
-            "This sign-in link is no longer good",
-            "A link from Slack is good once, for ten minutes, and only in the browser that began.",
-            "Sign in again in this browser, with cookies allowed.",
+            "This sign-in link has expired",
+            "A link from Slack works once, for ten minutes, and only in the browser that started the sign-in.",
+            "Sign in again in this browser with cookies allowed.",
             again,
         ),
         SignInFailure::SignIn(
@@ -188,33 +191,33 @@ fn render_failure(refusal: SignInFailure) -> Response {
         ) => (
             StatusCode::BAD_REQUEST,
             "Slack did not confirm the sign-in",
-            "What your browser brought back from Slack is not good, or was used already.",
-            "Sign in again. If it happens twice, whoever runs this server finds the reason in its log.",
+            "Slack rejected the code from your browser; it may have been used already.",
+            "Sign in again. If it fails again, ask your operator to check the server log.",
             again,
         ),
         SignInFailure::SignIn(SignInError::Slack(_)) => (
             StatusCode::BAD_GATEWAY,
-            "Slack does not answer",
-            "The sign-in could not be confirmed with Slack.",
+            "Slack is not responding",
+            "Slack could not confirm the sign-in.",
             "Wait a minute, then sign in again.",
             again,
         ),
         SignInFailure::NotInstalled(_) => (
             StatusCode::FORBIDDEN,
             "EnableBot is not in your workspace",
-            "You are who you say, but there is no installation in the workspace you signed in with.",
-            "Add it there, or sign in with another workspace.",
+            "You signed in with Slack, but EnableBot is not installed in that workspace.",
+            "Add it to that workspace, or sign in with another one.",
             install,
         ),
         SignInFailure::Database(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "The database does not answer",
+            "The database is not responding",
             "You could not be signed in.",
-            "Wait a minute, then sign in again. If it goes on, tell whoever runs this server.",
+            "Wait a minute, then sign in again. If the problem persists, contact your operator.",
             again,
         ),
     };
-    tracing::warn!(error = %refusal, "nobody was signed in");
+    tracing::warn!(error = %refusal, "sign-in failed");
     render_page(status, &ErrorPage { title, detail: what, next_step: next, action })
 }
 

@@ -1,11 +1,10 @@
-//! `/dashboard/people`: who asks, what the bot knows of them, and how they have it or are rid of it.
+//! `/dashboard/people`: people who use the bot, their profiles, and export and deletion of their data.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Form as Posted;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -16,19 +15,19 @@ use models::{EmployeeProfile, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{database_error, landing, malformed_form, non_empty, redirect_or_404};
+use super::responses::{database_error, malformed_form, non_empty, not_found, redirect_or_404};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
 
-/// People on the page.
+/// Maximum number of people on the page.
 const MAX_PEOPLE_ROWS: i64 = 2_000;
 
-/// Characters of a field of a profile.
+/// Maximum length of a profile field.
 const MAX_PROFILE_FIELD_CHARS: usize = 100;
 
-/// What stands for whoever is signed in.
+/// The id in paths that stands for the signed-in person.
 const SELF_ID: &str = "me";
 
 #[derive(Default, Deserialize)]
@@ -53,7 +52,7 @@ struct PersonPage<'a> {
     signed_in: &'a CurrentUser,
     active_page: &'static str,
     user_id: UserId,
-    /// `None` where nothing is profile of them.
+    /// `None` if nothing is stored about the person.
     profile: Option<PersonProfile>,
     done: String,
     wrong: Option<String>,
@@ -62,16 +61,16 @@ struct PersonPage<'a> {
 pub(crate) async fn list(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    asked: Result<Query<PeopleQuery>, QueryRejection>,
+    query: Result<Query<PeopleQuery>, QueryRejection>,
 ) -> Response {
-    let q = asked.map(|Query(asked)| asked.q).unwrap_or_default();
+    let q = query.map(|Query(query)| query.q).unwrap_or_default();
     let tenant_id = &signed_in.session.tenant_id;
-    let found =
+    let load =
         |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, None, MAX_PEOPLE_ROWS).await };
-    match signed_in.read(&app, found).await {
+    match signed_in.read(&app, load).await {
         Ok(mut people) => {
-            if let Some(wanted) = non_empty(&q).map(|wanted| wanted.to_lowercase()) {
-                people.retain(|profile| profile.is_match(&wanted));
+            if let Some(search) = non_empty(&q).map(|search| search.to_lowercase()) {
+                people.retain(|profile| profile.is_match(&search));
             }
             render_page(
                 StatusCode::OK,
@@ -82,15 +81,15 @@ pub(crate) async fn list(
     }
 }
 
-/// A person's page, for themselves and for admins.
+/// Shows a person's page, to themselves and to admins.
 pub(crate) async fn show(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     Path(user_id): Path<String>,
-    asked: Result<Query<PeopleQuery>, QueryRejection>,
+    query: Result<Query<PeopleQuery>, QueryRejection>,
 ) -> Response {
-    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
-    let done = asked.map(|Query(asked)| asked.done).unwrap_or_default();
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
+    let done = query.map(|Query(query)| query.done).unwrap_or_default();
     render_person(&app, &signed_in, user_id, done, None).await
 }
 
@@ -101,12 +100,12 @@ async fn render_person(
     done: String,
     wrong: Option<String>,
 ) -> Response {
-    let (tenant_id, wanted) = (&signed_in.session.tenant_id, Some(&user_id));
-    let found = |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, wanted, 1).await };
+    let (tenant_id, only) = (&signed_in.session.tenant_id, Some(&user_id));
+    let load = |mut tx: Tx| async move { db::profiles::list(&mut tx, tenant_id, only, 1).await };
     let is_own = user_id == signed_in.session.user_id;
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match signed_in.read(app, found).await.map(|mut found| found.pop()) {
-        Ok(None) if !is_own => landing::not_found().await,
+    match signed_in.read(app, load).await.map(|mut found| found.pop()) {
+        Ok(None) if !is_own => not_found().await,
         Ok(profile) => {
             let here = if is_own { SELF_ID } else { "people" };
             render_page(status, &PersonPage { signed_in, active_page: here, user_id, profile, done, wrong })
@@ -115,22 +114,22 @@ async fn render_person(
     }
 }
 
-/// Sets what the bot is to know of a person.
+/// Saves a person's profile.
 pub(crate) async fn set_profile(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     Path(user_id): Path<String>,
-    profile: Result<Posted<EmployeeProfile>, FormRejection>,
+    profile: Result<Form<EmployeeProfile>, FormRejection>,
 ) -> Response {
-    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
-    let Ok(Posted(profile)) = profile else { return malformed_form() };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
+    let Ok(Form(profile)) = profile else { return malformed_form() };
     let EmployeeProfile { name, role, department, location } = &profile;
     if [name, role, department, location].iter().any(|text| text.chars().count() > MAX_PROFILE_FIELD_CHARS) {
-        let wrong = format!("Nothing was saved: {MAX_PROFILE_FIELD_CHARS} characters are the most for each.");
+        let wrong = format!("Not saved. Each field can have at most {MAX_PROFILE_FIELD_CHARS} characters.");
         return render_person(&app, &signed_in, user_id, String::new(), Some(wrong)).await;
     }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let kept = async {
+    let saved = async {
         let mut tx = app.db.begin(tenant_id).await?;
         if !db::profiles::set_profile(&mut tx, tenant_id, &user_id, &normalize_profile(&profile)).await? {
             return Ok(false);
@@ -140,29 +139,29 @@ pub(crate) async fn set_profile(
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    redirect_or_404(&format!("/dashboard/people/{user_id}?done=saved"), kept.await).await
+    redirect_or_404(&format!("/dashboard/people/{user_id}?done=saved"), saved.await).await
 }
 
-/// All that is kept of a person, as a file.
+/// Exports everything stored about a person as a file.
 pub(crate) async fn export_person(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     Path(user_id): Path<String>,
 ) -> Response {
-    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let made = async {
+    let export = async {
         let mut tx = app.db.begin(tenant_id).await?;
         if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(None);
         }
         let export = db::profiles::export(&mut tx, tenant_id, &user_id).await?;
-        let detail = json!({ "user_id": user_id, "turns": export.conversations.len() });
+        let detail = json!({ "user_id": user_id, "messages": export.conversations.len() });
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonExported, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(Some(serde_json::to_vec_pretty(&export)?))
     };
-    match made.await {
+    match export.await {
         Ok(Some(file)) => {
             let headers = [
                 (CONTENT_TYPE, "application/json"),
@@ -171,35 +170,35 @@ pub(crate) async fn export_person(
             ];
             (headers, file).into_response()
         }
-        Ok(None) => landing::not_found().await,
+        Ok(None) => not_found().await,
         Err(error) => database_error(&error),
     }
 }
 
-/// Forgets a person, and what was said with them.
+/// Deletes a person's data and their conversations.
 pub(crate) async fn forget_person(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     Path(user_id): Path<String>,
 ) -> Response {
-    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return landing::not_found().await };
+    let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let forgotten = async {
+    let deleted = async {
         let mut tx = app.db.begin(tenant_id).await?;
         if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(false);
         }
         let turns = db::people::erase(&mut tx, tenant_id, &user_id).await?;
-        let detail = json!({ "user_id": user_id, "turns": turns });
+        let detail = json!({ "user_id": user_id, "messages": turns });
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonForgotten, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
     let back = if signed_in.is_admin { "/dashboard/people" } else { "/dashboard/people/me?done=forgotten" };
-    redirect_or_404(back, forgotten.await).await
+    redirect_or_404(back, deleted.await).await
 }
 
-/// Whose page it is, where they may open it.
+/// Returns the person of a path, if the signed-in person may see their page.
 fn find_accessible_user(signed_in: &CurrentUser, user_id: String) -> Option<UserId> {
     let own = &signed_in.session.user_id;
     match user_id.as_str() {
@@ -210,18 +209,12 @@ fn find_accessible_user(signed_in: &CurrentUser, user_id: String) -> Option<User
 }
 
 fn normalize_profile(profile: &EmployeeProfile) -> EmployeeProfile {
-    let of = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let normalize = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     EmployeeProfile {
-        name: of(&profile.name),
-        role: of(&profile.role),
-        department: of(&profile.department),
-        location: of(&profile.location),
-    }
-}
-
-impl PeoplePage<'_> {
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
+        name: normalize(&profile.name),
+        role: normalize(&profile.role),
+        department: normalize(&profile.department),
+        location: normalize(&profile.location),
     }
 }
 

@@ -1,5 +1,5 @@
-//! An acknowledgement under load: a 200 means that the event is committed, beside what Postgres itself commits; and its
-//! verifying part alone, beside a bare axum handler.
+//! Acknowledgements under load. A 200 means that the event is committed, so they are compared with Postgres'
+//! own commits; signature verification alone is compared with a bare axum handler.
 
 use std::fs;
 use std::path::Path;
@@ -9,25 +9,27 @@ use anyhow::{Context, Result, bail};
 
 use super::payloads::{self, InstalledBot};
 use super::results::BenchResult;
-use super::{baseline_axum, load, percentile, pgbench};
+use super::{baseline_axum, load, pgbench};
 use crate::binaries::Binaries;
 use crate::cluster::ClusterOptions;
 use crate::progress::step;
 use crate::service::Service;
 use crate::settings::Ports;
 use crate::stack::Stack;
+use crate::statistics::percentile;
 use crate::{browser, workspace};
 
-/// Deliveries under way at once, and as many clients of pgbench.
+/// Concurrent deliveries, and clients of pgbench.
 const ACK_CLIENTS: [usize; 2] = [64, 256];
 const ACK_RUN_DURATION: Duration = Duration::from_secs(5);
-/// Made before the clock starts, two kilobytes each; who is through with them before the limit is measured by them.
+/// Requests of two kilobytes, built before the clock starts. A run that uses them up early is measured until
+/// then.
 const ACK_REQUESTS: usize = 120_000;
 const ACK_ROUNDS: usize = 3;
-/// The two that only verify are done with their requests in a second, and take turns so often.
+/// Rounds of the verification runs, which alternate and take a second each.
 const VERIFY_ROUNDS: usize = 3;
 
-/// A rate, and how long one took.
+/// A rate and its latencies.
 pub(super) struct LatencyStats {
     pub(super) rate: f64,
     p50: Duration,
@@ -36,7 +38,7 @@ pub(super) struct LatencyStats {
 }
 
 impl LatencyStats {
-    /// From sorted latencies.
+    /// Computes the statistics from sorted latencies.
     pub(super) fn new(rate: f64, sorted: Vec<Duration>) -> Result<Self> {
         if sorted.is_empty() {
             bail!("nothing was measured");
@@ -46,7 +48,7 @@ impl LatencyStats {
     }
 }
 
-/// Alternates between the two, so that a machine's moods meet both.
+/// Alternates between both sides, so that changes in the machine's speed affect both.
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench");
     fs::create_dir_all(&folder)?;
@@ -72,7 +74,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
         "\nLimits: 1.50 of pgbench, 0.90 of the bare handler, 50 ms for the p99 at half of the load. Each acknowledged"
     );
     println!(
-        "event was committed with fsync on; what was not sorted into the queue by then is told, and was right after."
+        "event was committed with fsync on; events not yet in the queue are counted, and were moved right after."
     );
     Ok(vec![BenchResult::new("acknowledged_per_second", least)])
 }
@@ -86,7 +88,7 @@ fn measure_round(
 ) -> Result<AckRound> {
     let ack =
         step(&format!("{clients} clients: api"), || measure_acknowledgement(stack, bot, clients, None))?;
-    // What is still sorted would slow down what is measured next.
+    // Events that are still being moved into the queue would slow down the next measurement.
     let (pending, sorting) = wait_until_sorted(stack)?;
     pgbench::prepare_inserts(stack, &bot.team, average_body_bytes(stack)?, folder)?;
     let bench = step(&format!("{clients} clients: pgbench"), || {
@@ -118,7 +120,7 @@ fn measure_round(
     })
 }
 
-/// Waits until everything is sorted into the queue: how many events were not yet, and how long it took.
+/// Waits until all events are in the queue. Returns how many were not, and the time it took.
 fn wait_until_sorted(stack: &Stack) -> Result<(usize, Duration)> {
     let unsorted = || Ok::<usize, anyhow::Error>(stack.query(PENDING_EVENTS_QUERY)?.parse()?);
     let (left, begun) = (unsorted()?, Instant::now());
@@ -128,16 +130,16 @@ fn wait_until_sorted(stack: &Stack) -> Result<(usize, Duration)> {
     Ok((left, begun.elapsed()))
 }
 
-const PENDING_EVENTS_QUERY: &str = "select coalesce(sum(event_count), 0) from deliveries";
+const PENDING_EVENTS_QUERY: &str = "select coalesce(sum(event_count), 0) from event_inbox";
 
-/// The one in the middle, by its rate.
+/// Returns the figures with the median rate.
 fn median_by_rate(mut figures: Vec<LatencyStats>) -> Result<LatencyStats> {
     figures.sort_by(|one, other| one.rate.total_cmp(&other.rate));
     let middle = figures.len() / 2;
     figures.into_iter().nth(middle).context("nothing was measured")
 }
 
-/// Through the pages that an admin sees.
+/// Installs the bot through the pages that an admin sees.
 fn install_bot(stack: &Stack) -> Result<InstalledBot> {
     let _simulator = stack.start_simulator()?;
     let _web = stack.start_web(&[])?;
@@ -148,7 +150,7 @@ fn install_bot(stack: &Stack) -> Result<InstalledBot> {
     Ok(InstalledBot { team: next()?, app: next()?, user: next()? })
 }
 
-/// Posts what is only verified.
+/// Posts requests that are verified and then ignored.
 fn measure_verification(bot: &InstalledBot, port: u16, clients: usize) -> Result<LatencyStats> {
     let outcome =
         load::run(port, payloads::signed_noops(bot, port, ACK_REQUESTS)?, clients, ACK_RUN_DURATION, None)?;
@@ -181,16 +183,16 @@ fn count_committed(stack: &Stack) -> Result<usize> {
     Ok(stack.query(&all)?.parse()?)
 }
 
-/// The bytes of an event's body as it is stored.
+/// Returns the average size of a stored event body.
 fn average_body_bytes(stack: &Stack) -> Result<usize> {
     let size = "select coalesce(avg(octet_length(body)), 0)::int from events where kind = 'message'";
     Ok(stack.query(size)?.parse()?)
 }
 
-/// One round's figures.
+/// The figures of one round.
 struct AckRound {
     ack: LatencyStats,
-    /// Events that were not sorted yet when the last was acknowledged, and how long that took.
+    /// Events that were not in the queue when the last one was acknowledged, and the time until they were.
     pending: usize,
     drain_time: Duration,
     pgbench: LatencyStats,
@@ -222,7 +224,7 @@ impl AckRound {
         }
         println!(
             "{:26} {:9} in {:.1} s",
-            "then still to be sorted",
+            "not yet in the queue",
             self.pending,
             self.drain_time.as_secs_f64()
         );

@@ -1,5 +1,5 @@
-//! What the chain of the audit log costs: a row and its entry in one transaction, beside the same without the chain. Entries
-//! of one tenant commit one behind the other, so it counts how many tenants there are.
+//! Costs of the audit log's hash chain: a row and its entry in one transaction, compared with the same
+//! without the chain. Entries of one tenant commit one after the other, so the number of tenants matters.
 
 use std::fs;
 use std::path::Path;
@@ -20,10 +20,10 @@ const AUDIT_CLIENTS: usize = 16;
 const AUDIT_TENANTS: [u32; 2] = [64, 1];
 const AUDIT_RUN_DURATION: Duration = Duration::from_secs(4);
 const AUDIT_ROUNDS: usize = 3;
-/// What is verified afterwards.
+/// The number of entries that are verified afterwards.
 const VERIFIED_ENTRIES: u32 = 100_000;
 
-/// In rounds, of which the middle ratio counts.
+/// Runs several rounds and returns the median ratio.
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench");
     fs::create_dir_all(&folder)?;
@@ -75,7 +75,7 @@ fn transactions_per_second(stack: &Stack, table: &str, tenants: u32, folder: &Pa
     Ok(pgbench::run(stack, AUDIT_CLIENTS, AUDIT_RUN_DURATION, folder)?.rate)
 }
 
-/// A chain of its own, as a command of `web` reads it.
+/// Verifies one chain with a command of `web`.
 fn measure_verification(stack: &Stack, binaries: &Binaries) -> Result<()> {
     stack.query(&format!(
         "insert into audit_log (tenant_id, actor, action, detail)

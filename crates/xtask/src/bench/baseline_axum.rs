@@ -1,4 +1,4 @@
-//! The bare axum handler of `crates/api/examples/bare.rs`, as a process.
+//! The bare axum handler of `crates/api/examples/bare.rs`, run as a process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::service::{Service, ServiceSpec, Variables};
 use crate::settings::SIGNING_SECRET;
 use crate::workspace;
 
-/// Builds it and waits until it serves.
+/// Builds the handler and waits until it serves.
 pub(super) fn start() -> Result<Service> {
     let build = ["build", "--quiet", "--release", "--package", "api", "--example", "bare"];
-    step("building the bare handler", || workspace::output(&mut workspace::cargo(&build)))?;
+    step("building the bare axum handler", || workspace::output(&mut workspace::cargo(&build)))?;
     let program = workspace::target().join("release/examples/bare");
     let port = free_port()?;
     let (arguments, show) = (vec![port.to_string(), SIGNING_SECRET.to_owned()], Arc::new(|_: &str| ()));

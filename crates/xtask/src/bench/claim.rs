@@ -1,5 +1,5 @@
-//! What it takes a worker to get its next event, however much waits and of however many tenants; and what sorting takes. The
-//! figures come from `db` itself, in a program of its own, since only `db` knows its queries.
+//! Time of a worker's claim by the number of waiting events and tenants, and time to move events into the
+//! queue. A program of `db` measures it, since only `db` knows its queries.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::settings::Ports;
 use crate::stack::Stack;
 use crate::workspace;
 
-/// On a database that nothing else works on.
+/// Runs on a database that nothing else uses.
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let folder = workspace::target().join("bench/postgres");
     let options = ClusterOptions { fsync: true, is_ephemeral: true };

@@ -1,4 +1,4 @@
-//! What a reply costs: time of `api`'s and of Postgres' processors, and bytes written, kept and held in Redis.
+//! Costs of a reply: processor time of `api` and Postgres, and bytes written, stored and held in Redis.
 
 use std::fs;
 use std::process::Command;
@@ -15,21 +15,21 @@ use crate::service::Service;
 use crate::workspace;
 
 const COST_REPLIES: usize = 2_000;
-/// The first replies open connections and make files grow that are as long as they were before.
+/// The first replies open connections and let new files grow; they are not counted.
 const COST_WARM_UP_REPLIES: usize = 200;
-/// Words of an answer: some 300 tokens.
+/// Words per reply, about 300 tokens.
 const REPLY_WORDS: usize = 220;
-/// So many are asked a second, far below what a core does: who cannot keep up does other work than who can.
+/// Messages per second, far below the capacity of a core: an overloaded service does different work.
 const REPLIES_PER_SECOND: f64 = 40.0;
-/// What the services do by themselves is looked at for so long, and is not counted.
+/// The services' own background work is sampled for this long and subtracted.
 const IDLE_SAMPLE_DURATION: Duration = Duration::from_secs(5);
 const COST_RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// `/proc` counts in these, on every Linux. Source: <https://man7.org/linux/man-pages/man7/time.7.html>
+/// The unit of times in `/proc` on every Linux. Source: <https://man7.org/linux/man-pages/man7/time.7.html>
 const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 
-/// What becomes of events; it is forgotten after `EVENT_RETENTION_DAYS`. All else is kept.
-const QUEUE_TABLES: &str = "'events', 'threads', 'replies', 'deliveries', 'ignored_events'";
+/// The tables whose rows are deleted after `EVENT_RETENTION_DAYS`. All other rows stay.
+const QUEUE_TABLES: &str = "'events', 'threads', 'replies', 'event_inbox', 'ignored_events'";
 
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let figures = measure_cost(binaries, COST_REPLIES, REPLIES_PER_SECOND)?;
@@ -43,23 +43,23 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     Ok(figures)
 }
 
-/// Asks so many a second, and looks at what the processes and the files have taken meanwhile.
+/// Sends messages at a fixed rate, and measures what processes and files use meanwhile.
 pub fn measure_cost(
     binaries: &Binaries,
     replies: usize,
     replies_per_second: f64,
 ) -> Result<Vec<BenchResult>> {
-    let town = BenchFixture::build(binaries)?;
+    let fixture = BenchFixture::build(binaries)?;
     let redis = Redis::start()?;
-    town.set_model(Duration::from_millis(20), Duration::from_millis(2), REPLY_WORDS);
-    let api = town.api(&[("REDIS_URL", &redis.url())])?;
+    fixture.set_model(Duration::from_millis(20), Duration::from_millis(2), REPLY_WORDS);
+    let api = fixture.api(&[("REDIS_URL", &redis.url())])?;
     let warm_up = COST_WARM_UP_REPLIES.min(replies);
-    send_messages(&town, 0, warm_up, replies_per_second)?;
-    let idle = ResourceUsage::sample(&town, &api)?;
+    send_messages(&fixture, 0, warm_up, replies_per_second)?;
+    let idle = ResourceUsage::sample(&fixture, &api)?;
     std::thread::sleep(IDLE_SAMPLE_DURATION);
-    let before = ResourceUsage::sample(&town, &api)?;
-    step(&format!("{replies} replies"), || send_messages(&town, warm_up, replies, replies_per_second))?;
-    let after = ResourceUsage::sample(&town, &api)?;
+    let before = ResourceUsage::sample(&fixture, &api)?;
+    step(&format!("{replies} replies"), || send_messages(&fixture, warm_up, replies, replies_per_second))?;
+    let after = ResourceUsage::sample(&fixture, &api)?;
     let rests = (after.at - before.at).as_secs_f64() / (before.at - idle.at).as_secs_f64();
     let a_reply = |taken: fn(&ResourceUsage) -> f64| {
         let by_itself = (taken(&before) - taken(&idle)) * rests;
@@ -78,12 +78,12 @@ pub fn measure_cost(
     ])
 }
 
-fn send_messages(town: &BenchFixture, first: usize, count: usize, replies_per_second: f64) -> Result<()> {
-    town.send_evenly(first, count, Duration::from_secs_f64(count as f64 / replies_per_second))?;
-    town.wait_until_drained(COST_RUN_TIMEOUT)
+fn send_messages(fixture: &BenchFixture, first: usize, count: usize, replies_per_second: f64) -> Result<()> {
+    fixture.send_evenly(first, count, Duration::from_secs_f64(count as f64 / replies_per_second))?;
+    fixture.wait_until_drained(COST_RUN_TIMEOUT)
 }
 
-/// What was taken up to now: milliseconds and bytes.
+/// Resource usage so far, in milliseconds and bytes.
 struct ResourceUsage {
     at: Instant,
     api_ms: f64,
@@ -94,8 +94,8 @@ struct ResourceUsage {
 }
 
 impl ResourceUsage {
-    fn sample(town: &BenchFixture, api: &Service) -> Result<Self> {
-        let stack = &town.stack;
+    fn sample(fixture: &BenchFixture, api: &Service) -> Result<Self> {
+        let stack = &fixture.stack;
         let number = |sql: &str| Ok::<f64, anyhow::Error>(stack.query(sql)?.parse()?);
         let size = |which: &str| {
             number(&format!(
@@ -115,13 +115,13 @@ impl ResourceUsage {
     }
 }
 
-/// The server's own time, that of its processes, and that of those that have ended.
+/// Returns the processor time of the server, its processes, and its processes that have ended.
 fn postgres_cpu_ms(server: u32) -> Result<f64> {
     let mut all = 0.0;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // One that ended just now is counted by its parent.
+        // The parent's time includes a process that has just ended.
         let Ok(fields) = read_proc_stat(pid) else { continue };
         if pid == server {
             all += ticks_as_ms(&fields, 11..15)?;
@@ -136,7 +136,7 @@ fn cpu_ms(pid: u32) -> Result<f64> {
     ticks_as_ms(&read_proc_stat(pid)?, 11..13)
 }
 
-/// The fields behind the name. Source: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+/// Returns the fields after the name. Source: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
 fn read_proc_stat(pid: u32) -> Result<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = text.rsplit_once(')').context("no name in stat")?;
@@ -149,7 +149,7 @@ fn ticks_as_ms(fields: &[String], which: std::ops::Range<usize>) -> Result<f64> 
     Ok(ticks * 1e3 / CLOCK_TICKS_PER_SECOND)
 }
 
-/// What the keys and values take, without the server itself.
+/// Returns the bytes of keys and values, without the server's own.
 fn redis_dataset_bytes(redis: &Redis) -> Result<f64> {
     let program =
         workspace::find_program("redis-cli").context("there is no redis-cli beside redis-server")?;

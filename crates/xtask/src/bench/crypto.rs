@@ -1,5 +1,5 @@
-//! What sealing costs beside openssl's AES-256-GCM by itself. openssl goes on with one key and one buffer; a seal here is a
-//! whole one, with its key schedule, a random nonce, the binding to its place and a buffer of its own.
+//! Sealing and opening compared with openssl's AES-256-GCM. openssl reuses one key and one buffer; a seal
+//! here includes key schedule, random nonce, binding to its row and its own buffer.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::workspace::{self, find_program};
 const SEAL_SIZES: [&str; 3] = ["64", "1024", "16384"];
 const CRYPTO_ROUNDS: usize = 3;
 
-/// In rounds, of which the middle ratio counts.
+/// Runs several rounds and returns the median ratio.
 pub(super) fn run(_: &Binaries) -> Result<Vec<BenchResult>> {
     let mut ratios = vec![Vec::new(); SEAL_SIZES.len()];
     let mut middle = String::new();
@@ -40,7 +40,7 @@ pub(super) fn run(_: &Binaries) -> Result<Vec<BenchResult>> {
 
 type SealRates = (Vec<(f64, f64)>, Vec<f64>);
 
-/// Bytes a second, size by size: ours to seal and to open, and openssl's.
+/// Measures bytes per second by size: our sealing, our opening, and openssl.
 fn measure_round() -> Result<SealRates> {
     let example = ["run", "--quiet", "--release", "--package", "crypto", "--example", "speed", "--"];
     let printed = workspace::output(workspace::cargo(&example).args(SEAL_SIZES))?;
@@ -59,7 +59,7 @@ fn openssl_speed(size: &str) -> Result<f64> {
     parse_openssl_speed(&workspace::output(Command::new(openssl).args(arguments))?)
 }
 
-/// `+F:25:AES-256-GCM:175145066.67`, bytes a second.
+/// Parses `+F:25:AES-256-GCM:175145066.67`, in bytes per second.
 fn parse_openssl_speed(printed: &str) -> Result<f64> {
     let line = printed.lines().find(|line| line.starts_with("+F:")).context("openssl tells no speed")?;
     Ok(line.rsplit(':').next().unwrap_or_default().parse()?)

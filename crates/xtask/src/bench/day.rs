@@ -1,5 +1,5 @@
-//! A day of the queue in fast forward: whether its tables keep their size, with the parameters of the migrations and
-//! with Postgres' own.
+//! A day of the queue in fast forward: the growth of its tables, with the migrations' storage parameters and
+//! with Postgres' defaults.
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,11 +14,11 @@ use crate::settings::Ports;
 use crate::stack::Stack;
 use crate::workspace;
 
-/// Events of a day; each is answered at once.
+/// Events of a day. Each is answered at once.
 const DAY_EVENTS: usize = 200_000;
-/// Finished events that are kept, so that the purge has as much to do as the inserts.
+/// Finished events that are kept, so that the purge deletes as much as is inserted.
 const RETAINED_EVENTS: usize = 40_000;
-/// Between two looks of autovacuum, which takes one a minute: about seven minutes of such a day.
+/// Events between two runs of autovacuum, which runs once a minute: about seven minutes of such a day.
 const VACUUM_INTERVAL_EVENTS: usize = 1_000;
 const BLOAT_TABLES: [&str; 3] = ["events", "threads", "replies"];
 
@@ -30,7 +30,7 @@ struct TableBloat {
     index_mib: f64,
 }
 
-/// Runs the same day twice.
+/// Runs the same day with both settings.
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     println!("\nparameters   table    when            live     dead   HOT %   table MiB   index MiB");
     for (name, own) in [("migrations'", true), ("Postgres'", false)] {
@@ -41,7 +41,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
         run_day(&stack, name, own, &script)?;
     }
     println!(
-        "\n{DAY_EVENTS} events in each day, of which the last {RETAINED_EVENTS} are kept; then each table written anew."
+        "\n{DAY_EVENTS} events in each day, of which the last {RETAINED_EVENTS} are kept; then each table is rewritten."
     );
     Ok(Vec::new())
 }
@@ -74,7 +74,7 @@ fn run_day(stack: &Stack, name: &str, has_migration_settings: bool, script: &Pat
     for table in BLOAT_TABLES {
         stack.query(&format!("vacuum (full, analyze) {table}"))?;
     }
-    print_tables(stack, name, "written anew")?;
+    print_tables(stack, name, "rewritten")?;
     println!("{name:12} the day took {took:.1?}");
     Ok(())
 }

@@ -8,14 +8,14 @@ declare
     _body constant bytea := (select string_agg(sha256(n::text::bytea), '') from generate_series(1, 14) as n);
 begin
     for _at in _first .. _last by _size loop
-        perform store_delivery(
+        perform inbox_append(
             '{}', '{}',
             array_agg('T0ACME'::text), array_agg('Ev' || n), array_agg('message'::text), array_agg('D' || n % 200),
             array_agg((n % 20000)::text), array_agg(n::text), array_agg('c' || n), array_agg('U' || n % 200),
             string_agg(_body, ''), array_agg(1 + (n - _at) * length(_body)), array_agg(length(_body)), array_agg(true))
         from generate_series(_at, _at + _size - 1) as n;
         commit;
-        perform sort_deliveries(1);
+        perform inbox_drain(1);
         commit;
         update threads set state = 'leased', lease_token = gen_random_uuid(), wake_at = now() + interval '6 seconds'
             where state = 'ready';

@@ -1,15 +1,15 @@
-//! A tenant's first answer while another tenant has a thousand events waiting, beside its first answer when nothing
-//! waits.
+//! A tenant's first reply while another tenant has a thousand events waiting, compared with its first reply
+//! when nothing waits.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::fixture::BenchFixture;
-use super::percentile;
 use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::progress::step;
+use crate::statistics::percentile;
 
 const WAITING_EVENTS: usize = 1_000;
 const MEASURED_MESSAGES: usize = 5;
@@ -18,19 +18,19 @@ const FAIRNESS_RUN_TIMEOUT: Duration = Duration::from_secs(180);
 const MAX_ADDED_SECONDS: f64 = 1.0;
 
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
-    let town = BenchFixture::build(binaries)?;
-    let _api = town.api(&[])?;
-    town.set_model(Duration::from_millis(300), Duration::from_millis(50), 30);
-    let alone = step("on an empty queue", || first_word_seconds(&town, 0))?;
+    let fixture = BenchFixture::build(binaries)?;
+    let _api = fixture.api(&[])?;
+    fixture.set_model(Duration::from_millis(300), Duration::from_millis(50), 30);
+    let alone = step("on an empty queue", || first_word_seconds(&fixture, 0))?;
     let behind = step("behind another tenant's thousand", || {
         for number in 0..WAITING_EVENTS {
-            town.send_to_team(0, MEASURED_MESSAGES + number)?;
+            fixture.send_to_team(0, MEASURED_MESSAGES + number)?;
         }
-        // All of them are stored before the other asks.
-        while count_stored(&town)? < WAITING_EVENTS + MEASURED_MESSAGES {
+        // All of them are stored before the second tenant asks.
+        while count_stored(&fixture)? < WAITING_EVENTS + MEASURED_MESSAGES {
             std::thread::sleep(Duration::from_millis(50));
         }
-        first_word_seconds(&town, MEASURED_MESSAGES + WAITING_EVENTS)
+        first_word_seconds(&fixture, MEASURED_MESSAGES + WAITING_EVENTS)
     })?;
     println!("\nwhen                               median s      max s");
     for (name, seconds) in [("on an empty queue", &alone), ("behind another's 1,000 events", &behind)] {
@@ -38,27 +38,27 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     }
     let [median, max] = [0.5, 1.0].map(|share| percentile(&behind, share) - percentile(&alone, share));
     println!("the difference                  {median:11.2} {max:10.2}   limit {MAX_ADDED_SECONDS:.2}");
-    println!("\nFrom a message to the first word of its answer, of which the model takes 0.30 s.");
+    println!("\nFrom a message to the first word of its reply, of which the model takes 0.30 s.");
     Ok(Vec::new())
 }
 
-fn count_stored(town: &BenchFixture) -> Result<usize> {
-    Ok(town.stack.query("select count(*) from events where kind = 'message'")?.parse()?)
+fn count_stored(fixture: &BenchFixture) -> Result<usize> {
+    Ok(fixture.stack.query("select count(*) from events where kind = 'message'")?.parse()?)
 }
 
-/// The seconds until the first word of each answer, sorted.
-fn first_word_seconds(town: &BenchFixture, first: usize) -> Result<Vec<f64>> {
+/// Returns the sorted seconds until the first word of each reply.
+fn first_word_seconds(fixture: &BenchFixture, first: usize) -> Result<Vec<f64>> {
     let mut asked = Vec::new();
     for number in 0..MEASURED_MESSAGES {
-        asked.push(town.send_to_team(1, first + number)?);
+        asked.push(fixture.send_to_team(1, first + number)?);
         std::thread::sleep(MESSAGE_INTERVAL);
     }
-    town.wait_until_drained(FAIRNESS_RUN_TIMEOUT)?;
-    let calls = town.simulator.calls();
+    fixture.wait_until_drained(FAIRNESS_RUN_TIMEOUT)?;
+    let calls = fixture.simulator.calls();
     let took = asked.iter().map(|ts| {
         let starts = calls.iter().filter(|call| call.method == "chat.startStream");
         let start = starts.clone().find(|call| call.args["thread_ts"] == *ts.as_str());
-        let came = start.context("an answer was not seen")?.received_at.timestamp_micros();
+        let came = start.context("a reply did not start")?.received_at.timestamp_micros();
         // A `ts` is the time of its message.
         Ok(came as f64 / 1e6 - ts.parse::<f64>()?)
     });

@@ -1,4 +1,5 @@
-//! Many workspaces with the bot in them, in a Slack without rate limits and with an offline model, both in this process.
+//! Many workspaces with the bot installed, in a simulated Slack without rate limits and an offline model,
+//! both in this process.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::workspace;
 
 pub(super) const FIXTURE_TEAMS: usize = 20;
 
-/// People of each team, as the simulator makes them.
+/// The people whom the simulator creates in each team.
 const FIXTURE_USERS: [&str; 3] = ["ADA", "GRACE", "LINUS"];
 
 const STORE_DELAY: Duration = Duration::from_millis(500);
@@ -29,17 +30,17 @@ struct TeamDm {
     channel: String,
 }
 
-/// The workspaces, and the services that they talk to.
+/// The workspaces and the services that they use.
 pub(super) struct BenchFixture {
     pub(super) stack: Stack,
     pub(super) simulator: Simulator,
     dms: Vec<TeamDm>,
-    // What runs on it goes first.
+    // Dropped after everything that runs on it.
     _runtime: Runtime,
 }
 
 impl BenchFixture {
-    /// Installs the bot in every team, through `web`'s own pages.
+    /// Installs the bot in every team through `web`'s pages.
     pub(super) fn build(binaries: &Binaries) -> Result<Self> {
         let folder = workspace::target().join("bench/postgres");
         let options = ClusterOptions { fsync: true, is_ephemeral: true };
@@ -63,12 +64,12 @@ impl BenchFixture {
         Ok(Self { stack, simulator, dms: places.into_iter().flatten().collect(), _runtime: runtime })
     }
 
-    /// Starts `api`, and waits until it has done what there was to do.
+    /// Starts `api` and waits until it has no work left.
     pub(super) fn api(&self, overrides: &[(&str, &str)]) -> Result<Service> {
         self.replica(self.stack.settings.ports.api, overrides)
     }
 
-    /// Starts a replica of `api` on a port of its own.
+    /// Starts a replica of `api` on its own port.
     pub(super) fn replica(&self, port: u16, overrides: &[(&str, &str)]) -> Result<Service> {
         let mut variables = vec![("LOG_LEVEL", "WARN")];
         variables.extend(overrides);
@@ -77,23 +78,23 @@ impl BenchFixture {
         Ok(api)
     }
 
-    /// How the model answers from now on, as its name's query has it.
+    /// Sets the speed of the model from now on, through its name's query.
     pub(super) fn set_model(&self, ttft: Duration, word_interval: Duration, words: usize) {
         let (ttft, gap) = (ttft.as_millis(), word_interval.as_millis());
         self.simulator.set_model_options(&format!("ttft={ttft}&gap={gap}&words={words}"));
     }
 
-    /// Asks in the next DM, team by team, and returns the message's `ts`.
+    /// Sends a message in the next DM, team by team, and returns its `ts`.
     pub(super) fn send_message(&self, number: usize) -> Result<String> {
         self.send_in_dm(&self.dms[number % self.dms.len()], number)
     }
 
-    /// Asks in the DM of this team's admin.
+    /// Sends a message in the DM of this team's admin.
     pub(super) fn send_to_team(&self, team: usize, number: usize) -> Result<String> {
         self.send_in_dm(self.dms.get(team * FIXTURE_USERS.len()).context("no such team")?, number)
     }
 
-    /// Asks `count` times, evenly over `time`, from `first` on; the `ts` of each.
+    /// Sends `count` messages evenly over `time`, starting with number `first`. Returns the `ts` of each.
     pub(super) fn send_evenly(&self, first: usize, count: usize, time: Duration) -> Result<Vec<String>> {
         let began = Instant::now();
         let ask = |index: usize| {
@@ -104,9 +105,9 @@ impl BenchFixture {
         (0..count).map(ask).collect()
     }
 
-    /// Waits until every event has its outcome.
+    /// Waits until every event has an outcome.
     pub(super) fn wait_until_drained(&self, timeout: Duration) -> Result<()> {
-        // What was asked just now is not stored yet.
+        // The last messages may not be stored yet.
         std::thread::sleep(STORE_DELAY);
         let began = Instant::now();
         while self.stack.count_pending_events()? > 0 {
@@ -129,7 +130,7 @@ impl BenchFixture {
     }
 }
 
-/// Makes a team, installs the bot in it, and opens everybody's DM.
+/// Creates a team, installs the bot in it, and opens everyone's DM.
 fn install_team(simulator: &Simulator, web: &Service, number: usize) -> Result<Vec<TeamDm>> {
     let (team, ending) = (format!("T0TOWN{number}"), format!("TOWN{number}"));
     simulator.add_team(&team, &format!("Town {number}"));

@@ -1,5 +1,5 @@
-//! Many keep-alive connections that post ready-made requests: raw TCP, so that the generator takes little of the
-//! machine that it measures.
+//! Posts prepared requests over many keep-alive connections. It uses raw TCP, so that the generator takes
+//! little of the machine that it measures.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a load got.
+/// The result of a load.
 #[derive(Default)]
 pub(super) struct LoadResult {
-    /// Answers with 200.
+    /// Responses with 200.
     pub(super) accepted: usize,
-    /// Answers with anything else.
+    /// Responses with any other status.
     pub(super) rejected: usize,
-    /// From the first request to the last answer.
+    /// The time from the first request to the last response.
     pub(super) elapsed: Duration,
-    /// Of each answer, sorted.
+    /// The latency of each response, sorted.
     pub(super) latencies: Vec<Duration>,
-    /// Of the longest answer, with its head.
+    /// The size of the largest response, including its head.
     pub(super) max_response_bytes: usize,
 }
 
-/// Posts the requests over so many connections, until they are all used or the time is up; with a `rate`, so many a
-/// second, each timed from when it was due.
+/// Posts the requests over the given number of connections, until they are used up or the time is over. With
+/// a `rate` in requests per second, each latency is measured from the time when the request was due.
 pub(super) fn run(
     port: u16,
     requests: Vec<Vec<u8>>,
@@ -69,7 +69,7 @@ pub(super) fn run(
     })
 }
 
-/// What came back.
+/// A response and its latency.
 struct TimedResponse {
     status: u16,
     length: usize,
@@ -84,7 +84,7 @@ struct RequestQueue {
 }
 
 impl RequestQueue {
-    /// The next request, and when it is due.
+    /// Returns the next request and when it is due.
     fn take(&self) -> Option<(&[u8], Option<Instant>)> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let due = self.rate.map(|rate| self.began + Duration::from_secs_f64(index as f64 / rate));
@@ -112,7 +112,7 @@ async fn client(
     Ok(answers)
 }
 
-/// Reads one answer to its end and returns its status.
+/// Reads a response to its end and returns its status.
 async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16> {
     buffer.clear();
     loop {
@@ -129,14 +129,14 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u
     }
 }
 
-/// The status and length of an answer, once all of it is there.
+/// Returns the status and length of a response, once it is complete.
 fn parse_complete_response(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = str::from_utf8(&buffer[..end])?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP status")?;
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
     if headers.clone().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
-        // One answer is asked for at a time, so that the last piece is the end of all that came.
+        // Only one request is open at a time, so the buffer ends where the response ends.
         return Ok(buffer.ends_with(b"\r\n0\r\n\r\n").then_some((status, buffer.len())));
     }
     let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));

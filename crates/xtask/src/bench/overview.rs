@@ -1,5 +1,5 @@
-//! The dashboard's overview for 500 people who load it within a second, and in one and the same moment, beside the front page
-//! for as many.
+//! The dashboard's overview for 500 people who load it within a second and at the same moment, compared with
+//! the front page.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::load::{self, LoadResult};
-use super::percentile;
 use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::cluster::ClusterOptions;
@@ -16,28 +15,29 @@ use crate::seed;
 use crate::service::Service;
 use crate::settings::Ports;
 use crate::stack::Stack;
+use crate::statistics::percentile;
 use crate::workspace;
 
-/// Each asks over a connection of its own, one question after the other.
+/// People who load the page, each over their own connection, one request after the other.
 const OVERVIEW_VIEWERS: usize = 500;
 const OVERVIEW_ROUNDS: usize = 8;
-/// People load a page, look at it, and load it again: between two rounds what was answered is old.
+/// The pause between two rounds. People load a page, read it, and reload it; by then cached data has expired.
 const ROUND_INTERVAL: Duration = Duration::from_secs(3);
 const OVERVIEW_RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// At most, in milliseconds of the server's time and in bytes.
+/// Limits: milliseconds of server time, and bytes.
 const MAX_SERVER_MS: f64 = 50.0;
 const MAX_PAGE_BYTES: usize = 100_000;
 
-/// How they come: all in one moment, or in so many waves within a second.
+/// The number of waves within a second; 1 means all at the same moment.
 const WAVES: [usize; 2] = [1, 10];
 
-/// What a page takes.
+/// Statistics of loading a page.
 struct PageLoadStats {
     path: &'static str,
     waves: usize,
     load: LoadResult,
-    /// By the service's own log, sorted.
+    /// Durations from the service's own log, sorted.
     server_ms: Vec<f64>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
         seed::seed_with_sessions(&stack.settings.web_variables(), OVERVIEW_VIEWERS)
     })?;
     let web = stack.start_web(&[])?;
-    // The first questions fill Postgres' memory and open the connections.
+    // The first requests warm Postgres' cache and open the connections.
     load_page(&web, "/dashboard", &sessions)?;
     let pages = WAVES.into_iter().flat_map(|waves| ["/", "/dashboard"].map(|path| (path, waves)));
     let pages: Vec<_> = pages
@@ -67,7 +67,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
         if figures.path != "/" && figures.waves == 1 {
             pages_per_second = figures.pages_per_second();
         }
-        // By what people see: the front page takes the server less than its log can tell.
+        // Measured at the client: the front page is too fast for the resolution of the log.
         let p50 = percentile(&figures.load.latencies, 0.5).as_secs_f64();
         match bare.filter(|_| figures.path != "/") {
             Some(bare) => println!("{:13} {:>42.1}x", "to the front", p50 / bare),
@@ -75,11 +75,11 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
         }
     }
     println!("{:18} {:>23} {:>46}", "limits", format!("{MAX_SERVER_MS:.1}"), MAX_PAGE_BYTES);
-    println!("\nWho asks, Postgres and web share this machine.");
+    println!("\nThe clients, Postgres and web share this machine.");
     Ok(vec![BenchResult::new("pages_per_second", pages_per_second)])
 }
 
-/// Rounds of questions, each in so many waves within a second.
+/// Runs rounds of requests, each in the given number of waves within a second.
 fn measure_page(
     web: &Service,
     path: &'static str,
@@ -128,7 +128,7 @@ fn load_page(web: &Service, path: &str, sessions: &[String]) -> Result<LoadResul
     Ok(outcome)
 }
 
-/// What the service says of each answer.
+/// Returns the durations that the service logged for a path.
 fn server_durations_ms(web: &Service, path: &str) -> Vec<f64> {
     let message = format!("GET {path} 200");
     let lines = web.log_lines();

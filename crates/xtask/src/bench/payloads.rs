@@ -1,4 +1,4 @@
-//! Signed deliveries of direct messages, as Slack would post them, made before the clock starts.
+//! Signed deliveries of direct messages as Slack posts them, built before the clock starts.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,17 +10,17 @@ use uuid::Uuid;
 
 use crate::settings::SIGNING_SECRET;
 
-/// People who write, each in a DM of their own.
+/// People who write, each in their own DM.
 const DM_USERS: usize = 200;
 
-/// Who is written to.
+/// The installation that receives the messages.
 pub(super) struct InstalledBot {
     pub(super) team: String,
     pub(super) app: String,
     pub(super) user: String,
 }
 
-/// `count` whole HTTP requests, no two of the same message.
+/// Builds `count` complete HTTP requests, each with a different message.
 pub(super) fn signed_messages(bot: &InstalledBot, port: u16, count: usize) -> Result<Vec<Vec<u8>>> {
     let now = unix_micros()?;
     let request = |index| {
@@ -30,7 +30,7 @@ pub(super) fn signed_messages(bot: &InstalledBot, port: u16, count: usize) -> Re
     (0..count).map(request).collect()
 }
 
-/// `count` requests with which nothing is done once they are verified, as long as those of [`make`].
+/// Builds `count` requests that are ignored after verification, as long as those of [`signed_messages`].
 pub(super) fn signed_noops(bot: &InstalledBot, port: u16, count: usize) -> Result<Vec<Vec<u8>>> {
     let now = unix_micros()?;
     let filling = "-".repeat(message_envelope(bot, now, 0).len() - NOOP_EVENT_PREFIX.len() - 2);
@@ -38,11 +38,11 @@ pub(super) fn signed_noops(bot: &InstalledBot, port: u16, count: usize) -> Resul
     Ok(vec![check; count])
 }
 
-/// Slack's word that it sends too much (<https://docs.slack.dev/reference/events/app_rate_limited>), up to what fills it:
-/// nothing is done about it.
+/// The beginning of Slack's rate limit event (<https://docs.slack.dev/reference/events/app_rate_limited>),
+/// before its padding. The service ignores this event.
 const NOOP_EVENT_PREFIX: &str = r#"{"type":"app_rate_limited","team_id":"T0ACME","minute_rate_limited":1518467820,"api_app_id":"A0BOT","token":""#;
 
-/// In microseconds.
+/// Returns the Unix time in microseconds.
 fn unix_micros() -> Result<u64> {
     Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
 }
@@ -81,7 +81,7 @@ fn message_envelope(bot: &InstalledBot, micros: u64, person: usize) -> String {
     .to_string()
 }
 
-/// Slack's signature; a second writing of it, so that what `api` verifies is not its own work.
+/// Signs like Slack. It is a second implementation, so that `api` does not verify its own code.
 fn sign(timestamp: &str, body: &str) -> Result<String> {
     let mac =
         Hmac::<Sha256>::new_from_slice(SIGNING_SECRET.as_bytes()).ok().context("a key of any length")?;

@@ -1,4 +1,4 @@
-//! What Postgres does by itself: pgbench, a single-row insert a transaction.
+//! Postgres alone: pgbench with one single-row insert per transaction.
 
 use std::fmt::Write;
 use std::fs;
@@ -11,7 +11,7 @@ use super::ack::LatencyStats;
 use crate::stack::Stack;
 use crate::workspace;
 
-/// A table shaped as `events` is, its indexes too, and the script that fills it.
+/// Creates a table with the columns and indexes of `events`, and the script that fills it.
 pub(super) fn prepare_inserts(stack: &Stack, tenant: &str, body_bytes: usize, folder: &Path) -> Result<()> {
     stack.query(
         "drop table if exists pgbench_events;
@@ -19,7 +19,7 @@ pub(super) fn prepare_inserts(stack: &Stack, tenant: &str, body_bytes: usize, fo
     )?;
     let mut body = String::with_capacity(body_bytes * 2);
     for byte in 0..body_bytes {
-        // Any bytes will do, as long as Postgres does not find them worth compressing.
+        // Any bytes will do if Postgres cannot compress them.
         write!(body, "{:02x}", (byte * 167 + byte * byte % 251) % 256)?;
     }
     let script = format!(
@@ -33,7 +33,7 @@ pub(super) fn prepare_inserts(stack: &Stack, tenant: &str, body_bytes: usize, fo
     Ok(())
 }
 
-/// Inserts for so long over so many connections, with prepared statements, pgbench's fastest way.
+/// Inserts for a time over this many connections, with prepared statements, pgbench's fastest mode.
 pub(super) fn run(stack: &Stack, clients: usize, duration: Duration, folder: &Path) -> Result<LatencyStats> {
     let log = folder.join("log");
     if log.exists() {
@@ -45,17 +45,17 @@ pub(super) fn run(stack: &Stack, clients: usize, duration: Duration, folder: &Pa
     pgbench.arg(format!("--client={clients}")).arg(format!("--time={}", duration.as_secs()));
     pgbench.arg("--file").arg(folder.join("insert.sql")).arg(stack.database());
     let report = workspace::output(pgbench.current_dir(&log))?;
-    let rate = parse_rate(&report).with_context(|| format!("pgbench tells no rate:\n{report}"))?;
+    let rate = parse_rate(&report).with_context(|| format!("pgbench printed no rate:\n{report}"))?;
     LatencyStats::new(rate, read_latencies(&log)?)
 }
 
-/// Without the time in which the connections were made.
+/// Returns the rate without the time for connecting.
 fn parse_rate(report: &str) -> Option<f64> {
     let line = report.lines().find(|line| line.starts_with("tps = "))?;
     line.split_whitespace().nth(2)?.parse().ok()
 }
 
-/// The third column of the logs is a transaction's time in microseconds.
+/// Reads latencies from the third column of pgbench's logs, in microseconds.
 fn read_latencies(folder: &Path) -> Result<Vec<Duration>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,5 +1,5 @@
-//! The time that the service adds to an answer: what is left of the way from the event's delivery to the first and the
-//! last visible word when the model's and Slack's own time are taken out.
+//! The time that the service adds to a reply: the time from the event's delivery to the first and last
+//! visible word, minus the time of the model and of Slack.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use anyhow::{Context, Result};
 use simulator::Simulator;
 
 use super::fixture::BenchFixture;
-use super::percentile;
 use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::progress::step;
+use crate::statistics::percentile;
 
 const MODEL_FIRST_WORD_DELAY: Duration = Duration::from_millis(300);
 
-/// Replies that begin evenly, so that `at_once` of them are under way; or all in one moment.
+/// Replies that begin evenly, so that `at_once` of them overlap, or all at the same moment.
 struct ReplyLoad {
     name: &'static str,
     concurrency: usize,
-    /// What is asked before the clock starts, so that so many are under way then.
+    /// Messages sent before the clock starts, so that this many replies are in progress then.
     warm_up_replies: usize,
     replies: usize,
     word_interval: Duration,
     words: usize,
-    /// Between the first question and the last, of those that are measured.
+    /// The time between the first and the last measured message.
     duration: Duration,
 }
 
@@ -48,19 +48,20 @@ const fn reply_load(
     ReplyLoad { name, concurrency, warm_up_replies, replies, word_interval: gap, words, duration: over }
 }
 
-/// Sorted milliseconds.
+/// Added latency in sorted milliseconds.
 struct AddedLatency {
     first_word_ms: Vec<f64>,
     last_word_ms: Vec<f64>,
 }
 
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
-    let town = BenchFixture::build(binaries)?;
-    let _api = town.api(&[("MAX_CONCURRENT_REPLIES", "1000")])?;
+    let fixture = BenchFixture::build(binaries)?;
+    let _api = fixture.api(&[("MAX_CONCURRENT_REPLIES", "1000")])?;
     let mut rows = Vec::new();
     let mut number = 0;
     for load in &REPLY_LOADS {
-        let figures = step(&format!("replies at once: {}", load.name), || measure_load(&town, load, number))?;
+        let figures =
+            step(&format!("replies at once: {}", load.name), || measure_load(&fixture, load, number))?;
         rows.push((load, figures));
         number += load.warm_up_replies + load.replies;
     }
@@ -74,14 +75,14 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     Ok(Vec::new())
 }
 
-fn measure_load(town: &BenchFixture, load: &ReplyLoad, number: usize) -> Result<AddedLatency> {
-    town.set_model(MODEL_FIRST_WORD_DELAY, load.word_interval, load.words);
+fn measure_load(fixture: &BenchFixture, load: &ReplyLoad, number: usize) -> Result<AddedLatency> {
+    fixture.set_model(MODEL_FIRST_WORD_DELAY, load.word_interval, load.words);
     let lead_time = load.duration.mul_f64(load.warm_up_replies as f64 / load.replies as f64);
-    town.send_evenly(number, load.warm_up_replies, lead_time)?;
+    fixture.send_evenly(number, load.warm_up_replies, lead_time)?;
     let first = number + load.warm_up_replies;
-    let asked = town.send_evenly(first, load.replies, load.duration)?;
-    town.wait_until_drained(Duration::from_secs(120))?;
-    let seen = ReplyTimeline::from_simulator(&town.simulator);
+    let asked = fixture.send_evenly(first, load.replies, load.duration)?;
+    fixture.wait_until_drained(Duration::from_secs(120))?;
+    let seen = ReplyTimeline::from_simulator(&fixture.simulator);
     let mut figures = AddedLatency { first_word_ms: Vec::new(), last_word_ms: Vec::new() };
     for (index, ts) in asked.iter().enumerate() {
         let one = seen.added_latency(first + index, ts);
@@ -95,15 +96,15 @@ fn measure_load(town: &BenchFixture, load: &ReplyLoad, number: usize) -> Result<
     Ok(figures)
 }
 
-/// What the simulator saw and when, in microseconds.
+/// Times at which the simulator saw each part of a reply, in microseconds.
 struct ReplyTimeline {
-    /// By the question's `ts`: its event's id, and when that was delivered.
+    /// By the message's `ts`: its event id and when it was delivered.
     delivered: HashMap<String, (String, i64)>,
-    /// By the question's number: when the model was asked, began and ended.
+    /// By the message's number: when the model was asked, started and finished.
     answered: HashMap<usize, [i64; 3]>,
-    /// By the question's `ts`.
+    /// By the message's `ts`.
     started: HashMap<String, i64>,
-    /// By the event's id.
+    /// By the event id.
     stopped: HashMap<String, i64>,
 }
 
@@ -141,7 +142,7 @@ impl ReplyTimeline {
         seen
     }
 
-    /// The milliseconds added before the first word and before the last.
+    /// Returns the milliseconds added before the first word and before the last one.
     fn added_latency(&self, number: usize, ts: &str) -> Option<(f64, f64)> {
         let (event_id, delivered) = self.delivered.get(ts)?;
         let [asked, began, ended] = self.answered.get(&number)?;
@@ -152,7 +153,7 @@ impl ReplyTimeline {
     }
 }
 
-/// The question's number, wherever in the prompt it stands.
+/// Returns the message's number, at any place in the prompt.
 fn question_number(question: &str) -> Option<usize> {
     let digits = question.split_once("question <")?.1;
     digits.split_once('>')?.0.parse().ok()

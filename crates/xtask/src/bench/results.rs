@@ -1,4 +1,5 @@
-//! The figures by which `web plan` counts, in a file of `web`'s: what was measured, by which command, and when.
+//! The figures that `web plan` uses, in a file of `web`: each with its command and the day of its
+//! measurement.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,12 +9,12 @@ use anyhow::{Result, bail};
 
 use crate::workspace;
 
-/// A figure of a benchmark, by its name in the file. The unit stands there.
+/// A benchmark's figure, by its name in the file, which also has its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BenchResult {
-    /// As in the first column.
+    /// The name in the first column.
     pub name: &'static str,
-    /// In the unit of that row.
+    /// The value, in the unit of that row.
     pub value: f64,
 }
 
@@ -24,10 +25,10 @@ impl BenchResult {
 }
 
 fn results_file() -> PathBuf {
-    workspace::root().join("crates/web/src/plan/measured.csv")
+    workspace::root().join("crates/web/src/cli/plan/measured.csv")
 }
 
-/// The figure of this name as it was last recorded.
+/// Returns the last recorded figure with this name.
 pub fn read_recorded(name: &str) -> Result<f64> {
     let text = fs::read_to_string(results_file())?;
     let row = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(','));
@@ -37,7 +38,7 @@ pub fn read_recorded(name: &str) -> Result<f64> {
     }
 }
 
-/// Puts figures into the file in place of older ones, with the day and the commit.
+/// Writes figures into the file in place of older ones, with the day and the commit.
 pub(super) fn record(figures: &[BenchResult]) -> Result<()> {
     let mut git = Command::new("git");
     git.args(["log", "-1", "--format=%cs %h"]).current_dir(workspace::root());
@@ -60,7 +61,7 @@ fn replace_rows(text: &str, figures: &[BenchResult], measured: &str) -> Result<S
     Ok(lines.join("\n") + "\n")
 }
 
-/// Three digits that count: no more was measured.
+/// Rounds to three significant digits, the precision of the measurement.
 fn round_to_three_digits(value: f64) -> f64 {
     if value == 0.0 {
         return 0.0;
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recording_replaces_only_its_own_row() {
+    fn recording_replaces_one_row() {
         let text = "name,value,unit,command,measured\na,1,ms,x,never\nab,2,ms,x,never\n";
         let replaced = replace_rows(text, &[BenchResult::new("a", 1234.567)], "2026-01-02 abc").unwrap();
         assert_eq!(

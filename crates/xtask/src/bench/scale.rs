@@ -1,4 +1,5 @@
-//! Replies a second with one, two and four replicas of `api`, each with few slots, so that it is those that are short.
+//! Replies per second with one, two and four replicas of `api`. Each has few slots, so that slots are the
+//! limit.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +13,20 @@ use crate::progress::step;
 
 const SCALE_REPLICAS: [usize; 3] = [1, 2, 4];
 const SLOTS_PER_REPLICA: usize = 16;
-/// So many times each slot is filled.
+/// Replies per slot.
 const REPLIES_PER_SLOT: usize = 10;
 const SCALE_RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
-    let town = BenchFixture::build(binaries)?;
-    drop(town.api(&[])?);
-    town.set_model(Duration::from_millis(300), Duration::from_millis(70), 10);
+    let fixture = BenchFixture::build(binaries)?;
+    drop(fixture.api(&[])?);
+    fixture.set_model(Duration::from_millis(300), Duration::from_millis(70), 10);
     let mut rows = Vec::new();
     let mut number = 0;
     for count in SCALE_REPLICAS {
         let replies = count * SLOTS_PER_REPLICA * REPLIES_PER_SLOT;
-        let rate = step(&format!("{count} replicas"), || replies_per_second(&town, count, number, replies))?;
+        let rate =
+            step(&format!("{count} replicas"), || replies_per_second(&fixture, count, number, replies))?;
         rows.push((count, rate));
         number += replies;
     }
@@ -44,17 +46,17 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     Ok(rows.iter().map(|(count, rate)| BenchResult::new(name(*count), *rate)).collect())
 }
 
-/// All is asked at first, and balanced over the replicas; the clock runs until the last answer is committed.
-fn replies_per_second(town: &BenchFixture, count: usize, first: usize, replies: usize) -> Result<f64> {
+/// Sends all messages first, balanced over the replicas. The clock stops when the last reply is committed.
+fn replies_per_second(fixture: &BenchFixture, count: usize, first: usize, replies: usize) -> Result<f64> {
     let slots = SLOTS_PER_REPLICA.to_string();
     let own = [("MAX_CONCURRENT_REPLIES", slots.as_str())];
-    let replicas = (0..count).map(|_| town.replica(free_port()?, &own)).collect::<Result<Vec<_>>>()?;
+    let replicas = (0..count).map(|_| fixture.replica(free_port()?, &own)).collect::<Result<Vec<_>>>()?;
     let urls = replicas.iter().map(|api| format!("{}/slack/events", api.url()));
-    town.simulator.set_events_urls(urls.collect());
+    fixture.simulator.set_events_urls(urls.collect());
     let began = Instant::now();
     for number in first..first + replies {
-        town.send_message(number)?;
+        fixture.send_message(number)?;
     }
-    town.wait_until_drained(SCALE_RUN_TIMEOUT)?;
+    fixture.wait_until_drained(SCALE_RUN_TIMEOUT)?;
     Ok(replies as f64 / began.elapsed().as_secs_f64())
 }

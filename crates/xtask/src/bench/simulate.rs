@@ -1,5 +1,6 @@
-//! Days of many workspaces, simulated: the real queue's order, shares and leases, without the real programs. It tells how long
-//! people wait and how many replicas that takes; what those cost in processors' time is measured by `bench cost`.
+//! Simulated days of many workspaces: the real queue's order, shares and leases, without the real programs.
+//! The simulation yields waiting times and the number of replicas; `bench cost` measures their processor
+//! time.
 
 mod queue;
 mod workload;
@@ -10,33 +11,33 @@ use super::results::read_recorded;
 pub use queue::{SimulatedFleet, SimulationResult};
 pub use workload::SimulatedDay;
 
-/// The sizes of which a day is simulated.
+/// The numbers of workspaces that are simulated.
 const WORKSPACE_COUNTS: [u32; 4] = [100, 1_000, 10_000, 100_000];
 
-/// Longer than this nobody should wait for the begin of an answer, but one of a hundred, and while a replica is lost.
+/// The 99th percentile of the wait for the first word, also while a replica is lost.
 const MAX_P99_WAIT_SECONDS: f64 = 1.0;
 
-/// How far the simulation may be from what was measured.
+/// The allowed difference between simulation and measurement.
 const MAX_SIMULATION_ERROR: f64 = 0.2;
 
-/// Slots of a replica in `bench scale`, how often each is filled there, and the seconds that its model takes.
+/// Slots of a replica in `bench scale`, replies per slot, and seconds of a reply of its model.
 const SCALE_BENCH_SLOTS: u32 = 16;
 const SCALE_BENCH_REPLIES_PER_SLOT: u32 = 10;
 const SCALE_BENCH_REPLY_SECONDS: f64 = 1.0;
 
-/// How it is set up.
+/// Options of the simulation.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct SimulationOptions {
     /// simulate: the same seed gives the same day.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// simulate: messages a day of a workspace, in the mean; few have many.
+    /// simulate: mean messages per workspace and day; few workspaces have many.
     #[arg(long, default_value_t = 20.0)]
     pub messages_per_day: f64,
-    /// simulate: how much the busiest moment is above the day's mean.
+    /// simulate: ratio of the busiest moment to the day's mean.
     #[arg(long, default_value_t = 5.0)]
     pub peak: f64,
-    /// simulate: seconds of an answer, in the mean.
+    /// simulate: mean seconds of a reply.
     #[arg(long, default_value_t = 8.0)]
     pub answer_seconds: f64,
     /// simulate: MAX_CONCURRENT_REPLIES.
@@ -70,7 +71,7 @@ pub(super) fn run(options: &SimulationOptions) -> Result<()> {
         );
     }
     println!(
-        "\nReplicas: the fewest with which 99 of 100 begin within {MAX_P99_WAIT_SECONDS} s, though one is lost for {} s when most is asked.",
+        "\nReplicas: the fewest with which 99 of 100 replies begin within {MAX_P99_WAIT_SECONDS} s, with one lost for {} s at the peak.",
         queue::REPLICA_OUTAGE / queue::MICROS_PER_SECOND
     );
     println!(
@@ -80,25 +81,23 @@ pub(super) fn run(options: &SimulationOptions) -> Result<()> {
         let ratio = simulated / measured;
         println!("{:5} {measured:12.1} {simulated:13.1} {ratio:8.2}", replicas * SCALE_BENCH_SLOTS);
         if (ratio - 1.0).abs() > MAX_SIMULATION_ERROR {
-            bail!("the simulation is not like what `cargo xtask bench scale` measured");
+            bail!("the simulation differs from the measurement of `cargo xtask bench scale`");
         }
     }
     Ok(())
 }
 
-/// The fewest replicas with which waiting is bearable, and what the day was like with them.
-///
-/// # Errors
-/// The options make no day.
+/// Returns the smallest number of replicas that keeps waiting within the limit, and the result of its day.
+/// Fails if the options are invalid.
 pub fn size_fleet(
     options: &SimulationOptions,
     workspaces: u32,
 ) -> Result<(SimulatedFleet, SimulationResult)> {
     let day = SimulatedDay::generate(options, workspaces)?;
-    // One can be lost, so there are two.
+    // At least two, since one may be lost.
     for replicas in 2..=10_000 {
         let fleet = SimulatedFleet { replicas, slots: options.slots, has_replica_loss: true };
-        // Those that are left have to hold what is in work at once.
+        // The remaining replicas must have enough slots for the peak.
         if f64::from((replicas - 1) * options.slots) < day.busy_at_peak() {
             continue;
         }
@@ -110,10 +109,8 @@ pub fn size_fleet(
     bail!("no number of replicas is enough; raise --slots")
 }
 
-/// Replicas of `bench scale`, what it measured, and the same simulated: all is asked at first, and the last answer counts.
-///
-/// # Errors
-/// A figure is not recorded.
+/// Compares with `bench scale`: returns each number of replicas with the measured and the simulated replies
+/// per second. Fails if a figure is not recorded.
 pub fn compare_with_measured() -> Result<Vec<(u32, f64, f64)>> {
     let measured = [(1, "replies_by_16_slots"), (2, "replies_by_32_slots"), (4, "replies_by_64_slots")];
     let row = |(replicas, name)| {
@@ -171,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn more_workspaces_need_more_replicas() {
+    fn workspaces_raise_replicas() {
         let fleets = [50, 400, 800].map(|workspaces| size_fleet(&small_options(), workspaces).unwrap());
         for pair in fleets.windows(2) {
             assert!(pair[1].0.replicas > pair[0].0.replicas, "{:?}", pair[1].0);

@@ -1,10 +1,9 @@
-//! The time from a process' start until it is ready, and the memory it then holds.
+//! The time from a process' start until it is ready, and its memory then.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::percentile;
 use super::results::BenchResult;
 use crate::binaries::Binaries;
 use crate::cluster::ClusterOptions;
@@ -12,12 +11,13 @@ use crate::progress::step;
 use crate::service::Service;
 use crate::settings::Ports;
 use crate::stack::Stack;
+use crate::statistics::percentile;
 use crate::workspace;
 
 const START_ROUNDS: usize = 5;
-/// An idle service is one that has had this long to come to rest.
+/// A service counts as idle after this time.
 const START_SETTLE_TIME: Duration = Duration::from_secs(3);
-/// The most that an idle service may hold.
+/// The memory limit of an idle service in MiB.
 const MAX_IDLE_MIB: f64 = 32.0;
 
 /// Starts each service a few times.

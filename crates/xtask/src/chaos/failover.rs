@@ -1,4 +1,4 @@
-//! How long a thread waits after the death of the replica that answered in it.
+//! Measures how long a thread waits after the death of the replica that was answering in it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,20 +7,20 @@ use anyhow::Result;
 
 use crate::stack::Stack;
 
-/// Seconds that a lease holds, and between two of its renewals.
+/// Seconds of a lease, and between two renewals.
 const ASSUMED_LEASE_SECONDS: f64 = 6.0;
 const ASSUMED_RENEW_SECONDS: f64 = 2.0;
 
-/// How far the times of two looks may be apart.
+/// The uncertainty of times from polling.
 const POLL_TOLERANCE_SECONDS: f64 = 1.0;
 
-/// A lease as it was last seen.
+/// A lease as it was last polled.
 struct LeaseSnapshot {
     token: String,
     expires_at: f64,
 }
 
-/// The end of a replica, or a moment from which on it stands still.
+/// The death of a replica, or the moment when it was suspended.
 #[derive(Clone, Copy)]
 struct InstanceFailure {
     at: f64,
@@ -28,11 +28,11 @@ struct InstanceFailure {
     outage_seconds: f64,
 }
 
-/// How long a thread waited.
+/// The time that a thread waited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Takeover {
     pub(super) total: Duration,
-    /// Without the time in which Postgres could not be reached, by nobody.
+    /// Without the time in which no replica could reach Postgres.
     pub(super) while_reachable: Duration,
 }
 
@@ -40,16 +40,16 @@ pub(super) struct Takeover {
 pub(super) struct TakeoverTracker {
     failures: Vec<InstanceFailure>,
     leases: HashMap<String, LeaseSnapshot>,
-    /// Threads whose lease ran out, by the death that this followed.
+    /// Threads whose lease ran out, with the failure that caused it.
     orphaned_threads: HashMap<String, InstanceFailure>,
-    /// Seconds without Postgres, and since when, if it is away.
+    /// Seconds without Postgres, and the start of the current outage.
     outage_seconds: f64,
     outage_since: Option<f64>,
     pub(super) takeovers: Vec<Takeover>,
 }
 
 impl TakeoverTracker {
-    /// A replica has just died, or stands still.
+    /// Records that a replica has died or was suspended.
     pub(super) fn record_failure(&mut self) {
         self.failures.push(InstanceFailure {
             at: unix_seconds(),
@@ -57,7 +57,7 @@ impl TakeoverTracker {
         });
     }
 
-    /// Whether Postgres can be reached by the way that replicas take.
+    /// Records whether replicas can reach Postgres.
     pub(super) fn record_postgres_state(&mut self, is_reachable: bool) {
         if is_reachable {
             self.outage_seconds = self.outage_seconds_until(unix_seconds());
@@ -71,8 +71,8 @@ impl TakeoverTracker {
         self.outage_seconds + self.outage_since.map_or(0.0, |since| now - since)
     }
 
-    /// Looks at the leases: one that ran out without being renewed was a dead replica's, and the next lease on its
-    /// thread is the takeover.
+    /// Polls the leases. A lease that ran out without renewal belonged to a failed replica; the next lease of
+    /// its thread is the takeover.
     pub(super) fn poll_leases(&mut self, stack: &Stack) -> Result<()> {
         let rows = stack.query(
             "select tenant_id || ' ' || channel_id || ' ' || thread_ts, coalesce(lease_token::text, ''),
@@ -103,7 +103,7 @@ impl TakeoverTracker {
         let outages = self.outage_seconds_until(now);
         let times = &mut self.takeovers;
         self.orphaned_threads.retain(|thread, death| {
-            // A thread that rests, or was put off, was taken over and let go again between two looks.
+            // A thread that is idle or deferred was taken over and released between two polls.
             let is_taken = !ready.contains(thread);
             if is_taken {
                 let seconds = |seconds: f64| Duration::from_secs_f64(seconds.max(0.0));
@@ -119,7 +119,7 @@ impl TakeoverTracker {
         Ok(())
     }
 
-    /// The death because of which a lease with this end was not renewed.
+    /// Finds the failure that prevented the renewal of a lease with this end.
     fn find_failure_before(&self, expires_at: f64) -> Option<InstanceFailure> {
         let (first, last) = (
             expires_at - ASSUMED_LEASE_SECONDS - POLL_TOLERANCE_SECONDS,

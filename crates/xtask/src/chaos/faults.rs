@@ -1,4 +1,4 @@
-//! What goes wrong next, by chance.
+//! Injects random faults.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::infra::Infra;
 use super::instances::ServiceInstance;
 use crate::cluster::Cluster;
 
-/// The steps of a reply at which `api` can be killed or stopped; the list is its own.
+/// The steps of a reply at which `api` can be killed or stopped. The list is part of `api`.
 const FAIL_POINTS: &str = include_str!("../../../api/src/fail_points.txt");
 
 const FAULTY_METHODS: [&str; 8] = [
@@ -27,14 +27,14 @@ const FAULTY_METHODS: [&str; 8] = [
     "users.info",
 ];
 
-/// How the model misbehaves, until the next fault of the model.
+/// Ways in which the model misbehaves until the next fault of the model.
 const FAULTY_MODELS: [&str; 5] =
     ["fail=500&fail_times=3", "cut=4", "stall=5", "ttft=1500&gap=60", "fail=429&fail_times=2"];
 
-/// The model as it should be: quick, but not so quick that nobody could die meanwhile.
+/// A working model: fast, but slow enough for a replica to die in the middle of a reply.
 pub(super) const HEALTHY_MODEL: &str = "ttft=100&gap=15";
 
-/// What can be broken.
+/// Everything that can be broken.
 pub(super) struct FaultContext<'a> {
     pub(super) apis: &'a mut [ServiceInstance],
     pub(super) webs: &'a mut [ServiceInstance],
@@ -45,7 +45,7 @@ pub(super) struct FaultContext<'a> {
 }
 
 impl FaultContext<'_> {
-    /// Breaks something; what it was, in words.
+    /// Injects a fault and returns its description.
     pub(super) fn inject_fault(&mut self, rng: &mut StdRng) -> Result<String> {
         let pause = Duration::from_millis(rng.random_range(300..5_000));
         Ok(match rng.random_range(0..26) {
@@ -70,7 +70,7 @@ impl FaultContext<'_> {
             }
             17 => {
                 self.infra.crash_postgres(self.cluster, pause / 2)?;
-                format!("Postgres crashes, and is away for {:?}", pause / 2)
+                format!("Postgres crashes and is down for {:?}", pause / 2)
             }
             18..=19 => {
                 self.infra.pooler.kill(pause / 2)?;
@@ -78,7 +78,7 @@ impl FaultContext<'_> {
             }
             20 => {
                 self.infra.pooler.suspend(pause);
-                format!("pgBouncer is stopped for {pause:?}")
+                format!("pgBouncer is suspended for {pause:?}")
             }
             21 => {
                 self.infra.redis.kill(pause)?;
@@ -86,7 +86,7 @@ impl FaultContext<'_> {
             }
             22 => {
                 self.infra.redis.suspend(pause);
-                format!("Redis is stopped for {pause:?}")
+                format!("Redis is suspended for {pause:?}")
             }
             _ => {
                 let method = FAULTY_METHODS.choose(rng).copied().unwrap_or_default();
@@ -105,7 +105,7 @@ impl FaultContext<'_> {
         })
     }
 
-    /// One replica at least is left alone.
+    /// Breaks a replica. At least one stays healthy.
     fn inject_instance_fault(&mut self, rng: &mut StdRng, pause: Duration) -> String {
         let is_spared =
             |at: usize| (0..self.apis.len()).any(|other| other != at && self.apis[other].is_healthy());
@@ -117,12 +117,12 @@ impl FaultContext<'_> {
             0..=1 => api.kill(pause, None),
             2 => {
                 api.terminate();
-                return format!("api {at} is told to end");
+                return format!("api {at} is terminated");
             }
             3..=4 => {
                 api.suspend(pause * 2);
                 self.takeovers.record_failure();
-                return format!("api {at} is stopped for {:?}", pause * 2);
+                return format!("api {at} is suspended for {:?}", pause * 2);
             }
             _ => {
                 let names: Vec<&str> = FAIL_POINTS.lines().collect();
@@ -131,7 +131,7 @@ impl FaultContext<'_> {
                 let armed = format!("{name}={}*off->1*return({action})", rng.random_range(1..6));
                 api.kill(pause, Some(armed.clone()));
                 self.takeovers.record_failure();
-                return format!("api {at} is killed, and comes back with {armed}");
+                return format!("api {at} is killed and restarts with {armed}");
             }
         }
         self.takeovers.record_failure();

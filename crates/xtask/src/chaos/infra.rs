@@ -1,4 +1,5 @@
-//! What the services stand on: Postgres, pgBouncer before it, Redis, and the ways to them. All of it can fall.
+//! The infrastructure of the services: Postgres, pgBouncer, Redis, and the connections to them. All of it can
+//! fail.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,15 @@ use crate::child_process::{self, Signal};
 use crate::cluster::{Cluster, Pooler};
 use crate::redis::Redis;
 
-/// How a replica reaches Postgres: straight its statements have names, which a pooler does not take.
+/// A replica's connection to Postgres. A direct connection uses named statements, which a pooler does not
+/// support.
 #[derive(Clone, Copy)]
 pub(super) enum PostgresRoute {
     Pooled,
     Direct,
 }
 
-/// What has fallen comes back at its time.
+/// The infrastructure. Failed parts are restarted when their time has come.
 pub(super) struct Infra {
     pub(super) pooler: FaultyProcess<Pooler>,
     pub(super) redis: FaultyProcess<Redis>,
@@ -42,7 +44,8 @@ impl Infra {
         })
     }
 
-    /// `DATABASE_URL` leads through pgBouncer and `DATABASE_DIRECT_URL` past it, or both lead past it.
+    /// Returns the variables: `DATABASE_URL` through pgBouncer and `DATABASE_DIRECT_URL` around it, or both
+    /// around it.
     pub(super) fn variables(&self, cluster: &Cluster, way: PostgresRoute) -> [(&'static str, String); 3] {
         let url = cluster.url(&self.database);
         let through = |proxy: &Proxy| url.replace(&cluster.port().to_string(), &proxy.port.to_string());
@@ -57,24 +60,24 @@ impl Infra {
         ]
     }
 
-    /// Whether Postgres can be asked.
+    /// Returns whether Postgres responds.
     pub(super) fn is_postgres_up(&self) -> bool {
         self.postgres_restart_at.is_none()
     }
 
-    /// Whether replicas can reach it.
+    /// Returns whether replicas can reach Postgres.
     pub(super) fn is_postgres_reachable(&self) -> bool {
         self.is_postgres_up() && self.pooler.recovery.is_none() && !self.pooled.is_cut()
     }
 
-    /// Breaks every connection, and every new one for so long.
+    /// Breaks every connection, and every new one during the pause.
     pub(super) fn cut_connections(&self, pause: Duration) {
         for proxy in [&self.pooled, &self.direct, &self.to_redis] {
             proxy.cut(pause);
         }
     }
 
-    /// Postgres ends as in a crash, without a checkpoint.
+    /// Crashes Postgres, without a checkpoint.
     pub(super) fn crash_postgres(&mut self, cluster: &mut Cluster, pause: Duration) -> Result<()> {
         if self.postgres_restart_at.is_none() {
             cluster.crash()?;
@@ -83,7 +86,7 @@ impl Infra {
         Ok(())
     }
 
-    /// What was away for long enough comes back.
+    /// Restarts what has been down for long enough.
     pub(super) fn restart_due(&mut self, cluster: &mut Cluster) -> Result<()> {
         if self.postgres_restart_at.is_some_and(|back| Instant::now() >= back) {
             cluster.relaunch()?;
@@ -93,7 +96,7 @@ impl Infra {
         self.redis.recover_due()
     }
 
-    /// Nothing stays away any longer.
+    /// Restarts everything that is down.
     pub(super) fn end_faults(&mut self, cluster: &mut Cluster) -> Result<()> {
         self.postgres_restart_at = self.postgres_restart_at.map(|_| Instant::now());
         self.pooler.recover_now();
@@ -102,7 +105,7 @@ impl Infra {
     }
 }
 
-/// A process that others stand on.
+/// A process of the infrastructure.
 pub(super) trait InfraProcess {
     fn kill(&mut self) -> Result<()>;
     fn relaunch(&mut self) -> Result<()>;
@@ -137,7 +140,7 @@ impl InfraProcess for Redis {
     }
 }
 
-/// A process that may be away; it takes one fall at a time.
+/// A process that may be down. It handles one failure at a time.
 pub(super) struct FaultyProcess<P> {
     process: P,
     recovery: Option<(Instant, ProcessFault)>,

@@ -1,4 +1,4 @@
-//! The replicas, and what befalls them. Only processes that were started here are touched.
+//! The replicas and their faults. Only processes that were started here are touched.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,17 +13,17 @@ use crate::http;
 use crate::service::{LogSink, Service};
 use crate::stack::Stack;
 
-/// How long a replica stands still that stopped itself at a fail point: longer than a lease.
+/// The pause of a replica that suspended itself at a fail point: longer than a lease.
 const SUSPEND_DURATION: Duration = Duration::from_secs(8);
 
-/// How long a replica is away that ended by itself.
+/// The time before a replica that ended by itself is restarted.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// How long a replica may take to be ready.
+/// The time limit for a replica to become ready.
 const INSTANCE_START_TIMEOUT: Duration = Duration::from_secs(20);
 
 enum InstanceState {
-    /// Started, and not ready yet: what it needs may be away.
+    /// Started but not ready: its infrastructure may be down.
     Starting {
         service: Service,
         start_deadline: Instant,
@@ -38,21 +38,22 @@ enum InstanceState {
     },
 }
 
-/// A replica of `api` or `web` on a port of its own.
+/// A replica of `api` or `web` on its own port.
 pub(super) struct ServiceInstance {
     name: &'static str,
     port: u16,
     state: InstanceState,
-    /// The step at which it will die or stand still.
+    /// The step at which it will die or be suspended.
     fail_point: Option<String>,
-    /// It was asked to end: it takes nothing over any more.
+    /// True once it was asked to end: it takes over no more work.
     is_terminating: bool,
-    /// What sees what it logs.
+    /// Receives its log lines.
     log_sink: LogSink,
 }
 
 impl ServiceInstance {
-    /// Starts with the next [`Replica::tend`]; what it logs in all its lives goes to a file.
+    /// Creates a replica that starts with the next [`ServiceInstance::poll`]. The log of all its processes
+    /// goes to one file.
     pub(super) fn new(name: &'static str, port: u16, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let show = Arc::new(move |line: &str| drop(writeln!(&file, "{line}")));
@@ -66,7 +67,7 @@ impl ServiceInstance {
         })
     }
 
-    /// Whether it works, and nothing is planned for it.
+    /// Returns whether it works and has no fault planned.
     pub(super) fn is_healthy(&self) -> bool {
         self.is_up() && self.fail_point.is_none() && !self.is_terminating
     }
@@ -75,13 +76,13 @@ impl ServiceInstance {
         matches!(self.state, InstanceState::Up(_))
     }
 
-    /// Kills it; it comes back after `away`, armed or not.
+    /// Kills it. It restarts after `away`, with a fail point or not.
     pub(super) fn kill(&mut self, away: Duration, fail_point: Option<String>) {
         self.state = InstanceState::Down { until: Instant::now() + away };
         self.fail_point = fail_point;
     }
 
-    /// Asks it to end; it comes back by itself.
+    /// Asks it to end. It is restarted afterwards.
     pub(super) fn terminate(&mut self) {
         if let InstanceState::Up(service) = &self.state {
             service.terminate();
@@ -89,7 +90,7 @@ impl ServiceInstance {
         }
     }
 
-    /// Lets it stand still for a while.
+    /// Suspends it for a while.
     pub(super) fn suspend(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         self.change_state(|state| match state {
@@ -101,7 +102,7 @@ impl ServiceInstance {
         });
     }
 
-    /// Whoever was away for long enough comes back. True if it has died, or stopped by itself, since the last look.
+    /// Restarts it if its time has come. Returns true if it has died or suspended itself since the last poll.
     pub(super) fn poll(&mut self, stack: &Stack, overrides: &[(&str, &str)]) -> Result<bool> {
         let (mut fell, now) = (false, Instant::now());
         let (name, port, armed, show) =
@@ -132,7 +133,7 @@ impl ServiceInstance {
                     Err(_) => InstanceState::Down { until: now + RESTART_DELAY },
                 }
             }
-            // Without Postgres it does not start, and an armed one may not get far.
+            // Without Postgres it does not start, and one with a fail point may die early.
             InstanceState::Starting { mut service, start_deadline: given_up_at } => {
                 if !matches!(service.exit_status(), Ok(None)) || is_suspended(&service) || now >= given_up_at
                 {
@@ -152,7 +153,7 @@ impl ServiceInstance {
         Ok(fell)
     }
 
-    /// Ends what was planned for it.
+    /// Cancels its planned faults.
     pub(super) fn end_faults(&mut self) {
         let armed = self.fail_point.take().is_some();
         let now = Instant::now();
@@ -171,7 +172,7 @@ impl ServiceInstance {
     }
 }
 
-/// As the kernel sees it.
+/// Returns whether the kernel reports it as stopped.
 fn is_suspended(service: &Service) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", service.pid())).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))

@@ -1,4 +1,4 @@
-//! People who ask: in direct messages, by mentions, and on in the threads that there are.
+//! Sends messages: direct messages, mentions, and replies in existing threads.
 
 use anyhow::{Context, Result};
 use rand::RngExt;
@@ -8,25 +8,25 @@ use simulator::{PostMessage, Simulator};
 
 use crate::{http, settings::StackSettings};
 
-/// Their workspaces, by the ending of the ids of what is in them.
+/// The workspaces, by the suffix of their ids.
 const TEAM_SUFFIXES: [&str; 4] = ["", "BETA", "GAMMA", "DELTA"];
 const LOAD_USERS: [&str; 3] = ["U0ADA", "U0GRACE", "U0LINUS"];
 
-/// Threads in which people go on.
+/// The number of recent threads to write in.
 const MAX_RECENT_MESSAGES: usize = 16;
 
-/// A message that wants an answer.
+/// A message that needs a reply.
 pub(super) struct SentMessage {
     pub(super) team: String,
     pub(super) channel: String,
     pub(super) thread_ts: String,
     pub(super) ts: String,
-    /// The answer it wants; no other begins like it.
+    /// The expected reply. It has a unique beginning.
     pub(super) expected_reply: String,
 }
 
 impl SentMessage {
-    /// What only its own answer begins with.
+    /// Returns the beginning that only its own reply has.
     pub(super) fn unique_prefix(&self) -> &str {
         self.expected_reply.split_inclusive('.').next().unwrap_or_default()
     }
@@ -38,7 +38,7 @@ pub(super) struct LoadGenerator {
 }
 
 impl LoadGenerator {
-    /// Installs in every workspace, as an admin's browser does.
+    /// Installs the bot in every workspace, as an admin's browser does.
     pub(super) fn install(simulator: &Simulator, settings: &StackSettings) -> Result<Self> {
         for ending in TEAM_SUFFIXES {
             let team = team_id(ending);
@@ -48,9 +48,9 @@ impl LoadGenerator {
             let web = settings.ports.web;
             let begun = http::send_request(web, "GET", "/slack/install", &[], "")?;
             let cookie = begun.header("set-cookie").and_then(|cookie| cookie.split(';').next());
-            let consent = begun.header("location").context("no way to Slack")?;
+            let consent = begun.header("location").context("the install page does not redirect to Slack")?;
             let back = simulator.allow(&format!("{consent}&team={team}"))?;
-            let path = back.split_once("/slack/").context("no way back")?.1;
+            let path = back.split_once("/slack/").context("Slack does not redirect back")?.1;
             let cookie = [("Cookie", cookie.unwrap_or_default())];
             let end = http::send_request(web, "GET", &format!("/slack/{path}"), &cookie, "")?;
             anyhow::ensure!(end.status == 200, "the installation ended with {}", end.status);
@@ -59,7 +59,7 @@ impl LoadGenerator {
         Ok(Self { simulator: simulator.clone(), sent: Vec::new() })
     }
 
-    /// Somebody asks something somewhere.
+    /// Sends a random message.
     pub(super) fn send_message(&mut self, rng: &mut StdRng) -> Result<()> {
         let recent = &self.sent[self.sent.len().saturating_sub(MAX_RECENT_MESSAGES)..];
         let thread = recent.choose(rng).filter(|_| rng.random_bool(0.4));
@@ -77,7 +77,7 @@ impl LoadGenerator {
         let words = rng.random_range(3..40);
         let answer = format!("Answer {}. It has{} words.", self.sent.len(), " one word more,".repeat(words));
         let installation = self.simulator.installation(&team).context("not installed")?;
-        // In a direct message a mention is no harm.
+        // In a direct message a mention does no harm.
         let text = format!("<@{}> say: {answer}", installation.bot_user_id);
         let ending = if team == "T0ACME" { "" } else { team.trim_start_matches("T0") };
         let user = match channel.starts_with('D') {
@@ -104,11 +104,11 @@ impl LoadGenerator {
         Ok(())
     }
 
-    /// Whose direct messages these are.
+    /// Returns the owner of a DM.
     fn dm_owner(&self, team: &str, ending: &str, dm: &str) -> Result<String> {
         let people = LOAD_USERS.map(|person| format!("{person}{ending}"));
         let of = |user: &String| self.simulator.dm(team, user).as_deref() == Some(dm);
-        people.into_iter().find(of).context("nobody's direct messages")
+        people.into_iter().find(of).context("the DM has no owner")
     }
 }
 

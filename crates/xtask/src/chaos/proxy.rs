@@ -1,4 +1,4 @@
-//! What stands between the services and Postgres, and can be cut.
+//! A proxy between the services and Postgres whose connections can be cut.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// Passes connections on for as long as it is not cut.
+/// Forwards connections unless they are cut.
 #[derive(Debug)]
 pub(super) struct Proxy {
     pub(super) port: u16,
@@ -34,7 +34,7 @@ impl Proxy {
         *self.cut.borrow()
     }
 
-    /// Breaks every connection, and every new one for so long.
+    /// Breaks every connection, and every new one during the pause.
     pub(super) fn cut(&self, pause: Duration) {
         let cut = self.cut.clone();
         cut.send_replace(true);

@@ -1,4 +1,4 @@
-//! What became of every message, by what stands in Slack.
+//! The result of every message, as Slack shows it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use simulator::{DeliveryAttempt, Simulator, SlackMessage};
 
 use super::failover::Takeover;
 use super::load::SentMessage;
-use crate::bench::percentile;
 use crate::stack::Stack;
+use crate::statistics::percentile;
 
-/// Within this a dead replica's work is taken over, while there is a Postgres that knows of it.
+/// The time limit for taking over a failed replica's work, not counting outages of Postgres.
 const MAX_TAKEOVER_TIME: Duration = Duration::from_secs(15);
 
-/// What the queue knows of a message.
+/// A message as the queue knows it.
 struct QueuedMessage {
     seq: u64,
     outcome: String,
     reason: String,
 }
 
-/// A message and its reply, in a thread.
+/// A message and its reply in a thread.
 struct OrderedReply<'a> {
     seq: u64,
     message_ts: &'a str,
@@ -30,19 +30,20 @@ struct OrderedReply<'a> {
 }
 
 impl OrderedReply<'_> {
-    /// A message that came to the queue later than the next one may find that one answered.
+    /// Returns whether this message was answered before an earlier one. Messages that reached the queue in
+    /// another order may be.
     fn overtook(&self, other: &OrderedReply) -> bool {
         self.message_ts > other.message_ts && self.seq > other.seq && self.reply_ts < other.reply_ts
     }
 }
 
-/// What the run comes to.
+/// The result of a run.
 #[derive(Default)]
 pub struct ChaosReport {
     sent: usize,
     answered: usize,
     dead_lettered: BTreeMap<String, usize>,
-    /// Slack gave up before any replica acknowledged them.
+    /// Messages that Slack gave up before a replica acknowledged them.
     undelivered: usize,
     lost: Vec<String>,
     duplicated: Vec<String>,
@@ -72,7 +73,7 @@ impl ChaosReport {
         Ok(verdict)
     }
 
-    /// One thread.
+    /// Checks one thread.
     fn check_thread(
         &mut self,
         sent: &[&SentMessage],
@@ -122,7 +123,7 @@ impl ChaosReport {
                 _ => self.lost.push(what),
             }
         }
-        // A message that is nobody's answer is one too many, unless it is an apology.
+        // A bot message that answers nothing is a duplicate, unless it is an error notice.
         let strangers = replies.iter().filter(|reply| {
             let shown = reply.visible_text();
             !sent.iter().any(|one| shown.contains(one.unique_prefix()))
@@ -133,14 +134,14 @@ impl ChaosReport {
         self.out_of_order.extend(overtaken.map(|one| one.description.clone()));
     }
 
-    /// Takeovers by their length, of which `part` counts.
+    /// Returns the sorted durations of takeovers, as selected by `part`.
     fn takeover_times(&self, part: fn(&Takeover) -> Duration) -> Vec<Duration> {
         let mut times: Vec<Duration> = self.takeovers.iter().map(part).collect();
         times.sort();
         times
     }
 
-    /// Whether nothing was lost, doubled or out of order, and all was taken over in time.
+    /// Returns whether nothing was lost, duplicated or out of order, and all takeovers were in time.
     pub fn has_passed(&self) -> bool {
         let faults = [&self.lost, &self.duplicated, &self.out_of_order];
         faults.iter().all(|faults| faults.is_empty())
@@ -152,7 +153,7 @@ impl ChaosReport {
             [("lost", &self.lost), ("doubled", &self.duplicated), ("out of order", &self.out_of_order)];
         println!("\n{:28} {:7}", "messages", self.sent);
         println!("{:28} {:7}", "answered", self.answered);
-        println!("{:28} {:7}", "never delivered by Slack", self.undelivered);
+        println!("{:28} {:7}", "not delivered by Slack", self.undelivered);
         println!("{:28} {:7}", "set aside", self.dead_lettered.values().sum::<usize>());
         for (reason, count) in &self.dead_lettered {
             println!("{count:8}  {reason}");
@@ -161,8 +162,8 @@ impl ChaosReport {
             println!("{name:28} {:7}", found.len());
         }
         println!("{:28} {:7}", "takeovers", self.takeovers.len());
-        self.print_takeovers("while Postgres was there", |one| one.while_reachable);
-        self.print_takeovers("with its outages", |one| one.total);
+        self.print_takeovers("without outages of Postgres", |one| one.while_reachable);
+        self.print_takeovers("with outages of Postgres", |one| one.total);
         for (name, found) in faults {
             found.iter().for_each(|what| println!("{name}: {what}"));
         }
@@ -175,7 +176,7 @@ impl ChaosReport {
     }
 }
 
-/// An attempt of Slack's to deliver, for whoever looks for the cause.
+/// Formats a delivery attempt of Slack, to help find the cause.
 fn format_delivery(delivery: &DeliveryAttempt) -> String {
     let DeliveryAttempt { event_id, event_type, sent_at, status, .. } = delivery;
     format!("\n    {} {event_type} {event_id} {status:?}", sent_at.format("%T%.3f"))

@@ -1,4 +1,4 @@
-//! A pgBouncer in transaction mode before a cluster, as hosted Postgres has it.
+//! A pgBouncer in transaction mode in front of a cluster, as hosted Postgres has it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one on a free port, with few connections, so that many clients share them.
+    /// Starts one on a free port, with few server connections, so that many clients share them.
     pub fn start(cluster: &Cluster) -> Result<Self> {
         let (program, port) = (system_packages::find_or_install(SystemPackage::PgBouncer)?, free_port()?);
         let beside_data = |ending: &str| cluster.data.with_extension(format!("pgbouncer-{port}.{ending}"));
@@ -46,14 +46,14 @@ impl Pooler {
         Ok(pooler)
     }
 
-    /// Kills it, connections and all.
+    /// Kills it with all connections.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
-    /// Starts it anew on the same port, after [`Pooler::kill`]; Postgres may be away.
+    /// Starts it again on the same port, after [`Pooler::kill`]. Postgres may be down.
     pub fn relaunch(&mut self) -> Result<()> {
         self.process = spawn_pooler(&self.program, &self.settings, &self.log)?;
         Ok(())
@@ -64,7 +64,7 @@ impl Pooler {
         self.port
     }
 
-    /// The address of a database behind it, as the role that owns it.
+    /// Returns the address of a database behind it, for the role that owns it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{ROLE}@127.0.0.1:{}/{database}", self.port)
     }
@@ -77,11 +77,11 @@ impl Pooler {
     fn wait_until_ready(&mut self, cluster: &Cluster) -> Result<()> {
         let until = Instant::now() + POOLER_START_TIMEOUT;
         let port = self.port.to_string();
-        // Start-up options it refuses.
+        // pgBouncer refuses start-up options.
         let asked = ["--port", &port, "--command", "select 1"];
         while workspace::output(cluster.psql(ROLE, "postgres").env_remove("PGOPTIONS").args(asked)).is_err() {
             if self.process.try_wait()?.is_some() || Instant::now() > until {
-                bail!("pgbouncer does not start; its log is beside {}", cluster.data.display());
+                bail!("pgbouncer did not start; its log is beside {}", cluster.data.display());
             }
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -104,7 +104,7 @@ fn spawn_pooler(program: &Path, settings: &Path, log: &Path) -> Result<Child> {
     let written = written.with_context(|| format!("cannot write {}", log.display()))?;
     let mut command = child_process::with_parent_death_signal(program, "INT");
     command.arg(settings).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
-    // Like Postgres it refuses to run as root.
+    // Like Postgres, pgBouncer refuses to run as root.
     server::run_as_user(&mut command, ServerUser::find_required());
     child_process::spawn(command).context("cannot start pgbouncer")
 }

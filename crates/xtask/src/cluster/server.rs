@@ -1,4 +1,4 @@
-//! The server under a cluster: its data folder, its user, its command line.
+//! The server of a cluster: its data folder, its user, its command line.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 use crate::postgres::{PostgresPrograms, ServerUser};
 use crate::{child_process, workspace};
 
-/// How long the server of a run that was killed may still take to end.
+/// The time that the server of a killed run may still take to end.
 const PREVIOUS_SERVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The data folder: the one asked for, or, if the server's user cannot get there, one under the system's temp folder.
+/// Returns the data folder: the given one, or one under the system's temp folder if the server's user cannot
+/// enter it.
 pub(super) fn data_folder(folder: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
     let parent = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let Some(user) = user else { return Ok(folder.to_owned()) };
     if user.can_enter(parent) {
         return Ok(folder.to_owned());
@@ -26,7 +27,7 @@ pub(super) fn data_folder(folder: &Path, user: Option<ServerUser>) -> Result<Pat
     let name: String =
         folder.to_string_lossy().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let elsewhere = std::env::temp_dir().join(format!("enablebot{name}"));
-    println!("Postgres' own user cannot enter {}: its data is in {}.", parent.display(), elsewhere.display());
+    println!("Postgres' user cannot enter {}; the data is in {}", parent.display(), elsewhere.display());
     Ok(elsewhere)
 }
 
@@ -35,7 +36,7 @@ pub(super) fn init_data_folder(
     user: Option<ServerUser>,
     data: &Path,
 ) -> Result<()> {
-    // What an initdb that was killed half-way left behind would make this one refuse.
+    // initdb would refuse a folder left behind by an interrupted initdb.
     if data.exists() {
         fs::remove_dir_all(data)?;
     }
@@ -52,7 +53,8 @@ pub(super) fn init_data_folder(
     workspace::output(run_as_user(&mut initdb, user)).map(drop)
 }
 
-/// All output goes to the log beside the data; `trust` is safe since only loopback is listened on.
+/// Spawns the server with all output in the log beside the data. `trust` is safe since it listens only on
+/// loopback.
 pub(super) fn spawn_server(
     programs: &PostgresPrograms,
     user: Option<ServerUser>,
@@ -68,7 +70,7 @@ pub(super) fn spawn_server(
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "max_connections=300",
-        // By Postgres' own a busy queue makes a checkpoint every few seconds, for which commits wait.
+        // With Postgres' default, a busy queue causes a checkpoint every few seconds, which delays commits.
         "max_wal_size=4GB",
     ];
     for setting in settings {
@@ -89,8 +91,8 @@ pub(super) fn run_as_user(command: &mut Command, user: Option<ServerUser>) -> &m
     command.current_dir("/")
 }
 
-/// The server of a killed run may still be shutting down. One that goes on is somebody else's; a file without its
-/// server is stale, and is deleted because the process id in it may by now be another program's.
+/// Waits for the server of a killed run, which may still be shutting down. Fails if it keeps running. Deletes
+/// a stale pid file, because its process id may now belong to another program.
 pub(super) fn wait_for_previous_server(data: &Path) -> Result<()> {
     let file = data.join("postmaster.pid");
     let until = Instant::now() + PREVIOUS_SERVER_TIMEOUT;
@@ -108,7 +110,7 @@ pub(super) fn wait_for_previous_server(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// By its whole command line, which neither another Postgres nor a zombie has.
+/// Checks the whole command line, which neither another Postgres nor a zombie has.
 fn is_server_of(pid: u32, data: &Path) -> bool {
     let command = fs::read_to_string(format!("/proc/{pid}/cmdline"))
         .or_else(|_| workspace::output(Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()])));

@@ -1,4 +1,4 @@
-//! A standby of a cluster: it follows by streaming, and answers whoever only reads.
+//! A standby of a cluster. It follows by streaming replication and serves reads.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -13,21 +13,21 @@ use super::{Cluster, free_port, server};
 use crate::postgres::ServerUser;
 use crate::workspace;
 
-/// How long replaying may take to stand still.
+/// The time limit for pausing the replay.
 const REPLAY_PAUSE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A statement that reads what is removed meanwhile is ended at once, where Postgres' own would wait for half a minute.
+/// Cancels conflicting statements at once; Postgres' default waits for half a minute.
 const STANDBY_SETTINGS: &str = "max_standby_streaming_delay = 0\n";
 
 impl Cluster {
-    /// Starts a standby of this cluster in another folder, where it leaves nothing when it is dropped.
+    /// Starts a standby of this cluster in another folder, which is deleted when the standby is dropped.
     pub fn start_standby(&self, folder: &Path) -> Result<Self> {
         let user = ServerUser::find_required();
         let data = server::data_folder(folder, user)?;
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
-        // Postgres refuses a folder that others may look into.
+        // Postgres refuses a folder that other users can read.
         DirBuilder::new().mode(0o700).create(&data)?;
         if let Some(user) = user {
             chown(&data, Some(user.uid), Some(user.gid))?;
@@ -46,20 +46,20 @@ impl Cluster {
         Ok(standby)
     }
 
-    /// Lets a standby receive, but replay nothing; returns once it stands still.
+    /// Pauses the replay of a standby that keeps receiving. Returns once it is paused.
     pub fn pause_replay(&self) -> Result<()> {
         self.query_as("postgres", "postgres", "select pg_wal_replay_pause()")?;
         let until = Instant::now() + REPLAY_PAUSE_TIMEOUT;
         while self.query_as("postgres", "postgres", "select pg_get_wal_replay_pause_state()")? != "paused" {
             if Instant::now() > until {
-                bail!("the standby goes on replaying after {REPLAY_PAUSE_TIMEOUT:?}");
+                bail!("the standby still replays after {REPLAY_PAUSE_TIMEOUT:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Lets it go on.
+    /// Resumes the replay.
     pub fn resume_replay(&self) -> Result<()> {
         self.query_as("postgres", "postgres", "select pg_wal_replay_resume()").map(drop)
     }

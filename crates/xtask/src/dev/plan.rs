@@ -1,4 +1,5 @@
-//! What `cargo dev` starts: what the checkout's `.env` files leave open, it simulates.
+//! The programs and variables of `cargo dev`: everything that the checkout's `.env` files do not set is
+//! simulated.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -8,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::service::Variables;
 use crate::settings::{self, Ports, Secrets, StackSettings};
 
-/// Settings that a person may want to try in one run; typed before the command they win over the files.
+/// Settings that a developer may want to try in one run; set in the environment, they override the files.
 const OVERRIDABLE_VARIABLES: [&str; 13] = [
     "LOG_LEVEL",
     "MAX_WORKERS",
@@ -25,7 +26,7 @@ const OVERRIDABLE_VARIABLES: [&str; 13] = [
     "OPENAI_FALLBACK_MODELS",
 ];
 
-/// The variables that are a person's own, by service.
+/// The variables that a developer has set, by service.
 #[derive(Debug, Default)]
 pub(super) struct EnvFiles {
     web: Variables,
@@ -33,7 +34,8 @@ pub(super) struct EnvFiles {
 }
 
 impl EnvFiles {
-    /// Reads `.env.web` and `.env.api`. What still is as in the `.example` beside it is nobody's own.
+    /// Reads `.env.web` and `.env.api`. A value that equals the one in the `.example` file does not count as
+    /// set.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let tried: Variables = OVERRIDABLE_VARIABLES
             .iter()
@@ -49,27 +51,27 @@ impl EnvFiles {
         Ok(Self { web: read(".env.web")?, api: read(".env.api")? })
     }
 
-    /// Whether a real Slack app is set.
+    /// Returns whether a real Slack app is set.
     pub(super) fn has_slack(&self) -> bool {
         self.has_any(&["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"])
     }
 
-    /// Whether a model is set; one that runs on this machine needs no key.
+    /// Returns whether a model is set. A local model needs no key.
     pub(super) fn has_model(&self) -> bool {
         self.has_any(&["OPENAI_API_KEY", "OPENAI_BASE_URL"])
     }
 
-    /// Whether a database is set.
+    /// Returns whether a database is set.
     pub(super) fn has_database(&self) -> bool {
         self.has_any(&["DATABASE_URL", "SUPABASE_URL"])
     }
 
-    /// The ports: a variable of the process, else one of the files, else the contract's.
+    /// Returns the ports: from the environment, else from the files, else the contract's.
     pub(super) fn ports(&self) -> Result<Ports> {
         let port = |variable: &str, file: &Variables, usual: u16| {
             let set = std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
             let Some(text) = set else { return Ok(usual) };
-            text.parse().or_else(|_| bail!("{variable} is no port: {text:?}. An example: {variable}={usual}"))
+            text.parse().or_else(|_| bail!("{variable} is not a port: {text:?}. Example: {variable}={usual}"))
         };
         let none = Variables::new();
         Ok(Ports {
@@ -79,7 +81,7 @@ impl EnvFiles {
         })
     }
 
-    /// What is not set is made up; what is set wins.
+    /// Generates everything that is not set.
     pub(super) fn into_plan(self, ports: Ports, database_url: Option<String>, secrets: Secrets) -> DevPlan {
         let settings = StackSettings {
             ports,
@@ -87,7 +89,7 @@ impl EnvFiles {
             database_direct_url: None,
             redis_url: None,
             is_rate_limit_off: false,
-            // The admin of the simulated workspace, so that there is somebody to look at all of it.
+            // The admin of the simulated workspace, so that someone can open the operators' pages.
             operators: (!self.has_slack()).then(|| "U0ADA".to_owned()),
             trusted_proxies: None,
             secrets,
@@ -108,7 +110,7 @@ impl EnvFiles {
     }
 }
 
-/// All that is to run, and its variables.
+/// The settings and variables of everything that runs.
 pub(super) struct DevPlan {
     pub(super) settings: StackSettings,
     pub(super) web: Variables,
@@ -121,7 +123,7 @@ impl DevPlan {
     }
 }
 
-/// Fails with a sentence if something else listens where a program is to.
+/// Fails if another program listens on one of the ports.
 pub(super) fn require_free_ports(ports: Ports, needs_simulator: bool) -> Result<()> {
     let mut wanted = vec![("WEB_PORT", ports.web), ("API_PORT", ports.api)];
     if needs_simulator {
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn without_env_files_all_is_simulated() {
+    fn missing_env_files_are_simulated() {
         let plan = plan(&[], &[]);
         assert!(plan.needs_simulator());
         assert_eq!(plan.api["OPENAI_BASE_URL"], "http://127.0.0.1:3/v1");

@@ -1,4 +1,5 @@
-//! Where images are built and run without a daemon, by buildah and podman: a store of the checkout's own.
+//! Images built by buildah and run by podman, without a daemon, in a store inside the checkout's target
+//! folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use crate::service::Variables;
 use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
-/// The images of the checkout, and what runs of them.
+/// The store of images and running containers.
 #[derive(Debug)]
 pub struct ImageStore {
     folder: PathBuf,
@@ -22,17 +23,17 @@ pub struct ImageStore {
 }
 
 impl ImageStore {
-    /// Opens it, with the programs that it takes, which are installed where they are missing.
+    /// Opens the store. Installs the programs that it needs if they are missing.
     pub fn open() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            bail!("debootstrap and the mounts of a container take root: run this as root");
+            bail!("debootstrap and container mounts need root: run this as root");
         }
         let folder = workspace::target().join("images");
-        // podman takes no longer a path than 50 characters.
+        // podman accepts paths of at most 50 characters.
         let name = hex::encode(&Sha256::digest(folder.to_string_lossy().as_bytes())[..6]);
         let running = Path::new("/run/enablebot-images").join(name);
         for folder in [&folder.join("tmp"), &running] {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         Ok(Self {
             folder,
@@ -43,22 +44,23 @@ impl ImageStore {
         })
     }
 
-    /// A command of buildah's.
+    /// A buildah command on this store.
     pub fn buildah(&self, command: &str) -> Command {
         let mut buildah = Command::new(&self.buildah);
-        // It keeps cached folders of a build beside its temporary files.
+        // buildah keeps the cache folders of a build next to its temporary files.
         buildah.args(self.storage_arguments()).arg(command).env("TMPDIR", self.folder.join("tmp"));
         buildah
     }
 
-    /// A command of podman's.
+    /// A podman command on this store.
     pub fn podman(&self, command: &str) -> Command {
         let mut podman = Command::new(&self.podman);
         podman.args(self.podman_arguments()).arg(command).env("TMPDIR", self.folder.join("tmp"));
         podman
     }
 
-    /// Buildah's command for a file of `docker/`; the context is still to be said. Health checks are Docker's alone.
+    /// A build command for a file in `docker/`; the caller adds the context. The docker format is needed for
+    /// health checks.
     pub fn build_command(&self, service: &str, image: &str) -> Command {
         let mut buildah = self.buildah("build");
         buildah.args(["--isolation", "chroot", "--format", "docker", "--tag", image, "--file"]);
@@ -66,17 +68,17 @@ impl ImageStore {
         buildah
     }
 
-    /// Where podman is.
+    /// Returns the path of podman.
     pub fn podman_program(&self) -> &Path {
         &self.podman
     }
 
-    /// Podman's arguments to run an image as `docker/compose.yaml` has it, in this machine's network.
+    /// Returns podman's arguments to run an image as `docker/compose.yaml` does, in this machine's network.
     pub fn run_arguments(&self, options: &[&str], variables: &Variables, image: &str) -> Vec<String> {
         let mut arguments = self.podman_arguments();
         arguments.extend(["run", "--rm", "--network", "host", "--read-only"].map(String::from));
         arguments.extend(["--cap-drop", "all", "--security-opt", "no-new-privileges"].map(String::from));
-        // What podman gives otherwise may be more than root itself has, where root may not raise its limits.
+        // podman's default limits may exceed root's own, and root may not be allowed to raise them.
         arguments.extend(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"].map(String::from));
         arguments.extend(options.iter().map(|option| (*option).to_owned()));
         for (name, value) in variables {
@@ -86,18 +88,18 @@ impl ImageStore {
         arguments
     }
 
-    /// Whether there is an image of that name.
+    /// Returns whether an image exists.
     pub fn has_image(&self, image: &str) -> Result<bool> {
         Ok(self.podman("image").args(["exists", image]).status().context("cannot run podman")?.success())
     }
 
-    /// What is told of an image or a running container, by a template of podman's.
+    /// Inspects an image or a running container with a podman template.
     pub fn inspect(&self, name: &str, template: &str) -> Result<String> {
-        let told = workspace::output(self.podman("inspect").args(["--format", template, name]))?;
-        Ok(told.trim_end().to_owned())
+        let output = workspace::output(self.podman("inspect").args(["--format", template, name]))?;
+        Ok(output.trim_end().to_owned())
     }
 
-    /// Looks at the files of an image.
+    /// Mounts an image and passes its folder to `look`.
     pub fn with_mounted_image<T>(&self, image: &str, look: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
         let root = workspace::output(self.podman("image").args(["mount", image]))?;
         let seen = look(Path::new(root.trim_end()));
@@ -105,7 +107,7 @@ impl ImageStore {
         seen
     }
 
-    /// An empty folder.
+    /// Creates an empty folder.
     pub fn create_scratch_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join("scratch").join(name);
         if folder.exists() {
@@ -120,7 +122,7 @@ impl ImageStore {
         ["--root".into(), path(&self.folder.join("storage")), "--runroot".into(), path(&self.run_root)]
     }
 
-    /// runc runs with control groups of every version, and a service manager is not there everywhere.
+    /// runc works with both versions of control groups; not every machine has a service manager.
     fn podman_arguments(&self) -> Vec<String> {
         let runtime = ["--runtime".into(), self.runc.to_string_lossy().into_owned()];
         self.storage_arguments()

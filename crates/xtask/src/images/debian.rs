@@ -1,4 +1,4 @@
-//! Debian as an image, for machines that reach its packages and no registry of images.
+//! Debian as an image, for machines that can reach its packages but no image registry.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::ImageStore;
 use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 
-/// Makes an image of a smallest Debian with these packages, and these variables for what runs in it; only once.
+/// Creates an image of a minimal Debian with these packages and variables, unless it exists.
 pub(crate) fn ensure_image(
     store: &ImageStore,
     image: &str,
@@ -23,7 +23,7 @@ pub(crate) fn ensure_image(
     }
     let tree = store.create_scratch_folder("debootstrap")?;
     let end = bootstrap(&tree, packages).and_then(|()| import_image(store, image, &tree, variables));
-    // If debootstrap broke off, this machine's /proc may be mounted in there.
+    // If debootstrap was interrupted, this machine's /proc may still be mounted there.
     workspace::output(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&tree))?;
     end
 }
@@ -39,7 +39,7 @@ fn bootstrap(root_folder: &Path, packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// This machine's own release: programs that were linked here run there.
+/// Returns this machine's own release: programs that were linked here run there.
 fn debian_suite() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = |name: &str| release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));

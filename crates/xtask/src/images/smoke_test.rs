@@ -1,4 +1,5 @@
-//! The images as they will run: nobody's rights, nothing to write to, and the health check that they bring along.
+//! Runs the images as in production: without privileges, without a writable file system, with their own
+//! health check.
 
 use std::fs;
 use std::sync::Arc;
@@ -15,31 +16,31 @@ use crate::workspace;
 const CONTAINER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const IMAGE_DATABASE: &str = "enablebot";
 
-/// Whom the images run as.
+/// The user id that the images run as.
 const IMAGE_UID: &str = "65532";
 
-/// Podman would have systemd look at the health of a container, which may not be there.
+/// Without this, podman asks systemd to run a container's health check, and systemd may not be there.
 const NO_SYSTEMD_HEALTH_CHECK: (&str, &str) = ("DISABLE_HC_SYSTEMD", "true");
 
-/// What an image showed.
+/// Results of running an image.
 #[derive(Clone, Debug)]
 pub struct SmokeTestResult {
-    /// Its bytes.
+    /// The image's size in bytes.
     pub size_bytes: u64,
-    /// What `--version` says.
+    /// The output of `--version`.
     pub version: String,
-    /// What its health check said while nobody listened.
+    /// The output of the health check while no service listened.
     pub health_check_error: String,
 }
 
-/// Runs the images of [`IMAGE_SERVICES`], in that order, on a Postgres that the image of `web` migrates.
+/// Runs the images of [`IMAGE_SERVICES`], in that order, on a Postgres that `web`'s image migrates.
 pub fn run_smoke_tests(store: &ImageStore, images: &[String]) -> Result<Vec<SmokeTestResult>> {
     let folder = workspace::target().join(format!("test/images-{}", std::process::id()));
     let cluster = Cluster::start(&folder, ClusterOptions { fsync: false, is_ephemeral: true })?;
     cluster.create_database(IMAGE_DATABASE)?;
     let settings =
         StackSettings::simulated(Ports::free()?, cluster.url(IMAGE_DATABASE), Secrets::generate()?);
-    let web = images.last().context("there is no image of web")?;
+    let web = images.last().context("no image of web")?;
     run_image_command(store, web, &settings.web_variables(), &["migrate"])?;
     let mut all = Vec::new();
     for (service, image) in IMAGE_SERVICES.into_iter().zip(images) {
@@ -63,7 +64,7 @@ fn run_smoke_test(store: &ImageStore, test: SmokeTest) -> Result<SmokeTestResult
     let SmokeTest { service, image, variables, port } = test;
     let version = run_image_command(store, image, &Variables::new(), &["--version"])?;
     let Err(unhealthy) = run_image_command(store, image, &variables, &["health"]) else {
-        bail!("the health check of {service} passes where nobody listens");
+        bail!("the health check of {service} passes although nothing listens");
     };
     let container = Container::start(store, service, image, variables, port)?;
     container.check_isolation(store)?;
@@ -76,7 +77,7 @@ fn run_smoke_test(store: &ImageStore, test: SmokeTest) -> Result<SmokeTestResult
     })
 }
 
-/// Runs a command of an image to its end, and returns what it prints.
+/// Runs a command of an image until it ends, and returns its output.
 fn run_image_command(
     store: &ImageStore,
     image: &str,
@@ -88,7 +89,7 @@ fn run_image_command(
     workspace::output(&mut podman)
 }
 
-/// A service that runs of an image. Dropping it removes the container.
+/// A service that runs from an image. Dropping it removes the container.
 struct Container<'a> {
     store: &'a ImageStore,
     name: String,
@@ -96,7 +97,7 @@ struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// Starts it, once it is ready.
+    /// Starts the container and waits until it is ready.
     fn start(
         store: &'a ImageStore,
         service: &str,
@@ -123,7 +124,7 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
-    /// By the image's own health check, and by what the kernel says of its process.
+    /// Checks the container's isolation by the image's health check and by the kernel's view of its process.
     fn check_isolation(&self, store: &ImageStore) -> Result<()> {
         workspace::output(store.podman("healthcheck").args(["run", &self.name]))?;
         let pid = store.inspect(&self.name, "{{.State.Pid}}")?;
@@ -142,7 +143,7 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Asks it to end, which it does in order.
+    /// Asks the container to end and fails unless it does so in order.
     fn stop(mut self) -> Result<()> {
         let status = self.service.stop()?;
         ensure!(status.success(), "it ended with {status}\n{}", self.service.last_log_lines(20));

@@ -1,4 +1,4 @@
-//! What operators do to a workspace, each deed written down in the workspace's own audit log.
+//! Actions of operators on a workspace, each recorded in the workspace's audit log.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 use crate::auth::Operator;
 use crate::page::{ActionLink, ErrorPage, render_page};
-use crate::routes::{database_error, non_empty, not_found};
+use crate::routes::responses::{database_error, non_empty, not_found};
 use crate::state::WebState;
 
-/// Characters of a reason.
+/// Maximum length of a reason.
 const MAX_SUSPEND_REASON_CHARS: usize = 300;
 
-/// What the forms say; empty fields are none.
+/// The fields of all action forms. Empty fields are not set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ActionForm {
     reason: String,
     weight: String,
-    /// The page that the form stands on.
+    /// The page to return to.
     back: String,
 }
 
@@ -36,11 +36,11 @@ pub(crate) async fn suspend(
     State(app): State<Arc<WebState>>,
     operator: Operator,
     Path(tenant_id): Path<String>,
-    told: ActionFormResult,
+    form: ActionFormResult,
 ) -> Response {
-    let reason = told.map(|Form(told)| non_empty(&told.reason)).unwrap_or_default();
+    let reason = form.map(|Form(form)| non_empty(&form.reason)).unwrap_or_default();
     let Some(reason) = reason else {
-        return incomplete_form("A reason is missing", "People of the workspace read it.");
+        return incomplete_form("Reason missing", "People in the workspace see the reason on the dashboard.");
     };
     let reason: String = reason.chars().take(MAX_SUSPEND_REASON_CHARS).collect();
     let tenant_id = TenantId::new(tenant_id);
@@ -67,11 +67,11 @@ pub(crate) async fn set_weight(
     State(app): State<Arc<WebState>>,
     operator: Operator,
     Path(tenant_id): Path<String>,
-    told: ActionFormResult,
+    form: ActionFormResult,
 ) -> Response {
-    let weight = told.ok().and_then(|Form(told)| told.weight.trim().parse().ok());
+    let weight = form.ok().and_then(|Form(form)| form.weight.trim().parse().ok());
     let Some(weight) = weight.filter(|weight| (1..=100).contains(weight)) else {
-        return incomplete_form("This is no weight", "A weight is a whole number from 1 to 100.");
+        return incomplete_form("Invalid priority", "Priority is a whole number from 1 to 100.");
     };
     let tenant_id = TenantId::new(tenant_id);
     let done = apply_action(
@@ -89,31 +89,31 @@ pub(crate) async fn redrive(
     State(app): State<Arc<WebState>>,
     operator: Operator,
     Path((tenant_id, event_id)): Path<(String, String)>,
-    told: ActionFormResult,
+    form: ActionFormResult,
 ) -> Response {
     let (tenant_id, event_id) = (TenantId::new(tenant_id), EventId::new(event_id));
     let detail = json!({ "event_id": event_id });
     let done = apply_action(&app, &operator, &tenant_id, AuditAction::Redriven, detail, async |tx| {
         db::dead_letters::redrive(tx, &tenant_id, &event_id).await
     });
-    redirect_back(done.await, &tenant_id, &back_page(told)).await
+    redirect_back(done.await, &tenant_id, &back_page(form)).await
 }
 
 pub(crate) async fn discard(
     State(app): State<Arc<WebState>>,
     operator: Operator,
     Path((tenant_id, event_id)): Path<(String, String)>,
-    told: ActionFormResult,
+    form: ActionFormResult,
 ) -> Response {
     let (tenant_id, event_id) = (TenantId::new(tenant_id), EventId::new(event_id));
     let detail = json!({ "event_id": event_id });
     let done = apply_action(&app, &operator, &tenant_id, AuditAction::Discarded, detail, async |tx| {
         db::dead_letters::discard(tx, &tenant_id, &event_id).await
     });
-    redirect_back(done.await, &tenant_id, &back_page(told)).await
+    redirect_back(done.await, &tenant_id, &back_page(form)).await
 }
 
-/// Does it and writes it down; what is so already is left as it is. False where there is no such tenant.
+/// Runs an action, and records it if it changed anything. Returns false if there is no such tenant.
 async fn apply_action(
     app: &WebState,
     Operator(by): &Operator,
@@ -129,14 +129,14 @@ async fn apply_action(
     if work(&mut tx).await? {
         let actor = format!("operator:{}", by.session.user_id);
         db::audit_log::insert(&mut tx, tenant_id, &actor, action, detail).await?;
-        tracing::info!(%tenant_id, user_id = %by.session.user_id, "an operator: {}", action.as_str());
+        tracing::info!(%tenant_id, user_id = %by.session.user_id, "operator action: {}", action.as_str());
     }
     tx.commit().await?;
     Ok(true)
 }
 
-fn back_page(told: ActionFormResult) -> String {
-    told.map(|Form(told)| told.back).unwrap_or_default()
+fn back_page(form: ActionFormResult) -> String {
+    form.map(|Form(form)| form.back).unwrap_or_default()
 }
 
 async fn redirect_back(done: Result<bool, DbError>, tenant_id: &TenantId, to: &str) -> Response {
@@ -150,12 +150,12 @@ async fn redirect_back(done: Result<bool, DbError>, tenant_id: &TenantId, to: &s
     }
 }
 
-fn incomplete_form(title: &'static str, what: &'static str) -> Response {
+fn incomplete_form(title: &'static str, detail: &'static str) -> Response {
     let problem = ErrorPage {
         title,
-        detail: what,
-        next_step: "Go back and fill it in. Nothing was changed.",
-        action: Some(ActionLink { href: "/operators", label: "To the workspaces" }),
+        detail,
+        next_step: "Nothing was changed. Go back and correct the form.",
+        action: Some(ActionLink { href: "/operators", label: "Open workspaces" }),
     };
     render_page(StatusCode::BAD_REQUEST, &problem)
 }

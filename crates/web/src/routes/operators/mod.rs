@@ -1,7 +1,7 @@
-//! `/operators…`: all workspaces, what waits, and what the deployment runs on; for operators only.
+//! `/operators…`: workspaces, queue and system, for operators only.
 
 mod actions;
-mod growth;
+mod growth_chart;
 mod queue;
 mod system;
 mod tenant;
@@ -40,7 +40,7 @@ pub(super) fn router() -> Router<Arc<WebState>> {
         .route("/operators/system", get(system::show))
 }
 
-/// How a tenant is, and how that is shown.
+/// Returns the label and the CSS class of a tenant's state.
 fn tenant_badge(
     suspended_reason: &Option<String>,
     disabled_reason: &Option<String>,
@@ -48,10 +48,10 @@ fn tenant_badge(
     installed_at: &Option<DateTime<Utc>>,
 ) -> (&'static str, &'static str) {
     match (suspended_reason, disabled_reason, delete_after, installed_at) {
-        (Some(_), ..) => ("suspended", "bad"),
-        (None, Some(_), ..) => ("token dead", "bad"),
-        (None, None, Some(_), _) => ("uninstalled", "plain"),
-        (None, None, None, Some(_)) => ("active", "good"),
-        (None, None, None, None) => ("not installed", "plain"),
+        (Some(_), ..) => ("Suspended", "bad"),
+        (None, Some(_), ..) => ("Token revoked", "bad"),
+        (None, None, Some(_), _) => ("Uninstalled", "plain"),
+        (None, None, None, Some(_)) => ("Active", "good"),
+        (None, None, None, None) => ("Not installed", "plain"),
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /operators/queue`: what waits, whose it is, and what was given up.
+//! `GET /operators/queue`: the queue by tenant, and dead letters.
 
 use std::sync::Arc;
 
@@ -6,21 +6,20 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use db::events::QueueState;
 use db::operators::{DeadLetter, QueueStats, TenantBacklog};
 use db::{DbError, Tx};
 
 use crate::auth::{CurrentUser, Operator};
-use crate::format;
+use crate::format::{self, PageFormat};
 use crate::page::render_page;
-use crate::routes::database_error;
+use crate::routes::responses::database_error;
 use crate::state::WebState;
 
-/// Tenants that are shown of those of whom something waits.
+/// Maximum number of tenants with queued events on the page.
 const MAX_WAITING_TENANTS: i64 = 50;
 
-/// Events that are shown of those that were set aside.
+/// Maximum number of dead letters on the page.
 const MAX_DEAD_LETTER_ROWS: i64 = 100;
 
 #[derive(Template)]
@@ -29,7 +28,7 @@ struct QueuePage<'a> {
     signed_in: &'a CurrentUser,
     active_page: &'static str,
     tab: &'static str,
-    /// Where the deeds of this page lead back to.
+    /// The page that actions return to.
     back: &'static str,
     snapshot: QueueSnapshot,
 }
@@ -43,11 +42,11 @@ struct QueueSnapshot {
 
 pub(crate) async fn show(State(app): State<Arc<WebState>>, Operator(signed_in): Operator) -> Response {
     match load_queue(&app, &signed_in).await {
-        Ok(look) => {
+        Ok(snapshot) => {
             let (here, tab, back) = ("operators", "queue", "queue");
             render_page(
                 StatusCode::OK,
-                &QueuePage { signed_in: &signed_in, active_page: here, tab, back, snapshot: look },
+                &QueuePage { signed_in: &signed_in, active_page: here, tab, back, snapshot },
             )
         }
         Err(error) => database_error(&error),
@@ -67,15 +66,7 @@ async fn load_queue(app: &WebState, signed_in: &CurrentUser) -> Result<QueueSnap
 }
 
 impl QueuePage<'_> {
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
-    }
-
     fn oldest(&self) -> String {
         format::seconds((self.snapshot.state.depth > 0).then_some(self.snapshot.state.oldest_seconds))
-    }
-
-    fn ago(&self, at: &DateTime<Utc>) -> String {
-        format::ago(*at)
     }
 }

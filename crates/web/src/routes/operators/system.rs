@@ -1,4 +1,4 @@
-//! `GET /operators/system`: what the deployment runs on: keys, limits, and the processes with their versions.
+//! `GET /operators/system`: keys, limits, and running instances with their versions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use db::instances::{ApiFacts, Instance};
 use db::operators::KeyState;
 use db::{DbError, Tx};
 
 use crate::auth::{CurrentUser, Operator};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
-use crate::routes::database_error;
+use crate::routes::responses::database_error;
 use crate::state::WebState;
 
 #[derive(Template)]
@@ -31,31 +31,24 @@ struct SystemPage<'a> {
 }
 
 pub(crate) async fn show(State(app): State<Arc<WebState>>, Operator(signed_in): Operator) -> Response {
-    let looked = |mut tx: Tx| async move {
+    let load = |mut tx: Tx| async move {
         let keys = db::operators::load_key_state(&mut tx).await?;
         let api = db::instances::find_api_facts(&mut tx).await?;
         Ok::<_, DbError>((keys, api, db::instances::list(&mut tx).await?))
     };
-    match signed_in.read_cross_tenant(&app, looked).await {
+    match signed_in.read_cross_tenant(&app, load).await {
         Ok((keys, api, replicas)) => {
-            let (here, tab, rotation_interval) = ("operators", "system", app.key_rotation_interval);
-            let shown = SystemPage {
-                signed_in: &signed_in,
-                active_page: here,
-                tab,
-                keys,
-                rotation_interval,
-                api,
-                replicas,
-            };
-            render_page(StatusCode::OK, &shown)
+            let (active_page, tab, rotation_interval) = ("operators", "system", app.key_rotation_interval);
+            let signed_in = &signed_in;
+            let page = SystemPage { signed_in, active_page, tab, keys, rotation_interval, api, replicas };
+            render_page(StatusCode::OK, &page)
         }
         Err(error) => database_error(&error),
     }
 }
 
 impl SystemPage<'_> {
-    /// Data keys under the first master key, and all of them: how far a rotation has come.
+    /// Returns the number of data keys under the first master key, and of all data keys.
     fn progress(&self) -> (i64, i64) {
         let masters = &self.keys.master_keys;
         let under_first = masters.first().map_or(0, |first| first.data_keys);
@@ -73,18 +66,10 @@ impl SystemPage<'_> {
         }
     }
 
-    /// More than one of the same service, as during an upgrade.
+    /// Returns true if a service runs with several versions, as during an upgrade.
     fn has_mixed_versions(&self) -> bool {
-        let seen: BTreeSet<_> = self.replicas.iter().map(|one| (&one.service, &one.version)).collect();
-        let services: BTreeSet<_> = self.replicas.iter().map(|one| &one.service).collect();
-        seen.len() > services.len()
-    }
-
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
-    }
-
-    fn ago(&self, at: &DateTime<Utc>) -> String {
-        format::ago(*at)
+        let versions: BTreeSet<_> = self.replicas.iter().map(|it| (&it.service, &it.version)).collect();
+        let services: BTreeSet<_> = self.replicas.iter().map(|it| &it.service).collect();
+        versions.len() > services.len()
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /operators/tenants/{tenant_id}`: one workspace, its troubles, and what an operator may do about it.
+//! `GET /operators/tenants/{tenant_id}`: one workspace, its problems, and actions of operators.
 
 use std::sync::Arc;
 
@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use db::operators::{DeadLetter, TenantDetails};
 use db::overview::EventTraffic;
 use db::{DbError, Tx};
@@ -15,12 +14,12 @@ use slack::RequiredScope;
 
 use super::tenant_badge;
 use crate::auth::{CurrentUser, Operator};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
-use crate::routes::{database_error, not_found};
+use crate::routes::responses::{database_error, not_found};
 use crate::state::WebState;
 
-/// Events that are shown of those that were set aside.
+/// Maximum number of dead letters on the page.
 const MAX_TENANT_DEAD_LETTERS: i64 = 10;
 
 #[derive(Template)]
@@ -28,7 +27,7 @@ const MAX_TENANT_DEAD_LETTERS: i64 = 10;
 struct TenantPage<'a> {
     signed_in: &'a CurrentUser,
     active_page: &'static str,
-    /// Where the deeds of this page lead back to.
+    /// The page that actions return to.
     back: &'static str,
     facts: TenantDetails,
     traffic: EventTraffic,
@@ -41,25 +40,18 @@ pub(crate) async fn show(
     Path(tenant_id): Path<String>,
 ) -> Response {
     let tenant_id = &TenantId::new(tenant_id);
-    let found = |mut tx: Tx| async move {
+    let load = |mut tx: Tx| async move {
         let Some(facts) = db::operators::find_tenant(&mut tx, tenant_id).await? else { return Ok(None) };
         let traffic = db::overview::load_traffic(&mut tx, tenant_id).await?;
-        let set_aside =
+        let dead_letters =
             db::operators::list_dead_letters(&mut tx, Some(tenant_id), MAX_TENANT_DEAD_LETTERS).await?;
-        Ok::<_, DbError>(Some((facts, traffic, set_aside)))
+        Ok::<_, DbError>(Some((facts, traffic, dead_letters)))
     };
-    match signed_in.read_tenant(&app, tenant_id, found).await {
-        Ok(Some((facts, traffic, set_aside))) => {
-            let (here, back) = ("operators", "tenant");
-            let shown = TenantPage {
-                signed_in: &signed_in,
-                active_page: here,
-                back,
-                facts,
-                traffic,
-                dead_letters: set_aside,
-            };
-            render_page(StatusCode::OK, &shown)
+    match signed_in.read_tenant(&app, tenant_id, load).await {
+        Ok(Some((facts, traffic, dead_letters))) => {
+            let (active_page, back) = ("operators", "tenant");
+            let page = TenantPage { signed_in: &signed_in, active_page, back, facts, traffic, dead_letters };
+            render_page(StatusCode::OK, &page)
         }
         Ok(None) => not_found().await,
         Err(error) => database_error(&error),
@@ -74,13 +66,5 @@ impl TenantPage<'_> {
 
     fn missing_scopes(&self) -> Vec<RequiredScope> {
         self.facts.scopes.as_deref().map(slack::missing_scopes).unwrap_or_default()
-    }
-
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
-    }
-
-    fn ago(&self, at: &DateTime<Utc>) -> String {
-        format::ago(*at)
     }
 }

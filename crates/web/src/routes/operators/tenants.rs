@@ -1,4 +1,4 @@
-//! `GET /operators`: who uses the bot, how many come, and who has trouble.
+//! `GET /operators`: all workspaces, their growth, and their problems.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use db::operators::{TenantCounts, TenantSummary};
 use db::{DbError, Tx};
 use serde::Deserialize;
 
-use super::growth::{self, GrowthChart};
+use super::growth_chart::{self, GrowthChart};
 use super::tenant_badge;
 use crate::auth::{CurrentUser, Operator};
-use crate::format;
+use crate::format::PageFormat;
 use crate::page::render_page;
-use crate::routes::{database_error, non_empty};
+use crate::routes::responses::{database_error, non_empty};
 use crate::state::WebState;
 
-/// Tenants on a page.
+/// Maximum number of tenants on a page.
 const MAX_TENANT_ROWS: i64 = 100;
 
-/// What the form asks for.
+/// Query of the list.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TenantsQuery {
     search: String,
-    /// From 0.
+    /// Number of the page, starting at 0.
     page: u32,
 }
 
@@ -46,22 +46,15 @@ struct TenantListPage<'a> {
 pub(crate) async fn list(
     State(app): State<Arc<WebState>>,
     Operator(signed_in): Operator,
-    asked: Result<Query<TenantsQuery>, QueryRejection>,
+    query: Result<Query<TenantsQuery>, QueryRejection>,
 ) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    match load_list(&app, &signed_in, &asked).await {
-        Ok((counts, picture, tenants)) => {
-            let (here, tab) = ("operators", "tenants");
-            let shown = TenantListPage {
-                signed_in: &signed_in,
-                active_page: here,
-                tab,
-                query: asked,
-                counts,
-                growth_chart: picture,
-                tenants,
-            };
-            render_page(StatusCode::OK, &shown)
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    match load_list(&app, &signed_in, &query).await {
+        Ok((counts, growth_chart, tenants)) => {
+            let (active_page, tab) = ("operators", "tenants");
+            let signed_in = &signed_in;
+            let page = TenantListPage { signed_in, active_page, tab, query, counts, growth_chart, tenants };
+            render_page(StatusCode::OK, &page)
         }
         Err(error) => database_error(&error),
     }
@@ -70,14 +63,15 @@ pub(crate) async fn list(
 async fn load_list(
     app: &WebState,
     signed_in: &CurrentUser,
-    asked: &TenantsQuery,
+    query: &TenantsQuery,
 ) -> Result<(TenantCounts, GrowthChart, Vec<TenantSummary>), DbError> {
-    let (search, skip) = (non_empty(&asked.search), i64::from(asked.page) * MAX_TENANT_ROWS);
+    let (search, skip) = (non_empty(&query.search), i64::from(query.page) * MAX_TENANT_ROWS);
     let search = search.as_deref();
     let read = |mut tx: Tx| async move {
         let counts = db::operators::count_tenants(&mut tx).await?;
         let growth =
-            db::operators::list_growth(&mut tx, growth::GROWTH_DAYS, growth::GROWTH_STEP_DAYS).await?;
+            db::operators::list_growth(&mut tx, growth_chart::GROWTH_DAYS, growth_chart::GROWTH_STEP_DAYS)
+                .await?;
         let tenants = db::operators::list_tenants(&mut tx, search, skip, MAX_TENANT_ROWS).await?;
         Ok::<_, DbError>((counts, GrowthChart::draw(&growth), tenants))
     };
@@ -90,11 +84,7 @@ impl TenantListPage<'_> {
         tenant_badge(suspended_reason, disabled_reason, delete_after, installed_at)
     }
 
-    fn number(&self, count: &i64) -> String {
-        format::grouped(*count)
-    }
-
-    /// The address of another page of the same list, if there is one.
+    /// Returns the address of the previous or the next page, if there is one.
     fn page_link(&self, is_back: bool) -> Option<String> {
         let is_full = i64::try_from(self.tenants.len()).is_ok_and(|count| count == MAX_TENANT_ROWS);
         let page = match is_back {

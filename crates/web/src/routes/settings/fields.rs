@@ -1,6 +1,6 @@
-//! The fields of the settings' page: each with its meaning and its default.
+//! The fields of the settings page, with their labels, help texts and defaults.
 
-/// How a field is filled in.
+/// The input element of a field.
 pub(crate) enum FieldKind {
     TextInput { placeholder: &'static str },
     TextArea,
@@ -8,7 +8,7 @@ pub(crate) enum FieldKind {
     Checkbox,
 }
 
-/// A field as the page shows it.
+/// A field of the settings page.
 pub(crate) struct SettingsField {
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
@@ -18,141 +18,141 @@ pub(crate) struct SettingsField {
 }
 
 const TONES: [(&str, &str); 4] =
-    [("plain", "as the model speaks"), ("friendly", "friendly"), ("formal", "formal"), ("terse", "terse")];
+    [("plain", "model default"), ("friendly", "friendly"), ("formal", "formal"), ("terse", "terse")];
 
 const LENGTHS: [(&str, &str); 3] =
-    [("fitting", "as the question needs"), ("short", "short"), ("thorough", "thorough")];
+    [("fitting", "depends on the question"), ("short", "short"), ("thorough", "thorough")];
 
 /// The fields by group, in the order of the page.
 pub(crate) const FIELD_GROUPS: [(&str, &[SettingsField]); 4] = [
     (
-        "How it answers",
+        "Replies",
         &[
             SettingsField {
                 name: "instructions",
                 label: "Instructions",
-                help: "What the model is told before each question, besides what it always is told.",
-                default: "nothing",
+                help: "Added to the system prompt, for example: Answer in Portuguese. Link to the handbook.",
+                default: "none",
                 kind: FieldKind::TextArea,
             },
             SettingsField {
                 name: "facts",
                 label: "Company facts",
-                help: "What it should know: what you do, what things are called, where the rules stand.",
-                default: "nothing",
+                help: "Background for the model: what your company does, internal names, where policies are kept.",
+                default: "none",
                 kind: FieldKind::TextArea,
             },
             SettingsField {
                 name: "tone",
                 label: "Tone",
-                help: "How it speaks.",
-                default: "as the model speaks",
+                help: "For example, terse replies leave out greetings and pleasantries.",
+                default: "model default",
                 kind: FieldKind::Select(&TONES),
             },
             SettingsField {
                 name: "length",
-                label: "Length of answers",
-                help: "How much it says.",
-                default: "as the question needs",
+                label: "Reply length",
+                help: "For example, short replies are a few sentences.",
+                default: "depends on the question",
                 kind: FieldKind::Select(&LENGTHS),
             },
             SettingsField {
                 name: "models",
                 label: "Model and fallbacks",
-                help: "The first that answers is used; separate them by commas.",
-                default: "those of this server",
+                help: "Separate models with commas. Each is tried in order until one responds.",
+                default: "the models of this server",
                 kind: FieldKind::TextInput { placeholder: "gpt-5-mini, gpt-5-nano" },
             },
         ],
     ),
     (
-        "Where and for whom",
+        "Channels and people",
         &[
             SettingsField {
                 name: "channels",
-                label: "Channels",
-                help: "Where it answers, by the ids that Slack shows below a channel's details. In its own conversations it always answers.",
-                default: "wherever it is invited",
+                label: "Only answer in these channels",
+                help: "Channel ids, separated by commas. Slack shows the id at the bottom of the channel details. Direct messages are always answered.",
+                default: "all channels it is invited to",
                 kind: FieldKind::TextInput { placeholder: "C0123456789, C9876543210" },
             },
             SettingsField {
                 name: "external",
                 label: "Channels open to other organisations",
-                help: "Where people who come by Slack Connect are answered too. Their words are marked, and never followed as instructions.",
-                default: "nowhere",
+                help: "Ids of channels where Slack Connect users are answered too. Their messages are marked as untrusted and never followed as instructions.",
+                default: "none",
                 kind: FieldKind::TextInput { placeholder: "C0123456789" },
             },
             SettingsField {
                 name: "follow_ups",
-                label: "Go on in a thread without a mention",
-                help: "In a channel's thread in which it takes part, nobody needs to mention it again.",
+                label: "Reply in threads without a mention",
+                help: "After the first mention, EnableBot replies to every message in that thread.",
                 default: "on",
                 kind: FieldKind::Checkbox,
             },
             SettingsField {
                 name: "feedback",
                 label: "Ask for feedback",
-                help: "Answers carry 👍 and 👎.",
+                help: "Adds 👍 and 👎 buttons to replies.",
                 default: "on",
                 kind: FieldKind::Checkbox,
             },
         ],
     ),
     (
-        "What it remembers",
+        "Memory and privacy",
         &[
             SettingsField {
                 name: "memory_days",
                 label: "Days of memory",
-                help: "After so many days what was said is forgotten here; in Slack it stays.",
-                default: "for ever",
+                help: "Messages and replies older than this are deleted here. Messages in Slack aren't affected.",
+                default: "unlimited",
                 kind: FieldKind::TextInput { placeholder: "90" },
             },
             SettingsField {
                 name: "conversations",
-                label: "Conversations can be read in the dashboard",
-                help: "Admins then read all of them, members their own. Each time an admin reads one it stands in the audit log.",
+                label: "Show conversations in the dashboard",
+                help: "Admins see every conversation, members only their own. The audit log records each conversation an admin opens.",
                 default: "off",
                 kind: FieldKind::Checkbox,
             },
             SettingsField {
                 name: "redact",
-                label: "Take secrets and personal data out before the model",
-                help: "Keys, tokens, passwords in addresses, e-mails, phone, card and account numbers, in messages and text files; not in images, and no names.",
+                label: "Redact secrets and personal data before sending to the model",
+                help: "Removes keys, tokens, passwords in URLs, e-mail addresses, and phone, card and account numbers from messages and text files. Names and images are not redacted.",
                 default: "off",
                 kind: FieldKind::Checkbox,
             },
         ],
     ),
     (
-        "What it may cost",
+        "Budget",
         &[
             SettingsField {
                 name: "budget",
-                label: "Budget a month, in US dollars",
-                help: "When it is used up nobody is answered until the next month begins, in UTC. What an answer costs at most is held before the model is asked, so that no number of answers at once goes beyond it.",
+                label: "Monthly budget (US dollars)",
+                help: "When it is used up, EnableBot stops answering until the next month starts (UTC). Includes replies in progress, so the budget can't be exceeded.",
                 default: "none",
                 kind: FieldKind::TextInput { placeholder: "50" },
             },
             SettingsField {
                 name: "person_daily",
-                label: "Budget of a person a day, in US dollars",
-                help: "Whoever has used it up is told so, and answered again when the next day begins, in UTC. What programs ask for a person counts too.",
+                label: "Daily budget per person (US dollars)",
+                help: "A person who reaches it gets a notice and is answered again the next day (UTC). API requests for a person count too.",
                 default: "none",
                 kind: FieldKind::TextInput { placeholder: "1" },
             },
             SettingsField {
                 name: "cheaper_model",
-                label: "Cheaper model near the end",
-                help: "Once 80 % of the month's budget are used up this one answers, and no other.",
-                default: "the same models to the end",
+                label: "Fallback model after 80%",
+                help: "Once 80% of the monthly budget is used, only this model is used.",
+                default: "no change of model",
                 kind: FieldKind::TextInput { placeholder: "gpt-5-nano" },
             },
             SettingsField {
                 name: "budget_told",
-                label: "Who is told at 80 %",
-                help: "Slack user ids; each gets a message.",
-                default: "whoever installed EnableBot",
+                label: "Notify at 80%",
+                help: "Slack user ids, separated by commas. Each gets a direct message.",
+                default: "the person who installed EnableBot",
                 kind: FieldKind::TextInput { placeholder: "U0123456789" },
             },
         ],
@@ -166,10 +166,10 @@ mod tests {
 
     #[test]
     fn page_fields_match_form_fields() {
-        let filled = serde_json::to_value(SettingsForm::default()).expect("JSON");
+        let form = serde_json::to_value(SettingsForm::default()).expect("JSON");
         let names: Vec<&str> =
             FIELD_GROUPS.iter().flat_map(|(_, fields)| fields.iter()).map(|field| field.name).collect();
-        assert_eq!(filled.as_object().map(serde_json::Map::len), Some(names.len()));
-        assert!(names.iter().all(|name| filled.get(name).is_some()));
+        assert_eq!(form.as_object().map(serde_json::Map::len), Some(names.len()));
+        assert!(names.iter().all(|name| form.get(name).is_some()));
     }
 }

@@ -1,15 +1,15 @@
-//! The settings as a form: each field with its meaning and its default, read into [`WebSettings`] and back.
+//! The settings form: conversion to and from [`WorkspaceSettings`], with validation.
 
 use models::{ChannelId, ReplyLength, Tone, UserId, WorkspaceSettings};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a longer text, at most.
+/// Maximum size of a long text.
 const MAX_TEXT_BYTES: usize = 8_000;
 
-/// Models, channels or people in a list, at most.
+/// Maximum number of models, channels or people in a list.
 const MAX_LIST_ITEMS: usize = 200;
 
-/// What the form's fields hold, as people write it.
+/// The contents of the form's fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct SettingsForm {
@@ -20,7 +20,7 @@ pub(crate) struct SettingsForm {
     pub(crate) length: String,
     pub(crate) channels: String,
     pub(crate) external: String,
-    /// A browser sends a box only where it is ticked.
+    /// Checkboxes are empty unless checked: a browser sends only checked ones.
     pub(crate) follow_ups: String,
     pub(crate) memory_days: String,
     pub(crate) budget: String,
@@ -32,14 +32,14 @@ pub(crate) struct SettingsForm {
     pub(crate) redact: String,
 }
 
-/// What is wrong with a field, and what to write instead.
+/// An error of a field, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FieldError {
     pub(crate) name: &'static str,
     pub(crate) message: String,
 }
 
-/// Settings, and the channels that are open to people of other organisations, which are kept apart.
+/// Settings, and the channels open to external people, which are stored separately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SettingsInput {
     pub(crate) settings: WorkspaceSettings,
@@ -47,9 +47,9 @@ pub(crate) struct SettingsInput {
 }
 
 impl SettingsForm {
-    /// As it stands.
-    pub(crate) fn from_input(wanted: &SettingsInput) -> Self {
-        let SettingsInput { settings, external } = wanted;
+    /// Fills the form from settings.
+    pub(crate) fn from_input(input: &SettingsInput) -> Self {
+        let SettingsInput { settings, external } = input;
         Self {
             models: settings.models.join(", "),
             instructions: settings.instructions.clone(),
@@ -70,7 +70,7 @@ impl SettingsForm {
         }
     }
 
-    /// A field's content.
+    /// Returns a field's content by its name.
     pub(crate) fn get(&self, name: &str) -> &str {
         match name {
             "models" => &self.models,
@@ -93,52 +93,29 @@ impl SettingsForm {
         }
     }
 
-    /// What is wanted, or all that is wrong with it. `offered` are the models that may be chosen; `None`: any.
+    /// Parses the form. `offered` are the models that may be chosen; `None` allows any.
+    ///
+    /// # Errors
+    /// Lists the errors of all fields.
     pub(crate) fn parse(&self, offered: Option<&[String]>) -> Result<SettingsInput, Vec<FieldError>> {
-        let mut wrong = Vec::new();
-        let mut of = |name, what: String| wrong.push(FieldError { name, message: what });
-        let (models, mut cheaper) = (split_list(&self.models), split_list(&self.cheaper_model));
-        for (name, chosen) in [("models", &models), ("cheaper_model", &cheaper)] {
-            if let Some(what) = find_unavailable_model(chosen, offered) {
-                of(name, what);
-            }
-        }
-        if cheaper.len() > 1 {
-            of("cheaper_model", "Write the name of one model.".into());
-        }
+        let mut errors = FieldErrors::default();
+        let (models, cheaper_model) = self.parse_models(offered, &mut errors);
         for (name, text) in [("instructions", &self.instructions), ("facts", &self.facts)] {
             if text.len() > MAX_TEXT_BYTES {
-                of(name, format!("This is {} characters long; {MAX_TEXT_BYTES} is the most.", text.len()));
+                errors.add(
+                    name,
+                    format!("This is {} bytes long. The maximum is {MAX_TEXT_BYTES}.", text.len()),
+                );
             }
         }
-        let channels = parse_ids(&self.channels, &["C", "G"]).unwrap_or_else(|id| {
-            of("channels", invalid_id_message(&id, "channel", "C0123456789"));
-            Vec::new()
-        });
-        let external = parse_ids(&self.external, &["C", "G"]).unwrap_or_else(|id| {
-            of("external", invalid_id_message(&id, "channel", "C0123456789"));
-            Vec::new()
-        });
-        let told = parse_ids(&self.budget_told, &["U", "W"]).unwrap_or_else(|id| {
-            of("budget_told", invalid_id_message(&id, "person", "U0123456789"));
-            Vec::new()
-        });
-        let memory_days = parse_optional(&self.memory_days, |text| {
-            text.parse().ok().filter(|days| (1..=36_500).contains(days))
-        });
-        if memory_days.is_err() {
-            of("memory_days", "Write a whole number of days, like 90, or nothing for ever.".into());
-        }
-        let amount =
-            |text: &str| parse_optional(text, |text| text.replace(',', ".").parse().ok().and_then(to_micros));
-        let (budget, person_daily) = (amount(&self.budget), amount(&self.person_daily));
-        for (name, amount) in [("budget", &budget), ("person_daily", &person_daily)] {
-            if amount.is_err() {
-                of(name, "Write an amount in dollars, like 50 or 12.50, or nothing for no budget.".into());
-            }
-        }
-        if !wrong.is_empty() {
-            return Err(wrong);
+        let channels = errors.parse_ids("channels", &self.channels, &CHANNEL_IDS);
+        let external = errors.parse_ids("external", &self.external, &CHANNEL_IDS);
+        let recipients = errors.parse_ids("budget_told", &self.budget_told, &USER_IDS);
+        let memory_days = errors.parse_days("memory_days", &self.memory_days);
+        let budget_micros = errors.parse_amount("budget", &self.budget);
+        let person_daily_micros = errors.parse_amount("person_daily", &self.person_daily);
+        if !errors.0.is_empty() {
+            return Err(errors.0);
         }
         let settings = WorkspaceSettings {
             models,
@@ -148,34 +125,94 @@ impl SettingsForm {
             length: parse_choice::<ReplyLength>(&self.length),
             channels: channels.into_iter().map(ChannelId::from).collect(),
             has_follow_ups: !self.follow_ups.is_empty(),
-            memory_days: memory_days.unwrap_or_default(),
-            budget_micros: budget.unwrap_or_default(),
-            person_daily_micros: person_daily.unwrap_or_default(),
-            cheaper_model: cheaper.pop(),
-            budget_alert_recipients: told.into_iter().map(UserId::from).collect(),
+            memory_days,
+            budget_micros,
+            person_daily_micros,
+            cheaper_model,
+            budget_alert_recipients: recipients.into_iter().map(UserId::from).collect(),
             has_feedback_buttons: !self.feedback.is_empty(),
             has_conversation_access: !self.conversations.is_empty(),
             is_redaction_enabled: !self.redact.is_empty(),
         };
         Ok(SettingsInput { settings, external: external.into_iter().map(ChannelId::from).collect() })
     }
+
+    fn parse_models(
+        &self,
+        offered: Option<&[String]>,
+        errors: &mut FieldErrors,
+    ) -> (Vec<String>, Option<String>) {
+        let (models, mut cheaper) = (split_list(&self.models), split_list(&self.cheaper_model));
+        for (name, chosen) in [("models", &models), ("cheaper_model", &cheaper)] {
+            if let Some(message) = find_unavailable_model(chosen, offered) {
+                errors.add(name, message);
+            }
+        }
+        if cheaper.len() > 1 {
+            errors.add("cheaper_model", "Enter the name of one model.");
+        }
+        (models, cheaper.pop())
+    }
 }
 
-/// What is wrong with models that are not among those that may be chosen.
+/// A kind of Slack ids: its prefixes, its name, and an example.
+struct IdKind {
+    prefixes: [&'static str; 2],
+    name: &'static str,
+    example: &'static str,
+}
+
+const CHANNEL_IDS: IdKind = IdKind { prefixes: ["C", "G"], name: "channel", example: "C0123456789" };
+const USER_IDS: IdKind = IdKind { prefixes: ["U", "W"], name: "person", example: "U0123456789" };
+
+/// Errors of a form, in the order of its fields.
+#[derive(Default)]
+struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    fn add(&mut self, name: &'static str, message: impl Into<String>) {
+        self.0.push(FieldError { name, message: message.into() });
+    }
+
+    fn parse_ids(&mut self, name: &'static str, text: &str, kind: &IdKind) -> Vec<String> {
+        parse_ids(text, &kind.prefixes).unwrap_or_else(|id| {
+            self.add(name, invalid_id_message(&id, kind.name, kind.example));
+            Vec::new()
+        })
+    }
+
+    fn parse_days(&mut self, name: &'static str, text: &str) -> Option<i32> {
+        let days = parse_optional(text, |text| text.parse().ok().filter(|days| (1..=36_500).contains(days)));
+        days.unwrap_or_else(|()| {
+            self.add(name, "Enter a whole number of days, like 90, or leave it empty to keep everything.");
+            None
+        })
+    }
+
+    fn parse_amount(&mut self, name: &'static str, text: &str) -> Option<i64> {
+        let amount = parse_optional(text, |text| text.replace(',', ".").parse().ok().and_then(to_micros));
+        amount.unwrap_or_else(|()| {
+            self.add(name, "Enter an amount in dollars, like 50 or 12.50, or leave it empty for no budget.");
+            None
+        })
+    }
+}
+
+/// Returns an error message if a model is not offered.
 fn find_unavailable_model(chosen: &[String], offered: Option<&[String]>) -> Option<String> {
     let offered = offered?;
     let unknown = chosen.iter().find(|model| !offered.contains(model))?;
     let offered = offered.join(", ");
     Some(format!(
-        "This server has no {unknown}. It has: {offered}. With a key of your own you can choose any."
+        "{unknown} is not available on this server. Available: {offered}. With your own API key you can choose any model."
     ))
 }
 
-/// An empty field is none.
-fn parse_optional<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ()> {
+/// Parses a field that may be empty.
+fn parse_optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ()> {
     match text.trim() {
         "" => Ok(None),
-        text => read(text).map(Some).ok_or(()),
+        text => parse(text).map(Some).ok_or(()),
     }
 }
 
@@ -190,11 +227,11 @@ fn split_list(text: &str) -> Vec<String> {
     list
 }
 
-/// Slack's ids of these kinds, or what is none.
-fn parse_ids(text: &str, kinds: &[&str]) -> Result<Vec<String>, String> {
+/// Parses a list of Slack ids with these prefixes; the error is the first invalid entry.
+fn parse_ids(text: &str, prefixes: &[&str]) -> Result<Vec<String>, String> {
     let ids = split_list(text);
     let is_id = |id: &str| {
-        kinds.iter().any(|kind| id.starts_with(kind))
+        prefixes.iter().any(|prefix| id.starts_with(prefix))
             && (3..=30).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     };
@@ -206,7 +243,7 @@ fn parse_ids(text: &str, kinds: &[&str]) -> Result<Vec<String>, String> {
 }
 
 fn invalid_id_message(id: &str, what: &str, example: &str) -> String {
-    format!("“{id}” is not a {what}'s id. Slack shows it in the details; it looks like {example}.")
+    format!("“{id}” is not a {what} id. Slack shows it in the details; it looks like {example}.")
 }
 
 fn join_ids<T: ToString>(ids: &[T]) -> String {
@@ -222,17 +259,17 @@ fn format_amount(micros: i64) -> String {
     if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:02}") }
 }
 
-/// To the cent; a budget of nothing would be none.
+/// Converts dollars to millionths, rounded to the cent. Amounts below a cent are rejected.
 fn to_micros(dollars: f64) -> Option<i64> {
     (0.01..=10_000_000.0).contains(&dollars).then(|| (dollars * 100.0).round() as i64 * 10_000)
 }
 
-/// The word that a choice is stored as.
+/// Returns the word that stands for a choice in the form.
 fn choice_value(choice: &impl Serialize) -> String {
     serde_json::to_value(choice).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// What is no choice is the default.
+/// Parses a choice; unknown words become the default.
 fn parse_choice<T: for<'de> Deserialize<'de> + Default>(word: &str) -> T {
     serde_json::from_value(word.into()).unwrap_or_default()
 }
@@ -257,8 +294,8 @@ mod tests {
             budget_alert_recipients: vec!["U0ADA".into()],
             ..WorkspaceSettings::default()
         };
-        let wanted = SettingsInput { settings, external: vec!["C0TWO".into()] };
-        assert_eq!(SettingsForm::from_input(&wanted).parse(None), Ok(wanted));
+        let input = SettingsInput { settings, external: vec!["C0TWO".into()] };
+        assert_eq!(SettingsForm::from_input(&input).parse(None), Ok(input));
         assert_eq!(
             SettingsForm::from_input(&SettingsInput::default()).parse(None),
             Ok(SettingsInput::default())
@@ -279,8 +316,8 @@ mod tests {
             facts: "x".repeat(MAX_TEXT_BYTES + 1),
             ..SettingsForm::default()
         };
-        let wrong = form.parse(Some(&["y".to_owned()])).expect_err("wrong");
-        let names: Vec<_> = wrong.iter().map(|wrong| wrong.name).collect();
+        let errors = form.parse(Some(&["y".to_owned()])).expect_err("invalid");
+        let names: Vec<_> = errors.iter().map(|error| error.name).collect();
         assert_eq!(
             names,
             [
@@ -296,6 +333,6 @@ mod tests {
                 "person_daily"
             ]
         );
-        assert!(wrong[0].message.contains("It has: y."));
+        assert!(errors[0].message.contains("Available: y."));
     }
 }

@@ -1,4 +1,4 @@
-//! `/dashboard/settings`: how the workspace wants its bot. What a change does is shown before it is saved.
+//! `/dashboard/settings`: settings of the workspace. The effects of a change are shown before it is saved.
 
 mod fields;
 mod form;
@@ -8,9 +8,8 @@ mod review;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Form as Posted;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use db::audit_log::AuditAction;
@@ -20,9 +19,9 @@ use models::TenantId;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{database_error, malformed_form};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
+use crate::routes::responses::{database_error, malformed_form};
 use crate::state::WebState;
 use fields::{FIELD_GROUPS, FieldKind, SettingsField};
 use form::{FieldError, SettingsForm, SettingsInput};
@@ -30,14 +29,14 @@ use review::SettingChange;
 
 pub(crate) use model_key::{remove as remove_model_key, set as set_model_key};
 
-/// What can be told beside the form.
+/// Query of the settings page.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct SettingsQuery {
     saved: String,
 }
 
-/// The form as it was shown, and what stood there then.
+/// The submitted form, and the version of the settings that the person saw.
 #[derive(Deserialize)]
 pub(crate) struct SubmittedSettings {
     #[serde(flatten)]
@@ -59,11 +58,11 @@ struct SettingsPage<'a> {
     is_saved: bool,
 }
 
-/// What the page tells besides the settings.
+/// Data of the page other than the settings.
 struct PageContext {
-    /// The models of this deployment; `None` where no `api` runs that could tell.
+    /// The models of this deployment; `None` if no `api` is running.
     available_models: Option<Vec<String>>,
-    /// This month, in millionths of a dollar.
+    /// Cost of this month, in millionths of a dollar.
     spent: i64,
 }
 
@@ -74,7 +73,7 @@ struct SettingsReviewPage<'a> {
     active_page: &'static str,
     form: SettingsForm,
     changes: Vec<SettingChange>,
-    /// What the model is told after the change, where that changes.
+    /// The new system prompt, if it changes.
     instructions: Option<String>,
     seen: String,
     has_conflict: bool,
@@ -83,43 +82,32 @@ struct SettingsReviewPage<'a> {
 pub(crate) async fn show(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    told: Result<Query<SettingsQuery>, QueryRejection>,
+    query: Result<Query<SettingsQuery>, QueryRejection>,
 ) -> Response {
-    let is_saved = told.is_ok_and(|Query(told)| !told.saved.is_empty());
-    let found = async {
-        let tenant_id = &signed_in.session.tenant_id;
-        let mut tx = app.db.begin(tenant_id).await?;
-        Ok::<_, DbError>((load_settings(&mut tx, tenant_id).await?, load_context(&mut tx, tenant_id).await?))
-    };
-    match found.await {
-        Ok(((stored, standing), around)) => {
-            let mut shown =
-                SettingsPage::new(&signed_in, SettingsForm::from_input(&standing), stored, around);
-            shown.is_saved = is_saved;
-            render_page(StatusCode::OK, &shown)
-        }
+    let is_saved = query.is_ok_and(|Query(query)| !query.saved.is_empty());
+    match SettingsPage::load(&app, &signed_in).await {
+        Ok(page) => render_page(StatusCode::OK, &SettingsPage { is_saved, ..page }),
         Err(error) => database_error(&error),
     }
 }
 
-/// What would change, and what that does; nothing is saved yet.
+/// Shows the changes and their effects, without saving.
 pub(crate) async fn review(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    submitted: Result<Posted<SubmittedSettings>, FormRejection>,
+    submitted: Result<Form<SubmittedSettings>, FormRejection>,
 ) -> Response {
-    let Ok(Posted(SubmittedSettings { form, .. })) = submitted else { return malformed_form() };
-    let found = render_review(&app, &signed_in, form, false).await;
-    found.unwrap_or_else(|error| database_error(&error))
+    let Ok(Form(SubmittedSettings { form, .. })) = submitted else { return malformed_form() };
+    render_review(&app, &signed_in, form, false).await.unwrap_or_else(|error| database_error(&error))
 }
 
-/// Saves what was reviewed, with its audit entry; where somebody else saved meanwhile, it is reviewed once more.
+/// Saves the reviewed change. If someone else saved in the meantime, the review is shown again.
 pub(crate) async fn save(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    submitted: Result<Posted<SubmittedSettings>, FormRejection>,
+    submitted: Result<Form<SubmittedSettings>, FormRejection>,
 ) -> Response {
-    let Ok(Posted(SubmittedSettings { form, seen })) = submitted else { return malformed_form() };
+    let Ok(Form(SubmittedSettings { form, seen })) = submitted else { return malformed_form() };
     match save_if_unchanged(&app, &signed_in, &form, &seen).await {
         Ok(true) => Redirect::to("/dashboard/settings?saved=yes").into_response(),
         Ok(false) => {
@@ -133,37 +121,35 @@ async fn render_review(
     app: &WebState,
     signed_in: &CurrentUser,
     form: SettingsForm,
-    is_overtaken: bool,
+    has_conflict: bool,
 ) -> Result<Response, DbError> {
     let tenant_id = &signed_in.session.tenant_id;
     let mut tx = app.db.begin(tenant_id).await?;
-    let (stored, standing) = load_settings(&mut tx, tenant_id).await?;
-    let around = load_context(&mut tx, tenant_id).await?;
-    let wanted = match form.parse(find_selectable_models(&stored, &around.available_models)) {
-        Ok(wanted) => wanted,
-        Err(wrong) => {
-            let mut shown = SettingsPage::new(signed_in, form, stored, around);
-            shown.errors = wrong;
-            return Ok(render_page(StatusCode::UNPROCESSABLE_ENTITY, &shown));
+    let (stored, current) = load_settings(&mut tx, tenant_id).await?;
+    let context = load_context(&mut tx, tenant_id).await?;
+    let requested = match form.parse(find_selectable_models(&stored, &context.available_models)) {
+        Ok(requested) => requested,
+        Err(errors) => {
+            let page = SettingsPage { errors, ..SettingsPage::new(signed_in, form, stored, context) };
+            return Ok(render_page(StatusCode::UNPROCESSABLE_ENTITY, &page));
         }
     };
-    let changes = review::list_changes(&mut tx, tenant_id, &standing, &wanted).await?;
-    let told = wanted.settings.to_instructions();
-    let told = (told != standing.settings.to_instructions()).then_some(told);
-    let seen = settings_version(&stored);
+    let changes = review::list_changes(&mut tx, tenant_id, &current, &requested).await?;
+    let instructions = requested.settings.to_instructions();
     let review = SettingsReviewPage {
         signed_in,
         active_page: "settings",
-        form: SettingsForm::from_input(&wanted),
+        form: SettingsForm::from_input(&requested),
         changes,
-        instructions: told,
-        seen,
-        has_conflict: is_overtaken,
+        instructions: (instructions != current.settings.to_instructions()).then_some(instructions),
+        seen: settings_version(&stored),
+        has_conflict,
     };
     Ok(render_page(StatusCode::OK, &review))
 }
 
-/// False where the settings are not those any more that the change was made to, or something is wrong with it.
+/// Saves the form with an audit entry; returns false if the settings have changed since, or the form is
+/// invalid.
 async fn save_if_unchanged(
     app: &WebState,
     signed_in: &CurrentUser,
@@ -172,17 +158,17 @@ async fn save_if_unchanged(
 ) -> Result<bool, DbError> {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let mut tx = app.db.begin(tenant_id).await?;
-    // Two who save at once: the second sees what the first has saved.
+    // The lock serializes concurrent saves, so the second one sees the first one's change.
     db::tenants::lock(&mut tx, tenant_id).await?;
-    let (stored, standing) = load_settings(&mut tx, tenant_id).await?;
+    let (stored, current) = load_settings(&mut tx, tenant_id).await?;
     let offered = find_available_models(&mut tx).await?;
-    let Ok(wanted) = form.parse(find_selectable_models(&stored, &offered)) else { return Ok(false) };
+    let Ok(requested) = form.parse(find_selectable_models(&stored, &offered)) else { return Ok(false) };
     if settings_version(&stored) != seen {
         return Ok(false);
     }
-    db::settings::set(&mut tx, tenant_id, &wanted.settings, actor).await?;
-    db::channels::set_all_external_allowed(&mut tx, tenant_id, &wanted.external).await?;
-    let detail = json!({ "changed": review::audit_detail(&standing, &wanted) });
+    db::settings::set(&mut tx, tenant_id, &requested.settings, actor).await?;
+    db::channels::set_all_external_allowed(&mut tx, tenant_id, &requested.external).await?;
+    let detail = json!({ "changed": review::audit_detail(&current, &requested) });
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SettingsChanged, detail).await?;
     tx.commit().await?;
     Ok(true)
@@ -191,8 +177,8 @@ async fn save_if_unchanged(
 async fn load_settings(tx: &mut Tx, tenant_id: &TenantId) -> Result<(TenantConfig, SettingsInput), DbError> {
     let stored = db::settings::find(tx, tenant_id).await?;
     let external = db::channels::list_external_allowed(tx, tenant_id).await?;
-    let standing = SettingsInput { settings: stored.settings.clone(), external };
-    Ok((stored, standing))
+    let current = SettingsInput { settings: stored.settings.clone(), external };
+    Ok((stored, current))
 }
 
 async fn load_context(tx: &mut Tx, tenant_id: &TenantId) -> Result<PageContext, DbError> {
@@ -200,18 +186,18 @@ async fn load_context(tx: &mut Tx, tenant_id: &TenantId) -> Result<PageContext, 
     Ok(PageContext { available_models: find_available_models(tx).await?, spent })
 }
 
-/// The models of this deployment, as its newest `api` tells; `None` where none runs.
+/// Returns the models of this deployment, as reported by the newest `api`; `None` if none is running.
 async fn find_available_models(tx: &mut Tx) -> Result<Option<Vec<String>>, DbError> {
     Ok(db::instances::find_api_facts(tx).await?.map(|facts| facts.models))
 }
 
-/// The address of the model's server.
+/// Returns the address of the model's server; `None` if no `api` is running.
 async fn find_base_url(app: &WebState) -> Result<Option<String>, DbError> {
     let facts = db::instances::find_api_facts(&mut app.db.begin_cross_tenant().await?).await?;
     Ok(facts.map(|facts| facts.base_url))
 }
 
-/// With a key of its own a workspace has whatever that pays for.
+/// Returns the models that may be chosen; `None` allows any, since the workspace's own key pays for them.
 fn find_selectable_models<'a>(
     stored: &TenantConfig,
     offered: &'a Option<Vec<String>>,
@@ -219,12 +205,20 @@ fn find_selectable_models<'a>(
     if stored.model_key.is_some() { None } else { offered.as_deref() }
 }
 
-/// Tells one state of the settings from any other.
+/// Returns a version that changes with every save.
 fn settings_version(stored: &TenantConfig) -> String {
     stored.changed.as_ref().map(|(_, at)| at.timestamp_micros().to_string()).unwrap_or_default()
 }
 
 impl<'a> SettingsPage<'a> {
+    async fn load(app: &WebState, signed_in: &'a CurrentUser) -> Result<Self, DbError> {
+        let tenant_id = &signed_in.session.tenant_id;
+        let mut tx = app.db.begin(tenant_id).await?;
+        let (stored, current) = load_settings(&mut tx, tenant_id).await?;
+        let context = load_context(&mut tx, tenant_id).await?;
+        Ok(Self::new(signed_in, SettingsForm::from_input(&current), stored, context))
+    }
+
     fn new(
         signed_in: &'a CurrentUser,
         form: SettingsForm,
@@ -239,13 +233,13 @@ impl<'a> SettingsPage<'a> {
         &FIELD_GROUPS
     }
 
-    /// This month's spending, beside the budget.
+    /// Formats the cost of this month.
     fn spent(&self) -> String {
         crate::format::dollars(self.context.spent)
     }
 
     fn field_error(&self, field: &SettingsField) -> Option<&str> {
-        self.errors.iter().find(|wrong| wrong.name == field.name).map(|wrong| wrong.message.as_str())
+        self.errors.iter().find(|error| error.name == field.name).map(|error| error.message.as_str())
     }
 }
 

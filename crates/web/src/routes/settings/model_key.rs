@@ -1,25 +1,23 @@
-//! The workspace's own key for the model: tried before it is kept, then kept as a token is.
+//! The workspace's own API key for the model: tested before it is saved, and stored encrypted.
 
 use std::sync::Arc;
 
-use axum::Form as Posted;
-use axum::extract::State;
 use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use db::DbError;
 use db::audit_log::AuditAction;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::form::SettingsForm;
-use super::{SettingsPage, database_error, load_context, load_settings, malformed_form};
+use super::{SettingsPage, find_base_url};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
+use crate::routes::responses::{database_error, malformed_form};
 use crate::state::WebState;
 
-/// The longest key that is taken.
+/// Maximum length of a key.
 const MAX_MODEL_KEY_BYTES: usize = 500;
 
 #[derive(Deserialize)]
@@ -30,27 +28,26 @@ pub(crate) struct ModelKeyForm {
 pub(crate) async fn set(
     State(app): State<Arc<WebState>>,
     WorkspaceAdmin(signed_in): WorkspaceAdmin,
-    entered: Result<Posted<ModelKeyForm>, FormRejection>,
+    entered: Result<Form<ModelKeyForm>, FormRejection>,
 ) -> Response {
-    let Ok(Posted(ModelKeyForm { model_key })) = entered else { return malformed_form() };
+    let Ok(Form(ModelKeyForm { model_key })) = entered else { return malformed_form() };
     let key = model_key.expose_secret().trim();
     if key.is_empty() || key.len() > MAX_MODEL_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return render_key_error(
             &app,
             &signed_in,
-            "Paste the key as the model's server showed it, in one line.".into(),
+            "Paste the key exactly as the model provider showed it, on one line.".into(),
         )
         .await;
     }
     let key = SecretString::from(key);
-    let base_url = match super::find_base_url(&app).await {
+    let base_url = match find_base_url(&app).await {
         Ok(Some(base_url)) => base_url,
         Ok(None) => {
             return render_key_error(
                 &app,
                 &signed_in,
-                "No api service runs just now that could tell where keys are tried. Try again in a minute."
-                    .into(),
+                "The key can't be tested because no api instance is running. Try again in a minute.".into(),
             )
             .await;
         }
@@ -71,9 +68,9 @@ pub(crate) async fn remove(
 
 async fn save_key(app: &WebState, signed_in: &CurrentUser, key: Option<&SecretString>) -> Response {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
-    let kept = async {
+    let saved = async {
         let mut tx = app.db.begin(tenant_id).await?;
-        // The settings beside it are written anew: whoever saves those at once comes before or after.
+        // Setting the key rewrites the row of the settings: the lock serializes this with other saves.
         db::tenants::lock(&mut tx, tenant_id).await?;
         db::settings::set_model_key(&mut tx, tenant_id, key, actor).await?;
         let change = if key.is_some() { "set" } else { "removed" };
@@ -81,25 +78,19 @@ async fn save_key(app: &WebState, signed_in: &CurrentUser, key: Option<&SecretSt
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SettingsChanged, detail).await?;
         tx.commit().await
     };
-    match kept.await {
+    match saved.await {
         Ok(()) => Redirect::to("/dashboard/settings?saved=yes").into_response(),
         Err(error) => database_error(&error),
     }
 }
 
-/// The page once more, with what is wrong beside the key.
+/// Renders the page with an error next to the key.
 async fn render_key_error(app: &WebState, signed_in: &CurrentUser, problem: String) -> Response {
-    let found = async {
-        let tenant_id = &signed_in.session.tenant_id;
-        let mut tx = app.db.begin(tenant_id).await?;
-        Ok::<_, DbError>((load_settings(&mut tx, tenant_id).await?, load_context(&mut tx, tenant_id).await?))
-    };
-    match found.await {
-        Ok(((stored, standing), around)) => {
-            let mut shown = SettingsPage::new(signed_in, SettingsForm::from_input(&standing), stored, around);
-            shown.key_problem = Some(problem);
-            render_page(StatusCode::UNPROCESSABLE_ENTITY, &shown)
-        }
+    match SettingsPage::load(app, signed_in).await {
+        Ok(page) => render_page(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &SettingsPage { key_problem: Some(problem), ..page },
+        ),
         Err(error) => database_error(&error),
     }
 }

@@ -1,4 +1,4 @@
-//! What a change of the settings does, said before it is saved.
+//! The effects of a settings change, shown before it is saved.
 
 use db::{DbError, Tx};
 use llm::Price;
@@ -9,16 +9,16 @@ use super::fields::{FIELD_GROUPS, FieldKind, SettingsField};
 use super::form::{SettingsForm, SettingsInput};
 use crate::format;
 
-/// A field that is to change.
+/// A change of a field.
 pub(super) struct SettingChange {
     pub(super) label: &'static str,
     pub(super) from: String,
     pub(super) to: String,
-    /// What people will notice.
+    /// The effect that people will notice.
     pub(super) effect: String,
 }
 
-/// Every field that is to change, with its effect.
+/// Lists the changed fields with their effects.
 pub(super) async fn list_changes(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -38,9 +38,9 @@ pub(super) async fn list_changes(
     Ok(changes)
 }
 
-/// What goes into the audit log: long texts only by their names.
-pub(super) fn audit_detail(standing: &SettingsInput, wanted: &SettingsInput) -> Value {
-    let (before, after) = (SettingsForm::from_input(standing), SettingsForm::from_input(wanted));
+/// Returns the changes for the audit log. Long texts are mentioned, but not copied.
+pub(super) fn audit_detail(current: &SettingsInput, requested: &SettingsInput) -> Value {
+    let (before, after) = (SettingsForm::from_input(current), SettingsForm::from_input(requested));
     let entry = |field: &SettingsField| match field.kind {
         FieldKind::TextArea => json!({ "setting": field.name }),
         _ => {
@@ -78,45 +78,45 @@ async fn describe_effect(
     tx: &mut Tx,
     tenant_id: &TenantId,
     name: &str,
-    wanted: &SettingsInput,
+    requested: &SettingsInput,
 ) -> Result<String, DbError> {
-    let settings = &wanted.settings;
+    let settings = &requested.settings;
     Ok(match name {
         "channels" if settings.channels.is_empty() => {
-            "It answers wherever it is invited, from the next message on.".into()
+            "EnableBot answers in every channel it is invited to, starting with the next message.".into()
         }
-        "channels" => "In any other channel whoever asks is told once, and only they see it, that it may not answer there.".into(),
-        "external" => "Elsewhere people of other organisations are told once that they are not answered.".into(),
+        "channels" => "In any other channel, each person who asks is told once, in a message only they see, that EnableBot may not answer there.".into(),
+        "external" => "In other channels, people from other organisations are told once that EnableBot doesn't answer them.".into(),
         "follow_ups" if settings.has_follow_ups => {
-            "In threads in which it takes part it answers every message of a person.".into()
+            "EnableBot replies to every message from a person in threads it takes part in.".into()
         }
-        "follow_ups" => "In threads it answers only messages that mention it; others it passes over in silence.".into(),
+        "follow_ups" => "In threads, EnableBot replies only to messages that mention it and ignores all others.".into(),
         "memory_days" => memory_effect(tx, tenant_id, settings.memory_days).await?,
         "conversations" if settings.has_conversation_access => {
-            "Admins can read what people asked, direct messages too. You may want to tell them.".into()
+            "Admins can read all conversations, including direct messages. Consider telling your team.".into()
         }
-        "conversations" => "Nobody can read conversations here any more.".into(),
+        "conversations" => "Conversations can no longer be read in the dashboard.".into(),
         "redact" if settings.is_redaction_enabled => {
-            "The model reads “[redacted: e-mail]” and the like, also of what was said before; it cannot work with what stood there.".into()
+            "The model sees placeholders like “[redacted: e-mail]”, also in earlier messages, and can't use the original values.".into()
         }
-        "redact" => "The model reads all that people and files say.".into(),
+        "redact" => "The model sees messages and files unredacted.".into(),
         "budget" => with_unpriced_warning(settings, budget_effect(tx, tenant_id, settings.budget_micros).await?),
         "person_daily" => with_unpriced_warning(settings, person_budget_effect(settings)),
         "cheaper_model" => cheaper_model_effect(settings),
-        "budget_told" => "They get one message a month, when four fifths are used up.".into(),
-        "feedback" if settings.has_feedback_buttons => "New answers carry two buttons.".into(),
-        "feedback" => "New answers carry no buttons; what was judged stays.".into(),
-        "models" => with_unpriced_warning(settings, "Answers that begin from now on are asked of these. Another model may cost more, or less.".into()),
-        _ => "Every answer that begins from now on follows it.".into(),
+        "budget_told" => "They get one message per month, when 80% of the budget is used.".into(),
+        "feedback" if settings.has_feedback_buttons => "New replies have two feedback buttons.".into(),
+        "feedback" => "New replies have no feedback buttons. Existing feedback is kept.".into(),
+        "models" => with_unpriced_warning(settings, "New replies use these models. The cost per reply may change.".into()),
+        _ => "Applies to new replies.".into(),
     })
 }
 
 async fn memory_effect(tx: &mut Tx, tenant_id: &TenantId, days: Option<i32>) -> Result<String, DbError> {
-    let Some(days) = days else { return Ok("Nothing is forgotten by itself any more.".into()) };
+    let Some(days) = days else { return Ok("Messages are no longer deleted automatically.".into()) };
     Ok(match db::settings::count_messages_older_than(tx, tenant_id, days).await? {
-        0 => "Nothing is that old yet.".into(),
+        0 => "No messages are that old yet.".into(),
         count => format!(
-            "{} messages are older than that, and are forgotten for good within minutes.",
+            "{} messages are older and will be deleted for good within minutes.",
             format::grouped(count)
         ),
     })
@@ -124,41 +124,38 @@ async fn memory_effect(tx: &mut Tx, tenant_id: &TenantId, days: Option<i32>) -> 
 
 async fn budget_effect(tx: &mut Tx, tenant_id: &TenantId, budget: Option<i64>) -> Result<String, DbError> {
     let spent = db::usage::spent_this_month(tx, tenant_id).await?;
-    let so_far = format!("This month {} was spent so far.", format::dollars(spent));
+    let so_far = format!("Spent this month: {}.", format::dollars(spent));
     Ok(match budget {
         Some(budget) if spent >= budget => {
-            format!("{so_far} That is all of it: nobody is answered until the next month begins.")
+            format!("{so_far} The budget is used up: EnableBot won't answer until the next month starts.")
         }
-        Some(budget) => format!("{so_far} {} are left.", format::dollars(budget - spent)),
-        None => format!("{so_far} Nothing stops it."),
+        Some(budget) => format!("{so_far} {} remaining.", format::dollars(budget - spent)),
+        None => format!("{so_far} Spending is no longer limited."),
     })
 }
 
 fn person_budget_effect(settings: &WorkspaceSettings) -> String {
     match settings.person_daily_micros {
         Some(_) => {
-            "Whoever has spent it today, in UTC, is told so and not answered until tomorrow. It counts from now on, with \
-             what was spent today."
+            "A person who has reached it today (UTC) gets a notice and is answered again tomorrow. It applies from now on and \
+             includes today's spending."
         }
-        None => "A person may spend whatever the workspace may.",
+        None => "A person can use the whole budget of the workspace.",
     }
     .into()
 }
 
 fn cheaper_model_effect(settings: &WorkspaceSettings) -> String {
     let Some(model) = &settings.cheaper_model else {
-        return "The same models answer until the budget is used up.".into();
+        return "The models don't change as the budget is used up.".into();
     };
     if settings.budget_micros.is_none() {
-        return "It is asked only where a budget a month is set, and none is.".into();
+        return "It has no effect until a monthly budget is set.".into();
     }
-    with_unpriced_warning(
-        settings,
-        format!("From 80 % of the month's budget on answers are asked of {model} alone."),
-    )
+    with_unpriced_warning(settings, format!("Once 80% of the monthly budget is used, only {model} is used."))
 }
 
-/// A budget has to hold for a model, too, of which nobody knows what it costs.
+/// Appends a warning if a budget is set and a chosen model has no known price.
 fn with_unpriced_warning(settings: &WorkspaceSettings, effect: String) -> String {
     let mut chosen = settings.models.iter().chain(&settings.cheaper_model);
     let Some(unpriced) = chosen.find(|model| Price::for_model(model).is_none()) else { return effect };
@@ -167,8 +164,8 @@ fn with_unpriced_warning(settings: &WorkspaceSettings, effect: String) -> String
     }
     let Price { prompt, completion } = Price::highest();
     format!(
-        "{effect} What {unpriced} costs is not known here: it counts as the dearest model that is, {} a million tokens read \
-         and {} written.",
+        "{effect} The price of {unpriced} is unknown. It is charged like the most expensive known model: {} per million \
+         input tokens and {} per million output tokens.",
         format::dollars(prompt),
         format::dollars(completion)
     )

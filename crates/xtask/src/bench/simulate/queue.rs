@@ -1,79 +1,80 @@
-//! The queue as `migrations/0005_threads.sql`, `db::threads::claim` and `api`'s leases have it, event by event: virtual starts,
-//! a tenant's share of a replica's slots, and the lease after which the threads of a lost replica are taken over.
+//! A model of the queue as in `migrations/0003_queue.sql`, `db::threads::claim` and `api`'s leases: virtual
+//! start times, a tenant's share of a replica's slots, and the lease after which a lost replica's threads are
+//! taken over.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::workload::{SimulatedDay, SimulatedMessage};
-use crate::bench::percentile;
+use crate::statistics::percentile;
 
-/// Time is counted in microseconds.
+/// The unit of time is a microsecond.
 pub(super) const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// How long a lease holds, and how long a lost replica is away.
+/// The duration of a lease, and of a replica's absence.
 const SIMULATED_LEASE: u64 = 6 * MICROS_PER_SECOND;
 pub(super) const REPLICA_OUTAGE: u64 = 120 * MICROS_PER_SECOND;
 
-/// Ready threads that one claim looks at, beside those it takes.
+/// Ready threads that a claim may skip, in addition to those it takes.
 const MAX_SKIPPED_THREADS: usize = 512;
 
-/// The time over which the busiest is looked for.
+/// The window for the busiest time.
 const QUARTER_HOUR: u64 = 15 * 60 * MICROS_PER_SECOND;
 
-/// Replicas of `api`.
+/// The replicas of `api`.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulatedFleet {
-    /// How many.
+    /// The number of replicas.
     pub replicas: u32,
     /// `MAX_CONCURRENT_REPLIES` of each.
     pub slots: u32,
-    /// Whether the first is lost at noon, and comes back empty.
+    /// If true, the first replica is lost at noon and returns empty.
     pub has_replica_loss: bool,
 }
 
-/// What a day was like.
+/// The result of a day.
 #[derive(Clone, Debug)]
 pub struct SimulationResult {
-    /// Questions that were answered.
+    /// The number of answered messages.
     pub answered: usize,
-    /// From the first to the last, in seconds.
+    /// Seconds from the first message to the last reply.
     pub seconds: f64,
-    /// Seconds until an answer began that came to its end, sorted.
+    /// Seconds until the successful reply began, sorted.
     pub wait_seconds: Vec<f64>,
-    /// The most slots that were busy, in the mean of a quarter of an hour.
+    /// The highest mean number of busy slots over a quarter of an hour.
     pub busiest_slots: f64,
-    /// Slots that were busy, in the mean of all.
+    /// The mean number of busy slots.
     pub mean_busy_slots: f64,
-    /// Questions that waited or were answered, in the mean of all.
+    /// The mean number of messages waiting or in progress.
     pub mean_in_system: f64,
-    /// Seconds from a question to the end of its answer, in the mean.
+    /// The mean seconds from a message to the end of its reply.
     pub mean_time_in_system: f64,
     waits_with_workspace: Vec<(u32, f64)>,
 }
 
 impl SimulationResult {
-    /// The wait that this share of the questions does not exceed, in seconds.
+    /// Returns the wait in seconds that this share of the messages does not exceed.
     pub fn wait_percentile(&self, quantile: f64) -> f64 {
         percentile(&self.wait_seconds, quantile)
     }
 
-    /// The waits of one workspace.
+    /// Returns the waits of one workspace.
     pub fn list_workspace_waits(&self, workspace: u32) -> Vec<f64> {
         let own = self.waits_with_workspace.iter().filter(|(one, _)| *one == workspace);
         own.map(|(_, wait)| *wait).collect()
     }
 }
 
-/// What happens next, beside a question's coming.
+/// A future event, apart from the arrival of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum SimulationEvent {
-    /// An answer ends, unless its replica was lost since.
+    /// A reply ends, unless its replica was lost in the meantime.
     ReplyFinished { replica: usize, generation: u32, message: usize },
-    /// A replica is gone, and what it worked on.
+    /// A replica is lost with all its work.
     ReplicaLost { replica: usize },
-    /// The lease of a lost one ends.
+    /// The lease of a lost replica's thread ends.
     LeaseExpired { message: usize, start: u64 },
-    /// It is there again.
+    /// The replica is back.
     ReplicaReturned { replica: usize },
 }
 
@@ -81,17 +82,17 @@ struct SimulatedReplica {
     is_up: bool,
     generation: u32,
     slots_by_workspace: HashMap<u32, usize>,
-    /// The questions in work, each with its virtual start.
+    /// Messages in progress, each with its virtual start.
     replies_in_progress: HashMap<usize, u64>,
 }
 
-/// A day under way.
+/// The state of a day.
 struct Simulation<'a> {
     day: &'a SimulatedDay,
     slots: usize,
     replicas: Vec<SimulatedReplica>,
     events: BinaryHeap<Reverse<(u64, SimulationEvent)>>,
-    /// By virtual start, then by coming.
+    /// Ordered by virtual start, then by arrival.
     ready: BinaryHeap<Reverse<(u64, usize)>>,
     virtual_clock: u64,
     last_virtual_start: Vec<u64>,
@@ -113,7 +114,7 @@ struct TimeIntegrals {
 }
 
 impl SimulatedFleet {
-    /// Lets the replicas answer all of a day.
+    /// Lets the replicas answer all messages of a day.
     pub fn simulate(&self, day: &SimulatedDay) -> SimulationResult {
         let replica = || SimulatedReplica {
             is_up: true,
@@ -182,7 +183,7 @@ impl Simulation<'_> {
         self.day.messages[number]
     }
 
-    /// A place behind the clock, and behind the tenant's own that are ready.
+    /// Queues a message with a virtual start after the clock and after the tenant's other ready messages.
     fn enqueue(&mut self, number: usize) {
         let last = &mut self.last_virtual_start[self.day.messages[number].workspace as usize];
         *last = self.virtual_clock.max(*last) + 1;
@@ -237,7 +238,7 @@ impl Simulation<'_> {
         self.finished.push(question);
     }
 
-    /// Those with free slots take what is first, the emptiest replica first, and pass over tenants that hold their share.
+    /// Fills free slots in queue order, the emptiest replica first. Skips tenants that have used their share.
     fn claim(&mut self) {
         let mut passed = Vec::new();
         while let Some(Reverse((start, number))) = self.ready.pop() {
@@ -304,7 +305,8 @@ impl Simulation<'_> {
 }
 
 impl SimulatedReplica {
-    /// A free slot, and one within the tenant's share: all but an eighth of what others do not hold.
+    /// Returns whether there is a free slot within the tenant's share, which is seven eighths of what others
+    /// do not use.
     fn has_free_slot(&self, workspace: u32, slots: usize) -> bool {
         let own = self.slots_by_workspace.get(&workspace).copied().unwrap_or_default();
         let left = slots.saturating_sub(self.replies_in_progress.len() - own);

@@ -1,4 +1,5 @@
-//! What is asked on a day: when, by whom, and how long the answer takes. Drawn from a seed, so that a day can be had again.
+//! The messages of a day: time, workspace and duration of the reply. They are drawn from a seed, so a day can
+//! be repeated.
 
 use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
@@ -10,27 +11,27 @@ use super::queue::MICROS_PER_SECOND;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// When most is asked, and what of a day's messages has no hour.
+/// The busiest second, and the share of messages that is spread over the whole day.
 const PEAK_SECOND: f64 = SECONDS_PER_DAY as f64 / 2.0;
 const UNIFORM_SHARE: f64 = 0.1;
 
-/// How unequal workspaces are: the second largest asks 2^-0.7 of what the largest does.
+/// The skew between workspaces: the second largest sends 2^-0.7 of what the largest does.
 const ZIPF_EXPONENT: f64 = 0.7;
 
-/// How unequal answers are: one of a hundred takes some three times as long as the mean.
+/// The skew between replies: one in a hundred takes about three times the mean.
 const LOG_NORMAL_SIGMA: f64 = 0.6;
 
-/// A question.
+/// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SimulatedMessage {
-    /// When it comes, in microseconds.
+    /// Its arrival in microseconds.
     pub(super) arrives_at: u64,
     pub(super) workspace: u32,
-    /// How long its answer takes, in microseconds.
+    /// The duration of its reply in microseconds.
     pub(super) service_time: u64,
 }
 
-/// All questions of a day, in the order of their coming.
+/// All messages of a day in the order of their arrival.
 #[derive(Clone, Debug)]
 pub struct SimulatedDay {
     pub(super) messages: Vec<SimulatedMessage>,
@@ -39,10 +40,8 @@ pub struct SimulatedDay {
 }
 
 impl SimulatedDay {
-    /// A day with one busy time, as steep as the options' peak wants.
-    ///
-    /// # Errors
-    /// The options make no day.
+    /// Generates a day with one busy time, as steep as the options' peak requires. Fails if the options are
+    /// invalid.
     pub fn generate(options: &SimulationOptions, workspaces: u32) -> Result<Self> {
         let &SimulationOptions { seed, messages_per_day, peak, answer_seconds, .. } = options;
         let count = f64::from(workspaces) * messages_per_day;
@@ -50,7 +49,7 @@ impl SimulatedDay {
         ensure!((1.0..=100.0).contains(&peak), "--peak is not from 1 to 100");
         ensure!((0.01..=600.0).contains(&answer_seconds), "--answer-seconds is not from 0.01 to 600");
         let mut random = StdRng::seed_from_u64(seed);
-        // A bell whose height above the mean is the peak.
+        // A bell curve whose height above the mean is the peak.
         let width = (1.0 - UNIFORM_SHARE) * SECONDS_PER_DAY as f64
             / ((peak - UNIFORM_SHARE) * (2.0 * std::f64::consts::PI).sqrt());
         let (bell, any, share) = (
@@ -80,7 +79,8 @@ impl SimulatedDay {
         Ok(Self { messages: questions, workspaces, busy_at_peak })
     }
 
-    /// So many questions in the first moment, by these workspaces in turn, whose answers take all as long.
+    /// A day of `count` messages in the first moment, by these workspaces in turn, whose replies all take
+    /// equally long.
     pub fn burst(count: u32, workspaces: u32, answer_seconds: f64) -> Self {
         let question = |number| SimulatedMessage {
             arrives_at: 0,
@@ -90,7 +90,7 @@ impl SimulatedDay {
         Self { messages: (0..count).map(question).collect(), workspaces, busy_at_peak: f64::from(count) }
     }
 
-    /// One more question, of this workspace, so many microseconds later; its answer takes as long as the first.
+    /// Adds a message of this workspace after so many microseconds. Its reply takes as long as the first.
     pub fn add_message(&mut self, workspace: u32, after: u64) {
         let takes = self.messages.first().map_or(MICROS_PER_SECOND, |first| first.service_time);
         self.messages.push(SimulatedMessage { arrives_at: after, workspace, service_time: takes });
@@ -98,12 +98,12 @@ impl SimulatedDay {
         self.workspaces = self.workspaces.max(workspace + 1);
     }
 
-    /// Answers in work at once when most is asked, by Little's law.
+    /// Returns the replies in progress at the peak, by Little's law.
     pub fn busy_at_peak(&self) -> f64 {
         self.busy_at_peak
     }
 
-    /// When most is asked.
+    /// Returns the time of the peak.
     pub(super) fn peak_time(&self) -> u64 {
         micros(PEAK_SECOND)
     }

@@ -1,0 +1,174 @@
+//! The scripts of `deploy/backup`: a backup to S3, and the drill that restores it and finds faults in a
+//! backup.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use xtask::cluster::free_port;
+use xtask::postgres::PostgresPrograms;
+use xtask::service::{Service, ServiceSpec, Variables};
+use xtask::system_packages::{self, SystemPackage};
+use xtask::test_tools::find_or_install_s3_server;
+use xtask::workspace;
+
+use crate::fixtures::binaries;
+use crate::test_app::{ADA, TEST_TIMEOUT, TestApp};
+
+const DRILL_CHECKS: [&str; 7] = [
+    "dump digest",
+    "restore",
+    "row counts",
+    "row-level security",
+    "schema",
+    "encrypted values",
+    "audit chains",
+];
+
+/// The scripts and their backup store.
+struct BackupScripts<'a> {
+    app: &'a TestApp,
+    remote: String,
+    variables: Variables,
+}
+
+impl BackupScripts<'_> {
+    fn run_script(&self, script: &str, extra_variables: &[(&str, &str)]) -> Output {
+        let programs = PostgresPrograms::find_or_install().expect("Postgres' programs");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let initdb = programs.path("initdb");
+        let bin = initdb.parent().expect("a folder").display().to_string();
+        let mut command = Command::new(workspace::root().join("deploy/backup").join(script));
+        command.envs(&self.variables).env("PATH", format!("{bin}:{path}")).env("PGBIN", bin);
+        command.env("DATABASE_URL", &self.app.database.url).env("BACKUP_REMOTE", &self.remote);
+        command.env("WEB", binaries().path("web").expect("web"));
+        command.env("ENCRYPTION_KEYS", &self.app.settings.secrets.encryption_keys);
+        command.env("SCRATCH_PORT", free_port().expect("a port").to_string());
+        // rclone cannot use plain http while this variable names a certificate.
+        command.env_remove("AWS_CA_BUNDLE");
+        command
+            .current_dir(workspace::target())
+            .envs(extra_variables.iter().copied())
+            .output()
+            .expect("it runs")
+    }
+
+    fn back_up(&self) {
+        let done = self.run_script("backup.sh", &[]);
+        assert!(done.status.success(), "{}", output_text(&done));
+    }
+
+    /// Runs the drill. Returns the failed checks and the whole output.
+    fn drill(&self, extra_variables: &[(&str, &str)]) -> (Vec<&'static str>, String) {
+        let done = self.run_script("drill.sh", extra_variables);
+        let said = output_text(&done);
+        let is_told =
+            |name: &str, end: &str| said.lines().any(|line| line.starts_with(&format!("{end:7} {name}")));
+        let failed: Vec<_> = DRILL_CHECKS.into_iter().filter(|name| is_told(name, "FAILED")).collect();
+        assert!(DRILL_CHECKS.iter().all(|name| is_told(name, "ok") || is_told(name, "FAILED")), "{said}");
+        assert_eq!(done.status.success(), failed.is_empty(), "{said}");
+        (failed, said)
+    }
+}
+
+fn output_text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Starts an S3 server on loopback. Returns rclone's variables for it.
+fn start_s3() -> (Service, Variables) {
+    let program = find_or_install_s3_server().expect("moto");
+    let port = free_port().expect("a port");
+    let arguments = vec!["--port".to_owned(), port.to_string()];
+    let variables = Variables::new();
+    let start =
+        ServiceSpec { name: "S3", program: &program, arguments, variables, port, log_sink: Arc::new(|_| ()) };
+    let mut service = Service::start(start).expect("it starts");
+    service.wait_until_ready("/moto-api/", TEST_TIMEOUT).expect("it gets ready");
+    let endpoint = service.url();
+    let settings = [
+        ("TYPE", "s3"),
+        ("PROVIDER", "Other"),
+        ("ENDPOINT", &endpoint),
+        ("REGION", "eu-central-1"),
+        ("ACCESS_KEY_ID", "backup"),
+        ("SECRET_ACCESS_KEY", "backup"),
+    ];
+    let named = settings.map(|(name, value)| (format!("RCLONE_CONFIG_STORE_{name}"), value.to_owned()));
+    (service, named.into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_drill_restores_and_names_faults() {
+    system_packages::find_or_install(SystemPackage::Rclone).expect("rclone");
+    let app = TestApp::installed().await;
+    app.simulator.set_model_options("ttft=0&gap=0");
+    let cookie = app.sign_in(ADA).await;
+    let ts = app.send_dm(ADA, None, "say: The heron is kept.");
+    app.wait_reply(&app.dm(ADA), &ts).await;
+    app.save_settings(&cookie, &[("facts", "We sell oolong in Lisbon.")]).await;
+
+    let (_store, variables) = start_s3();
+    let backups = BackupScripts { app: &app, remote: "store:backups/enablebot".into(), variables };
+    backups.back_up();
+    // A second backup, to show that the newest one is restored.
+    app.save_settings(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
+    backups.back_up();
+    assert_eq!(app.database.query("select count(*) from backups where bytes > 10000"), "2", "each is noted");
+    let (failed, said) = backups.drill(&[]);
+    assert!(failed.is_empty() && said.contains("This backup can be restored."), "{said}");
+    let rows = app.database.query("select count(*) from events");
+    assert!(said.contains(&format!("{rows} of them events")) && said.contains("1 tenant(s) open"), "{said}");
+
+    // A folder is also a backup store, and its files can be damaged.
+    let folder = workspace::target().join(format!("test/backups-{}", std::process::id()));
+    let remote = folder.display().to_string();
+    let backups = BackupScripts { app: &app, remote, variables: Variables::new() };
+    backups.back_up();
+    let manifest = fs::read_to_string(folder.join("latest.json")).expect("what it holds");
+    let had = |count: usize| format!("\"chat_memory\": {count}");
+    assert!(manifest.contains(&had(2)), "{manifest}");
+    fs::write(folder.join("latest.json"), manifest.replace(&had(2), &had(3))).expect("it is written");
+    let other_key = "dev:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let (failed, said) = backups.drill(&[("ENCRYPTION_KEYS", other_key)]);
+    assert_eq!(failed, ["row counts", "encrypted values"], "{said}");
+    assert!(
+        said.contains("chat_memory has 2 rows, expected 3") && said.contains("chat_memory.text cannot be decrypted"),
+        "{said}"
+    );
+
+    fs::write(folder.join("latest.json"), manifest).expect("it is written");
+    let dump = newest_dump(&folder);
+    let bytes = fs::read(&dump).expect("the dump");
+    fs::write(&dump, &bytes[..bytes.len() / 2]).expect("it is written");
+    let (failed, said) = backups.drill(&[]);
+    assert_eq!(failed[..2], ["dump digest", "restore"], "{said}");
+
+    app.database.query(
+        "update chat_memory set text = set_byte(text, 40, get_byte(text, 40) # 1) where message_id = (select max(message_id) from chat_memory);
+         update audit_log set action = 'nothing' where entry_id = (select min(entry_id) from audit_log);
+         alter table chat_memory no force row level security",
+    );
+    backups.back_up();
+    let (failed, said) = backups.drill(&[]);
+    assert_eq!(failed, ["row-level security", "encrypted values", "audit chains"], "{said}");
+    assert!(
+        said.contains("1 value(s) of chat_memory.text cannot be decrypted") && said.contains("forced on chat_memory"),
+        "{said}"
+    );
+    fs::remove_dir_all(folder).expect("it is removed");
+}
+
+fn newest_dump(folder: &std::path::Path) -> PathBuf {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|ending| ending == "dump")).max().expect("a dump")
+}
+
+#[test]
+fn backup_scripts_pass_shellcheck() {
+    let shellcheck = system_packages::find_or_install(SystemPackage::Shellcheck).expect("shellcheck");
+    let folder = workspace::root().join("deploy/backup");
+    let scripts = ["backup.sh", "drill.sh"].map(|script| folder.join(script));
+    workspace::output(Command::new(shellcheck).args(scripts)).expect("nothing is found");
+}

@@ -1,0 +1,53 @@
+//! The files of `deploy/railway`: valid for Railway's types, and usable by the services.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use xtask::{railway, workspace};
+
+fn read_railway_file(service: &str) -> String {
+    let path = workspace::root().join(format!("deploy/railway/{service}.json"));
+    std::fs::read_to_string(path).expect("the file")
+}
+
+#[test]
+fn railway_files_match_schema() {
+    let (api, web) = (read_railway_file("api"), read_railway_file("web"));
+    let change = |from: &str, to: &str| {
+        assert!(api.contains(from));
+        api.replace(from, to)
+    };
+    // Railway's documentation has a text there, which Railway refuses.
+    let mistyped = change("\"drainingSeconds\": 40", "\"drainingSeconds\": \"40\"");
+    let misspelt = change("healthcheckPath", "healthCheckPath");
+    let faults = railway::list_type_errors(&[&api, &web, &mistyped, &misspelt]).expect("they are looked at");
+    assert!(
+        faults.len() == 2 && faults[0].starts_with("2.ts") && faults[1].starts_with("3.ts"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn railway_deploy_checks_readiness_and_drains() {
+    let mut tags = BTreeSet::new();
+    for (service, replicas) in [("api", 3), ("web", 2)] {
+        let file: Value = serde_json::from_str(&read_railway_file(service)).expect("JSON");
+        let (build, deploy) = (&file["build"], &file["deploy"]);
+        let image = build["dockerfilePath"].as_str().expect("a path");
+        let image = std::fs::read_to_string(workspace::root().join(image)).expect("it is there");
+        let image = image.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+        let [image] = image[..] else { panic!("nothing is built: {image:?}") };
+        let (repository, tag) = image.rsplit_once(':').expect("a tag");
+        assert!(repository.starts_with("FROM ") && repository.ends_with(&format!("/enablebot-{service}")));
+        tags.insert(tag.to_owned());
+        assert_eq!(deploy["healthcheckPath"], "/health/ready");
+        assert!(deploy["drainingSeconds"].as_u64().expect("a number") > 30);
+        let regions = deploy["multiRegionConfig"].as_object().expect("regions");
+        let counts: Vec<_> = regions.values().map(|region| &region["numReplicas"]).collect();
+        assert_eq!(counts, [&Value::from(replicas)]);
+        // Once per release, by the service that has the command.
+        let before = (service == "web").then(|| json!(["/web migrate"]));
+        assert_eq!(deploy.get("preDeployCommand"), before.as_ref());
+    }
+    assert!(tags.len() == 1 && !tags.contains("latest"), "one release: {tags:?}");
+}

@@ -1,0 +1,12 @@
+//! Sign-in: sessions, cookies, roles, and the extractors that check them.
+
+pub(crate) mod current_user;
+mod extractors;
+pub(crate) mod operators;
+mod reads;
+pub(crate) mod secrets;
+pub(crate) mod session_cookie;
+pub(crate) mod session_loader;
+pub(crate) mod slack_role;
+
+pub(crate) use current_user::{CurrentUser, Operator, WorkspaceAdmin};
