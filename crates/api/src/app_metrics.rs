@@ -7,7 +7,7 @@ use chrono::Utc;
 use metrics::{Counter, counter, gauge};
 use models::EventOutcome;
 
-/// The values of the label of `enablebot_put_off_total`.
+/// The values of the label of `enablebot_rate_limited_total`.
 pub(crate) const RATE_LIMIT_LABELS: [&str; 2] = ["tenant", "global"];
 
 /// Counts a message that a rate limit holds back.
@@ -17,7 +17,7 @@ pub(crate) fn count_rate_limited(admission: Admission) {
         Admission::QueuedFor(_) => RATE_LIMIT_LABELS[0],
         Admission::RetryAfter(_) => RATE_LIMIT_LABELS[1],
     };
-    counter!("enablebot_put_off_total", "limit" => limit).increment(1);
+    counter!("enablebot_rate_limited_total", "limit" => limit).increment(1);
 }
 
 /// Records that the worker has looked for threads, and its free slots.

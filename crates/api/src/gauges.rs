@@ -76,7 +76,7 @@ async fn load_gauges(db: &Db) -> Result<OperatorGauges, DbError> {
 }
 
 fn set_gauges(gauges: OperatorGauges) {
-    gauge!("enablebot_set_aside_events").set(gauges.dead_letters as f64);
+    gauge!("enablebot_dead_letter_events").set(gauges.dead_letters as f64);
     gauge!("enablebot_tokens", "state" => "good").set(gauges.tokens_valid as f64);
     gauge!("enablebot_tokens", "state" => "unrefreshed").set(gauges.tokens_unrefreshed as f64);
     gauge!("enablebot_tokens", "state" => "dead").set(gauges.tokens_disabled as f64);

@@ -48,6 +48,8 @@ pub struct ModelCall<'a> {
     pub allowance: &'a Allowance,
     /// The time at which the message arrived.
     pub received_at: Instant,
+    /// The kind of arrival, a label of the metric: `event` from Slack or `request` to `/api/chat`.
+    pub source: &'static str,
 }
 
 /// The text of an answer so far.
@@ -143,7 +145,8 @@ pub async fn complete<S: AnswerSink>(
     };
     if let Some(at) = answer.first_token_at {
         metrics::histogram!("enablebot_reply_first_token_seconds").record((at - requested_at).as_secs_f64());
-        metrics::histogram!("enablebot_first_word_seconds").record((at - call.received_at).as_secs_f64());
+        metrics::histogram!("enablebot_time_to_first_token_seconds", "from" => call.source)
+            .record((at - call.received_at).as_secs_f64());
     }
     CallResult { text: answer.text, first_token_at: answer.first_token_at, charge, end }
 }

@@ -133,7 +133,9 @@ impl HealthChecks for WebHealthChecks {
             HealthCheck::critical("schema", health.schema),
             HealthCheck::informational("redis", redis),
         ];
-        checks.extend(self.db.standby().map(|standby| HealthCheck::informational("replica", standby.to_string())));
+        checks.extend(
+            self.db.standby().map(|standby| HealthCheck::informational("replica", standby.to_string())),
+        );
         checks
     }
 

@@ -120,7 +120,7 @@ impl ChatTask {
         let mut prompt = conversation.build_prompt(&self.request.message);
         let allowance = conversation.reserve_budget(&prompt.messages).await?;
         let model = &self.service.state.model;
-        let call = ModelCall { model, allowance: &allowance, received_at: asked_at };
+        let call = ModelCall { model, allowance: &allowance, received_at: asked_at, source: "request" };
         let interrupt = Box::pin(self.wait_for_interrupt(conversation));
         let mut sink = ChatSink { sender: &self.sender, interrupt };
         let CallResult { text, first_token_at, charge, end } =

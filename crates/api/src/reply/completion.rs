@@ -105,7 +105,12 @@ pub(super) async fn complete_reply(
         owner: ReservationOwner::Event { lease: &context.lease.lease, seq: context.job.seq },
     };
     let allowance = reserve_call(context.db, deps.model, &request).await?.map_err(denied_error)?;
-    let call = ModelCall { model: deps.model, allowance: &allowance, received_at: context.job.received };
+    let call = ModelCall {
+        model: deps.model,
+        allowance: &allowance,
+        received_at: context.job.received,
+        source: "event",
+    };
     let mut sink = SlackSink { reply: &mut *reply, stop: context.stop, handoff: deps.handoff };
     let answer = PartialAnswer::sanitized(text_so_far);
     let CallResult { mut text, first_token_at, charge, end } =

@@ -36,8 +36,7 @@ async fn home_tab_shows_setup() {
     let app = TestApp::installed().await;
     app.simulator.open_app_tab(TEAM, ADA, "home");
     let home = app.wait_home(ADA).await;
-    for told in ["Installed in Acme", "No messages waiting.", SUGGESTED_PROMPTS[0].1, "/enablebot"]
-    {
+    for told in ["Installed in Acme", "No messages waiting.", SUGGESTED_PROMPTS[0].1, "/enablebot"] {
         assert!(home.contains(told), "{told}: {home}");
     }
     assert!(!home.contains("is not granted"), "{home}");

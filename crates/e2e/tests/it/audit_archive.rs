@@ -188,7 +188,10 @@ async fn killed_archiving_duplicates_nothing() {
     storage.set_behaviour(StorageBehaviour::Accepts);
     let (well, told) = app.run_audit(&["archive"], &storage.variables());
     assert!(well && told.contains("T1: 530 entries archived."), "{told}");
-    assert_eq!(app.run_audit(&["archive"], &storage.variables()), (true, "Everything is archived.\n".to_owned()));
+    assert_eq!(
+        app.run_audit(&["archive"], &storage.variables()),
+        (true, "Everything is archived.\n".to_owned())
+    );
     let spans = |tenant: &str| -> Vec<(i64, i64)> {
         let all = archived_places(&storage, tenant);
         assert!(
@@ -292,10 +295,7 @@ async fn archive_tampering_is_detected() {
     edit_file(&files.path("7-12.ndjson"), |text| forge_chain(&text, &joint));
     assert!(app.verify_archive(&files, &alone).0, "alone they are a chain");
     let (well, told) = app.verify_archive(&files, &[]);
-    assert!(
-        !well && told.contains("7-12.ndjson: BROKEN: does not match the database"),
-        "{told}"
-    );
+    assert!(!well && told.contains("7-12.ndjson: BROKEN: does not match the database"), "{told}");
 
     // A log that was tampered with is not archived.
     app.database.query("update audit_log set actor = 'U0MALLORY' where chain_index = 12");

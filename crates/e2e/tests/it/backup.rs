@@ -134,7 +134,8 @@ async fn backup_drill_restores_and_names_faults() {
     let (failed, said) = backups.drill(&[("ENCRYPTION_KEYS", other_key)]);
     assert_eq!(failed, ["row counts", "encrypted values"], "{said}");
     assert!(
-        said.contains("chat_memory has 2 rows, expected 3") && said.contains("chat_memory.text cannot be decrypted"),
+        said.contains("chat_memory has 2 rows, expected 3")
+            && said.contains("chat_memory.text cannot be decrypted"),
         "{said}"
     );
 
@@ -154,7 +155,8 @@ async fn backup_drill_restores_and_names_faults() {
     let (failed, said) = backups.drill(&[]);
     assert_eq!(failed, ["row-level security", "encrypted values", "audit chains"], "{said}");
     assert!(
-        said.contains("1 value(s) of chat_memory.text cannot be decrypted") && said.contains("forced on chat_memory"),
+        said.contains("1 value(s) of chat_memory.text cannot be decrypted")
+            && said.contains("forced on chat_memory"),
         "{said}"
     );
     fs::remove_dir_all(folder).expect("it is removed");

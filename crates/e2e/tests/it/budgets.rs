@@ -99,8 +99,10 @@ async fn concurrent_calls_never_exceed_budget() {
     assert_eq!(app.database.query(booked), "answered, refused: over budget");
     assert_eq!(app.query_number("select count(*) from usage where source = 'slack'"), 100);
     let dm = app.dm(ADA);
-    let over =
-        said.iter().filter(|ts| app.bot_messages(&dm, ts)[0].visible_text().contains("has used its monthly budget")).count();
+    let over = said
+        .iter()
+        .filter(|ts| app.bot_messages(&dm, ts)[0].visible_text().contains("has used its monthly budget"))
+        .count();
     assert_eq!(app.query_number("select count(*) from usage where outcome = 'refused'"), over as i64);
     assert_eq!(app.database.query(COUNT_RESERVATIONS_SQL), "0");
     eprintln!(
@@ -214,7 +216,10 @@ async fn near_budget_warns_once_and_uses_cheaper_model() {
     let refused = app.send_form("/dashboard/settings/review", Some(&admin), &unknown).await;
     assert_eq!(refused.status(), 422);
     let page = refused.text().await.expect("text");
-    assert!(page.contains("gpt-9 is not available on this server") && page.contains("data-testid=\"spent\""), "{page}");
+    assert!(
+        page.contains("gpt-9 is not available on this server") && page.contains("data-testid=\"spent\""),
+        "{page}"
+    );
 
     let ts = app.send_dm(ADA, None, "say: Usual.");
     app.wait_reply(&app.dm(ADA), &ts).await;

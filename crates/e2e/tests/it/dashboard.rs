@@ -48,7 +48,14 @@ async fn admin_redrives_dead_letter_from_overview() {
     }
     browser.take_screenshots("dashboard").await;
 
-    browser.client.find(Locator::LinkText("View events")).await.expect("a link").click().await.expect("a click");
+    browser
+        .client
+        .find(Locator::LinkText("View events"))
+        .await
+        .expect("a link")
+        .click()
+        .await
+        .expect("a click");
     let row = browser.find_css("[data-testid=events] tbody tr").await.text().await.expect("text");
     assert!(row.contains("failed"), "{row}");
     browser.take_screenshots("events").await;

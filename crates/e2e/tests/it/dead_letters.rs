@@ -11,9 +11,15 @@ async fn dead_letter_is_shown_redacted_and_redriven() {
     app.wait_replies(&dm, &ts, 1).await;
     let event = app.find_event_id(&ts);
     let story = app.run_cli(&["events", "show", "T0ACME", &event]);
-    for known in
-        ["message", ADA, &dm, &ts, "attempt 1: the model's server answered 400", "set_aside at", "replied, last message"]
-    {
+    for known in [
+        "message",
+        ADA,
+        &dm,
+        &ts,
+        "attempt 1: the model's server answered 400",
+        "set_aside at",
+        "replied, last message",
+    ] {
         assert!(story.contains(known), "no {known} in\n{story}");
     }
     assert!(!story.contains("heron"), "{story}");

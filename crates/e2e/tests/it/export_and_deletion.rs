@@ -125,8 +125,7 @@ async fn export_shows_progress_and_abort() {
 
     let ada = app.sign_in(ADA).await;
     drop(app.send_form(EXPORT_PATH, Some(&ada), &[]).await);
-    app.wait_for_query("select count(*) from exports where failure_reason = 'interrupted'", "1")
-        .await;
+    app.wait_for_query("select count(*) from exports where failure_reason = 'interrupted'", "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,10 @@ async fn key_rotation_under_load_replaces_every_key() {
             app.decrypt_all_values();
         }
         let told = rotation.join().expect("it ends");
-        assert!(told.contains("T0ACME (1 of 1): ") && told.contains("re-encrypted with the new key"), "{told}");
+        assert!(
+            told.contains("T0ACME (1 of 1): ") && told.contains("re-encrypted with the new key"),
+            "{told}"
+        );
     }
     for (ts, text) in &asked {
         assert_eq!(format!("say: {}", app.wait_reply(&dm, ts).await), *text);

@@ -176,7 +176,7 @@ async fn rejected_api_calls_do_not_consume_limit() {
     app.wait_for_query("select count(*) from events where rate_limited_until > now()", "1").await;
     let minutes = "select round(extract(epoch from rate_limited_until - received_at) / 60) from events where rate_limited_until is not null";
     assert_eq!(app.database.query(minutes), "5", "hers is the next turn");
-    let put_off = app.metric_value("enablebot_put_off_total{limit=\"tenant\"}").await;
+    let put_off = app.metric_value("enablebot_rate_limited_total{limit=\"tenant\"}").await;
     assert!(put_off >= 2.0, "both are counted: {put_off}");
     app.discard_backlog();
 }

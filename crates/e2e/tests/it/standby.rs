@@ -163,8 +163,7 @@ async fn failed_standby_reads_fall_back_to_primary() {
                          perform pg_sleep(0.005);
                      end loop;
                  end $$";
-    let has_failed =
-        |web: &Service| web.log_lines().iter().any(|line| line.contains("standby query failed"));
+    let has_failed = |web: &Service| web.log_lines().iter().any(|line| line.contains("standby query failed"));
     let begun = Instant::now();
     while !has_failed(&deployment.web) {
         assert!(begun.elapsed() < 6 * TEST_TIMEOUT, "no conflict comes of it");

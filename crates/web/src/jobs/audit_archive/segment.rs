@@ -155,7 +155,9 @@ pub(crate) fn verify_segment(text: &str) -> Result<SegmentRange, SegmentError> {
         match line.chain_index {
             _ if line.tenant_id != range.tenant_id => return Err(SegmentError::Unreadable(number)),
             chain_index if chain_index > expected => return Err(broken_at(expected, ChainFault::Missing)),
-            chain_index if chain_index < expected => return Err(broken_at(chain_index, ChainFault::Inserted)),
+            chain_index if chain_index < expected => {
+                return Err(broken_at(chain_index, ChainFault::Inserted));
+            }
             _ if line.previous_hash != range.hash || line.digest().as_ref() != Some(&line.hash) => {
                 return Err(broken_at(line.chain_index, ChainFault::Changed));
             }
