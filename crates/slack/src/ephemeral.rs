@@ -12,6 +12,7 @@ use crate::{BotAuth, Client, SlackError};
 
 /// The hosts of response URLs of commands.
 
+///
 /// Source: <https://docs.slack.dev/interactivity/handling-user-interaction>
 const RESPONSE_URL_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 

@@ -7,6 +7,7 @@ use crate::{BotAuth, Buttons, Client, SlackError, SlackErrorKind};
 
 /// The longest `markdown_text`, in characters.
 
+///
 /// Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
 pub const MAX_MARKDOWN_CHARS: usize = 12_000;
 

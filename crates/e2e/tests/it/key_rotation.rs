@@ -183,13 +183,13 @@ async fn due_rotation_resumes_after_kill() {
     app.database.query(
         "create function slow_update() returns trigger language plpgsql as
              'begin perform pg_sleep(0.005); return new; end';
-         create trigger slow_update before update on turns for each row execute function slow_update()",
+         create trigger slow_update before update on chat_memory for each row execute function slow_update()",
     );
     app.database.query("update encryption_keys set created_at = now() - interval '91 days'");
     let count = "select count(*) from encryption_keys";
     app.wait_for_query(count, "2").await;
     app.web.kill().expect("it is killed");
-    app.database.query("drop trigger slow_update on turns");
+    app.database.query("drop trigger slow_update on chat_memory");
     app.decrypt_all_values();
     assert_eq!(app.database.query(count), "2", "it is interrupted");
     let others = [app.add_web(app.settings.ports.web), app.add_web(free_port().expect("a port"))];

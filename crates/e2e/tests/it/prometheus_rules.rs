@@ -218,7 +218,7 @@ async fn every_rule_and_panel_has_data() {
 
     for (query, expected) in [
         ("job:enablebot_up:sum", 2.0),
-        ("enablebot:set_aside:max", 1.0),
+        ("enablebot:dead_letter_events:max", 1.0),
         ("enablebot:tokens:max{state=\"good\"}", 1.0),
         ("enablebot:tokens:max{state=\"unrefreshed\"}", 1.0),
         ("enablebot:tokens:max{state=\"dead\"}", 1.0),
