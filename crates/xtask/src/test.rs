@@ -25,8 +25,6 @@ struct CiStep {
     /// Seconds it takes on two cores, until a run has measured it.
     usual_seconds: u64,
     run: fn(&TestOptions) -> Result<()>,
-    /// If false, the step runs only if it is named with `--step`.
-    is_enabled: bool,
 }
 
 const fn ci_step(
@@ -35,12 +33,7 @@ const fn ci_step(
     description: &'static str,
     run: fn(&TestOptions) -> Result<()>,
 ) -> CiStep {
-    CiStep { name, description, usual_seconds, run, is_enabled: true }
-}
-
-/// A step that the code does not pass yet.
-const fn disabled_step(step: CiStep) -> CiStep {
-    CiStep { is_enabled: false, ..step }
+    CiStep { name, description, usual_seconds, run }
 }
 
 const CI_STEPS: [CiStep; 15] = [
@@ -48,13 +41,9 @@ const CI_STEPS: [CiStep; 15] = [
     ci_step("format", 5, "rustfmt", |_| check_format()),
     ci_step("crate arrows", 1, "crates import only what the table allows", |_| crate_deps::check()),
     ci_step("layout", 1, "entries of the root", |_| repo_layout::check_root()),
-    disabled_step(ci_step("file lengths", 1, "no source file above 350 lines", |_| {
-        repo_layout::check_file_lengths()
-    })),
-    disabled_step(ci_step("import cycles", 1, "files of a crate that import each other", |_| {
-        import_cycles::check()
-    })),
-    disabled_step(ci_step("language", 1, "doc comments and names", |_| language_check::check())),
+    ci_step("file lengths", 1, "no source file above 350 lines", |_| repo_layout::check_file_lengths()),
+    ci_step("import cycles", 1, "files of a crate that import each other", |_| import_cycles::check()),
+    ci_step("language", 1, "doc comments and names", |_| language_check::check()),
     ci_step("dependencies", 5, "cargo deny: licences and sources", |_| check_dependencies()),
     ci_step("lints", 300, "compile everything with clippy", |_| run_lints()),
     ci_step("documentation", 120, "build with rustdoc", |_| build_documentation()),
@@ -104,7 +93,7 @@ impl TestOptions {
         if self.filter.is_some() || self.package.is_some() {
             return Ok(FILTERED_STEPS.to_vec());
         }
-        Ok(CI_STEPS.iter().filter(|step| step.is_enabled).collect())
+        Ok(CI_STEPS.iter().collect())
     }
 
     /// Returns the arguments for nextest.
@@ -288,6 +277,5 @@ mod tests {
         assert_eq!(options("lints").steps().expect("a step").len(), 1);
         let error = options("lint").steps().err().expect("no such step").to_string();
         assert!(error.contains("offline queries"), "{error}");
-        assert!(TestOptions::default().steps().expect("steps").iter().all(|step| step.is_enabled));
     }
 }

@@ -165,7 +165,7 @@ async fn deletion_shows_progress_and_signed_receipt() {
     assert_eq!(app.tables_with_rows(), Vec::<String>::new());
     assert!(!app.api_logs().contains("panic"), "{}", app.api_logs());
     let proved = app.run_cli(&["tenants", "receipts", TEAM]);
-    assert!(proved.contains("The signature is right"), "{proved}");
+    assert!(proved.contains("Signature valid"), "{proved}");
 
     browser.client.goto(&format!("{}/dashboard", app.web.url())).await.expect("the sign-in page");
     browser.find_test_id("sign-in-as").await;

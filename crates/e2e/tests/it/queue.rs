@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use xtask::cluster::free_port;
 use xtask::settings::SIGNING_SECRET;
 
-use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, SLACK_ACK_TIMEOUT, TEAM, TEST_TIMEOUT, TestApp};
+use crate::test_app::{ACK_TIMEOUT, ADA, BETA, BETA_ADA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
 
 impl TestApp {
     /// Starts an app for two workspaces, with a replica that only receives.
@@ -136,7 +136,7 @@ async fn stalled_commit_gives_503_within_two_seconds() {
         let begun = Instant::now();
         let (status, _) = app.post_signed("/slack/events", &body, SIGNING_SECRET, 0).await;
         assert_eq!(status, 503);
-        assert!(begun.elapsed() < SLACK_ACK_TIMEOUT, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < ACK_TIMEOUT, "{:?}", begun.elapsed());
     }
     tokio::task::spawn_blocking(move || stalled.join().expect("it is let go")).await.expect("it ends");
     assert_eq!(app.post_signed("/slack/events", &body, SIGNING_SECRET, 0).await.0, 200);
