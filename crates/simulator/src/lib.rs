@@ -1,5 +1,5 @@
-//! A Slack workspace and an OpenAI-compatible model on loopback, with a page to chat in; for `cargo dev`, tests
-//! and benchmarks. It is strict where Slack is strict, so that what works here works there.
+//! A Slack workspace and an OpenAI-compatible model on loopback, with a page to chat in; for `cargo dev`,
+//! tests and benchmarks. It is strict where Slack is strict, so that what works here works there.
 
 mod consent;
 mod delivery;
@@ -8,6 +8,7 @@ mod fake_slack;
 mod files;
 mod html;
 mod inspect;
+mod interaction_requests;
 mod interactions;
 mod model;
 mod page;

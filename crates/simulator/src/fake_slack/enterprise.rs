@@ -6,19 +6,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use super::team::AppInstallation;
+use super::team::{AppInstallation, Enterprise};
 use super::{FakeSlack, StateChange};
-
-/// An organisation.
-pub(crate) struct Enterprise {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) teams: BTreeSet<String>,
-    /// The workspaces that an admin added the app to. A new org-wide install is in none.
-    pub(crate) granted_teams: BTreeSet<String>,
-    /// The app's org-wide install. A granted team holds a copy of it.
-    pub(crate) installation: Option<AppInstallation>,
-}
 
 impl FakeSlack {
     /// Groups teams into an organisation; missing teams are created and named after their id.

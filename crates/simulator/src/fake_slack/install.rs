@@ -7,28 +7,12 @@ use anyhow::Context;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::install_grant::{InstallCode, InstallGrant};
 use super::team::AppInstallation;
 use super::{FakeSlack, StateChange};
 
 /// A code can be exchanged for ten minutes (<https://docs.slack.dev/authentication/installing-with-oauth>).
 const INSTALL_CODE_LIFETIME: Duration = Duration::from_secs(600);
-
-/// A requested or approved grant.
-#[derive(Clone)]
-pub(crate) struct InstallGrant {
-    pub(crate) team: String,
-    /// The organisation, for an org-wide grant.
-    pub(crate) enterprise: Option<String>,
-    pub(crate) user: String,
-    pub(crate) scopes: BTreeSet<String>,
-    pub(crate) redirect_uri: String,
-}
-
-/// An issued code for `oauth.v2.access`.
-pub(crate) struct InstallCode {
-    pub(crate) grant: InstallGrant,
-    issued_at: Instant,
-}
 
 impl FakeSlack {
     /// Issues a single-use code for a grant.
@@ -68,9 +52,8 @@ impl FakeSlack {
         self.store_installation(&tenant, installation.clone()).then_some(installation)
     }
 
-    /// Exchanges a refresh token, which is used up by that, for a new pair; whose it is. Slack's grace for an
-    /// answer
-    /// that was lost is not documented, and there is none here.
+    /// Exchanges a single-use refresh token for a new pair; returns its tenant. Slack's grace for a lost
+    /// answer is not documented, and there is none here.
     pub(crate) fn refresh_tokens(&mut self, refresh_token: &str) -> Option<String> {
         let tenant = self.tokens.redeem(refresh_token)?;
         let mut installation = self.find_installation(&tenant)?.clone();
@@ -135,8 +118,7 @@ impl FakeSlack {
     }
 
     /// Uninstalls the app from a team or an organisation: tokens answer `why` from now on, and the app is
-    /// told in two
-    /// events, of which Slack promises no order.
+    /// told in two events, of which Slack promises no order.
     pub(crate) fn uninstall(&mut self, place: &str, why: &'static str) {
         let tenant = self.resolve_tenant(place);
         let event = json!({"type": "app_uninstalled", "event_ts": self.next_ts()});

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::block_actions::find_action;
-use super::response_urls::ResponseTarget;
+use super::response_target::ResponseTarget;
 use super::team::{APP_ID, Channel, Team};
 use super::{FakeSlack, SlackMessage};
 
@@ -86,8 +86,8 @@ impl FakeSlack {
         Ok(payload)
     }
 
-    /// The fields of a slash command (<https://docs.slack.dev/interactivity/implementing-slash-commands>), and
-    /// what its answer is to.
+    /// Returns the fields of a slash command and the target of its response
+    /// (<https://docs.slack.dev/interactivity/implementing-slash-commands>).
     pub(crate) fn command_form(
         &mut self,
         command: &SlashCommand<'_>,

@@ -6,17 +6,23 @@ mod enterprise;
 mod events;
 mod external_users;
 mod file;
+mod file_uploads;
 mod inspect;
 mod install;
+mod install_grant;
 mod interactions;
+mod log_entries;
 mod message;
 mod person;
 mod post;
+mod response_target;
 mod response_urls;
 mod sign_in;
+mod sign_in_codes;
 mod stream;
 mod team;
 mod tokens;
+mod user_objects;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,22 +34,21 @@ use serde_json::Value;
 
 pub(crate) use agent_events::ASSISTANT_THREAD_SUBTYPE;
 pub(crate) use block_actions::assign_ids;
-pub(crate) use enterprise::Enterprise;
 pub use external_users::OtherBot;
 use file::FileStore;
 pub use file::{NewFile, SlackFile};
-pub use inspect::{Call, DeliveryAttempt, ModelCompletion};
-pub(crate) use install::{InstallCode, InstallGrant};
+pub(crate) use install_grant::{InstallCode, InstallGrant};
 pub(crate) use interactions::{Click, SlashCommand, VERIFICATION_TOKEN};
+pub use log_entries::{Call, DeliveryAttempt, ModelCompletion};
 pub use message::SlackMessage;
 pub(crate) use message::{MessageContent, parse_millis};
 pub use person::SimulatedUser;
 pub(crate) use post::FILE_SHARE_SUBTYPE;
 pub use post::PostMessage;
-pub(crate) use response_urls::{ResponseMode, ResponseTarget, ResponseUrl};
+pub(crate) use response_target::{ResponseMode, ResponseTarget, ResponseUrl};
 pub(crate) use sign_in::{ApprovedSignIn, IdTokenKey};
 pub use team::AppInstallation;
-pub(crate) use team::{APP_ID, AgentSession, Channel, Team};
+pub(crate) use team::{APP_ID, AgentSession, Channel, Enterprise, Team};
 use tokens::TokenStore;
 
 use crate::settings::SimulatorSettings;
@@ -135,6 +140,11 @@ impl FakeSlack {
         };
         slack.add_team("T0ACME", "Acme");
         slack
+    }
+
+    /// Returns the base address of this Slack.
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.settings.port)
     }
 
     pub(crate) fn add_team(&mut self, id: &str, name: &str) {

@@ -6,44 +6,11 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::message::MessageContent;
+use super::response_target::{ResponseMode, ResponseTarget, ResponseUrl};
 use super::{FakeSlack, StateChange};
 
 /// Responses that a `response_url` accepts.
 const MAX_RESPONSE_URL_USES: u8 = 5;
-
-/// The person, channel and thread that a response belongs to.
-#[derive(Clone)]
-pub(crate) struct ResponseTarget {
-    pub(crate) team: String,
-    channel: String,
-    user: String,
-    /// The clicked message, or the message posted as a response.
-    original: Option<String>,
-}
-
-/// An issued `response_url`.
-pub(crate) struct ResponseUrl {
-    target: ResponseTarget,
-    use_count: u8,
-    issued_at: Instant,
-}
-
-/// The display mode of a response.
-pub(crate) enum ResponseMode {
-    /// Only to the person who clicked or typed.
-    Ephemeral,
-    /// To everyone in the channel.
-    InChannel,
-    /// In place of the original message.
-    ReplaceOriginal,
-}
-
-impl ResponseTarget {
-    pub(crate) fn new(team: &str, channel: &str, user: &str, original: Option<&str>) -> Self {
-        let (team, channel, user) = (team.to_owned(), channel.to_owned(), user.to_owned());
-        Self { team, channel, user, original: original.map(str::to_owned) }
-    }
-}
 
 impl FakeSlack {
     /// Issues a new `response_url`. `kind` is `actions` or `commands`.

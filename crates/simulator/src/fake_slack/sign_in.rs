@@ -1,7 +1,4 @@
-//! Sign-ins and the key that signs id tokens.
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+//! An approved sign-in, and the key that signs id tokens.
 
 use anyhow::Context;
 use aws_lc_rs::rand::SystemRandom;
@@ -10,12 +7,6 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use super::FakeSlack;
-
-/// Lifetime of a code.
-const SIGN_IN_CODE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The key id of the only key.
 const ID_TOKEN_KEY_ID: &str = "simulated-key";
@@ -37,7 +28,7 @@ pub(crate) struct ApprovedSignIn {
 pub(crate) struct IdTokenKey(KeyPair);
 
 impl IdTokenKey {
-    fn generate() -> anyhow::Result<Self> {
+    pub(super) fn generate() -> anyhow::Result<Self> {
         Ok(Self(KeyPair::generate(KeySize::Rsa2048).ok().context("no RSA key could be made")?))
     }
 
@@ -46,7 +37,9 @@ impl IdTokenKey {
         // PKCS#1 in DER; at 2048 bits and the usual exponent 65537 the modulus always lies here.
         let modulus = self.0.public_key().as_ref().get(9..265).unwrap_or_default();
         let n = URL_SAFE_NO_PAD.encode(modulus);
-        json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": ID_TOKEN_KEY_ID, "n": n, "e": "AQAB"}]})
+        json!({"keys": [{
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": ID_TOKEN_KEY_ID, "n": n, "e": "AQAB",
+        }]})
     }
 
     /// Signs a JWT with these claims.
@@ -63,29 +56,5 @@ impl IdTokenKey {
             .ok()
             .context("the token could not be signed")?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
-}
-
-impl FakeSlack {
-    /// Issues a single-use code for a sign-in.
-    pub(crate) fn issue_sign_in_code(&mut self, sign_in: ApprovedSignIn) -> String {
-        self.sign_ins.retain(|_, (_, issued)| issued.elapsed() < SIGN_IN_CODE_LIFETIME);
-        let code = format!("1000000001.{}", Uuid::new_v4().simple());
-        self.sign_ins.insert(code.clone(), (sign_in, Instant::now()));
-        code
-    }
-
-    /// Consumes a code; returns `None` if it was used before or has expired.
-    pub(crate) fn redeem_sign_in_code(&mut self, code: &str) -> Option<ApprovedSignIn> {
-        let (sign_in, issued) = self.sign_ins.remove(code)?;
-        (issued.elapsed() < SIGN_IN_CODE_LIFETIME).then_some(sign_in)
-    }
-
-    /// Returns the key. The first call generates it, which takes a while.
-    pub(crate) fn id_token_key(&mut self) -> anyhow::Result<Arc<IdTokenKey>> {
-        if self.id_token_key.is_none() {
-            self.id_token_key = Some(Arc::new(IdTokenKey::generate()?));
-        }
-        self.id_token_key.clone().context("a key")
     }
 }

@@ -1,11 +1,12 @@
-//! A workspace with its people and channels.
+//! A workspace with its people and channels, and an organisation of workspaces.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{SimulatedUser, SlackMessage};
+use super::message::SlackMessage;
+use super::person::SimulatedUser;
 
 /// The only app of this Slack.
 pub(crate) const APP_ID: &str = "A0SIMULATED";
@@ -34,6 +35,17 @@ pub struct AppInstallation {
     pub scopes: BTreeSet<String>,
     /// The person who approved it.
     pub installed_by: String,
+}
+
+/// An organisation of several workspaces (Enterprise Grid).
+pub(crate) struct Enterprise {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) teams: BTreeSet<String>,
+    /// The workspaces that an admin added the app to. A new org-wide install is in none.
+    pub(crate) granted_teams: BTreeSet<String>,
+    /// The app's org-wide install. A granted team holds a copy of it.
+    pub(crate) installation: Option<AppInstallation>,
 }
 
 /// The app's last status in a thread.

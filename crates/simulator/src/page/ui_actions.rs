@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::fake_slack::{Click, FakeSlack, NewFile, PostMessage, SlashCommand};
-use crate::interactions;
+use crate::interaction_requests::{send_click, send_command, send_home_click};
 use crate::state::SimulatorState;
 
 /// Bytes of a message with its files.
@@ -95,8 +95,7 @@ fn escape_text(slack: &FakeSlack, act: &UiAction) -> String {
 
 async fn run_command(State(shared): State<Arc<SimulatorState>>, Json(act): Json<UiAction>) -> Response {
     let UiAction { team, user, channel, command, text, .. } = &act;
-    let said =
-        interactions::send_command(&shared, &SlashCommand { team, user, channel, command, text }).await;
+    let said = send_command(&shared, &SlashCommand { team, user, channel, command, text }).await;
     app_status_response(&shared, said.map(|(status, _)| status))
 }
 
@@ -104,8 +103,8 @@ async fn click(State(shared): State<Arc<SimulatorState>>, Json(act): Json<UiActi
     let value = act.value.as_deref();
     let click = Click { team: &act.team, user: &act.user, action_id: &act.action_id, value };
     let told_app = match &act.ts {
-        Some(ts) => interactions::send_click(&shared, &click, &act.channel, ts).await,
-        None => interactions::send_home_click(&shared, &click).await,
+        Some(ts) => send_click(&shared, &click, &act.channel, ts).await,
+        None => send_home_click(&shared, &click).await,
     };
     app_status_response(&shared, told_app)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::streams::SESSION_STATES;
 use super::{WebApiError, WebApiResult};
 use crate::fake_slack::{ASSISTANT_THREAD_SUBTYPE, MessageContent};
@@ -66,8 +66,7 @@ pub(crate) fn set_thread_status(call: &mut Invocation<'_>) -> WebApiResult {
 }
 
 /// <https://docs.slack.dev/reference/methods/assistant.threads.setTitle>. An assistant's thread bears its
-/// title as
-/// its root, whose change the app is told of as of any other.
+/// title as its root, whose change the app is told of as of any other.
 pub(crate) fn set_title(call: &mut Invocation<'_>) -> WebApiResult {
     let (channel, root) = call.session_thread()?;
     let title = call.args.required("title")?.to_owned();

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::{WebApiError, WebApiResult};
 use crate::fake_slack::APP_ID;
 

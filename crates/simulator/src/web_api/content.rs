@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::blocks;
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::{Args, WebApiError};
 use crate::fake_slack::{MessageContent, assign_ids};
 

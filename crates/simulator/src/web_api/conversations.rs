@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::{WebApiError, WebApiResult};
 use crate::fake_slack::{Channel, SlackMessage};
 

@@ -10,25 +10,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::invocation::Invocation;
 use super::methods::Method;
 use super::rate_limits::Tier;
 use super::{Args, InjectedFault, WebApiError, WebApiResult};
-use crate::fake_slack::{AppInstallation, Call, Channel, FakeSlack};
+use crate::fake_slack::{Call, FakeSlack};
 use crate::state::SimulatorState;
-
-/// A Web API call in progress.
-pub(crate) struct Invocation<'w> {
-    pub(crate) slack: &'w mut FakeSlack,
-    pub(crate) args: Args,
-    /// The tenant that owns the token, a team or an organisation; empty for methods without a token.
-    pub(crate) tenant: String,
-    /// The team that the call is about; empty if there is none.
-    pub(crate) team: String,
-    /// The token it came with.
-    pub(crate) token: String,
-    /// Client id and secret from HTTP Basic.
-    pub(crate) basic_auth: Option<(String, String)>,
-}
 
 /// Serves `/api/<method>`.
 pub(crate) async fn handle_call(
@@ -101,14 +88,8 @@ fn run_method(slack: &mut FakeSlack, request: &CallRequest, injected: Option<Web
     let token = authorization.strip_prefix("Bearer ").map(str::to_owned).or_else(|| args.remove("token"));
     let basic = authorization.strip_prefix("Basic ").and_then(super::auth::parse_basic_auth);
     let token = token.unwrap_or_default();
-    let mut invocation = Invocation {
-        slack: slack,
-        args,
-        tenant: String::new(),
-        team: String::new(),
-        token,
-        basic_auth: basic,
-    };
+    let mut invocation =
+        Invocation { slack, args, tenant: String::new(), team: String::new(), token, basic_auth: basic };
     let answer = match (method, injected.or(unreadable)) {
         (None, _) => Err("unknown_method".into()),
         (_, Some(refusal)) => {
@@ -160,25 +141,6 @@ impl Invocation<'_> {
         let team = if self.team.is_empty() { &self.tenant } else { &self.team };
         let taken = self.slack.rate_limiter.acquire(tier, team, method.name, channel);
         taken.map_err(WebApiError::rate_limited)
-    }
-
-    /// Returns the token's installation.
-    pub(crate) fn bot(&self) -> Result<&AppInstallation, WebApiError> {
-        self.slack.find_installation(&self.tenant).ok_or_else(|| "account_inactive".into())
-    }
-
-    /// Builds `missing_scope` with the scopes that the token has.
-    pub(crate) fn missing_scope(&self, needed: &str) -> WebApiError {
-        let provided =
-            self.bot().map(|bot| bot.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","));
-        WebApiError::missing_scope(needed, provided.unwrap_or_default())
-    }
-
-    /// Finds a channel of the call's team that the bot is in.
-    pub(crate) fn channel(&self, id: &str) -> Result<&Channel, WebApiError> {
-        let team = self.slack.teams.get(&self.team).ok_or("team_not_found")?;
-        let channel = team.channels.get(id).ok_or("channel_not_found")?;
-        if channel.is_bot_member { Ok(channel) } else { Err("not_in_channel".into()) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The supported methods with their rate-limit tiers and scopes.
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::rate_limits::Tier;
 use super::{WebApiResult, agents, auth, chat, conversations, files, openid, streams, users, views};
 

@@ -12,6 +12,7 @@ mod dispatch;
 mod elements;
 mod faults;
 mod files;
+mod invocation;
 mod methods;
 mod openid;
 mod rate_limits;

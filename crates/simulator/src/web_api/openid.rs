@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::WebApiResult;
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use crate::fake_slack::ApprovedSignIn;
 
 /// The issuer that Slack claims, whatever its address.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::{WebApiError, WebApiResult, content};
 use crate::fake_slack::MessageContent;
 

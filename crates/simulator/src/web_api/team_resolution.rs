@@ -2,7 +2,7 @@
 //! Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
 
 use super::WebApiError;
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::methods::Method;
 use crate::fake_slack::Enterprise;
 
@@ -14,8 +14,7 @@ fn channel_error(channel: &str) -> &'static str {
 
 impl Invocation<'_> {
     /// Sets the workspace: the token's own, or for an org-wide install the one that the arguments name.
-    /// `team_id` counts
-    /// only where nothing else does, and not at all with the token of one workspace.
+    /// `team_id` counts only where nothing else does, and not at all with the token of one workspace.
     pub(crate) fn resolve_team(&mut self, method: &Method) -> Result<(), WebApiError> {
         let Some(enterprise) = self.slack.enterprises.get(&self.tenant) else {
             self.team = self.tenant.clone();

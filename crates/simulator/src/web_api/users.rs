@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::WebApiResult;
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use crate::fake_slack::StateChange;
 
 /// <https://docs.slack.dev/reference/methods/users.info>

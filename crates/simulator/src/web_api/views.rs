@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::dispatch::Invocation;
+use super::invocation::Invocation;
 use super::{WebApiError, WebApiResult, blocks};
 use crate::fake_slack::{APP_ID, assign_ids};
 

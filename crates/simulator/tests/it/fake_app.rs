@@ -1,5 +1,6 @@
 //! A fake app that receives events and calls methods.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,7 +51,21 @@ struct EventInbox {
     /// Statuses to answer with, before 200.
     statuses: Mutex<Vec<u16>>,
     arrived: Notify,
+    /// No delivery is answered before this many arrived.
+    min_arrivals: AtomicUsize,
     secret: SigningSecret,
+}
+
+impl EventInbox {
+    async fn wait_for_arrivals(&self, count: usize) {
+        loop {
+            let arrived = self.arrived.notified();
+            if self.received.lock().unwrap_or_else(PoisonError::into_inner).len() >= count {
+                return;
+            }
+            arrived.await;
+        }
+    }
 }
 
 impl FakeApp {
@@ -69,6 +84,7 @@ impl FakeApp {
             received: Mutex::default(),
             statuses: Mutex::default(),
             arrived: Notify::new(),
+            min_arrivals: AtomicUsize::new(0),
             secret: SigningSecret::new(settings.signing_secret.clone().into()),
         });
         let routes = Router::new().route("/slack/events", post(receive_event)).with_state(inbox.clone());
@@ -85,19 +101,16 @@ impl FakeApp {
         *self.inbox.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
     }
 
+    /// Answers no delivery before this many have arrived.
+    pub(crate) fn hold_answers_until(&self, count: usize) {
+        self.inbox.min_arrivals.store(count, Ordering::Relaxed);
+    }
+
     /// Waits for `count` deliveries and returns them.
     pub(crate) async fn received(&self, count: usize) -> anyhow::Result<Vec<ReceivedEvent>> {
-        let waiting = async {
-            loop {
-                let arrived = self.inbox.arrived.notified();
-                let received = self.inbox.received.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if received.len() >= count {
-                    return received;
-                }
-                arrived.await;
-            }
-        };
-        tokio::time::timeout(RECEIVE_TIMEOUT, waiting).await.context("events did not arrive")
+        let waiting = self.inbox.wait_for_arrivals(count);
+        tokio::time::timeout(RECEIVE_TIMEOUT, waiting).await.context("events did not arrive")?;
+        Ok(self.inbox.received.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Calls a method with JSON and the bot token; returns the response.
@@ -145,6 +158,7 @@ async fn receive_event(State(inbox): State<Arc<EventInbox>>, headers: HeaderMap,
     };
     inbox.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
     inbox.arrived.notify_waiters();
+    inbox.wait_for_arrivals(inbox.min_arrivals.load(Ordering::Relaxed)).await;
     let status = inbox.statuses.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or(200);
     StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
 }
