@@ -1,6 +1,7 @@
 //! The workspace's programs, built by cargo.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,6 +9,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::workspace;
+
+/// The folder of the programs that `cargo xtask test` has built. The tests' processes use them as they are:
+/// asking cargo again would cost each of them a second of both processors.
+pub const BUILT_PROGRAMS_VARIABLE: &str = "BUILT_PROGRAMS";
 
 /// The path of each built program.
 #[derive(Clone, Debug)]
@@ -18,6 +23,9 @@ pub struct Binaries {
 impl Binaries {
     /// Builds all programs; cargo shows its own progress.
     pub fn build(release: bool) -> Result<Self> {
+        if let (false, Some(folder)) = (release, built_programs()) {
+            return Self::find_in(&folder);
+        }
         let mut cargo = cargo_build(&["--bins"]);
         if release {
             cargo.arg("--release");
@@ -35,10 +43,24 @@ impl Binaries {
     /// Builds all programs, with an `api` that has fail points.
     pub fn build_with_fail_points() -> Result<Self> {
         let mut built = Self::build(false)?;
-        let mut special =
-            run_cargo_build(cargo_build(&["--example", "fail_points", "--features", "api/fail-points"]))?;
-        built.paths.extend(special.remove("fail_points").map(|path| ("api".to_owned(), path)));
+        let with_fail_points = match built_programs() {
+            Some(folder) => Some(folder.join("examples/fail_points")),
+            None => {
+                let build = cargo_build(&["--example", "fail_points", "--features", "api/fail-points"]);
+                run_cargo_build(build)?.remove("fail_points")
+            }
+        };
+        built.paths.extend(with_fail_points.map(|path| ("api".to_owned(), path)));
         Ok(built)
+    }
+
+    /// Finds the programs in a folder: files without an extension.
+    fn find_in(folder: &Path) -> Result<Self> {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let files = entries.flatten().map(|entry| entry.path());
+        let programs = files.filter(|path| path.is_file() && path.extension().is_none());
+        let named = programs.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path.clone())));
+        Ok(Self { paths: named.collect() })
     }
 
     /// Returns the path of one program.
@@ -46,6 +68,10 @@ impl Binaries {
         let path = self.paths.get(name).with_context(|| format!("the workspace has no program `{name}`"))?;
         Ok(path)
     }
+}
+
+fn built_programs() -> Option<PathBuf> {
+    std::env::var_os(BUILT_PROGRAMS_VARIABLE).map(PathBuf::from)
 }
 
 /// A `cargo build` of the workspace without xtask, whose program is running.

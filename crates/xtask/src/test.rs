@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use self::step_times::{StepTimes, display_duration};
-use crate::binaries::Binaries;
+use crate::binaries::{BUILT_PROGRAMS_VARIABLE, Binaries};
 use crate::cluster::{self, Cluster};
 use crate::progress::step;
 use crate::workspace::{self, cargo};
@@ -226,6 +226,7 @@ fn run_tests(options: &TestOptions) -> Result<()> {
     let cluster = step("starting Postgres", || Cluster::start(&folder, cluster_options))?;
     let url = cluster.url("postgres");
     let mut nextest = cargo(&options.nextest_arguments());
+    nextest.env(BUILT_PROGRAMS_VARIABLE, workspace::target().join("debug"));
     workspace::run(nextest.env("TEST_DATABASE_URL", &url).env("DATABASE_URL", &url))
 }
 
