@@ -74,7 +74,7 @@ pub(crate) async fn revoke_tokens(
     finish_event(begin_fenced(db, lease).await?, job, (EventOutcome::Done, None)).await
 }
 
-/// Records the workspaces of an org-wide install: an admin of the organization adds it to each.
+/// Records the workspaces of an org-wide install: an admin of the organisation adds it to each.
 pub(crate) async fn set_team_access(
     db: &Db,
     lease: &Lease,

@@ -119,7 +119,7 @@ impl Attachments {
     }
 }
 
-/// Looks up a file that another organization shares: its event holds only an id.
+/// Looks up a file that another organisation shares: its event holds only an id.
 async fn resolve_file(slack: &slack::Client, bot: &BotAuth, file: &FileRef) -> Result<FileRef, SlackError> {
     if file.url.is_some() {
         return Ok(file.clone());

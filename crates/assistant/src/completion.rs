@@ -17,8 +17,14 @@ pub trait AnswerSink {
     /// The reason why an answer ends early: an interrupt, or an error of the place or of the model.
     type End: From<ModelError>;
 
-    /// Shows the text so far, of which `added` is new.
-    fn show(&mut self, text: &str, added: &str) -> impl Future<Output = Result<(), Self::End>> + Send;
+    /// Shows the text so far, of which `added` is new. `is_last` is true for the piece at which a too long
+    /// answer is cut off.
+    fn show(
+        &mut self,
+        text: &str,
+        added: &str,
+        is_last: bool,
+    ) -> impl Future<Output = Result<(), Self::End>> + Send;
 
     /// Waits for an interrupt. It is called again after each piece of text, and must be cancel safe.
     fn interrupted(&mut self, phase: CallPhase) -> impl Future<Output = Self::End> + Send;
@@ -129,9 +135,19 @@ pub async fn complete<S: AnswerSink>(
     sink: &mut S,
 ) -> CallResult<S::End> {
     let requested_at = Instant::now();
-    let opened = tokio::select! {
-        opened = open_stream(&call, prompt) => opened.map_err(S::End::from),
-        interrupt = sink.interrupted(CallPhase::Opening) => Err(interrupt),
+    // An interrupt that is already there prevents the request; a response that is there is charged.
+    let early = tokio::select! {
+        biased;
+        interrupt = sink.interrupted(CallPhase::Opening) => Some(interrupt),
+        () = std::future::ready(()) => None,
+    };
+    let opened = match early {
+        Some(interrupt) => Err(interrupt),
+        None => tokio::select! {
+            biased;
+            opened = open_stream(&call, prompt) => opened.map_err(S::End::from),
+            interrupt = sink.interrupted(CallPhase::Opening) => Err(interrupt),
+        },
     };
     let (charge, end) = match opened {
         Ok(mut stream) => {
@@ -182,7 +198,7 @@ async fn read_stream<S: AnswerSink>(
         let Some(words) = words else { break };
         let added = answer.push(words);
         is_cut = answer.text.len() > MAX_ANSWER_BYTES;
-        sink.show(&answer.text, &added).await?;
+        sink.show(&answer.text, &added, is_cut).await?;
     }
     answer.flush();
     if answer.text.trim().is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_redis::{Manager, Pool, PoolError};
+use deadpool::managed::{Manager, Metrics, Pool, PoolError, RecycleResult};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError};
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +24,9 @@ const REDIS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The most connections of one process.
 const MAX_REDIS_CONNECTIONS: usize = 16;
 
+/// The time after which an idle connection is checked before it is used.
+const IDLE_CHECK_AFTER: Duration = Duration::from_secs(1);
+
 /// An error of the Redis client.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -41,8 +44,8 @@ pub enum CacheError {
     Timeout,
 }
 
-impl From<PoolError> for CacheError {
-    fn from(error: PoolError) -> Self {
+impl From<PoolError<RedisError>> for CacheError {
+    fn from(error: PoolError<RedisError>) -> Self {
         Self::ConnectFailed(match error {
             PoolError::Backend(error) => error.to_string(),
             error => error.to_string(),
@@ -50,10 +53,40 @@ impl From<PoolError> for CacheError {
     }
 }
 
+/// Opens connections, and counts idle ones that broke: the pool replaces these without an error.
+struct ConnectionManager {
+    inner: deadpool_redis::Manager,
+    loss_count: Arc<AtomicU64>,
+}
+
+impl Manager for ConnectionManager {
+    type Type = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
+        self.inner.create().await
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut MultiplexedConnection,
+        metrics: &Metrics,
+    ) -> RecycleResult<RedisError> {
+        if metrics.last_used() < IDLE_CHECK_AFTER {
+            return Ok(());
+        }
+        let ping: Result<(), RedisError> = redis::cmd("PING").query_async(connection).await;
+        if ping.is_err() {
+            self.loss_count.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(ping?)
+    }
+}
+
 /// A client of the Redis that all replicas share. Cheap to clone.
 #[derive(Clone)]
 pub struct RedisClient {
-    pool: Pool,
+    pool: Pool<ConnectionManager>,
     is_available: Arc<AtomicBool>,
     loss_count: Arc<AtomicU64>,
 }
@@ -88,11 +121,13 @@ impl RedisClient {
         // `with_timeout` bounds connecting and commands together, so the connection has no time-outs of its
         // own.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let manager = Manager::new_with_config(url.expose_secret(), config)
+        let inner = deadpool_redis::Manager::new_with_config(url.expose_secret(), config)
             .map_err(|error| CacheError::InvalidAddress(error.to_string()))?;
+        let loss_count = Arc::<AtomicU64>::default();
+        let manager = ConnectionManager { inner, loss_count: Arc::clone(&loss_count) };
         let pool = Pool::builder(manager).max_size(MAX_REDIS_CONNECTIONS).build();
         let pool = pool.map_err(|error| CacheError::InvalidAddress(error.to_string()))?;
-        Ok(Self { pool, is_available: Arc::new(AtomicBool::new(true)), loss_count: Arc::default() })
+        Ok(Self { pool, is_available: Arc::new(AtomicBool::new(true)), loss_count })
     }
 
     /// Checks Redis once a second. Never returns.

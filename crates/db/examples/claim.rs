@@ -117,7 +117,7 @@ async fn install_tenants(connection: &mut PgConnection, tenants: i32) -> Result<
 async fn fill_inbox(connection: &mut PgConnection, round: i32, tenants: i32) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into event_inbox (event_count, tenant_ids, event_ids, kinds, channel_ids, thread_tss, message_tss,
-                                 client_msg_ids, user_ids, joined_bodies, body_starts, body_sizes, addressed)
+                                 client_msg_ids, user_ids, joined_bodies, body_starts, body_sizes, is_addressed)
          select $3, array_agg('T' || (number * 7919) % $2), array_agg('EvS' || number), array_agg('message'::text),
                 array_agg('D' || number % 5000), array_agg((1800000000 + number) || '.000000'),
                 array_agg((1800000000 + number) || '.000000'), array_agg(null::text), array_agg('U' || number % 5000),

@@ -64,7 +64,7 @@ impl Addresses {
                 Ok((found, mut connection)) => {
                     if host_and_port(found) != host_and_port(&current) {
                         let (host, port) = host_and_port(found);
-                        tracing::warn!(host, port, "switched to another Postgres server");
+                        tracing::warn!("switched to the Postgres server {host}:{port}");
                         current = found.clone();
                         pool.set_connect_options(found.clone());
                         failover.record();

@@ -1,5 +1,5 @@
 //! Rotation of data keys: a key is replaced and everything it encrypts is re-encrypted, without downtime. All
-//! state is in the tables, so that any process can continue a rotation. `web/rotation.rs` runs the steps in
+//! state is in the tables, so that any process can continue a rotation. `web/jobs/key_rotation.rs` runs the steps in
 //! this order:
 //!
 //! 1. [`rotate_data_key`]: the tenant gets a new current key. Writers read the current key in the transaction

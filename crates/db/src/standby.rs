@@ -140,8 +140,8 @@ fn publish_state(publisher: &watch::Sender<StandbyState>, state: StandbyState) {
     let (was_usable, is_usable) = (publisher.borrow().is_usable(), state.is_usable());
     let (lag, reason) = (state.lag.as_secs(), state.unavailable_reason.unwrap_or("too far behind"));
     match is_usable {
-        true if !was_usable => tracing::info!(lag, "standby in use"),
-        false if was_usable => tracing::warn!(lag, reason, "standby unavailable, using the primary"),
+        true if !was_usable => tracing::info!("standby in use, {lag} s behind"),
+        false if was_usable => tracing::warn!("standby unavailable ({reason}), using the primary"),
         _ => {}
     }
     publisher.send_replace(state);

@@ -69,7 +69,7 @@ impl Breaker {
     pub(crate) fn record_success(&self) {
         let mut state = self.lock();
         if state.open_until.is_some() {
-            tracing::info!(model = self.model, "model available again");
+            tracing::info!("model available again: {}", self.model);
         }
         *state = BreakerState::default();
         self.set_available_gauge(true);
@@ -98,7 +98,7 @@ impl Breaker {
         state.open_until = Some(Instant::now() + duration.min(MAX_THROTTLE_DURATION));
         state.is_throttled = is_throttled;
         self.set_available_gauge(false);
-        tracing::warn!(model = self.model, seconds = duration.as_secs_f64(), "circuit breaker opened");
+        tracing::warn!("circuit breaker opened for {:.1} s: {}", duration.as_secs_f64(), self.model);
     }
 
     fn set_available_gauge(&self, is_available: bool) {

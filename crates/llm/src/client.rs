@@ -107,7 +107,7 @@ impl ModelClient {
                     .stream_from_model(&client, model, &breaker, messages, max_tokens)
                     .await
                     .inspect_err(|error| {
-                        tracing::warn!(error = %error, model, "model request failed");
+                        tracing::warn!(error = %error, "model request failed: {model}");
                         breaker.record_failure(error);
                     }),
                 Err(error) => Err(error),

@@ -22,6 +22,10 @@ use crate::trace_context::{OTEL_TARGET, current_trace_id};
 const LOGGED_FIELDS: [&str; 7] =
     ["tenant_id", "user_id", "duration_ms", "status", "request_id", "event_id", "error"];
 
+/// The crates whose log lines follow `LOG_LEVEL`.
+const OWN_CRATES: [&str; 9] =
+    ["api", "web", "assistant", "cache", "db", "llm", "slack", "storage", "service"];
+
 /// Sends log lines to stdout and, with a tracer, spans with the target `otel` to it.
 pub(crate) fn init(service: &'static str, level: Level, tracer: Option<&SdkTracerProvider>) {
     let log = json_layer(service, level, tracer.is_some());
@@ -48,7 +52,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     // Libraries log connections and frames below WARN, so only the project's own crates follow LOG_LEVEL.
-    let own = ["api", "web", "cache", "db", "slack", "service"].map(|target| (target, level));
+    let own = OWN_CRATES.map(|target| (target, level));
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
         // It logs responses of the model, which may contain people's messages.

@@ -125,7 +125,7 @@ impl Client {
         for payload in payloads {
             match self.call(method, bot, merge_arguments(arguments, payload)).await {
                 Err(error) if error.kind() == SlackErrorKind::InvalidContent => {
-                    tracing::warn!(error = %error, method, "slack rejected content, sending plainer");
+                    tracing::warn!(error = %error, "slack rejected content of {method}, sending plainer");
                 }
                 result => return result,
             }

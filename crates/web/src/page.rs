@@ -15,7 +15,7 @@ pub(crate) struct LandingPage;
 pub(crate) struct InstalledPage {
     pub(crate) workspace: String,
     pub(crate) open_url: String,
-    /// An organization's installation is in no workspace until an admin adds it there.
+    /// An organisation's installation is in no workspace until an admin adds it there.
     pub(crate) is_org_wide: bool,
 }
 

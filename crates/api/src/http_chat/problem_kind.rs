@@ -66,7 +66,7 @@ impl ProblemKind {
                  dashboard."
             }
             Self::NotAllowed => {
-                "The key lacks a scope, the person belongs to another organization, or the bot is not active \
+                "The key lacks a scope, the person belongs to another organisation, or the bot is not active \
                  in the workspace: uninstalled, or suspended."
             }
             Self::NoConversation => {

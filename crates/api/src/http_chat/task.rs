@@ -67,7 +67,7 @@ struct ChatSink<'a> {
 impl AnswerSink for ChatSink<'_> {
     type End = Problem;
 
-    async fn show(&mut self, _text: &str, added: &str) -> Result<(), Problem> {
+    async fn show(&mut self, _text: &str, added: &str, _is_last: bool) -> Result<(), Problem> {
         let _ = self.sender.send(StreamItem::Delta(added.to_owned()));
         Ok(())
     }
@@ -125,6 +125,8 @@ impl ChatTask {
         let mut sink = ChatSink { sender: &self.sender, interrupt };
         let CallResult { text, first_token_at, charge, end } =
             complete(call, &mut prompt, PartialAnswer::default(), &mut sink).await;
+        // It may be suspended within a renewal of the lease, whose row the commit needs.
+        drop(sink);
         let message_id = new_id("m_");
         let ended = EndedAnswer {
             message_id: &message_id,

@@ -1,4 +1,4 @@
-//! Decides who is answered. People of other organizations are refused until an admin opens the channel to
+//! Decides who is answered. People of other organisations are refused until an admin opens the channel to
 //! them, and so is a bot that keeps talking to this one.
 
 use assistant::people;
@@ -26,7 +26,7 @@ pub(super) enum Requester {
 }
 
 /// Decides whether the person is answered. A new person is `Unknown` if nothing points to another
-/// organization.
+/// organisation.
 pub(super) async fn authorize_requester(
     context: &JobContext<'_>,
     installation: &Installation,

@@ -67,7 +67,11 @@ struct SlackSink<'a, 'b> {
 impl AnswerSink for SlackSink<'_, '_> {
     type End = ReplyEnd;
 
-    async fn show(&mut self, text: &str, _added: &str) -> Result<(), ReplyEnd> {
+    async fn show(&mut self, text: &str, _added: &str, is_last: bool) -> Result<(), ReplyEnd> {
+        // The whole answer is stored before its end is shown.
+        if is_last {
+            return Ok(());
+        }
         self.reply.show_progress(text).await.map_err(ReplyEnd::Failed)
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn status_text(
     });
     if !open_channels.is_empty() {
         let names: Vec<String> = open_channels.iter().map(|channel| format!("<#{channel}>")).collect();
-        lines.push(format!("I answer people of other organizations in {}.", names.join(", ")));
+        lines.push(format!("I answer people of other organisations in {}.", names.join(", ")));
     }
     for scope in &missing {
         lines.push(format!("⚠️ The scope `{}` is not granted: {}", scope.name, scope.impact));

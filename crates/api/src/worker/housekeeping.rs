@@ -83,7 +83,7 @@ async fn maintain_history_partitions(db: &Db, retention_days: i32) {
     };
     match maintained.await {
         Ok(0) => {}
-        Ok(dropped) => tracing::info!(dropped, "event history partitions dropped"),
+        Ok(dropped) => tracing::info!("event history partitions dropped: {dropped}"),
         Err(error) => tracing::warn!(error = %error, "event history partitions not maintained"),
     }
 }

@@ -65,7 +65,7 @@ async fn retry_button_fills_same_message() {
     app.simulator.set_model_options("ttft=0&gap=0&fail=400");
     let (ts, sorry) = app.ask_in_dm("say: At the second try.").await;
     let dm = app.dm(ADA);
-    assert!(app.bot_messages(&dm, &ts)[0].visible_text().starts_with("Sorry,"));
+    assert!(app.bot_messages(&dm, &ts)[0].visible_text().starts_with("The model couldn't"));
     app.simulator.set_model_options("ttft=0&gap=0");
     app.press_button(ADA, &sorry, "try_again", None).await;
     app.wait_for_query("select outcome from events where kind = 'message'", "answered").await;

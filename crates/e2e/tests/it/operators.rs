@@ -110,9 +110,12 @@ fn invalid_operators_prevent_start() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let (code, told) = crate::cli::run_to_exit("web", &[], &variables);
     assert_eq!(code, Some(1));
-    let expected = "OPERATORS has an entry (2) that is no Slack user id and no e-mail; for example OPERATORS=U012AB3CD,ada@example.com";
+    let expected = "OPERATORS has an entry (2) that is neither a Slack user id nor an email; for example OPERATORS=U012AB3CD,ada@example.com";
     assert!(told.lines().any(|line| line == expected), "{told}");
-    assert!(told.contains("KEY_ROTATION_INTERVAL is not a number above 0"), "{told}");
+    assert!(
+        told.contains("KEY_ROTATION_INTERVAL is not a positive number of hours, days or weeks"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

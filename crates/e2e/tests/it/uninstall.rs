@@ -198,7 +198,7 @@ async fn revoked_tokens_disable_until_reinstall() {
     app.deliver_at(now_seconds(), message_event("Are you there?")).await;
     app.wait_idle().await;
     let fate = app.database.query("select outcome, reason from events where kind = 'message'");
-    assert_eq!(fate, "set_aside|the token is dead (tokens_revoked): install the bot again");
+    assert_eq!(fate, "set_aside|the token was revoked (tokens_revoked); reinstall the bot");
     let disabled = app.database.query("select detail->>'reason' from audit_log where action = 'disabled'");
     assert_eq!(disabled, "tokens_revoked");
     app.install().await;

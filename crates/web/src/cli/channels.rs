@@ -12,7 +12,7 @@ use super::{run_query, unknown_tenant, write_audit_entry};
 /// Commands of `web channels`.
 #[derive(Debug, Subcommand)]
 pub enum ChannelsCommand {
-    /// Answer people of other organizations in a channel
+    /// Answer people of other organisations in a channel
     AllowExternal {
         /// Tenant, T… or E…
         tenant: String,
@@ -45,6 +45,6 @@ fn set_external_allowed(tenant_id: &TenantId, channel_id: &ChannelId, allowed: b
         let detail = json!({ "channel_id": channel_id, "external_allowed": allowed });
         write_audit_entry(tx, tenant_id, AuditAction::ChannelSet, detail).await?;
         let change = if allowed { "now answered" } else { "no longer answered" };
-        Ok(format!("People of other organizations are {change} in {channel_id} of {tenant_id}."))
+        Ok(format!("People of other organisations are {change} in {channel_id} of {tenant_id}."))
     })
 }

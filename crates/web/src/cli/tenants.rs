@@ -14,7 +14,7 @@ use super::{format_time, run_query, table, unknown_tenant, write_audit_entry};
 /// Commands of `web tenants`.
 #[derive(Debug, Subcommand)]
 pub enum TenantsCommand {
-    /// List all workspaces and organizations with their state and problems
+    /// List all workspaces and organisations with their state and problems
     List,
     /// Print and verify the signed receipts of deletions (ENCRYPTION_KEYS)
     Receipts {

@@ -148,7 +148,7 @@ async fn revoked_token_is_never_used_again() {
     app.wait_idle().await;
     assert_eq!(app.simulator.calls().len(), before, "{:?}", &app.simulator.calls()[before..]);
     assert_eq!(app.database.query(disabled), "t");
-    let reasons = "select distinct outcome, reason like 'the token is dead%' from events
+    let reasons = "select distinct outcome, reason like 'the token was revoked%' from events
                    where event_id like '%EvREVOKED%'";
     assert_eq!(app.database.query(reasons), "set_aside|t");
 }

@@ -52,7 +52,7 @@ pub(crate) async fn handle_callback(
     }
 }
 
-/// Returns the address of the next step: the workspace, or the organization's list of workspaces.
+/// Returns the address of the next step: the workspace, or the organisation's list of workspaces.
 ///
 /// Source: <https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>
 fn open_url(slack: &str, installation: &Installation) -> String {
@@ -112,7 +112,7 @@ async fn store_installation(app: &WebState, grant: &OAuthGrant) -> Result<(), Db
     let (tenant_id, actor) = (&installation.tenant_id, installation.installed_by.as_str());
     let mut tx = app.db.begin(tenant_id).await?;
     db::installations::upsert(&mut tx, installation, &grant.bot_token, rotation.as_ref()).await?;
-    // An organization's installation cannot message anyone until it is added to a workspace.
+    // An organisation's installation cannot message anyone until it is added to a workspace.
     if installation.team_id.is_some() {
         db::event_inbox::append(&mut tx, &welcome).await?;
     }
