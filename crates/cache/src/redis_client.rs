@@ -218,3 +218,60 @@ async fn with_timeout<T>(call: impl Future<Output = Result<T, CacheError>>) -> R
     }
     Err(CacheError::Timeout)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Starts a server that answers every command, and closes its connections when notified.
+    async fn start_fake_redis() -> (SecretString, Arc<Notify>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("redis://{}", listener.local_addr().expect("an address")).into();
+        let disconnect = Arc::new(Notify::new());
+        let notified = Arc::clone(&disconnect);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let notified = Arc::clone(&notified);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = answer_commands(stream) => {}
+                        () = notified.notified() => {}
+                    }
+                });
+            }
+        });
+        (url, disconnect)
+    }
+
+    async fn answer_commands(mut stream: TcpStream) {
+        let (reader, mut writer) = stream.split();
+        let mut lines = BufReader::new(reader).lines();
+        while let Ok(Some(head)) = lines.next_line().await {
+            let words: usize = head.trim_start_matches('*').parse().expect("a number of words");
+            let mut name = String::new();
+            for word in 0..words {
+                lines.next_line().await.expect("a length");
+                let text = lines.next_line().await.expect("a word").unwrap_or_default();
+                name = if word == 0 { text } else { name };
+            }
+            let reply: &[u8] = if name == "PING" { b"+PONG\r\n" } else { b"+OK\r\n" };
+            writer.write_all(reply).await.expect("the client reads");
+        }
+    }
+
+    #[tokio::test]
+    async fn broken_idle_connection_counts_as_loss() {
+        let (url, disconnect) = start_fake_redis().await;
+        let client = RedisClient::new(&url).expect("a client");
+        client.ping().await.expect("the first connection answers");
+        disconnect.notify_waiters();
+        sleep(IDLE_CHECK_AFTER + Duration::from_millis(100)).await;
+        client.ping().await.expect("a new connection answers");
+        assert_eq!(client.loss_count(), 1);
+    }
+}

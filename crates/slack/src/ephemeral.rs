@@ -11,7 +11,6 @@ use crate::messages::plain_text_fallback;
 use crate::{BotAuth, Client, SlackError};
 
 /// The hosts of response URLs of commands.
-
 ///
 /// Source: <https://docs.slack.dev/interactivity/handling-user-interaction>
 const RESPONSE_URL_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::{BotAuth, Buttons, Client, SlackError, SlackErrorKind};
 
 /// The longest `markdown_text`, in characters.
-
 ///
 /// Source: <https://docs.slack.dev/reference/methods/chat.postMessage>
 pub const MAX_MARKDOWN_CHARS: usize = 12_000;

@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 use crate::{BotAuth, Client, SlackError};
 
 /// The longest title, in characters.
-
 ///
 /// Source: <https://docs.slack.dev/reference/methods/agents.sessions.rename>
 const MAX_TITLE_CHARS: usize = 200;
 
 /// The most prompts that Slack shows.
-
 ///
 /// Source: <https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts>
 const MAX_SUGGESTED_PROMPTS: usize = 4;
