@@ -47,7 +47,8 @@ fn find_previous_commit() -> Result<Option<String>> {
     Ok(before().or_else(|| git(&["fetch", "--deepen=1"]).ok().and_then(|_| before())))
 }
 
-/// Whether every migration of the commit is in this checkout, unchanged. Otherwise its database cannot be upgraded.
+/// Returns whether every migration of the commit is in this checkout, unchanged. Otherwise its database cannot
+/// be upgraded.
 fn shares_baseline(commit: &str) -> Result<bool> {
     let listed = git(&["ls-tree", "--name-only", commit, "migrations/"])?;
     for path in listed.lines().filter(|path| path.ends_with(".sql")) {
@@ -100,6 +101,29 @@ fn link_dependencies(target: &Path) -> Result<()> {
     for folder in ["build", "deps", ".fingerprint"] {
         let mut copy = Command::new("cp");
         workspace::output(copy.arg("-al").arg(from.join(folder)).arg(&to))?;
+        remove_own_crates(&to.join(folder))?;
+    }
+    Ok(())
+}
+
+/// Removes the results of the project's own crates.
+///
+/// Cargo names them by path within the workspace and compares times of files, so it would take today's programs
+/// for those of the commit, whose files are older.
+fn remove_own_crates(folder: &Path) -> Result<()> {
+    let crates = fs::read_dir(workspace::root().join("crates"))?.flatten();
+    let own: Vec<String> = crates.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let Some((krate, _)) = name.rsplit_once('-') else { continue };
+        if !own.iter().any(|own| own == krate.strip_prefix("lib").unwrap_or(krate)) {
+            continue;
+        }
+        match path.is_dir() {
+            true => fs::remove_dir_all(&path)?,
+            false => fs::remove_file(&path)?,
+        }
     }
     Ok(())
 }
