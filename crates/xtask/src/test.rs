@@ -88,7 +88,9 @@ impl TestOptions {
                 let names: Vec<&str> = CI_STEPS.iter().map(|step| step.name).collect();
                 bail!("no step is called {name:?}. The steps: {}", names.join(", "));
             };
-            return Ok(vec![step]);
+            // The tests use the built programs as they are, so these must be today's.
+            let build = (step.name == TEST_STEP.name).then_some(&BUILD_STEP);
+            return Ok(build.into_iter().chain([step]).collect());
         }
         if self.filter.is_some() || self.package.is_some() {
             return Ok(FILTERED_STEPS.to_vec());
@@ -276,6 +278,9 @@ mod tests {
     fn one_step_is_run_by_name() {
         let options = |name: &str| TestOptions { step: Some(name.into()), ..TestOptions::default() };
         assert_eq!(options("lints").steps().expect("a step").len(), 1);
+        let names: Vec<&str> =
+            options("tests").steps().expect("steps").iter().map(|step| step.name).collect();
+        assert_eq!(names, ["programs", "tests"]);
         let error = options("lint").steps().err().expect("no such step").to_string();
         assert!(error.contains("offline queries"), "{error}");
     }
