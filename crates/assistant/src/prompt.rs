@@ -103,7 +103,7 @@ fn system_prompt(input: &PromptInput<'_>) -> String {
     );
     instructions.push_str(&describe_person(input.person));
     instructions.push_str(input.extra_context);
-    let workspace_instructions = input.settings.to_instructions();
+    let workspace_instructions = input.settings.to_instructions(input.person.affiliation);
     if !workspace_instructions.is_empty() {
         instructions.push_str("\n\nWhat this workspace has set for you:\n\n");
         instructions.push_str(&workspace_instructions);
@@ -156,10 +156,7 @@ fn history_messages(history: &[ChatMessage], settings: &WorkspaceSettings) -> Ve
 
 /// Wraps text from outside the workspace in tags, which the text itself cannot contain.
 fn wrap_if_external(affiliation: Affiliation, text: &str) -> String {
-    match affiliation {
-        Affiliation::Member | Affiliation::Guest => text.to_owned(),
-        Affiliation::External | Affiliation::Bot => wrap_in_tag(OUTSIDE_TAG, text),
-    }
+    if affiliation.is_outside() { wrap_in_tag(OUTSIDE_TAG, text) } else { text.to_owned() }
 }
 
 #[cfg(test)]

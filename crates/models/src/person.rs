@@ -26,6 +26,11 @@ impl Affiliation {
             Self::Bot => "bot",
         }
     }
+
+    /// Returns true if what they write is not trusted: people of other organisations, and bots.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::External | Self::Bot)
+    }
 }
 
 impl From<&str> for Affiliation {

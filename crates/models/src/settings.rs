@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelId, UserId, redact};
+use crate::{Affiliation, ChannelId, UserId, redact};
 
 /// A workspace's settings. [`WorkspaceSettings::default`] supplies everything that is not set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct WorkspaceSettings {
     pub instructions: String,
     /// Facts about the company for the system prompt.
     pub facts: String,
+    /// True if the facts are used in replies to people of other organisations too.
+    #[serde(rename = "external_facts")]
+    pub has_external_facts: bool,
     /// The tone of replies.
     pub tone: Tone,
     /// The length of replies.
@@ -81,6 +84,7 @@ impl Default for WorkspaceSettings {
             models: Vec::new(),
             instructions: String::new(),
             facts: String::new(),
+            has_external_facts: false,
             tone: Tone::default(),
             length: ReplyLength::default(),
             channels: Vec::new(),
@@ -113,8 +117,8 @@ impl WorkspaceSettings {
         if self.is_redaction_enabled { redact(text).into() } else { text.into() }
     }
 
-    /// Returns the settings as text for the system prompt; empty if none are set.
-    pub fn to_instructions(&self) -> String {
+    /// Returns the settings as text for the system prompt of a reply to such a person; empty if none are set.
+    pub fn to_instructions(&self, asker: Affiliation) -> String {
         let tone = match self.tone {
             Tone::Plain => "",
             Tone::Friendly => "Speak warmly and informally, like a colleague.",
@@ -128,6 +132,7 @@ impl WorkspaceSettings {
         };
         let instructions = self.instructions.trim();
         let facts = match self.facts.trim() {
+            _ if asker.is_outside() && !self.has_external_facts => String::new(),
             "" => String::new(),
             facts => format!("What you know about the company:\n{facts}"),
         };
@@ -142,14 +147,25 @@ mod tests {
 
     #[test]
     fn unset_settings_add_no_instructions() {
-        assert_eq!(WorkspaceSettings::default().to_instructions(), "");
+        assert_eq!(WorkspaceSettings::default().to_instructions(Affiliation::Member), "");
         let set = WorkspaceSettings {
             tone: Tone::Formal,
             facts: " We sell tea. \n".into(),
             ..WorkspaceSettings::default()
         };
         let expected = "Speak politely and formally.\n\nWhat you know about the company:\nWe sell tea.";
-        assert_eq!(set.to_instructions(), expected);
+        assert_eq!(set.to_instructions(Affiliation::Member), expected);
+        assert_eq!(set.to_instructions(Affiliation::Guest), expected);
+    }
+
+    #[test]
+    fn company_facts_are_kept_from_outsiders() {
+        let set = WorkspaceSettings { facts: "We sell tea.".into(), ..WorkspaceSettings::default() };
+        for outsider in [Affiliation::External, Affiliation::Bot, Affiliation::from("unknown")] {
+            assert_eq!(set.to_instructions(outsider), "", "{outsider:?}");
+            let opened = WorkspaceSettings { has_external_facts: true, ..set.clone() };
+            assert!(opened.to_instructions(outsider).contains("tea"), "{outsider:?}");
+        }
     }
 
     #[test]

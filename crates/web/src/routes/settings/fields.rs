@@ -43,6 +43,13 @@ pub(crate) const FIELD_GROUPS: [(&str, &[SettingsField]); 4] = [
                 kind: FieldKind::TextArea,
             },
             SettingsField {
+                name: "external_facts",
+                label: "Use company facts for other organisations too",
+                help: "If off, replies to people from Slack Connect and to other bots are written without the company facts.",
+                default: "off",
+                kind: FieldKind::Checkbox,
+            },
+            SettingsField {
                 name: "tone",
                 label: "Tone",
                 help: "For example, terse replies leave out greetings and pleasantries.",

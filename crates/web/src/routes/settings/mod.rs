@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use db::audit_log::AuditAction;
 use db::settings::TenantConfig;
 use db::{DbError, Tx};
-use models::TenantId;
+use models::{Affiliation, TenantId, WorkspaceSettings};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -135,13 +135,14 @@ async fn render_review(
         }
     };
     let changes = review::list_changes(&mut tx, tenant_id, &current, &requested).await?;
-    let instructions = requested.settings.to_instructions();
+    let instructions_of = |settings: &WorkspaceSettings| settings.to_instructions(Affiliation::Member);
+    let instructions = instructions_of(&requested.settings);
     let review = SettingsReviewPage {
         signed_in,
         active_page: "settings",
         form: SettingsForm::from_input(&requested),
         changes,
-        instructions: (instructions != current.settings.to_instructions()).then_some(instructions),
+        instructions: (instructions != instructions_of(&current.settings)).then_some(instructions),
         seen: settings_version(&stored),
         has_conflict,
     };

@@ -87,6 +87,12 @@ async fn describe_effect(
         }
         "channels" => "In any other channel, each person who asks is told once, in a message only they see, that EnableBot may not answer there.".into(),
         "external" => "In other channels, people from other organisations are told once that EnableBot doesn't answer them.".into(),
+        "external_facts" if settings.has_external_facts => {
+            "People of other organisations may get replies that contain the company facts.".into()
+        }
+        "external_facts" => {
+            "Replies to people of other organisations are written without the company facts.".into()
+        }
         "follow_ups" if settings.has_follow_ups => {
             "EnableBot replies to every message from a person in threads it takes part in.".into()
         }
