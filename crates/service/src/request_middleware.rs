@@ -25,6 +25,9 @@ use crate::trace_context::request_span;
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Maximum length of a request id from outside.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
 /// Gives each request an id, records metrics, a log line and a trace span by its route, catches panics, and
 /// adds default headers to the response.
 #[derive(Clone)]
@@ -68,7 +71,7 @@ where
             started_at: Instant::now(),
             route: self.state.routes.index_of(request.uri().path()),
             method: method_label(request.method()),
-            request_id: request.headers().get(&REQUEST_ID_HEADER).cloned().or_else(new_request_id),
+            request_id: given_request_id(&request).or_else(new_request_id),
         };
         let span = tracing::info_span!(
             "request",
@@ -89,7 +92,15 @@ where
     }
 }
 
-/// Generates a request id, for requests that no proxy gave one.
+/// Returns the id that a proxy gave the request. Another value is ignored, since the id is logged and sent back.
+fn given_request_id(request: &Request) -> Option<HeaderValue> {
+    let id = request.headers().get(&REQUEST_ID_HEADER)?;
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let is_valid = (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain);
+    is_valid.then(|| id.clone())
+}
+
+/// Generates a request id, for requests that no proxy gave a valid one.
 fn new_request_id() -> Option<HeaderValue> {
     HeaderValue::from_str(Uuid::new_v4().as_hyphenated().encode_lower(&mut Uuid::encode_buffer())).ok()
 }

@@ -81,6 +81,20 @@ async fn failed_install_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn head_request_uses_up_no_state() {
+    let app = TestApp::start().await;
+    let begun = app.begin_install().await;
+    let allowed = app.simulator.allow(&begun.authorize_url).expect("allowed");
+    let path = allowed.split_once("/slack/").expect("the callback").1;
+    for path in [&format!("slack/{path}"), "slack/install", "login", "login/callback?code=a&state=b"] {
+        let request = app.http.head(format!("{}/{path}", app.web.url())).header("cookie", &begun.cookie);
+        assert_eq!(request.send().await.expect("an answer").status(), 405, "{path}");
+    }
+    assert_eq!(app.finish_install(&allowed, Some(&begun.cookie)).await.status(), 200);
+    app.wait_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn oauth_state_expires_after_ten_minutes() {
     let app = TestApp::start().await;
     let begun = app.begin_install().await;

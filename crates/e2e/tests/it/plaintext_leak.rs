@@ -117,8 +117,8 @@ async fn database_dump_contains_no_plaintext() {
     app.wait_idle().await;
     let export = app.send_form("/dashboard/data/export.tar", Some(&ada), &[]).await;
     assert!(export.bytes().await.expect("all of it").len() > 10_000);
-    let export =
-        app.get_page("/dashboard/people/me/export.json", Some(&hedy)).await.text().await.expect("text");
+    let export = app.send_form("/dashboard/people/me/export.json", Some(&hedy), &[]).await;
+    let export = export.text().await.expect("text");
     assert!(export.contains("The heron is a direct message."), "{export}");
 
     let installed = app.simulator.installation(TEAM).expect("it is installed");

@@ -108,6 +108,26 @@ async fn key_guesses_are_limited_by_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn foreign_request_ids_are_replaced() {
+    let app = TestApp::start().await;
+    let longest = "a".repeat(64);
+    for service in [&app.web, &app.apis[0]] {
+        let answered_id = async |id: &str| {
+            let request = app.http.get(format!("{}/health", service.url())).header("x-request-id", id);
+            let answer = request.send().await.expect("an answer");
+            answer.headers()["x-request-id"].to_str().expect("plain text").to_owned()
+        };
+        for id in ["7f3a-B", &longest] {
+            assert_eq!(answered_id(id).await, id);
+        }
+        for id in ["", "a b", "a_b", "a\"b", "a;level=error", &format!("{longest}a")] {
+            let given = answered_id(id).await;
+            assert!(given != id && uuid::Uuid::parse_str(&given).is_ok(), "{id:?} became {given:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn responses_have_security_headers() {
     let app = TestApp::installed().await;
     let cookie = app.sign_in(ADA).await;

@@ -21,7 +21,10 @@ mod settings;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::ALLOW;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
@@ -64,7 +67,7 @@ const DASHBOARD_ROUTES: [(&str, &str); 36] = [
     ("/dashboard/people", "GET"),
     ("/dashboard/people/{user_id}", "GET"),
     ("/dashboard/people/{user_id}/profile", "POST"),
-    ("/dashboard/people/{user_id}/export.json", "GET"),
+    ("/dashboard/people/{user_id}/export.json", "POST"),
     ("/dashboard/people/{user_id}/forget", "POST"),
     ("/dashboard/settings", "GET"),
     ("/dashboard/settings", "POST"),
@@ -75,10 +78,10 @@ const DASHBOARD_ROUTES: [(&str, &str); 36] = [
 
 pub(crate) fn router(app: Arc<WebState>) -> Router {
     let open_to_all = Router::new()
-        .route("/slack/install", get(install::begin))
-        .route("/slack/oauth/callback", get(install::callback::handle_callback))
-        .route("/login", get(login::begin))
-        .route("/login/callback", get(login::handle_callback))
+        .route("/slack/install", get(install::begin).head(reject_head))
+        .route("/slack/oauth/callback", get(install::callback::handle_callback).head(reject_head))
+        .route("/login", get(login::begin).head(reject_head))
+        .route("/login/callback", get(login::handle_callback).head(reject_head))
         .layer(from_fn_with_state(Arc::clone(&app), request_limits::limit_ip));
     Router::new()
         .route("/", get(landing::show))
@@ -105,7 +108,7 @@ pub(crate) fn router(app: Arc<WebState>) -> Router {
         .route("/dashboard/people", get(people::list))
         .route("/dashboard/people/{user_id}", get(people::show))
         .route("/dashboard/people/{user_id}/profile", post(people::set_profile))
-        .route("/dashboard/people/{user_id}/export.json", get(people::export_person))
+        .route("/dashboard/people/{user_id}/export.json", post(people::export_person))
         .route("/dashboard/people/{user_id}/forget", post(people::forget_person))
         .route("/dashboard/settings", get(settings::show).post(settings::save))
         .route("/dashboard/settings/review", post(settings::review))
@@ -119,4 +122,9 @@ pub(crate) fn router(app: Arc<WebState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), read_your_writes::mark_recent_write))
         .layer(from_fn_with_state(Arc::clone(&app), request_limits::limit_request))
         .with_state(app)
+}
+
+/// Rejects HEAD where a GET begins or ends something: a link preview must not use up a state.
+async fn reject_head() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")])
 }
