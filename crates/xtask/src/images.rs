@@ -3,6 +3,7 @@
 
 mod buildah;
 mod debian;
+mod release;
 mod smoke_test;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use crate::progress::step;
 use crate::system_packages::{self, SystemPackage};
 use crate::workspace;
 pub use buildah::ImageStore;
+pub use release::write_release_files;
 pub use smoke_test::{SmokeTestResult, run_smoke_tests};
 
 /// The services that have an image.
@@ -57,6 +59,9 @@ pub fn run() -> Result<()> {
     let results = step("running the images", || run_smoke_tests(&store, &images))?;
     workspace::output(store.podman("image").args(["prune", "--force"]))?;
     print_sizes(&images, &results);
+    let folder =
+        step("writing archives, bills of materials and SHA256SUMS", || write_release_files(&store, &images))?;
+    println!("{}", folder.display());
     if let Some(large) = results.iter().find(|result| result.size_bytes >= MAX_CONTAINER_IMAGE_BYTES) {
         bail!(
             "{} has {} bytes; an image may have {MAX_CONTAINER_IMAGE_BYTES}",

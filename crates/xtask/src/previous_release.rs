@@ -81,12 +81,7 @@ fn export_commit(commit: &str) -> Result<PathBuf> {
     }
     let unfinished = folder.join("unfinished");
     fs::create_dir_all(&unfinished)?;
-    let archive = folder.join("unfinished/source.tar");
-    let mut git = Command::new("git");
-    git.args(["archive", "--output"]).arg(&archive).arg(commit);
-    workspace::output(git.current_dir(workspace::root()))?;
-    workspace::output(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&unfinished))?;
-    fs::remove_file(archive)?;
+    workspace::export_commit(commit, &unfinished)?;
     fs::rename(unfinished, &source)?;
     Ok(source)
 }

@@ -3,6 +3,7 @@
 mod step_times;
 
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -228,8 +229,15 @@ fn run_tests(options: &TestOptions) -> Result<()> {
     let cluster = step("starting Postgres", || Cluster::start(&folder, cluster_options))?;
     let url = cluster.url("postgres");
     let mut nextest = cargo(&options.nextest_arguments());
+    nextest.args(["--test-threads", &test_threads().to_string()]);
     nextest.env(BUILT_PROGRAMS_VARIABLE, workspace::target().join("debug"));
     workspace::run(nextest.env("TEST_DATABASE_URL", &url).env("DATABASE_URL", &url))
+}
+
+/// Returns how many tests run at once: half as many again as processors, since end-to-end tests mostly wait.
+fn test_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+    processors + processors.div_ceil(2)
 }
 
 /// Runs the examples in doc comments. Skipped if there are none, since cargo would still compile for a while.

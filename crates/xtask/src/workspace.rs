@@ -51,6 +51,15 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Writes the files of a commit into an existing folder.
+pub fn export_commit(commit: &str, folder: &Path) -> Result<()> {
+    let archive = folder.join("source.tar");
+    let mut git = Command::new("git");
+    output(git.args(["archive", "--output"]).arg(&archive).arg(commit).current_dir(root()))?;
+    output(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(folder))?;
+    std::fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
+}
+
 /// Returns the path of a program in the first folder of PATH that contains it.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
