@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace;
 
 /// The visible entries of the root. Hidden ones belong to tools.
-const ROOT_ENTRIES: [&str; 12] = [
+const ROOT_ENTRIES: [&str; 13] = [
     ".env.api.example",
     ".env.web.example",
     "Cargo.lock",
@@ -21,6 +21,7 @@ const ROOT_ENTRIES: [&str; 12] = [
     "crates",
     "deploy",
     "docker",
+    "findings",
     "migrations",
 ];
 
