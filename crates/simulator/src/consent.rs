@@ -54,6 +54,8 @@ pub(crate) struct ConsentRequest {
     redirect_uri: String,
     state: Option<String>,
     team: Option<String>,
+    /// The person who decides; by default the team's admin.
+    user: Option<String>,
 }
 
 /// A person's decision.
@@ -130,7 +132,11 @@ impl ConsentRequest {
         validate_redirect_uri(&self.redirect_uri)?;
         let first = slack.teams.keys().next().cloned().unwrap_or_default();
         let team = self.team.clone().filter(|team| !team.is_empty()).unwrap_or(first);
-        let user = slack.find_admin(&team).ok_or_else(|| format!("There is no workspace “{team}” here."))?;
+        let user = self
+            .user
+            .clone()
+            .or_else(|| slack.find_admin(&team))
+            .ok_or_else(|| format!("There is no workspace “{team}” here."))?;
         Ok(InstallGrant { team, enterprise: None, user, scopes, redirect_uri: self.redirect_uri.clone() })
     }
 

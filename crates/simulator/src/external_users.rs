@@ -1,6 +1,6 @@
 //! Test controls for other parties: edits, deletions, other bots, other organisation.
 
-use crate::fake_slack::{OtherBot, PostMessage};
+use crate::fake_slack::{OtherBot, PostMessage, SimulatedUser};
 use crate::simulator::Simulator;
 
 impl Simulator {
@@ -51,13 +51,14 @@ impl Simulator {
 
     /// Deactivates somebody's account, as an admin does.
     pub fn deactivate(&self, team: &str, user: &str) {
+        self.update_person(team, user, |person| person.is_deactivated = true);
+    }
+
+    /// Changes a person, as an admin does: for example makes them an admin or a guest.
+    pub fn update_person(&self, team: &str, user: &str, change: impl Fn(&mut SimulatedUser)) {
         self.with(|slack| {
-            let team = slack.teams.get_mut(team);
-            for person in
-                team.into_iter().flat_map(|team| &mut team.people).filter(|person| person.id == user)
-            {
-                person.is_deactivated = true;
-            }
+            let people = slack.teams.get_mut(team).into_iter().flat_map(|team| &mut team.people);
+            people.filter(|person| person.id == user).for_each(change);
         });
     }
 }

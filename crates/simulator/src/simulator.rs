@@ -142,6 +142,11 @@ impl Simulator {
         self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Allow))
     }
 
+    /// Submits a consent page as this person's Allow does, where members may install apps.
+    pub fn allow_as(&self, authorize_url: &str, user: &str) -> anyhow::Result<String> {
+        self.allow(&format!("{authorize_url}&user={user}"))
+    }
+
     /// Submits a consent page as Cancel does; returns the redirect address.
     pub fn deny(&self, authorize_url: &str) -> anyhow::Result<String> {
         self.with(|slack| consent::decide(slack, authorize_url, consent::ConsentDecision::Cancel))
@@ -190,6 +195,11 @@ impl Simulator {
             let faults = slack.faults.entry(method.to_owned()).or_default();
             faults.extend(std::iter::repeat_n(fault, times));
         });
+    }
+
+    /// Ends the injected failures of a method.
+    pub fn clear_faults(&self, method: &str) {
+        self.with(|slack| slack.faults.remove(method));
     }
 
     /// Sets Slack's clock (the `Date` header) this many seconds ahead of this machine's.

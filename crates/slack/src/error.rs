@@ -83,6 +83,19 @@ impl SlackError {
         }
     }
 
+    /// Returns whether Slack answered, and the answer is no: the same call would be refused again.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(
+            self.kind(),
+            SlackErrorKind::RateLimited(_) | SlackErrorKind::Transient | SlackErrorKind::TokenExpired
+        )
+    }
+
+    /// Returns whether Slack does not know the user, or does not show them to the app.
+    pub fn is_unknown_user(&self) -> bool {
+        matches!(self.code(), Some("user_not_found" | "user_not_visible" | "user_disabled"))
+    }
+
     /// Returns the kind of the error. An unknown code counts as invalid content, since a retry would not
     /// help.
     pub fn kind(&self) -> SlackErrorKind {
@@ -161,6 +174,8 @@ mod tests {
         for (code, kind) in cases {
             let error = SlackError::Api { method: "chat.update", code: code.into(), needed: None };
             assert_eq!(error.kind(), kind, "{code}");
+            let is_temporary = matches!(kind, SlackErrorKind::Transient | SlackErrorKind::TokenExpired);
+            assert_eq!(error.is_refusal(), !is_temporary, "{code}");
         }
         let wait = Duration::from_secs(7);
         let limited = SlackError::RateLimited { method: "chat.update", retry_after: wait };

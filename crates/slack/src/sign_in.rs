@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use models::{TeamId, UserId};
+use models::{EnterpriseId, TeamId, UserId};
 use openidconnect::core::{
     CoreGenderClaim, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm,
     CoreJwsSigningAlgorithm,
@@ -44,6 +44,8 @@ pub struct PendingSignIn {
 pub struct SlackIdentity {
     /// Their workspace.
     pub team_id: TeamId,
+    /// Its organisation, on Enterprise Grid.
+    pub enterprise_id: Option<EnterpriseId>,
     /// Their user id in the workspace.
     pub user_id: UserId,
     /// Their name.
@@ -69,6 +71,9 @@ struct SlackClaims {
     team_id: String,
     #[serde(rename = "https://slack.com/user_id")]
     user_id: String,
+    /// Missing or empty outside Enterprise Grid.
+    #[serde(default, rename = "https://slack.com/enterprise_id")]
+    enterprise_id: Option<String>,
 }
 
 impl AdditionalClaims for SlackClaims {}
@@ -183,6 +188,7 @@ fn verify_id_token(
     let email = claims.email().filter(|_| claims.email_verified() == Some(true));
     Ok(SlackIdentity {
         team_id: TeamId::from(own.team_id.as_str()),
+        enterprise_id: own.enterprise_id.clone().filter(|id| !id.is_empty()).map(EnterpriseId::from),
         user_id: UserId::from(own.user_id.as_str()),
         name: name.unwrap_or_else(|| own.user_id.clone()),
         email: email.map(|email| email.to_string()),

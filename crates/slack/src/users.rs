@@ -10,9 +10,14 @@ use crate::{BotAuth, Client, SlackError};
 /// The user id of Slackbot, which Slack does not mark as a bot.
 const SLACKBOT: &str = "USLACKBOT";
 
+/// Users of a page; Slack recommends at most 200.
+const MAX_LISTED_USERS: &str = "200";
+
 /// A person or a bot. Source: <https://docs.slack.dev/reference/objects/user-object>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackUser {
+    /// Their id.
+    pub user_id: UserId,
     /// Their display name.
     pub name: String,
     /// Their full name; the same as `name` if it is not set.
@@ -31,8 +36,10 @@ pub struct SlackUser {
     pub is_guest: bool,
     /// True for people of another workspace who share no channel with the bot; for others compare `team_id`.
     pub is_stranger: bool,
-    /// True for admins and owners of the workspace or the organisation.
+    /// True for admins and owners of the workspace.
     pub is_admin: bool,
+    /// True for admins and owners of the organisation, on Enterprise Grid.
+    pub is_org_admin: bool,
     /// True for deactivated accounts.
     pub is_deleted: bool,
 }
@@ -74,7 +81,31 @@ struct EnterpriseUser {
     is_owner: bool,
 }
 
+impl SlackUser {
+    /// Returns whether they are an admin or owner of all that an installation covers. An admin of one workspace
+    /// is none of the organisation.
+    pub fn manages(&self, is_org_wide: bool) -> bool {
+        self.is_org_admin || self.is_admin && !is_org_wide
+    }
+}
+
 impl Client {
+    /// `users.list`: returns a page of the users of a workspace, and the cursor of the next one.
+    pub async fn list_users(
+        &self,
+        bot: &BotAuth,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<SlackUser>, Option<String>), SlackError> {
+        const USERS_LIST: &str = "users.list";
+        let arguments = [("limit", MAX_LISTED_USERS), ("cursor", cursor.unwrap_or_default())];
+        let mut response = self.call_form(USERS_LIST, bot, &arguments).await?;
+        let cursor = response.pointer("/response_metadata/next_cursor").and_then(Value::as_str);
+        let cursor = cursor.filter(|cursor| !cursor.is_empty()).map(str::to_owned);
+        let users = Vec::<UserObject>::deserialize(response["members"].take());
+        let users = users.map_err(|_| missing_field_error(USERS_LIST))?;
+        Ok((users.into_iter().map(SlackUser::from).collect(), cursor))
+    }
+
     /// `users.info`: returns a user.
     pub async fn fetch_user(&self, bot: &BotAuth, user_id: &UserId) -> Result<SlackUser, SlackError> {
         const USERS_INFO: &str = "users.info";
@@ -101,6 +132,7 @@ impl From<UserObject> for SlackUser {
         let enterprise = user.enterprise_user.unwrap_or_default();
         let name = non_blank(user.profile.display_name).unwrap_or(user.name);
         Self {
+            user_id: user.id.as_str().into(),
             real_name: non_blank(user.profile.real_name)
                 .or(non_blank(user.real_name))
                 .unwrap_or_else(|| name.clone()),
@@ -112,11 +144,8 @@ impl From<UserObject> for SlackUser {
             is_bot: user.is_bot || user.id == SLACKBOT,
             is_guest: user.is_restricted || user.is_ultra_restricted,
             is_stranger: user.is_stranger,
-            is_admin: user.is_admin
-                || user.is_owner
-                || user.is_primary_owner
-                || enterprise.is_admin
-                || enterprise.is_owner,
+            is_admin: user.is_admin || user.is_owner || user.is_primary_owner,
+            is_org_admin: enterprise.is_admin || enterprise.is_owner,
             is_deleted: user.deleted,
         }
     }
@@ -142,7 +171,12 @@ mod tests {
         }));
         assert_eq!((full.name.as_str(), full.real_name.as_str()), ("Ada L.", "Ada Lovelace"));
         assert_eq!(full.enterprise_id, Some("E1".into()));
-        assert!(full.is_admin && full.is_guest);
+        assert!(full.is_admin && full.is_org_admin && full.is_guest);
+        let of_workspace =
+            user(json!({ "id": "U1", "is_admin": true, "enterprise_user": { "is_admin": false } }));
+        let of_organisation = user(json!({ "id": "U1", "enterprise_user": { "is_owner": true } }));
+        assert_eq!([false, true].map(|org_wide| of_workspace.manages(org_wide)), [true, false]);
+        assert_eq!([false, true].map(|org_wide| of_organisation.manages(org_wide)), [true, true]);
         assert!(user(json!({ "id": "USLACKBOT" })).is_bot);
     }
 }

@@ -22,6 +22,8 @@ pub struct SimulatedUser {
     pub is_admin: bool,
     /// True if they own the workspace.
     pub is_owner: bool,
+    /// True if they are an admin of the workspace's organisation.
+    pub is_org_admin: bool,
     /// True if they are a multi-channel guest.
     pub is_restricted: bool,
     /// True if they are a single-channel guest; then `is_restricted` is also set.

@@ -35,7 +35,7 @@ impl FakeSlack {
         if let Some(enterprise) = self.find_enterprise(&home.id) {
             object["enterprise_user"] = json!({
                 "id": person.id, "enterprise_id": enterprise.id, "enterprise_name": enterprise.name,
-                "is_admin": false, "is_owner": false, "is_primary_owner": false, "teams": [home.id],
+                "is_admin": person.is_org_admin, "is_owner": false, "is_primary_owner": false, "teams": [home.id],
             });
         }
         Some(object)

@@ -75,6 +75,7 @@ static METHODS: &[Method] = &[
         conversations::list_for_bot,
     ),
     form_method("users.info", Tier::Four, &["users:read"], users::user_info),
+    form_method("users.list", Tier::Two, &["users:read"], users::list_users),
     json_method("views.publish", Tier::Four, &[], views::publish),
     // These take the client's credentials as arguments instead of a bot token.
     form_method("apps.uninstall", Tier::Unlimited, &[], auth::uninstall),
@@ -97,6 +98,6 @@ impl Method {
     /// Returns whether an org-wide token must name a workspace
     /// (<https://docs.slack.dev/enterprise/developing-for-enterprise-orgs>).
     pub(crate) fn needs_team(&self) -> bool {
-        matches!(self.name, "team.info" | "users.conversations")
+        matches!(self.name, "team.info" | "users.conversations" | "users.list")
     }
 }

@@ -55,6 +55,9 @@ impl Invocation<'_> {
             "https://slack.com/team_name": team.map(|team| &team.name),
             "locale": "en-GB", "name": name, "given_name": name, "family_name": "",
         });
+        if let Some(enterprise) = self.slack.find_enterprise(&sign_in.team) {
+            claims["https://slack.com/enterprise_id"] = json!(enterprise.id);
+        }
         if sign_in.is_email_requested {
             claims["email"] =
                 json!(format!("{}@example.com", name.as_deref().unwrap_or_default().to_lowercase()));

@@ -25,6 +25,20 @@ pub(crate) fn user_info(call: &mut Invocation<'_>) -> WebApiResult {
     }}))
 }
 
+/// <https://docs.slack.dev/reference/methods/users.list>; one page holds everybody.
+pub(crate) fn list_users(call: &mut Invocation<'_>) -> WebApiResult {
+    let ids: Vec<String> = call
+        .slack
+        .teams
+        .get(&call.team)
+        .into_iter()
+        .flat_map(|team| &team.people)
+        .map(|person| person.id.clone())
+        .collect();
+    let members: Vec<_> = ids.iter().filter_map(|id| call.slack.user_object(&call.team, id)).collect();
+    Ok(json!({"members": members, "response_metadata": {"next_cursor": ""}}))
+}
+
 /// <https://docs.slack.dev/reference/methods/team.info>
 pub(crate) fn team_info(call: &mut Invocation<'_>) -> WebApiResult {
     let team = call.slack.teams.get(&call.team).ok_or("team_not_found")?;
