@@ -1,6 +1,7 @@
 //! The table `people`: the profiles that Slack returns for people who write to the bot, refreshed after a
 //! day.
 
+use chrono::TimeDelta;
 use models::{Affiliation, ChannelId, Person, TenantId, UserId};
 use secrecy::ExposeSecret;
 
@@ -10,13 +11,27 @@ use crate::{DbError, Tx};
 
 pub(crate) const PERSON_NAME: ColumnRef = ColumnRef { table: "people", column: "name" };
 
+/// Time for which a profile is used without asking Slack again.
+const PROFILE_LIFETIME: TimeDelta = TimeDelta::days(1);
+
 /// Returns a person, if Slack was asked about them within the last day.
 pub async fn find(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<Option<Person>, DbError> {
+    find_checked_within(tx, tenant_id, user_id, PROFILE_LIFETIME).await
+}
+
+/// Returns a person, if Slack was asked about them within this time.
+pub async fn find_checked_within(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    max_age: TimeDelta,
+) -> Result<Option<Person>, DbError> {
     let row = sqlx::query!(
         r#"select origin as "origin!", name as "name!", is_admin, profile, profile_override from people
-           where tenant_id = $1 and user_id = $2 and checked_at > now() - interval '1 day'"#,
+           where tenant_id = $1 and user_id = $2 and checked_at > now() - make_interval(secs => $3)"#,
         tenant_id.as_str(),
         user_id.as_str(),
+        max_age.as_seconds_f64(),
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -173,6 +188,16 @@ pub async fn erase(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resul
     .await?;
     sqlx::query!(
         "update ignored_events set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
+        tenant,
+        user
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("delete from managers where tenant_id = $1 and user_id = $2", tenant, user)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "update managers set granted_by = 'forgotten' where tenant_id = $1 and granted_by = $2",
         tenant,
         user
     )

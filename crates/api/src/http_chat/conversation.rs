@@ -198,7 +198,7 @@ impl<'a> ChatConversation<'a> {
                 Ok(workspace) => {
                     let bot = token_refresh::unguarded_bot(&workspace);
                     let installation = &workspace.installed.installation;
-                    send_alerts(&state.slack, &bot, installation, &settings, &metadata).await;
+                    send_alerts(&state.db, &state.slack, &bot, installation, &settings, &metadata).await;
                 }
                 Err(error) => tracing::warn!(error = ?error, "budget alert failed"),
             }

@@ -66,8 +66,8 @@ impl ProblemKind {
                  dashboard."
             }
             Self::NotAllowed => {
-                "The key lacks a scope, the person belongs to another organisation, or the bot is not active \
-                 in the workspace: uninstalled, or suspended."
+                "The key lacks a scope, the person belongs to another organisation or is deactivated, or the bot is \
+                 not active in the workspace: uninstalled, suspended, or its token is revoked."
             }
             Self::NoConversation => {
                 "The conversation does not exist, or belongs to another person or key. Start a new one."
@@ -88,7 +88,7 @@ impl ProblemKind {
                  another message."
             }
             Self::Unavailable => {
-                "The model or this server cannot answer at the moment. Try again after `Retry-After` seconds."
+                "The model, Slack or this server cannot answer at the moment. Try again after `Retry-After` seconds."
             }
             Self::TooSlow => {
                 "The model did not respond, or did not finish in time. Try again, or ask for a shorter \

@@ -1,6 +1,7 @@
 //! The person for whom a program asks, if it names one.
 
 use assistant::people::{self, USER_LOOKUP_TIMEOUT, person_from_slack, unknown_person};
+use chrono::TimeDelta;
 use models::{Affiliation, ApiScope, Person, TenantId, UserId};
 use tokio::time::timeout;
 use tracing::Span;
@@ -11,6 +12,12 @@ use super::problem_kind::ProblemKind;
 use crate::job::error::JobError;
 use crate::state::ApiState;
 use crate::token_refresh::{load_with_valid_token, unguarded_bot};
+
+/// Slack's word about a person counts for this time.
+const MAX_SUBJECT_AGE: TimeDelta = TimeDelta::hours(1);
+
+const UNCONFIRMED_TEXT: &str = "Slack does not confirm who `user_id` is, because it does not accept the bot's token any more. An admin must \
+     add the bot to Slack again.";
 
 /// The person for whom a program asks.
 #[derive(Debug)]
@@ -24,7 +31,8 @@ impl Subject {
     /// Returns the person, or an anonymous member if none is named.
     ///
     /// # Errors
-    /// The person is unknown or from outside the workspace: a key cannot decide what they may read here.
+    /// The person is unknown, deactivated or from outside the workspace: a key cannot decide what they may read
+    /// here. Or Slack cannot be asked about them at the moment.
     pub(super) async fn resolve(
         state: &ApiState,
         caller: &Caller,
@@ -42,7 +50,9 @@ impl Subject {
         }
         Span::current().record("user_id", user_id);
         let (tenant_id, user_id) = (&caller.tenant_id, UserId::from(user_id));
-        let known = db::people::find(&mut state.db.begin(tenant_id).await?, tenant_id, &user_id).await?;
+        let mut tx = state.db.begin(tenant_id).await?;
+        let known = db::people::find_checked_within(&mut tx, tenant_id, &user_id, MAX_SUBJECT_AGE).await?;
+        drop(tx);
         let person = match known {
             Some(person) => person,
             None => look_up_person(state, tenant_id, &user_id).await?,
@@ -57,8 +67,7 @@ impl Subject {
     }
 }
 
-/// Asks Slack about the person, and stores the result. If Slack does not respond, they are answered without
-/// their name.
+/// Asks Slack about the person, and stores the result. Nobody is answered on whom Slack does not say a word.
 async fn look_up_person(state: &ApiState, tenant_id: &TenantId, user_id: &UserId) -> Result<Person, Problem> {
     let error = match timeout(USER_LOOKUP_TIMEOUT, fetch_from_slack(state, tenant_id, user_id)).await {
         Ok(Ok((person, false))) => {
@@ -70,16 +79,22 @@ async fn look_up_person(state: &ApiState, tenant_id: &TenantId, user_id: &UserId
         Ok(Ok((_, true))) => {
             return Err(Problem::new(ProblemKind::NotAllowed, "The account of `user_id` is deactivated."));
         }
-        Ok(Err(JobError::Slack(error)))
-            if matches!(error.code(), Some("user_not_found" | "user_not_visible")) =>
-        {
-            return Err(unknown_user_problem());
+        Ok(Err(JobError::Slack(error))) if error.is_unknown_user() => return Err(unknown_user_problem()),
+        Ok(Err(JobError::Slack(error))) if error.is_refusal() => {
+            tracing::info!(error = %error, "user lookup refused");
+            return Err(Problem::new(ProblemKind::NotAllowed, UNCONFIRMED_TEXT));
+        }
+        Ok(Err(JobError::Fatal { .. })) => {
+            return Err(Problem::new(ProblemKind::NotAllowed, UNCONFIRMED_TEXT));
         }
         Ok(Err(error)) => error,
         Err(_) => JobError::retry("timeout"),
     };
     tracing::info!(error = ?error, "user lookup failed");
-    Ok(unknown_person(Affiliation::Member))
+    Err(Problem::new(
+        ProblemKind::Unavailable,
+        "Slack cannot be asked about `user_id` at the moment. Nothing was done. Try again.",
+    ))
 }
 
 /// Returns the person, and whether their account is deactivated.

@@ -3,7 +3,6 @@
 
 use assistant::people;
 use models::{Affiliation, InboundMessage, Installation, Person, Role};
-use slack::SlackErrorKind;
 
 use super::notices::post_notice_once;
 use crate::job::context::JobContext;
@@ -75,12 +74,7 @@ fn is_possibly_external(installation: &Installation, message: &InboundMessage) -
 /// Asks Slack about a person who may be external. They count as external if Slack does not say.
 async fn resolve_external(context: &JobContext<'_>, installation: &Installation) -> Result<Person, JobError> {
     match fetch_person(context, installation).await {
-        Err(JobError::Slack(error))
-            if !matches!(
-                error.kind(),
-                SlackErrorKind::RateLimited(_) | SlackErrorKind::Transient | SlackErrorKind::TokenExpired
-            ) =>
-        {
+        Err(JobError::Slack(error)) if error.is_refusal() => {
             tracing::warn!(error = %error, "user lookup failed");
             Ok(people::unknown_person(Affiliation::External))
         }

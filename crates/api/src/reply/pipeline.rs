@@ -62,6 +62,8 @@ async fn look_up_affiliation(context: &JobContext<'_>, workspace: &WorkspaceSnap
     let fetched = fetch_person(context, &workspace.installed.installation);
     match timeout(USER_LOOKUP_TIMEOUT, fetched).await {
         Ok(Ok(person)) => person.affiliation,
+        // What nobody of the workspace wrote is not trusted.
+        Ok(Err(JobError::Slack(error))) if error.is_unknown_user() => Affiliation::External,
         Ok(Err(error)) => {
             tracing::info!(error = ?error, "user lookup failed");
             Affiliation::Member
@@ -165,7 +167,7 @@ async fn commit_reply(
     fail_point::reach("end_committed");
     if is_alert_due {
         let (installation, metadata) = (&workspace.installed.installation, context.message_metadata(0));
-        send_alerts(context.slack, &context.bot, installation, settings, &metadata).await;
+        send_alerts(context.db, context.slack, &context.bot, installation, settings, &metadata).await;
     }
     Ok(())
 }
