@@ -12,7 +12,7 @@
 //! 5. The caller stores the charge: with a whole answer by [`commit`], in its own transaction, otherwise
 //!    together with what it keeps of a partial answer. Without a charge the model never accepted the request,
 //!    and the caller releases the reservation.
-//! 6. [`budget::send_alerts`]: tells the workspace's contacts when [`commit`] reports that the threshold was
+//! 6. [`budget::send_alerts`]: tells the workspace's contacts, or its [`managers`], when [`commit`] reports that the threshold was
 //!    reached.
 //!
 //! No function here holds a transaction open during a network call.
@@ -21,11 +21,14 @@ mod attachments;
 pub mod budget;
 mod commit;
 mod completion;
+pub mod managers;
 pub mod people;
 mod prompt;
+mod standing;
 mod untrusted_text;
 
 pub use attachments::Attachments;
 pub use commit::{AnswerOrigin, AnswerRecord, RememberedTurn, commit};
 pub use completion::{AnswerSink, CallPhase, CallResult, FinishedAnswer, ModelCall, PartialAnswer, complete};
 pub use prompt::{MAX_HISTORY_MESSAGES, Prompt, PromptInput};
+pub use standing::Standing;

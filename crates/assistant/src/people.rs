@@ -27,10 +27,11 @@ pub fn person_from_slack(installation: &Installation, user: SlackUser) -> Person
     } else {
         Affiliation::Member
     };
+    let is_admin = affiliation == Affiliation::Member && user.manages(installation.team_id.is_none());
     // Slack names no place, but its time zones are named after one.
     let location = user.tz.rsplit('/').next().unwrap_or_default().replace('_', " ");
     let profile = EmployeeProfile { role: user.title, location, ..EmployeeProfile::default() };
-    Person { affiliation, name: user.real_name, is_admin: user.is_admin, profile }
+    Person { affiliation, name: user.real_name, is_admin, profile }
 }
 
 /// Stores the person for a day. Returns them with the profile fields that were set in the dashboard.

@@ -46,6 +46,10 @@ pub enum AuditAction {
     SignedIn,
     /// The workspace's settings were changed.
     SettingsChanged,
+    /// A person was named a manager.
+    ManagerNamed,
+    /// A person is no manager any more.
+    ManagerRevoked,
     /// An admin read a conversation.
     ConversationRead,
     /// A person's profile was changed in the dashboard.
@@ -68,7 +72,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All actions, for filters.
-    pub const ALL_ACTIONS: [Self; 26] = [
+    pub const ALL_ACTIONS: [Self; 28] = [
         Self::Installed,
         Self::Answered,
         Self::DeadLettered,
@@ -86,6 +90,8 @@ impl AuditAction {
         Self::WeightSet,
         Self::SignedIn,
         Self::SettingsChanged,
+        Self::ManagerNamed,
+        Self::ManagerRevoked,
         Self::ConversationRead,
         Self::ProfileSet,
         Self::ApiKeyCreated,
@@ -117,6 +123,8 @@ impl AuditAction {
             Self::WeightSet => "weight_set",
             Self::SignedIn => "signed_in",
             Self::SettingsChanged => "settings_changed",
+            Self::ManagerNamed => "manager_named",
+            Self::ManagerRevoked => "manager_revoked",
             Self::ConversationRead => "conversation_read",
             Self::ProfileSet => "profile_set",
             Self::ApiKeyCreated => "api_key_created",

@@ -33,6 +33,7 @@ pub mod installations;
 pub mod instances;
 mod keys;
 mod listener;
+pub mod managers;
 pub mod oauth_states;
 pub mod operators;
 pub mod overview;

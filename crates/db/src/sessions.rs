@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use models::{TenantId, UserId};
+use models::{EnterpriseId, TeamId, TenantId, UserId};
 use secrecy::ExposeSecret;
 
 use crate::keys::{self, ColumnRef};
@@ -27,9 +27,13 @@ pub struct DashboardSession {
     pub name: String,
     /// Email address, if Slack has verified it.
     pub email: Option<String>,
+    /// Workspace that they signed in with.
+    pub team_id: Option<TeamId>,
+    /// Organisation of that workspace, on Enterprise Grid.
+    pub enterprise_id: Option<EnterpriseId>,
     /// True if Slack reported them as an admin or owner.
     pub is_admin: bool,
-    /// Time of that report.
+    /// Time of that report; the epoch if Slack gave none.
     pub checked_at: DateTime<Utc>,
 }
 
@@ -38,8 +42,8 @@ pub struct DashboardSession {
 pub struct SessionRecord {
     /// The session.
     pub session: DashboardSession,
-    /// True if they installed the bot.
-    pub is_installer: bool,
+    /// True if an admin named them a manager.
+    pub is_named_manager: bool,
     /// Reason given by the operator who suspended the workspace, if it is suspended.
     pub suspended_reason: Option<String>,
 }
@@ -59,14 +63,18 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> R
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "insert into sessions (session_digest, tenant_id, user_id, name, is_admin, email)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into sessions
+             (session_digest, tenant_id, user_id, name, is_admin, email, team_id, enterprise_id, checked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         digest,
         tenant_id.as_str(),
         session.user_id.as_str(),
         key.seal(SESSION_NAME.binding(tenant_id), &session.name)?,
         session.is_admin,
         email,
+        session.team_id.as_ref().map(TeamId::as_str),
+        session.enterprise_id.as_ref().map(EnterpriseId::as_str),
+        session.checked_at,
     )
     .execute(tx)
     .await?;
@@ -85,7 +93,9 @@ pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
                    where session_digest = any($1) and seen_at < now() - interval '1 minute'
                      and seen_at > now() - make_interval(secs => $2) for update skip locked))
            select session_digest, tenant_id, user_id, sessions.name, email, is_admin, checked_at, suspended_reason,
-                  installed_by = user_id as "is_installer!"
+                  sessions.team_id, sessions.enterprise_id,
+                  exists (select from managers where managers.tenant_id = sessions.tenant_id
+                              and managers.user_id = sessions.user_id) as "is_named_manager!"
            from sessions join installations using (tenant_id) join tenants using (tenant_id)
            where session_digest = any($1) and seen_at > now() - make_interval(secs => $2)
              and sessions.created_at > now() - make_interval(secs => $3)"#,
@@ -105,26 +115,36 @@ pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
             }
             None => None,
         };
-        let (user_id, is_admin, checked_at) = (row.user_id.into(), row.is_admin, row.checked_at);
-        let session = DashboardSession { tenant_id, user_id, name, email, is_admin, checked_at };
-        let (is_installer, suspended_reason) = (row.is_installer, row.suspended_reason);
-        found.insert(row.session_digest, SessionRecord { session, is_installer, suspended_reason });
+        let session = DashboardSession {
+            tenant_id,
+            user_id: row.user_id.into(),
+            name,
+            email,
+            team_id: row.team_id.map(Into::into),
+            enterprise_id: row.enterprise_id.map(Into::into),
+            is_admin: row.is_admin,
+            checked_at: row.checked_at,
+        };
+        let (is_named_manager, suspended_reason) = (row.is_named_manager, row.suspended_reason);
+        found.insert(row.session_digest, SessionRecord { session, is_named_manager, suspended_reason });
     }
     Ok(found)
 }
 
-/// Updates a person's admin status, as reported by Slack, in all their sessions.
+/// Updates a person's admin status in all their sessions, with the time at which Slack reported it.
 pub async fn set_admin(
     tx: &mut Tx,
     tenant_id: &TenantId,
     user_id: &UserId,
     is_admin: bool,
+    checked_at: DateTime<Utc>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "update sessions set is_admin = $3, checked_at = now() where tenant_id = $1 and user_id = $2",
+        "update sessions set is_admin = $3, checked_at = $4 where tenant_id = $1 and user_id = $2",
         tenant_id.as_str(),
         user_id.as_str(),
         is_admin,
+        checked_at,
     )
     .execute(tx)
     .await?;

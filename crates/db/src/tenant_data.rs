@@ -10,12 +10,13 @@ use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
 /// Every table with rows of tenants, in the order in which they are exported.
-pub const TENANT_TABLES: [&str; 22] = [
+pub const TENANT_TABLES: [&str; 23] = [
     "tenants",
     "installations",
     "team_access",
     "people",
     "settings",
+    "managers",
     "api_keys",
     "chat_leases",
     "channels",
@@ -81,6 +82,7 @@ pub async fn count_rows(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'stat
     count!("team_access", "select count(*) from team_access where tenant_id = $1");
     count!("people", "select count(*) from people where tenant_id = $1");
     count!("settings", "select count(*) from settings where tenant_id = $1");
+    count!("managers", "select count(*) from managers where tenant_id = $1");
     count!("api_keys", "select count(*) from api_keys where tenant_id = $1");
     count!("chat_leases", "select count(*) from chat_leases where tenant_id = $1");
     count!("channels", "select count(*) from channels where tenant_id = $1");
@@ -175,6 +177,11 @@ async fn read_rows(
             [""],
             r#"select array[tenant_id] as "key!", to_jsonb(t) as "row!" from settings t
                where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
+        ),
+        "managers" => page!(
+            [""],
+            r#"select array[user_id] as "key!", to_jsonb(t) as "row!" from managers t
+               where tenant_id = $1 and user_id > ($2::text[])[1] order by user_id limit $3"#
         ),
         "api_keys" => page!(
             [MIN_UUID],

@@ -144,6 +144,7 @@ pub async fn delete_with_progress(
     // After the settings, because a reservation holds the lock on the settings row.
     delete_from!("reservations", "delete from reservations where tenant_id = $1");
     delete_from!("feedback", "delete from feedback where tenant_id = $1");
+    delete_from!("managers", "delete from managers where tenant_id = $1");
     delete_from!("people", "delete from people where tenant_id = $1");
     delete_from!("api_keys", "delete from api_keys where tenant_id = $1");
     delete_from!("chat_leases", "delete from chat_leases where tenant_id = $1");

@@ -36,7 +36,7 @@ pub struct WorkspaceSettings {
     pub person_daily_micros: Option<i64>,
     /// The model used once 80 % of the monthly budget is spent. `None`: the same models as before.
     pub cheaper_model: Option<String>,
-    /// The people notified when the budget is nearly used up. Empty: the person who installed the bot.
+    /// The people notified when the budget is nearly used up. Empty: the managers.
     #[serde(rename = "budget_told")]
     pub budget_alert_recipients: Vec<UserId>,
     /// True if replies have 👍 and 👎 buttons.

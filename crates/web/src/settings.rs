@@ -92,7 +92,8 @@ impl WebSettings {
                 env.add_problem("RATE_LIMIT_PER_ADDRESS", &why, DEFAULT_RATE_LIMIT_PER_ADDRESS)
             })
             .ok();
-        let operators = env.optional("OPERATORS", "U012AB3CD,ada@example.com", str::parse);
+        let operators =
+            env.optional("OPERATORS", "T012AB3CD/U012AB3CD,T012AB3CD/ada@example.com", str::parse);
         let key_rotation_interval = read_key_rotation_interval(&mut env);
         let audit = AuditSettings::read(&mut env);
         let slack_base_url = env.http_url("SLACK_BASE_URL", "https://slack.com");

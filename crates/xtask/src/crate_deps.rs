@@ -19,7 +19,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("storage", &[]),
     ("simulator", &["models", "slack"]),
     ("assistant", &["models", "crypto", "slack", "db", "cache", "llm"]),
-    ("web", &["models", "crypto", "service", "slack", "db", "cache", "llm", "storage"]),
+    ("web", &["models", "crypto", "service", "slack", "db", "cache", "llm", "storage", "assistant"]),
     ("api", &["models", "crypto", "service", "slack", "db", "cache", "llm", "assistant"]),
     ("xtask", &["simulator"]),
     ("e2e", &[]),

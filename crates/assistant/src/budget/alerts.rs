@@ -1,9 +1,11 @@
 //! The alert before the monthly budget is used up. It is sent once a month.
 
-use db::{DbError, Tx};
-use models::{Installation, TenantId, UserId, WorkspaceSettings};
+use db::{Db, DbError, Tx};
+use models::{Installation, TenantId, WorkspaceSettings};
 use serde_json::{Value, json};
-use slack::{BotAuth, MessageMetadata, NewMessage, SlackError};
+use slack::{BotAuth, MessageMetadata};
+
+use crate::managers::{notify_managers, notify_people};
 
 /// The percentage of the monthly budget at which the alert is sent and the cheaper model takes over.
 const ALERT_THRESHOLD_PERCENT: i64 = 80;
@@ -28,9 +30,10 @@ pub(crate) async fn mark_threshold_reached(
     Ok(Some(json!({ "spent_micros": spent, "budget_micros": budget })))
 }
 
-/// Sends the alert to the workspace's budget contacts, or to the person who installed the bot if none are
-/// set. Each gets a direct message. A failure is logged.
+/// Sends the alert to the workspace's budget contacts, or to its managers if none are set. Each gets a direct
+/// message. A failure is logged.
 pub async fn send_alerts(
+    db: &Db,
     slack: &slack::Client,
     bot: &BotAuth,
     installation: &Installation,
@@ -38,14 +41,9 @@ pub async fn send_alerts(
     metadata: &MessageMetadata,
 ) {
     let text = alert_text(settings);
-    let recipients = match settings.budget_alert_recipients.as_slice() {
-        [] => std::slice::from_ref(&installation.installed_by),
-        recipients => recipients,
-    };
-    for user_id in recipients {
-        if let Err(error) = send_direct_message(slack, bot, user_id, &text, metadata).await {
-            tracing::warn!(error = %error, "budget alert failed");
-        }
+    match settings.budget_alert_recipients.as_slice() {
+        [] => notify_managers(db, slack, bot, installation, &text, metadata).await,
+        recipients => notify_people(slack, bot, recipients, &text, metadata).await,
     }
 }
 
@@ -60,16 +58,4 @@ fn alert_text(settings: &WorkspaceSettings) -> String {
          up. {switched}When the budget is used up, I stop answering until the next month begins, or until an \
          admin raises it in my dashboard, under Settings."
     )
-}
-
-async fn send_direct_message(
-    slack: &slack::Client,
-    bot: &BotAuth,
-    user_id: &UserId,
-    text: &str,
-    metadata: &MessageMetadata,
-) -> Result<(), SlackError> {
-    let dm = slack.open_dm(bot, user_id).await?;
-    let message = NewMessage { channel_id: &dm, thread_ts: None, markdown: text, metadata, buttons: None };
-    slack.post_message(bot, &message).await.map(drop)
 }

@@ -124,6 +124,8 @@ async fn open_sessions(db: &Db, count: usize) -> Result<(), SeedError> {
             tenant_id: TenantId::from(workspace.tenant_id.to_owned()),
             user_id: user_id.into(),
             name: name.to_owned(),
+            team_id: None,
+            enterprise_id: None,
             is_admin: number % 8 < 2,
             email: None,
             checked_at: Utc::now(),

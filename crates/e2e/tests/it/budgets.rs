@@ -259,7 +259,7 @@ async fn api_spending_triggers_budget_warning() {
         let mut posts = world.calls().iter().filter(|call| call.method == "chat.postMessage");
         posts.any(|call| call.args.to_string().contains("More than 80 %")).then_some(())
     };
-    app.simulator.wait_for(told, TEST_TIMEOUT).await.expect("the installer is notified");
+    app.simulator.wait_for(told, TEST_TIMEOUT).await.expect("the manager is notified");
 }
 
 #[tokio::test(flavor = "multi_thread")]

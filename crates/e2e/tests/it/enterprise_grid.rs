@@ -72,6 +72,33 @@ async fn org_install_is_one_tenant_across_workspaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workspace_admin_manages_no_organisation() {
+    let app = install_org_wide().await;
+    app.grant_workspace(NORTH).await;
+    app.grant_workspace(SOUTH).await;
+    let asked = app.post_in_workspace(SOUTH, "U0ADASOUTH", "@bot say: Only for the south.");
+    app.wait_reply_in_workspace(SOUTH, &asked).await;
+    let event_id = app.database.query("select event_id from events where outcome = 'answered'");
+    // She is an admin and owner of her workspace alone.
+    let ada = app.sign_in("U0ADANORTH").await;
+    let (_, overview) = app.get_page_text("/dashboard", &ada).await;
+    assert!(overview.contains("Your questions"), "{overview}");
+    for page in ["settings", "people", "data", "audit", "api-keys", "health"] {
+        assert_eq!(app.get_page_text(&format!("/dashboard/{page}"), &ada).await.0, 403, "{page}");
+    }
+    assert_eq!(app.get_page_text(&format!("/dashboard/events/{event_id}"), &ada).await.0, 404);
+    let (_, events) = app.get_page_text("/dashboard/events", &ada).await;
+    assert!(!events.contains(&event_id), "{events}");
+
+    app.simulator.update_person(NORTH, "U0ADANORTH", |person| person.is_org_admin = true);
+    app.database.query("update sessions set checked_at = now() - interval '11 minutes'");
+    for page in ["settings", "people", "data", "audit", "api-keys", "health"] {
+        assert_eq!(app.get_page_text(&format!("/dashboard/{page}"), &ada).await.0, 200, "{page}");
+    }
+    assert_eq!(app.get_page_text(&format!("/dashboard/events/{event_id}"), &ada).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn team_access_changes_are_audited() {
     let app = install_org_wide().await;
     app.grant_workspace(NORTH).await;

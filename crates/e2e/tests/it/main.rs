@@ -39,6 +39,7 @@ mod k8s_pod_security;
 mod key_rotation;
 mod kubernetes;
 mod lease_fencing;
+mod managers;
 mod model_outage;
 mod nginx;
 mod openapi;
@@ -66,6 +67,7 @@ mod sign_in;
 mod slack_connect;
 mod slack_faults;
 mod standby;
+mod standing;
 mod stop_button;
 mod supabase;
 #[cfg(target_os = "linux")]

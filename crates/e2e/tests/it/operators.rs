@@ -5,9 +5,12 @@ use xtask::cluster::free_port;
 
 use crate::chromium::Chromium;
 use crate::fixtures::TestDatabase;
-use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, TEAM, TestApp};
+use crate::test_app::{ADA, BETA, BETA_ADA, BETA_GRACE, GRACE, TEAM, TestApp};
 
 const NON_OPERATOR: &str = "U0LINUS";
+
+/// The operator, as `OPERATORS` names her.
+const ADA_AT_ACME: &str = "T0ACME/U0ADA";
 
 /// Every page and every action.
 const OPERATOR_PAGES: [&str; 4] =
@@ -46,7 +49,7 @@ impl TestApp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_pages_require_id_or_verified_email() {
-    let mut app = TestApp::start_with_operators("U0ADA, Grace@Example.com").await;
+    let mut app = TestApp::start_with_operators("T0ACME/U0ADA, T0ACME/Grace@Example.com").await;
     let eve = SimulatedUser {
         id: "U0EVE".into(),
         name: "Grace".into(),
@@ -54,7 +57,9 @@ async fn operator_pages_require_id_or_verified_email() {
         ..SimulatedUser::default()
     };
     app.simulator.add_person(TEAM, eve);
-    app.wait_idle().await;
+    // Another workspace's identity provider can assert any address, and her namesake has hers.
+    app.simulator.add_team(BETA, "Beta");
+    app.install_in(BETA).await;
     for operator in [ADA, GRACE] {
         let cookie = app.sign_in(operator).await;
         for path in OPERATOR_PAGES {
@@ -63,7 +68,7 @@ async fn operator_pages_require_id_or_verified_email() {
             assert!(page.contains(">Operators</a>"), "{page}");
         }
     }
-    for other in [NON_OPERATOR, "U0EVE"] {
+    for other in [NON_OPERATOR, "U0EVE", BETA_GRACE] {
         let cookie = app.sign_in(other).await;
         let (_, dashboard) = app.get_page_text("/dashboard", &cookie).await;
         assert!(!dashboard.contains("perators"), "{dashboard}");
@@ -75,6 +80,12 @@ async fn operator_pages_require_id_or_verified_email() {
             assert_eq!(app.submit_form(path, &cookie, &form).await.0, 404, "{other} {path}");
         }
     }
+    assert_eq!(
+        app.database
+            .query("select count(*) from sessions where user_id = 'U0GRACEBETA' and email is not null"),
+        "1",
+        "the namesake's address is verified"
+    );
     let sealed = app.database.query("select bool_and(position('example' in encode(email, 'escape')) = 0) from sessions where email is not null");
     assert_eq!(sealed, "t", "an e-mail is sealed");
     assert_eq!(
@@ -106,11 +117,11 @@ async fn operator_pages_require_id_or_verified_email() {
 
 #[test]
 fn invalid_operators_prevent_start() {
-    let variables = [("OPERATORS", "U0ADA, ada"), ("KEY_ROTATION_INTERVAL", "soon")];
+    let variables = [("OPERATORS", "T0ACME/U0ADA, ada@example.com"), ("KEY_ROTATION_INTERVAL", "soon")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let (code, told) = crate::cli::run_to_exit("web", &[], &variables);
     assert_eq!(code, Some(1));
-    let expected = "OPERATORS has an entry (2) that is neither a Slack user id nor an email; for example OPERATORS=U012AB3CD,ada@example.com";
+    let expected = "OPERATORS has an entry (2) that is not a workspace or organisation, a slash, and a Slack user id or an email; for example OPERATORS=T012AB3CD/U012AB3CD,T012AB3CD/ada@example.com";
     assert!(told.lines().any(|line| line == expected), "{told}");
     assert!(
         told.contains("KEY_ROTATION_INTERVAL is not a positive number of hours, days or weeks"),
@@ -120,7 +131,7 @@ fn invalid_operators_prevent_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_workspace_is_refused_until_resumed() {
-    let app = TestApp::start_with_operators(ADA).await;
+    let app = TestApp::start_with_operators(ADA_AT_ACME).await;
     let (ada, linus) = (app.sign_in(ADA).await, app.sign_in(NON_OPERATOR).await);
     let path = "/operators/tenants/T0ACME";
     assert_eq!(app.submit_form(&format!("{path}/suspend"), &ada, &[("reason", " ")]).await.0, 400);
@@ -187,7 +198,7 @@ async fn suspended_workspace_is_refused_until_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_views_tenants_queue_and_system() {
-    let app = TestApp::start_with_operators(ADA).await;
+    let app = TestApp::start_with_operators(ADA_AT_ACME).await;
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
     app.database.query(

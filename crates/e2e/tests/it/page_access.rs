@@ -33,8 +33,9 @@ const PAGE_STATUSES: [(&str, &str, [u16; 3]); 20] = [
 
 /// Starts an app with three months of two workspaces whose conversations may be read.
 async fn start_with_seed_data() -> TestApp {
-    let name =
-        |settings: &mut xtask::settings::StackSettings| settings.operators = Some(OPERATOR_USER.to_owned());
+    let name = |settings: &mut xtask::settings::StackSettings| {
+        settings.operators = Some(format!("{TEAM}/{OPERATOR_USER}"))
+    };
     let app = TestApp::start_on_database(TestDatabase::create(), name, |_| {}, &[]).await;
     app.simulator.add_team(BETA, "Beta");
     xtask::seed::seed(&app.settings.web_variables()).expect("it is filled");
@@ -112,7 +113,7 @@ async fn no_route_reaches_other_workspace() {
 }
 
 /// Parses a route's pattern and method from a line of `/metrics`.
-fn parse_route(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn parse_route(line: &str) -> Option<(&str, &str)> {
     let labels = line.strip_prefix("enablebot_http_requests_total{")?;
     let value = |name: &str| Some(labels.split_once(&format!("{name}=\""))?.1.split_once('"')?.0);
     Some((value("route")?, value("method")?))

@@ -12,6 +12,7 @@ insert into settings (tenant_id, body, memory_days, model_key, changed_by)
     values ('{T}', 'settings {T}', 1, 'model key {T}', 'U{T}');
 insert into people (tenant_id, user_id, origin, name, profile, checked_at, onboarded_at)
     values ('{T}', 'U{T}', 'member', 'name {T}', 'profile {T}', now(), now());
+insert into managers (tenant_id, user_id, granted_by) values ('{T}', 'U{T}', 'U{T}');
 insert into sessions (session_digest, tenant_id, user_id, name, is_admin, seen_at)
     values ('digest {T}', '{T}', 'U{T}', 'name {T}', true, now() - interval '1 hour');
 insert into channels (tenant_id, channel_id, external_allowed) values ('{T}', 'C{T}', true);

@@ -13,8 +13,10 @@ const MIN_SHOWN_AGE_SECONDS: u64 = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentUser {
     pub(crate) session: DashboardSession,
-    /// True for admins and owners of the workspace, and for the person who installed the bot.
+    /// True for admins and owners of the workspace, and for the managers whom they named.
     pub(crate) is_admin: bool,
+    /// True for admins and owners of the workspace, who name managers.
+    pub(crate) is_slack_admin: bool,
     /// True for people listed in `OPERATORS`.
     pub(crate) is_operator: bool,
     /// The reason of a suspension by an operator; `None` if the workspace is not suspended.
@@ -29,6 +31,10 @@ pub(crate) struct CurrentUser {
 /// A person who manages the workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkspaceAdmin(pub(crate) CurrentUser);
+
+/// A person who manages the workspace, as Slack has confirmed for this request: for exports, deletions and keys.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfirmedAdmin(pub(crate) CurrentUser);
 
 /// A person who administers the whole deployment.
 #[derive(Clone, Debug)]

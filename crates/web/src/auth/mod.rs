@@ -7,6 +7,6 @@ mod reads;
 pub(crate) mod secrets;
 pub(crate) mod session_cookie;
 pub(crate) mod session_loader;
-pub(crate) mod slack_role;
+pub(crate) mod standing;
 
-pub(crate) use current_user::{CurrentUser, Operator, WorkspaceAdmin};
+pub(crate) use current_user::{ConfirmedAdmin, CurrentUser, Operator, WorkspaceAdmin};

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::responses::{database_error, non_empty, not_found};
 use crate::auth::secrets;
-use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::auth::{ConfirmedAdmin, CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
 use crate::state::WebState;
 
@@ -109,9 +109,10 @@ pub(crate) async fn list(State(app): State<Arc<WebState>>, admin: WorkspaceAdmin
 /// another.
 pub(crate) async fn create(
     State(app): State<Arc<WebState>>,
-    admin: WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
     form: Result<Form<ApiKeyForm>, FormRejection>,
 ) -> Response {
+    let admin = WorkspaceAdmin(signed_in);
     let Ok(Form(form)) = form else {
         return show(&app, &admin, StatusCode::BAD_REQUEST, ApiKeyForm::default(), None, Some(NAME_MISSING))
             .await;

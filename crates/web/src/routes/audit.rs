@@ -17,7 +17,7 @@ use models::{TenantId, UserId};
 use serde::Deserialize;
 
 use super::responses::{database_error, non_empty};
-use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::auth::{ConfirmedAdmin, CurrentUser, WorkspaceAdmin};
 use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
@@ -123,7 +123,7 @@ async fn load_page<'a>(
 /// Streams all matching entries as CSV, newest first.
 pub(crate) async fn export_csv(
     State(app): State<Arc<WebState>>,
-    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
     let filter = query.map(|Query(query)| query).unwrap_or_default().filter();

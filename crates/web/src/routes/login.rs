@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use assistant::Standing;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, PrivateCookieJar, SameSite};
+use chrono::{DateTime, Utc};
 use db::DbError;
 use db::audit_log::AuditAction;
 use db::sessions::DashboardSession;
@@ -21,7 +23,7 @@ use super::install::callback::OAuthCallback;
 use crate::auth::CurrentUser;
 use crate::auth::secrets::{digest, random_secret};
 use crate::auth::session_cookie;
-use crate::auth::slack_role::{self, SlackRole};
+use crate::auth::standing;
 use crate::page::{ActionLink, ErrorPage, render_page};
 use crate::state::WebState;
 
@@ -54,6 +56,8 @@ enum SignInFailure {
     BadState,
     #[error(transparent)]
     SignIn(#[from] SignInError),
+    #[error("Slack does not know the person")]
+    UnknownPerson,
     #[error("{0} has no installation")]
     NotInstalled(String),
     #[error("database error: {0}")]
@@ -129,14 +133,24 @@ async fn complete_sign_in(
     };
     let identity = app.slack.fetch_identity(&app.slack_app, &app.login_uri, &attempt.sign_in, &code).await?;
     let tenant_id = resolve_tenant(app, &identity).await?;
-    let role = slack_role::fetch_slack_role(app, &tenant_id, &identity.user_id).await;
+    let (is_admin, checked_at) = match standing::ask_slack(app, &tenant_id, &identity.user_id).await {
+        Ok(Standing::Gone) => return Err(SignInFailure::UnknownPerson),
+        Ok(Standing::Unconfirmed) => (false, DateTime::UNIX_EPOCH),
+        Ok(confirmed) => (confirmed == Standing::Admin, Utc::now()),
+        Err(error) => {
+            tracing::warn!(%tenant_id, error = %error, "standing not checked");
+            (false, DateTime::UNIX_EPOCH)
+        }
+    };
     let session = DashboardSession {
         tenant_id,
         user_id: identity.user_id,
         name: identity.name,
         email: identity.email,
-        is_admin: matches!(role, Ok(SlackRole::Admin)),
-        checked_at: chrono::Utc::now(),
+        team_id: Some(identity.team_id),
+        enterprise_id: identity.enterprise_id,
+        is_admin,
+        checked_at,
     };
     Ok((create_session(app, &session).await?, attempt.next))
 }
@@ -200,6 +214,13 @@ fn render_failure(refusal: SignInFailure) -> Response {
             "Slack is not responding",
             "Slack could not confirm the sign-in.",
             "Wait a minute, then sign in again.",
+            again,
+        ),
+        SignInFailure::UnknownPerson => (
+            StatusCode::FORBIDDEN,
+            "Slack does not know you in this workspace",
+            "Your account is deactivated, or EnableBot's workspace does not include you.",
+            "Ask an admin of your workspace, or sign in with another account.",
             again,
         ),
         SignInFailure::NotInstalled(_) => (

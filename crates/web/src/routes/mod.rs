@@ -37,7 +37,7 @@ pub(crate) fn known_routes() -> Vec<(&'static str, &'static str)> {
     DASHBOARD_ROUTES.into_iter().chain(operators::OPERATOR_ROUTES).collect()
 }
 
-const DASHBOARD_ROUTES: [(&str, &str); 36] = [
+const DASHBOARD_ROUTES: [(&str, &str); 38] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -72,6 +72,8 @@ const DASHBOARD_ROUTES: [(&str, &str); 36] = [
     ("/dashboard/settings", "GET"),
     ("/dashboard/settings", "POST"),
     ("/dashboard/settings/review", "POST"),
+    ("/dashboard/settings/managers", "POST"),
+    ("/dashboard/settings/managers/{user_id}/revoke", "POST"),
     ("/dashboard/settings/model-key", "POST"),
     ("/dashboard/settings/model-key/remove", "POST"),
 ];
@@ -112,6 +114,8 @@ pub(crate) fn router(app: Arc<WebState>) -> Router {
         .route("/dashboard/people/{user_id}/forget", post(people::forget_person))
         .route("/dashboard/settings", get(settings::show).post(settings::save))
         .route("/dashboard/settings/review", post(settings::review))
+        .route("/dashboard/settings/managers", post(settings::name_manager))
+        .route("/dashboard/settings/managers/{user_id}/revoke", post(settings::revoke_manager))
         .route("/dashboard/settings/model-key", post(settings::set_model_key))
         .route("/dashboard/settings/model-key/remove", post(settings::remove_model_key))
         .merge(operators::router())

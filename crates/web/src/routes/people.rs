@@ -149,6 +149,9 @@ pub(crate) async fn export_person(
     Path(user_id): Path<String>,
 ) -> Response {
     let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
+    if let Err(refusal) = confirm_access(&app, &signed_in, &user_id).await {
+        return refusal;
+    }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let export = async {
         let mut tx = app.db.begin(tenant_id).await?;
@@ -182,6 +185,9 @@ pub(crate) async fn forget_person(
     Path(user_id): Path<String>,
 ) -> Response {
     let Some(user_id) = find_accessible_user(&signed_in, user_id) else { return not_found().await };
+    if let Err(refusal) = confirm_access(&app, &signed_in, &user_id).await {
+        return refusal;
+    }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let deleted = async {
         let mut tx = app.db.begin(tenant_id).await?;
@@ -205,6 +211,14 @@ fn find_accessible_user(signed_in: &CurrentUser, user_id: String) -> Option<User
         SELF_ID => Some(own.clone()),
         id if id == own.as_str() || signed_in.is_admin => Some(UserId::from(id)),
         _ => None,
+    }
+}
+
+/// Confirms with Slack that a manager still is one, before they export or delete another person's data.
+async fn confirm_access(app: &WebState, signed_in: &CurrentUser, user_id: &UserId) -> Result<(), Response> {
+    match *user_id == signed_in.session.user_id {
+        true => Ok(()),
+        false => signed_in.confirm_manager(app).await.map(drop),
     }
 }
 

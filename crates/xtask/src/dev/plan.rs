@@ -90,7 +90,7 @@ impl EnvFiles {
             redis_url: None,
             is_rate_limit_off: false,
             // The admin of the simulated workspace, so that someone can open the operators' pages.
-            operators: (!self.has_slack()).then(|| "U0ADA".to_owned()),
+            operators: (!self.has_slack()).then(|| "T0ACME/U0ADA".to_owned()),
             trusted_proxies: None,
             secrets,
             is_slack_simulated: !self.has_slack(),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::render_data_page;
 use super::table_labels::table_label;
-use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::auth::{ConfirmedAdmin, CurrentUser};
 use crate::page::render_page;
 use crate::routes::responses::database_error;
 use crate::state::WebState;
@@ -62,7 +62,7 @@ struct DeletionOutcome<'a> {
 
 pub(crate) async fn delete(
     State(app): State<Arc<WebState>>,
-    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
     form: Result<Form<DeletionForm>, FormRejection>,
 ) -> Response {
     let typed = form.map(|Form(form)| form.workspace).unwrap_or_default();

@@ -19,7 +19,7 @@ use tar::Header;
 use uuid::Uuid;
 
 use super::table_labels::table_label;
-use crate::auth::WorkspaceAdmin;
+use crate::auth::ConfirmedAdmin;
 use crate::routes::responses::database_error;
 use crate::state::WebState;
 
@@ -31,7 +31,7 @@ const TAR_BLOCK_BYTES: usize = 512;
 
 pub(crate) async fn export(
     State(app): State<Arc<WebState>>,
-    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
 ) -> Response {
     let session = &signed_in.session;
     let export = match ExportStream::begin(&app.db, signed_in.read_db(&app), session).await {

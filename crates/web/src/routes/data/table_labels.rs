@@ -3,7 +3,7 @@
 /// A table, its label, and its description.
 type TableLabel = (&'static str, &'static str, &'static str);
 
-const TABLE_LABELS: [TableLabel; 22] = [
+const TABLE_LABELS: [TableLabel; 23] = [
     ("tenants", "Workspace", "Name and creation date."),
     (
         "installations",
@@ -17,6 +17,7 @@ const TABLE_LABELS: [TableLabel; 22] = [
     ),
     ("people", "People", "Slack profiles of people who messaged the bot."),
     ("settings", "Settings", "Settings of this workspace. Your model API key is never exported."),
+    ("managers", "Managers", "People named to manage EnableBot here, and who named them."),
     (
         "api_keys",
         "API keys",

@@ -159,7 +159,7 @@ pub(crate) const FIELD_GROUPS: [(&str, &[SettingsField]); 4] = [
                 name: "budget_told",
                 label: "Notify at 80%",
                 help: "Slack user ids, separated by commas. Each gets a direct message.",
-                default: "the person who installed EnableBot",
+                default: "the people who manage EnableBot",
                 kind: FieldKind::TextInput { placeholder: "U0123456789" },
             },
         ],

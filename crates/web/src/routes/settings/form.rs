@@ -234,16 +234,22 @@ fn split_list(text: &str) -> Vec<String> {
 /// Parses a list of Slack ids with these prefixes; the error is the first invalid entry.
 fn parse_ids(text: &str, prefixes: &[&str]) -> Result<Vec<String>, String> {
     let ids = split_list(text);
-    let is_id = |id: &str| {
-        prefixes.iter().any(|prefix| id.starts_with(prefix))
-            && (3..=30).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-    };
-    match ids.iter().find(|id| !is_id(id)) {
+    match ids.iter().find(|id| !is_slack_id(id, prefixes)) {
         Some(id) => Err(id.clone()),
         None if ids.len() > MAX_LIST_ITEMS => Err(format!("more than {MAX_LIST_ITEMS}")),
         None => Ok(ids),
     }
+}
+
+/// Returns whether a text is the id of a person.
+pub(super) fn is_user_id(id: &str) -> bool {
+    is_slack_id(id, &USER_IDS.prefixes)
+}
+
+fn is_slack_id(id: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| id.starts_with(prefix))
+        && (3..=30).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 fn invalid_id_message(id: &str, what: &str, example: &str) -> String {

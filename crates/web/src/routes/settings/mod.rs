@@ -2,6 +2,7 @@
 
 mod fields;
 mod form;
+mod managers;
 mod model_key;
 mod review;
 
@@ -25,8 +26,10 @@ use crate::routes::responses::{database_error, malformed_form};
 use crate::state::WebState;
 use fields::{FIELD_GROUPS, FieldKind, SettingsField};
 use form::{FieldError, SettingsForm, SettingsInput};
+use managers::ManagerRow;
 use review::SettingChange;
 
+pub(crate) use managers::{name_manager, revoke_manager};
 pub(crate) use model_key::{remove as remove_model_key, set as set_model_key};
 
 /// Query of the settings page.
@@ -55,6 +58,8 @@ struct SettingsPage<'a> {
     stored: TenantConfig,
     context: PageContext,
     key_problem: Option<String>,
+    /// The reason a person was not named a manager.
+    manager_problem: Option<&'static str>,
     is_saved: bool,
 }
 
@@ -64,6 +69,7 @@ struct PageContext {
     available_models: Option<Vec<String>>,
     /// Cost of this month, in millionths of a dollar.
     spent: i64,
+    managers: Vec<ManagerRow>,
 }
 
 #[derive(Template)]
@@ -184,7 +190,8 @@ async fn load_settings(tx: &mut Tx, tenant_id: &TenantId) -> Result<(TenantConfi
 
 async fn load_context(tx: &mut Tx, tenant_id: &TenantId) -> Result<PageContext, DbError> {
     let spent = db::usage::spent_this_month(tx, tenant_id).await?;
-    Ok(PageContext { available_models: find_available_models(tx).await?, spent })
+    let managers = managers::load_managers(tx, tenant_id).await?;
+    Ok(PageContext { available_models: find_available_models(tx).await?, spent, managers })
 }
 
 /// Returns the models of this deployment, as reported by the newest `api`; `None` if none is running.
@@ -226,8 +233,17 @@ impl<'a> SettingsPage<'a> {
         stored: TenantConfig,
         context: PageContext,
     ) -> Self {
-        let (errors, key_problem, is_saved) = (Vec::new(), None, false);
-        Self { signed_in, active_page: "settings", form, errors, stored, context, key_problem, is_saved }
+        Self {
+            signed_in,
+            active_page: "settings",
+            form,
+            errors: Vec::new(),
+            stored,
+            context,
+            key_problem: None,
+            manager_problem: None,
+            is_saved: false,
+        }
     }
 
     fn groups(&self) -> &'static [(&'static str, &'static [SettingsField])] {

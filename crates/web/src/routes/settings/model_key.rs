@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{SettingsPage, find_base_url};
-use crate::auth::{CurrentUser, WorkspaceAdmin};
+use crate::auth::{ConfirmedAdmin, CurrentUser};
 use crate::page::render_page;
 use crate::routes::responses::{database_error, malformed_form};
 use crate::state::WebState;
@@ -27,7 +27,7 @@ pub(crate) struct ModelKeyForm {
 
 pub(crate) async fn set(
     State(app): State<Arc<WebState>>,
-    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
     entered: Result<Form<ModelKeyForm>, FormRejection>,
 ) -> Response {
     let Ok(Form(ModelKeyForm { model_key })) = entered else { return malformed_form() };
@@ -61,7 +61,7 @@ pub(crate) async fn set(
 
 pub(crate) async fn remove(
     State(app): State<Arc<WebState>>,
-    WorkspaceAdmin(signed_in): WorkspaceAdmin,
+    ConfirmedAdmin(signed_in): ConfirmedAdmin,
 ) -> Response {
     save_key(&app, &signed_in, None).await
 }
