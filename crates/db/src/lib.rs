@@ -34,6 +34,7 @@ pub mod instances;
 mod keys;
 mod listener;
 pub mod managers;
+mod message_text;
 pub mod oauth_states;
 pub mod operators;
 pub mod overview;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::chat_memory::{self, ExportedMessage};
 use crate::keys::{self, ColumnRef};
+use crate::message_text::TEXT_WITHHELD_REASON;
 use crate::people::PERSON_NAME;
 use crate::{DbError, Tx};
 
@@ -144,6 +145,9 @@ pub struct PersonExport {
     pub profile: EmployeeProfile,
     /// Their messages, and the replies to them.
     pub conversations: Vec<ExportedMessage>,
+    /// The reason why the conversations are left out; `None` if they are included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversations_withheld: Option<&'static str>,
     /// Their questions, with outcome and tokens.
     pub questions: Vec<QuestionEntry>,
     /// Their ratings of replies.
@@ -178,8 +182,14 @@ pub struct FeedbackEntry {
     pub judged_at: DateTime<Utc>,
 }
 
-/// Returns all data stored about a person, for their export.
-pub async fn export(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<PersonExport, DbError> {
+/// Returns all data stored about a person, for their export; without their conversations unless
+/// `has_message_text`.
+pub async fn export(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    user_id: &UserId,
+    has_message_text: bool,
+) -> Result<PersonExport, DbError> {
     let person = list(tx, tenant_id, Some(user_id), 1).await?.pop();
     let (name, profile) =
         person.map(|person| (person.name, person.overrides.or(person.slack_profile))).unwrap_or_default();
@@ -201,8 +211,12 @@ pub async fn export(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Resu
     )
     .fetch_all(&mut *tx)
     .await?;
-    let conversations = chat_memory::list_for_user(tx, tenant_id, user_id).await?;
-    Ok(PersonExport { user_id: user_id.clone(), name, profile, conversations, questions, feedback })
+    let (conversations, conversations_withheld) = match has_message_text {
+        true => (chat_memory::list_for_user(tx, tenant_id, user_id).await?, None),
+        false => (Vec::new(), Some(TEXT_WITHHELD_REASON)),
+    };
+    let user_id = user_id.clone();
+    Ok(PersonExport { user_id, name, profile, conversations, conversations_withheld, questions, feedback })
 }
 
 pub(crate) async fn open_profile(

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use crate::keys::{self, ColumnRef};
-use crate::{DbError, Tx};
+use crate::{DbError, Tx, message_text};
 
 /// Every table with rows of tenants, in the order in which they are exported.
 pub const TENANT_TABLES: [&str; 23] = [
@@ -117,13 +117,14 @@ struct TableRow {
     row: Value,
 }
 
-/// Lists the next rows of an exported table, in key order.
+/// Lists the next rows of an exported table, in key order; without message text unless `has_message_text`.
 pub async fn list_rows(
     tx: &mut Tx,
     tenant_id: &TenantId,
     table: &str,
     after: Option<&[String]>,
     limit: i64,
+    has_message_text: bool,
 ) -> Result<TablePage, DbError> {
     tx.disable_statement_timeout().await?;
     let rows = read_rows(tx, tenant_id, table, after, limit).await?;
@@ -131,7 +132,10 @@ pub async fn list_rows(
     let next = rows.last().filter(|_| is_full).map(|last| last.key.clone());
     let mut opened = Vec::with_capacity(rows.len());
     for TableRow { row, .. } in rows {
-        if let Value::Object(row) = row {
+        if let Value::Object(mut row) = row {
+            if !has_message_text {
+                message_text::withhold(table, &mut row);
+            }
             opened.push(decrypt_row(tx, tenant_id, table, row).await?);
         }
     }

@@ -12,6 +12,13 @@ pub enum EventPayload {
     Message(InboundMessage),
     /// The bot was installed; the installer gets a welcome message.
     Welcome,
+    /// Somebody exported what people wrote; a manager is told so.
+    ExportNotice {
+        /// The person who exported it.
+        exported_by: UserId,
+        /// The person whose data it is; `None` for the whole workspace.
+        person: Option<UserId>,
+    },
     /// The app was removed from the workspace.
     Uninstalled {
         /// The time of the event, in Unix seconds.
@@ -108,6 +115,7 @@ impl EventPayload {
         match self {
             Self::Message(_) => "message",
             Self::Welcome => "welcome",
+            Self::ExportNotice { .. } => "export_notice",
             Self::Uninstalled { .. } => "uninstalled",
             Self::TokensRevoked { .. } => "tokens_revoked",
             Self::TeamAccess { .. } => "team_access",

@@ -114,6 +114,9 @@ async fn dispatch(
             reply::answer_message(state, &ReplyTarget::new(state, context, &message), workspace).await
         }
         EventPayload::Welcome => surface::send_welcome(context).await,
+        EventPayload::ExportNotice { exported_by, person } => {
+            surface::announce_export(context, installed, &exported_by, person.as_ref()).await
+        }
         EventPayload::TeamJoined { .. } => surface::greet_person(context, None).await,
         EventPayload::ConversationOpened { channel_id, thread_ts, .. } => {
             surface::open_conversation(context, &channel_id, thread_ts.as_ref()).await

@@ -58,7 +58,8 @@ async fn forget_person(context: &JobContext<'_>) -> Result<String, JobError> {
 async fn export_person(context: &JobContext<'_>) -> Result<String, JobError> {
     let JobContext { slack, bot, job, .. } = context;
     let mut tx = context.begin().await?;
-    let export = db::profiles::export(&mut tx, &job.tenant_id, &job.user_id).await?;
+    // People may always have what they wrote themselves.
+    let export = db::profiles::export(&mut tx, &job.tenant_id, &job.user_id, true).await?;
     drop(tx);
     let dm = slack.open_dm(bot, &job.user_id).await?;
     let bytes = serde_json::to_vec_pretty(&export).map_err(JobError::fatal_silent)?;

@@ -23,7 +23,7 @@ I am a language model: check what matters.";
 
 /// Greets the person who installed the bot.
 pub(crate) async fn send_welcome(context: &JobContext<'_>) -> Result<EventOutcome, JobError> {
-    post_first_message(context, None, WELCOME_TEXT).await?;
+    post_once(context, None, WELCOME_TEXT).await?;
     finish_greeting(context, EventOutcome::Welcomed).await
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn greet_person(
     let is_onboarded = db::people::is_onboarded(&mut tx, &job.tenant_id, &job.user_id).await?;
     drop(tx);
     if !is_onboarded {
-        post_first_message(context, channel_id, GREETING_TEXT).await?;
+        post_once(context, channel_id, GREETING_TEXT).await?;
     }
     finish_greeting(context, EventOutcome::Done).await
 }
@@ -68,7 +68,8 @@ pub(crate) async fn store_viewed_channel(
     finish_event(tx, job, (EventOutcome::Done, None)).await
 }
 
-async fn post_first_message(
+/// Posts the event's only message, unless an earlier try posted it.
+pub(super) async fn post_once(
     context: &JobContext<'_>,
     channel_id: Option<&ChannelId>,
     text: &str,

@@ -69,8 +69,10 @@ async fn export_is_complete_without_secrets() {
     );
 
     let tables = read_export(&archive);
-    let words: Vec<&str> = tables["chat_memory"].1.iter().filter_map(|row| row["text"].as_str()).collect();
-    assert_eq!(words, ["say: Remember the heron.", "Remember the heron."]);
+    let memory = &tables["chat_memory"].1;
+    assert!(
+        memory.len() == 2 && memory.iter().all(|row| row["text"].is_null() && row["withheld"].is_string())
+    );
     assert_eq!(tables["people"].1[0]["name"], "Ada");
     assert_eq!(tables["ignored_events"].0, 3, "in parts of a thousand rows");
     let audited = tables["audit_log"].1.last().expect("an entry");
@@ -91,6 +93,13 @@ async fn export_is_complete_without_secrets() {
     let noted =
         "select started_by, rows_done >= rows_total, finished_at is not null, failure_reason from exports";
     app.wait_for_query(noted, &format!("{ADA}|t|t|")).await;
+
+    app.save_settings(&ada, &[("conversations", "on")]).await;
+    let archive = app.send_form(EXPORT_PATH, Some(&ada), &[]).await.bytes().await.expect("all of it");
+    let memory = &read_export(&archive)["chat_memory"].1;
+    let words: Vec<&str> = memory.iter().filter_map(|row| row["text"].as_str()).collect();
+    assert_eq!(words, ["say: Remember the heron.", "Remember the heron."]);
+    app.wait_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

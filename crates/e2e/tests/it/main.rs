@@ -16,6 +16,7 @@ mod capacity_plan;
 mod chromium;
 mod cli;
 mod compose;
+mod conversation_access;
 mod crash_recovery;
 mod dashboard;
 mod dead_letters;

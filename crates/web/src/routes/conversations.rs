@@ -16,6 +16,7 @@ use models::{ThreadKey, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::export_notice::is_text_readable;
 use super::responses::{database_error, non_empty, not_found};
 use crate::auth::CurrentUser;
 use crate::format::{self, PageFormat};
@@ -78,9 +79,10 @@ async fn load_list<'a>(
     let (user_id, cursor, search_text) =
         (find_visible_user(signed_in, &query.person), parse_cursor(&query.from), non_empty(&query.q));
     let (user_id, search_text) = (user_id.as_ref(), search_text.as_ref());
+    // Not asked of the read replica, which may not know yet that an admin turned it off.
+    let is_allowed = is_text_readable(&mut app.db.begin(tenant_id).await?, tenant_id).await?;
     let read = |mut tx: Tx| async move {
         let (mut conversations, mut search, mut names) = <(Vec<_>, SearchResult, HashMap<_, _>)>::default();
-        let is_allowed = is_allowed(&mut tx, signed_in).await?;
         if is_allowed {
             let limit = MAX_CONVERSATION_ROWS;
             match search_text {
@@ -96,9 +98,9 @@ async fn load_list<'a>(
             }
             names = db::profiles::list_names(&mut tx, tenant_id).await?;
         }
-        Ok::<_, DbError>((is_allowed, conversations, search, names))
+        Ok::<_, DbError>((conversations, search, names))
     };
-    let (is_allowed, conversations, search, names) = signed_in.read(app, read).await?;
+    let (conversations, search, names) = signed_in.read(app, read).await?;
     Ok(ConversationListPage {
         signed_in,
         active_page: "conversations",
@@ -140,7 +142,7 @@ async fn load_conversation(
 ) -> Result<(Vec<MessageView>, HashMap<UserId, String>), DbError> {
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let mut tx = app.db.begin(tenant_id).await?;
-    if !is_allowed(&mut tx, signed_in).await? {
+    if !is_text_readable(&mut tx, tenant_id).await? {
         return Ok(<_>::default());
     }
     let user_id = find_visible_user(signed_in, "");
@@ -152,10 +154,6 @@ async fn load_conversation(
         tx.commit().await?;
     }
     Ok((messages, names))
-}
-
-async fn is_allowed(tx: &mut Tx, signed_in: &CurrentUser) -> Result<bool, DbError> {
-    Ok(db::settings::find(tx, &signed_in.session.tenant_id).await?.settings.has_conversation_access)
 }
 
 /// Returns the person whose conversations are shown; `None` shows all. Members see only their own.

@@ -7,6 +7,7 @@ mod audit;
 mod conversations;
 mod data;
 mod events;
+mod export_notice;
 mod health;
 pub(crate) mod install;
 mod landing;

@@ -15,6 +15,7 @@ use models::{EmployeeProfile, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::export_notice;
 use super::responses::{database_error, malformed_form, non_empty, not_found, redirect_or_404};
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::format::PageFormat;
@@ -142,7 +143,8 @@ pub(crate) async fn set_profile(
     redirect_or_404(&format!("/dashboard/people/{user_id}?done=saved"), saved.await).await
 }
 
-/// Exports everything stored about a person as a file.
+/// Exports everything stored about a person as a file; somebody else's conversations only if the workspace
+/// lets them be read, and announced.
 pub(crate) async fn export_person(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
@@ -158,7 +160,12 @@ pub(crate) async fn export_person(
         if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(None);
         }
-        let export = db::profiles::export(&mut tx, tenant_id, &user_id).await?;
+        let is_own = user_id == signed_in.session.user_id;
+        let has_text = is_own || export_notice::is_text_readable(&mut tx, tenant_id).await?;
+        let export = db::profiles::export(&mut tx, tenant_id, &user_id, has_text).await?;
+        if has_text && !is_own {
+            export_notice::announce(&mut tx, &signed_in.session, Some(&user_id)).await?;
+        }
         let detail = json!({ "user_id": user_id, "messages": export.conversations.len() });
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonExported, detail).await?;
         tx.commit().await?;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::table_labels::table_label;
 use crate::auth::ConfirmedAdmin;
+use crate::routes::export_notice;
 use crate::routes::responses::database_error;
 use crate::state::WebState;
 
@@ -62,6 +63,8 @@ struct ExportStream {
     part: usize,
     after: Option<Vec<String>>,
     rows_done: i64,
+    /// True if the export contains what people wrote, and was announced.
+    has_message_text: bool,
     has_begun: bool,
 }
 
@@ -74,7 +77,11 @@ impl ExportStream {
         let counts = db::tenant_data::count_rows(&mut tx, tenant_id).await?;
         let rows = counts.iter().filter(|(table, _)| tables.contains(table)).map(|(_, rows)| rows).sum();
         let export_id = db::exports::insert(&mut tx, tenant_id, user_id, rows).await?;
-        let detail = json!({ "export_id": export_id, "rows": rows });
+        let has_message_text = export_notice::is_text_readable(&mut tx, tenant_id).await?;
+        if has_message_text {
+            export_notice::announce(&mut tx, session, None).await?;
+        }
+        let detail = json!({ "export_id": export_id, "rows": rows, "conversations": has_message_text });
         db::audit_log::insert(&mut tx, tenant_id, user_id.as_str(), AuditAction::DataExported, detail)
             .await?;
         tx.commit().await?;
@@ -94,6 +101,7 @@ impl ExportStream {
             part: 0,
             after: None,
             rows_done: 0,
+            has_message_text,
             has_begun: false,
         })
     }
@@ -102,7 +110,9 @@ impl ExportStream {
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, DbError> {
         if !self.has_begun {
             self.has_begun = true;
-            return Ok(Some(self.folder_entry("README.txt", readme(&self.tables).as_bytes())));
+            return Ok(Some(
+                self.folder_entry("README.txt", readme(&self.tables, self.has_message_text).as_bytes()),
+            ));
         }
         let Some(table) = self.tables.get(self.table).copied() else {
             if self.table > self.tables.len() {
@@ -124,9 +134,11 @@ impl ExportStream {
 
     async fn read_part(&mut self, table: &str) -> Result<Vec<u8>, DbError> {
         let ExportRecord { db, tenant_id, export_id, .. } = &self.record;
-        let after = self.after.as_deref();
+        // Asked again for each part, of the primary: an admin may turn conversations off meanwhile.
+        let is_readable = export_notice::is_text_readable(&mut db.begin(tenant_id).await?, tenant_id).await?;
+        let (after, has_text) = (self.after.as_deref(), self.has_message_text && is_readable);
         let query = |mut tx: Tx| async move {
-            db::tenant_data::list_rows(&mut tx, tenant_id, table, after, EXPORT_PART_ROWS).await
+            db::tenant_data::list_rows(&mut tx, tenant_id, table, after, EXPORT_PART_ROWS, has_text).await
         };
         let page = self.read_db.read(tenant_id, query).await?.value;
         let mut tx = db.begin(tenant_id).await?;
@@ -163,11 +175,15 @@ fn tar_entry(path: &str, content: &[u8]) -> Bytes {
 }
 
 /// Describes the contents of the archive.
-fn readme(tables: &[&str]) -> String {
+fn readme(tables: &[&str], has_message_text: bool) -> String {
     let mut guide =
         "Everything that EnableBot stores for your workspace. Each folder is a table, split into numbered\n\
                      files. Each line of a file is one row as JSON. Tokens and keys are not included.\n\n"
             .to_owned();
+    if !has_message_text {
+        guide += "What people wrote is left out, because \"Show conversations in the dashboard\" is off. Each\n\
+                  row that is affected says so.\n\n";
+    }
     for table in tables {
         let (label, description) = table_label(table);
         guide += &format!("{table:16}{label}. {description}\n");

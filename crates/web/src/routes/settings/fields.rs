@@ -118,7 +118,7 @@ pub(crate) const FIELD_GROUPS: [(&str, &[SettingsField]); 4] = [
             SettingsField {
                 name: "conversations",
                 label: "Show conversations in the dashboard",
-                help: "Admins see every conversation, members only their own. The audit log records each conversation an admin opens.",
+                help: "Off: no page, no export and no operator shows what people wrote; everyone can export their own. On: admins see every conversation, members only their own. The audit log records each conversation an admin opens, and an export is announced to all admins in Slack.",
                 default: "off",
                 kind: FieldKind::Checkbox,
             },

@@ -99,9 +99,9 @@ async fn describe_effect(
         "follow_ups" => "In threads, EnableBot replies only to messages that mention it and ignores all others.".into(),
         "memory_days" => memory_effect(tx, tenant_id, settings.memory_days).await?,
         "conversations" if settings.has_conversation_access => {
-            "Admins can read all conversations, including direct messages. Consider telling your team.".into()
+            "Admins can read and export all conversations, including direct messages. Consider telling your team.".into()
         }
-        "conversations" => "Conversations can no longer be read in the dashboard.".into(),
+        "conversations" => "Nobody can read conversations any more, neither here nor in an export.".into(),
         "redact" if settings.is_redaction_enabled => {
             "The model sees placeholders like “[redacted: e-mail]”, also in earlier messages, and can't use the original values.".into()
         }
