@@ -52,6 +52,7 @@ mod sql_literal;
 mod standby;
 pub mod team_access;
 pub mod tenant_data;
+pub mod tenant_rules;
 pub mod tenants;
 pub mod threads;
 pub mod tokens;

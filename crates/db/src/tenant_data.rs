@@ -12,6 +12,7 @@ use crate::{DbError, Tx, message_text};
 /// Every table with rows of tenants, in the order in which they are exported.
 pub const TENANT_TABLES: [&str; 23] = [
     "tenants",
+    "tenant_rules",
     "installations",
     "team_access",
     "people",
@@ -78,6 +79,7 @@ pub async fn count_rows(tx: &mut Tx, tenant_id: &TenantId) -> Result<Vec<(&'stat
         };
     }
     count!("tenants", "select count(*) from tenants where tenant_id = $1");
+    count!("tenant_rules", "select count(*) from tenant_rules where tenant_id = $1");
     count!("installations", "select count(*) from installations where tenant_id = $1");
     count!("team_access", "select count(*) from team_access where tenant_id = $1");
     count!("people", "select count(*) from people where tenant_id = $1");
@@ -160,6 +162,11 @@ async fn read_rows(
         "tenants" => page!(
             [""],
             r#"select array[tenant_id] as "key!", to_jsonb(t) as "row!" from tenants t
+               where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
+        ),
+        "tenant_rules" => page!(
+            [""],
+            r#"select array[tenant_id] as "key!", to_jsonb(t) as "row!" from tenant_rules t
                where tenant_id = $1 and tenant_id > ($2::text[])[1] limit $3"#
         ),
         "installations" => page!(

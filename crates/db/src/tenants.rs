@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit_log::{self, AuditAction};
-use crate::{DbError, Tx, keys};
+use crate::{DbError, Tx, keys, tenant_rules};
 
 /// Contents of a deletion receipt in the audit log, which is all that remains of a tenant.
 #[must_use = "its receipt is to be written"]
@@ -23,7 +23,7 @@ pub struct TenantDeletion {
     pub rows: std::collections::BTreeMap<&'static str, u64>,
 }
 
-/// Creates or renames a tenant, and cancels a scheduled deletion.
+/// Creates or renames a tenant, and cancels a scheduled deletion. An operator's rules from before apply again.
 pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Result<(), DbError> {
     sqlx::query!(
         "insert into tenants (tenant_id, name) values ($1, $2)
@@ -31,9 +31,9 @@ pub(crate) async fn upsert(tx: &mut Tx, tenant_id: &TenantId, name: &str) -> Res
         tenant_id.as_str(),
         name,
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    tenant_rules::restore(tx, tenant_id).await
 }
 
 /// Locks the rows that a worker locks before the tenant, in the worker's order, so that a deletion cannot
@@ -111,7 +111,8 @@ pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// Deletes all data of a tenant. The data keys go first: without them no data is readable, not even in a
-/// backup. The audit log stays, with a signed receipt as its last entry: [`write_receipt`].
+/// backup. The audit log stays, with a signed receipt as its last entry: [`write_receipt`]. An operator's rules
+/// stay too: [`tenant_rules`].
 pub async fn delete(tx: &mut Tx, tenant_id: &TenantId, reason: &str) -> Result<TenantDeletion, DbError> {
     delete_with_progress(tx, tenant_id, reason, |_, _| ()).await
 }
@@ -157,6 +158,7 @@ pub async fn delete_with_progress(
     delete_from!("threads", "delete from threads where tenant_id = $1");
     delete_from!("exports", "delete from exports where tenant_id = $1");
     delete_from!("sessions", "delete from sessions where tenant_id = $1");
+    tenant_rules::keep(tx, tenant_id).await?;
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
     Ok(TenantDeletion {
         tenant_id: tenant_id.clone(),
@@ -250,6 +252,15 @@ pub async fn resume(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> 
     .execute(tx)
     .await?;
     Ok(resumed.rows_affected() == 1)
+}
+
+/// Returns the reason of a tenant's suspension, if it is suspended.
+pub async fn find_suspension(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<String>, DbError> {
+    let reason =
+        sqlx::query_scalar!("select suspended_reason from tenants where tenant_id = $1", tenant_id.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(reason.flatten())
 }
 
 /// A tenant, as shown to operators.

@@ -17,6 +17,8 @@ pub(crate) struct InstalledPage {
     pub(crate) open_url: String,
     /// An organisation's installation is in no workspace until an admin adds it there.
     pub(crate) is_org_wide: bool,
+    /// Reason of a suspension by an operator, also of one from before an uninstall.
+    pub(crate) suspended_reason: Option<String>,
 }
 
 /// An error page, with the next step.

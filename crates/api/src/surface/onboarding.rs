@@ -1,5 +1,7 @@
 //! The first message to each person, and the conversation that they open.
 
+use std::borrow::Cow;
+
 use models::{ChannelId, EventOutcome, MessageTs};
 use slack::{NewMessage, SUGGESTED_PROMPTS};
 
@@ -21,9 +23,19 @@ const GREETING_TEXT: &str = "Hello! I answer questions, here and in channels.
 
 I am a language model: check what matters.";
 
-/// Greets the person who installed the bot.
-pub(crate) async fn send_welcome(context: &JobContext<'_>) -> Result<EventOutcome, JobError> {
-    post_once(context, None, WELCOME_TEXT).await?;
+/// Greets the person who installed the bot; in a suspended workspace with the reason instead.
+pub(crate) async fn send_welcome(
+    context: &JobContext<'_>,
+    suspended_reason: Option<&str>,
+) -> Result<EventOutcome, JobError> {
+    let text = match suspended_reason {
+        Some(reason) => Cow::from(format!(
+            "I am installed, but the operator of this server has suspended this workspace. I do not answer \
+             until they resume it. Their reason: {reason}"
+        )),
+        None => WELCOME_TEXT.into(),
+    };
+    post_once(context, None, &text).await?;
     finish_greeting(context, EventOutcome::Welcomed).await
 }
 

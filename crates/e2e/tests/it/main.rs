@@ -71,6 +71,7 @@ mod standby;
 mod standing;
 mod stop_button;
 mod supabase;
+mod suspension;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod test_app;

@@ -7,6 +7,7 @@ insert into installations (tenant_id, team_id, app_id, bot_user_id, bot_token, s
                            token_expires_at, refresh_lease, refresh_lease_until)
     values ('{T}', '{T}', 'A{T}', 'UBOT{T}', 'token {T}', 'scopes {T}', 'U{T}', 'refresh {T}', now() + interval '1 second',
             md5('refresh {T}')::uuid, now());
+insert into tenant_rules (tenant_id, weight, suspended_at, suspended_reason) values ('{T}', 2, now(), 'rule {T}');
 insert into team_access (tenant_id, team_id) values ('{T}', 'TEAM{T}');
 insert into settings (tenant_id, body, memory_days, model_key, changed_by)
     values ('{T}', 'settings {T}', 1, 'model key {T}', 'U{T}');

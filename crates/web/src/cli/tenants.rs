@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use db::audit_log::AuditAction;
+use db::tenant_rules::KeptRule;
 use db::tenants::{DeletionReceipt, TenantState};
 use models::TenantId;
 use serde_json::json;
@@ -58,7 +59,8 @@ pub fn run(command: TenantsCommand) -> ExitCode {
 fn list() -> ExitCode {
     run_query(async |tx| {
         let tenants = db::tenants::list(tx).await?;
-        if tenants.is_empty() {
+        let kept = db::tenant_rules::list_kept(tx).await?;
+        if tenants.is_empty() && kept.is_empty() {
             return Ok("No workspace has installed the bot yet.".to_owned());
         }
         let rows = tenants.into_iter().map(|tenant| {
@@ -72,8 +74,19 @@ fn list() -> ExitCode {
                 Some(problems).filter(|lines| !lines.is_empty()),
             ]
         });
+        let rows = rows.chain(kept.iter().map(describe_kept));
         Ok(table(&["tenant", "name", "state", "installed at", "weight", "problems"], rows).to_string())
     })
+}
+
+/// Describes a workspace that is gone, and that a new install would find suspended or with its weight.
+fn describe_kept(rule: &KeptRule) -> Vec<Option<String>> {
+    let state = format!("deleted at {}", format_time(rule.kept_at));
+    let state = match &rule.suspended_reason {
+        Some(reason) => format!("{state}, suspended: {reason}"),
+        None => state,
+    };
+    vec![Some(rule.tenant_id.to_string()), None, Some(state), None, Some(rule.weight.to_string()), None]
 }
 
 fn describe_state(tenant: &TenantState) -> String {
@@ -126,7 +139,9 @@ fn describe_receipt(receipt: &DeletionReceipt) -> String {
 
 fn set_weight(tenant_id: &TenantId, weight: i32) -> ExitCode {
     run_query(async |tx| {
-        if !db::tenants::set_weight(tx, tenant_id, weight).await? {
+        if !db::tenants::set_weight(tx, tenant_id, weight).await?
+            && !db::tenant_rules::set_weight(tx, tenant_id, weight).await?
+        {
             return Ok(unknown_tenant(tenant_id));
         }
         let detail = json!({ "weight": weight });
@@ -155,10 +170,15 @@ fn suspend(tenant_id: &TenantId, reason: &str) -> ExitCode {
 
 fn resume(tenant_id: &TenantId) -> ExitCode {
     run_query(async |tx| {
-        if !db::tenants::lock(tx, tenant_id).await? {
+        let is_installed = db::tenants::lock(tx, tenant_id).await?;
+        let is_resumed = match is_installed {
+            true => db::tenants::resume(tx, tenant_id).await?,
+            false => db::tenant_rules::resume(tx, tenant_id).await?,
+        };
+        if !is_installed && !is_resumed {
             return Ok(unknown_tenant(tenant_id));
         }
-        if !db::tenants::resume(tx, tenant_id).await? {
+        if !is_resumed {
             return Ok(format!("{tenant_id} is not suspended; nothing was changed."));
         }
         write_audit_entry(tx, tenant_id, AuditAction::Resumed, json!({})).await?;

@@ -6,6 +6,11 @@ type TableLabel = (&'static str, &'static str, &'static str);
 const TABLE_LABELS: [TableLabel; 23] = [
     ("tenants", "Workspace", "Name and creation date."),
     (
+        "tenant_rules",
+        "Operator's rules",
+        "A suspension or a share of the queue that the operator set. Stays after a deletion, without personal data.",
+    ),
+    (
         "installations",
         "Installation",
         "Who installed the bot, its permissions and its token. The token is never exported.",

@@ -37,7 +37,7 @@ pub(crate) async fn handle_callback(
 ) -> Response {
     let callback = callback.map(|Query(callback)| callback).unwrap_or_default();
     match complete_install(&app, &cookies, callback).await {
-        Ok(grant) => {
+        Ok((grant, suspended_reason)) => {
             let installation = &grant.installation;
             tracing::info!(tenant_id = %installation.tenant_id, user_id = %installation.installed_by, "installed");
             metrics::counter!("enablebot_installs_total", "result" => "installed").increment(1);
@@ -45,6 +45,7 @@ pub(crate) async fn handle_callback(
                 workspace: installation.name.clone(),
                 open_url: open_url(&app.slack_base_url, installation),
                 is_org_wide: installation.team_id.is_none(),
+                suspended_reason,
             };
             render_page(StatusCode::OK, &installed)
         }
@@ -66,19 +67,20 @@ fn open_url(slack: &str, installation: &Installation) -> String {
     }
 }
 
+/// Installs, and returns the reason if an operator has suspended the workspace.
 async fn complete_install(
     app: &WebState,
     cookies: &CookieJar,
     callback: OAuthCallback,
-) -> Result<OAuthGrant, InstallFailure> {
+) -> Result<(OAuthGrant, Option<String>), InstallFailure> {
     consume_state(app, cookies, callback.state.as_deref()).await?;
     let code = match (callback.error, callback.code) {
         (None, Some(code)) => code,
         _ => return Err(InstallFailure::Denied),
     };
     let grant = app.slack.exchange_code(&app.slack_app, &code).await?;
-    store_installation(app, &grant).await?;
-    Ok(grant)
+    let suspended_reason = store_installation(app, &grant).await?;
+    Ok((grant, suspended_reason))
 }
 
 async fn consume_state(
@@ -94,8 +96,9 @@ async fn consume_state(
     if browser.is_some() && browser == browser_digest { Ok(()) } else { Err(InstallFailure::BadState) }
 }
 
-/// Stores the installation, its audit entry and the welcome message in one transaction.
-async fn store_installation(app: &WebState, grant: &OAuthGrant) -> Result<(), DbError> {
+/// Stores the installation, its audit entry and the welcome message in one transaction. Returns the reason if
+/// the workspace is suspended, also from before its data was deleted.
+async fn store_installation(app: &WebState, grant: &OAuthGrant) -> Result<Option<String>, DbError> {
     let installation = &grant.installation;
     let mut welcome = InboundEvent::system_event(
         installation.tenant_id.clone(),
@@ -116,6 +119,8 @@ async fn store_installation(app: &WebState, grant: &OAuthGrant) -> Result<(), Db
     if installation.team_id.is_some() {
         db::event_inbox::append(&mut tx, &welcome).await?;
     }
+    let suspended_reason = db::tenants::find_suspension(&mut tx, tenant_id).await?;
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::Installed, detail).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(suspended_reason)
 }
