@@ -55,6 +55,7 @@ pub async fn serve(
         max_stream_age: settings.max_stream_age,
         uninstall_grace_days: settings.uninstall_grace_days,
         event_retention_days: settings.event_retention_days,
+        budget_ceiling: settings.budget_ceiling,
         status_cleanup: Arc::new(Semaphore::new(MAX_STATUS_CLEANUPS)),
         handoff: CancellationToken::new(),
         inbox_written: Notify::new(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cache::Rate;
 use crypto::MasterKeys;
+use models::BudgetCeiling;
 use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, parse_secret};
 use slack::SigningSecret;
@@ -49,6 +50,8 @@ pub struct ApiSettings {
     pub event_retention_days: i32,
     /// The model's server and the models.
     pub model: llm::ModelSettings,
+    /// `DEFAULT_MONTHLY_BUDGET`: the most that a workspace may spend in a month.
+    pub budget_ceiling: BudgetCeiling,
     /// `MAX_CONCURRENT_REPLIES`: with 0 this replica only receives.
     pub max_concurrent_replies: u32,
     /// `TIMEOUT`: the time that Slack or the model may stay silent.
@@ -108,6 +111,7 @@ impl ApiSettings {
         let grace_days = env.number("UNINSTALL_GRACE_DAYS", 0, 0..=MAX_GRACE_DAYS);
         let retention_days = env.number("EVENT_RETENTION_DAYS", 30, 1..=3650);
         let model = read_model(&mut env);
+        let budget_ceiling = env.optional("DEFAULT_MONTHLY_BUDGET", "50", str::parse);
         let max_concurrent_replies = env.number("MAX_CONCURRENT_REPLIES", 256, 0..=100_000);
         let timeout = Duration::from_secs(env.number("TIMEOUT", 30, 1..=600).into());
         env.finish(|| {
@@ -128,6 +132,7 @@ impl ApiSettings {
                 uninstall_grace_days: i32::try_from(grace_days).unwrap_or_default(),
                 event_retention_days: i32::try_from(retention_days).unwrap_or(i32::MAX),
                 model: model?,
+                budget_ceiling: budget_ceiling.unwrap_or_default(),
                 max_concurrent_replies,
                 timeout,
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cache::{RateLimiter, WorkspaceCache};
 use db::Db;
 use llm::ModelClient;
+use models::BudgetCeiling;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,8 @@ pub(crate) struct ApiState {
     pub(crate) max_stream_age: Duration,
     /// Days between an uninstall and the deletion of the data.
     pub(crate) uninstall_grace_days: i32,
+    /// The most that a workspace may spend in a month.
+    pub(crate) budget_ceiling: BudgetCeiling,
     /// Days for which finished events are kept.
     pub(crate) event_retention_days: i32,
     /// Permits for statuses that are cleared later.

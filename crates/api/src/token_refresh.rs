@@ -48,7 +48,7 @@ pub(crate) async fn load_with_valid_token(
     }
     let started = Instant::now();
     loop {
-        let workspace = load_stored(&state.db, tenant_id).await?;
+        let workspace = load_stored(state, tenant_id).await?;
         let Some(expires_at) = workspace.installed.token_expires_at else { return Ok(workspace) };
         if has_long_lifetime(&workspace) {
             return Ok(workspace);
@@ -56,7 +56,7 @@ pub(crate) async fn load_with_valid_token(
         let is_usable = expires_at - Utc::now() > MIN_TOKEN_LIFETIME;
         match refresh(state, tenant_id).await {
             // It is used however short its lifetime is.
-            Ok(true) => return load_stored(&state.db, tenant_id).await,
+            Ok(true) => return load_stored(state, tenant_id).await,
             Ok(false) | Err(JobError::Retry { .. } | JobError::Throttled { .. }) if is_usable => {
                 return Ok(workspace);
             }
@@ -88,9 +88,8 @@ fn has_long_lifetime(workspace: &WorkspaceSnapshot) -> bool {
 }
 
 /// Reads the workspace from Postgres.
-async fn load_stored(db: &Db, tenant_id: &TenantId) -> Result<WorkspaceSnapshot, JobError> {
-    let mut tx = db.begin(tenant_id).await?;
-    let workspace = db::workspaces::find(&mut tx, tenant_id)
+async fn load_stored(state: &ApiState, tenant_id: &TenantId) -> Result<WorkspaceSnapshot, JobError> {
+    let workspace = workspace_loader::find_stored(state, tenant_id)
         .await?
         .ok_or_else(|| JobError::fatal_silent("the bot is not installed"))?;
     match &workspace.installed.disabled_reason {

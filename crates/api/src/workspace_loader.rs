@@ -28,12 +28,32 @@ const CHANGE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before the listener reconnects after an error.
 const CHANGE_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// Returns the workspace from the cache or from Postgres; `None` if the bot is not installed. Must not be
-/// called while a transaction is open.
+/// Returns the workspace from the cache or from Postgres, with the budget that applies to it; `None` if the
+/// bot is not installed. Must not be called while a transaction is open.
 pub(crate) async fn find_workspace(
     state: &ApiState,
     tenant_id: &TenantId,
 ) -> Result<Option<WorkspaceSnapshot>, DbError> {
+    Ok(find_uncapped(state, tenant_id).await?.map(|workspace| cap_budget(state, workspace)))
+}
+
+/// Returns the workspace from Postgres, with the budget that applies to it.
+pub(crate) async fn find_stored(
+    state: &ApiState,
+    tenant_id: &TenantId,
+) -> Result<Option<WorkspaceSnapshot>, DbError> {
+    let stored = db::workspaces::find(&mut state.db.begin(tenant_id).await?, tenant_id).await?;
+    Ok(stored.map(|workspace| cap_budget(state, workspace)))
+}
+
+/// Applies the operator's ceiling, so that nothing in this service sees a higher budget, or none.
+fn cap_budget(state: &ApiState, mut workspace: WorkspaceSnapshot) -> WorkspaceSnapshot {
+    let settings = &mut workspace.settings.settings;
+    settings.budget_micros = state.budget_ceiling.cap(settings.budget_micros);
+    workspace
+}
+
+async fn find_uncapped(state: &ApiState, tenant_id: &TenantId) -> Result<Option<WorkspaceSnapshot>, DbError> {
     let (db, cache) = (&state.db, &state.workspace_cache);
     if cache.is_valid() {
         let load = async { db::workspaces::find_sealed(&mut db.begin(tenant_id).await?, tenant_id).await };

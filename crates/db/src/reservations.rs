@@ -15,9 +15,34 @@ pub struct Charged {
 }
 
 /// Locks the workspace's budget until the end of this transaction, so that other reservations wait; `None` if
-/// the workspace has no settings. Charges the minimum cost of a call whose process died.
+/// there is no such workspace. Charges the minimum cost of a call whose process died.
 pub async fn lock_budget(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option<Charged>, DbError> {
-    let found = sqlx::query!(
+    let found = match lock_settings(tx, tenant_id, seq).await? {
+        Some(found) => Some(found),
+        None => lock_tenant(tx, tenant_id, seq).await?,
+    };
+    let Some(found) = found else { return Ok(None) };
+    let Some(model) = found.model else { return Ok(Some(Charged { charged_micros: found.charged })) };
+    let usage = Usage { model, prompt_tokens: found.prompt_tokens, completion_tokens: 0 };
+    replies::add_usage(tx, tenant_id, seq, &usage, found.prompt_micros).await?;
+    Ok(Some(Charged { charged_micros: found.charged + found.prompt_micros }))
+}
+
+/// The earlier charges of a question, and its reservation that a dead process left.
+struct EarlierCharge {
+    model: Option<String>,
+    prompt_tokens: i64,
+    prompt_micros: i64,
+    charged: i64,
+}
+
+async fn lock_settings(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    seq: i64,
+) -> Result<Option<EarlierCharge>, DbError> {
+    Ok(sqlx::query_as!(
+        EarlierCharge,
         r#"select r.model as "model?", coalesce(r.prompt_tokens, 0) as "prompt_tokens!",
                   coalesce(r.prompt_micros, 0) as "prompt_micros!", coalesce(p.cost_micros, 0) as "charged!"
            from settings s
@@ -27,13 +52,26 @@ pub async fn lock_budget(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<
         tenant_id.as_str(),
         seq,
     )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(found) = found else { return Ok(None) };
-    let Some(model) = found.model else { return Ok(Some(Charged { charged_micros: found.charged })) };
-    let usage = Usage { model, prompt_tokens: found.prompt_tokens, completion_tokens: 0 };
-    replies::add_usage(tx, tenant_id, seq, &usage, found.prompt_micros).await?;
-    Ok(Some(Charged { charged_micros: found.charged + found.prompt_micros }))
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Locks a workspace without settings, which has the operator's budget. Who stores its first settings locks
+/// the workspace too, so no two reservations hold different locks.
+async fn lock_tenant(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<Option<EarlierCharge>, DbError> {
+    Ok(sqlx::query_as!(
+        EarlierCharge,
+        r#"select r.model as "model?", coalesce(r.prompt_tokens, 0) as "prompt_tokens!",
+                  coalesce(r.prompt_micros, 0) as "prompt_micros!", coalesce(p.cost_micros, 0) as "charged!"
+           from tenants t
+           left join reservations r on r.tenant_id = t.tenant_id and r.seq = $2
+           left join replies p on p.tenant_id = t.tenant_id and p.seq = $2
+           where t.tenant_id = $1 for no key update of t"#,
+        tenant_id.as_str(),
+        seq,
+    )
+    .fetch_optional(tx)
+    .await?)
 }
 
 /// Money spent and held by a workspace and one of its people, apart from the current question, in millionths

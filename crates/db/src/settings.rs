@@ -106,6 +106,7 @@ fn key_hint(key: &str) -> String {
 /// Records that people are about to be told that the budget is nearly used up. Returns false if this was done
 /// this month.
 pub async fn mark_budget_notified(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    ensure_stored(tx, tenant_id).await?;
     let noted = sqlx::query!(
         "update settings set budget_notified_at = now()
          where tenant_id = $1
@@ -115,6 +116,27 @@ pub async fn mark_budget_notified(tx: &mut Tx, tenant_id: &TenantId) -> Result<b
     .execute(tx)
     .await?;
     Ok(noted.rows_affected() == 1)
+}
+
+/// Stores default settings if there are none: the operator's ceiling is a budget of such a workspace too.
+async fn ensure_stored(tx: &mut Tx, tenant_id: &TenantId) -> Result<(), DbError> {
+    let id = tenant_id.as_str();
+    let count = async |tx: &mut Tx| {
+        sqlx::query_scalar!(r#"select count(*) as "count!" from settings where tenant_id = $1"#, id)
+            .fetch_one(tx)
+            .await
+    };
+    if count(tx).await? > 0 {
+        return Ok(());
+    }
+    // Until now reservations lock the workspace itself.
+    sqlx::query!("select true as locked from tenants where tenant_id = $1 for no key update", id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if count(tx).await? == 0 {
+        set(tx, tenant_id, &WorkspaceSettings::default(), "enablebot").await?;
+    }
+    Ok(())
 }
 
 /// Counts the messages older than `days` days.

@@ -99,15 +99,27 @@ pub async fn schedule_deletion(tx: &mut Tx, tenant_id: &TenantId, days: i32) -> 
     Ok(())
 }
 
-/// Lists tenants whose data is due for deletion. Locks them, so that a new install waits for the result.
+/// Lists tenants whose data is due for deletion.
 pub async fn list_due(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
     let due = sqlx::query_scalar!(
-        "select tenant_id from tenants where delete_after <= now()
-         order by delete_after limit 10 for update skip locked",
+        "select tenant_id from tenants where delete_after <= now() order by delete_after"
     )
     .fetch_all(tx)
     .await?;
     Ok(due.into_iter().map(TenantId::from).collect())
+}
+
+/// Locks a tenant if its data is due for deletion, so that a new install waits for the result. Returns false
+/// if it is not due, or another process is deleting it.
+pub async fn lock_due(tx: &mut Tx, tenant_id: &TenantId) -> Result<bool, DbError> {
+    let locked = sqlx::query!(
+        "select true as locked from tenants where tenant_id = $1 and delete_after <= now()
+         for update skip locked",
+        tenant_id.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(locked.is_some())
 }
 
 /// Deletes all data of a tenant. The data keys go first: without them no data is readable, not even in a
@@ -270,6 +282,8 @@ pub struct TenantState {
     pub tenant_id: TenantId,
     /// Name for people.
     pub name: String,
+    /// Its organisation, if it has one.
+    pub enterprise_id: Option<String>,
     /// Time of the last install; `None` if it is not installed.
     pub installed_at: Option<DateTime<Utc>>,
     /// Granted scopes.
@@ -290,7 +304,7 @@ pub struct TenantState {
 pub async fn list(tx: &mut Tx) -> Result<Vec<TenantState>, DbError> {
     Ok(sqlx::query_as!(
         TenantState,
-        r#"select tenant_id, name, installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
+        r#"select tenant_id, name, enterprise_id as "enterprise_id?", installed_at as "installed_at?", scopes as "scopes?", disabled_reason, problem,
                   delete_after, suspended_reason, weight
            from tenants left join installations using (tenant_id) order by name, tenant_id"#,
     )

@@ -1,6 +1,7 @@
 //! Ids and domain types that all other crates share. No I/O.
 
 mod api_key;
+mod budget_ceiling;
 mod chat_message;
 mod event;
 mod event_payload;
@@ -14,6 +15,7 @@ mod redact;
 mod settings;
 
 pub use api_key::ApiScope;
+pub use budget_ceiling::BudgetCeiling;
 pub use chat_message::{ChatMessage, Role, Usage};
 pub use event::{IgnoredEvent, InboundEvent, Relevance, ThreadKey};
 pub use event_payload::{EventPayload, InboundMessage};

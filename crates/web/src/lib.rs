@@ -1,5 +1,6 @@
 //! The landing page, the install and the dashboard. Also the operator's commands.
 
+mod allowed_teams;
 mod auth;
 mod batcher;
 mod chart;

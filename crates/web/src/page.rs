@@ -24,10 +24,10 @@ pub(crate) struct InstalledPage {
 /// An error page, with the next step.
 #[derive(Template)]
 #[template(path = "problem.html")]
-pub(crate) struct ErrorPage {
+pub(crate) struct ErrorPage<'a> {
     pub(crate) title: &'static str,
-    pub(crate) detail: &'static str,
-    pub(crate) next_step: &'static str,
+    pub(crate) detail: &'a str,
+    pub(crate) next_step: &'a str,
     pub(crate) action: Option<ActionLink>,
 }
 

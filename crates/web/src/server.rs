@@ -49,13 +49,15 @@ pub async fn serve(
     let redis = RedisClient::open(settings.redis_url.as_ref())?;
     let state = Arc::new(WebState {
         session_loader: session_loader::new_session_loader(&db),
-        overview_cache: OverviewCache::new(&db),
+        overview_cache: OverviewCache::new(&db, settings.budget_ceiling),
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
         slack_app: settings.slack_app,
         slack_base_url: settings.slack_base_url,
         login_uri: settings.login_uri,
         operators: settings.operators,
+        allowed_teams: settings.allowed_teams,
+        budget_ceiling: settings.budget_ceiling,
         key_rotation_interval: settings.key_rotation_interval,
         shutdown: shutdown.clone(),
         cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),

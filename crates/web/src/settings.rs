@@ -5,11 +5,13 @@ use std::time::Duration;
 use cache::Rate;
 use chrono::TimeDelta;
 use crypto::MasterKeys;
+use models::BudgetCeiling;
 use secrecy::SecretString;
 use service::{DatabaseSettings, Environment, ProcessSettings, SettingsError, TrustedProxies, parse_secret};
 use slack::OAuthApp;
 use url::Url;
 
+use crate::allowed_teams::AllowedTeams;
 use crate::auth::operators::Operators;
 use crate::jobs::audit_archive::AuditSettings;
 
@@ -43,6 +45,10 @@ pub struct WebSettings {
     pub rate_limit_per_address: Rate,
     /// `OPERATORS`: people who administer the whole deployment.
     pub operators: Operators,
+    /// `ALLOWED_TEAMS`: workspaces and organisations that may install the bot.
+    pub allowed_teams: AllowedTeams,
+    /// `DEFAULT_MONTHLY_BUDGET`: the most that a workspace may spend in a month.
+    pub budget_ceiling: BudgetCeiling,
     /// `KEY_ROTATION_INTERVAL`: age at which a data key is due for replacement.
     pub key_rotation_interval: TimeDelta,
     /// Retention and archive of the audit log.
@@ -94,6 +100,8 @@ impl WebSettings {
             .ok();
         let operators =
             env.optional("OPERATORS", "T012AB3CD/U012AB3CD,T012AB3CD/ada@example.com", str::parse);
+        let allowed_teams = read_allowed_teams(&mut env);
+        let budget_ceiling = env.optional("DEFAULT_MONTHLY_BUDGET", "50", str::parse);
         let key_rotation_interval = read_key_rotation_interval(&mut env);
         let audit = AuditSettings::read(&mut env);
         let slack_base_url = env.http_url("SLACK_BASE_URL", "https://slack.com");
@@ -118,6 +126,8 @@ impl WebSettings {
                 trusted_proxies,
                 rate_limit_per_address: limit?,
                 operators: operators.unwrap_or_default(),
+                allowed_teams,
+                budget_ceiling: budget_ceiling.unwrap_or_default(),
                 key_rotation_interval,
                 audit,
                 slack_base_url,
@@ -172,6 +182,10 @@ pub(crate) fn read_master_keys(env: &mut Environment) -> Option<MasterKeys> {
     env.required("ENCRYPTION_KEYS", service::ENCRYPTION_KEYS_EXAMPLE, |list| {
         MasterKeys::parse(list).map_err(|error| format!("is wrong: {error}"))
     })
+}
+
+pub(crate) fn read_allowed_teams(env: &mut Environment) -> AllowedTeams {
+    env.optional("ALLOWED_TEAMS", "T012AB3CD,E012AB3CD", str::parse).unwrap_or_default()
 }
 
 pub(crate) fn read_key_rotation_interval(env: &mut Environment) -> TimeDelta {

@@ -6,9 +6,11 @@ use axum_extra::extract::cookie::Key;
 use cache::IpRateLimiter;
 use chrono::TimeDelta;
 use db::Db;
+use models::BudgetCeiling;
 use service::TrustedProxies;
 use tokio_util::sync::CancellationToken;
 
+use crate::allowed_teams::AllowedTeams;
 use crate::auth::operators::Operators;
 use crate::auth::session_loader::SessionLoader;
 use crate::routes::overview::cache::OverviewCache;
@@ -25,6 +27,8 @@ pub(crate) struct WebState {
     /// Redirect URI of the sign-in.
     pub(crate) login_uri: String,
     pub(crate) operators: Operators,
+    pub(crate) allowed_teams: AllowedTeams,
+    pub(crate) budget_ceiling: BudgetCeiling,
     /// Age at which a data key is due for replacement.
     pub(crate) key_rotation_interval: TimeDelta,
     /// Cancelled on shutdown, so that live pages end their streams.

@@ -113,9 +113,7 @@ async fn dispatch(
         EventPayload::Message(message) => {
             reply::answer_message(state, &ReplyTarget::new(state, context, &message), workspace).await
         }
-        EventPayload::Welcome => {
-            surface::send_welcome(context, installed.suspended_reason.as_deref()).await
-        }
+        EventPayload::Welcome => surface::send_welcome(context, installed.suspended_reason.as_deref()).await,
         EventPayload::ExportNotice { exported_by, person } => {
             surface::announce_export(context, installed, &exported_by, person.as_ref()).await
         }

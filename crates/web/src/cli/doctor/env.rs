@@ -19,7 +19,8 @@ const ENV_EXAMPLES: [&str; 2] =
 const UNLISTED_VARS: [&str; 2] = ["PORT", "SUPABASE_DB_PASSWORD"];
 
 /// Variables that must have the same value in both services.
-const SHARED_VARS: [&str; 6] = [
+const SHARED_VARS: [&str; 7] = [
+    "DEFAULT_MONTHLY_BUDGET",
     "DATABASE_URL",
     "ENCRYPTION_KEYS",
     "REDIS_URL",

@@ -105,6 +105,7 @@ fn list_checks(setup: &DoctorConfig) -> Vec<DoctorCheck<'_>> {
         check("public address", public_url::check_public_url(setup)),
         check("slack app", slack::check_app(setup)),
         check("signing secret", slack::check_signing_secret(setup)),
+        check("allowed teams", slack::check_allowed_teams(setup)),
         check("slack scopes", slack::check_scopes(setup)),
         check("slack tokens", slack::check_tokens(setup)),
         check("model", slack::check_model_key(setup)),

@@ -5,11 +5,13 @@ use std::time::Duration;
 use ::slack::{BotAuth, SlackError, missing_scopes};
 use db::tenants::TenantState;
 use futures_util::{StreamExt, stream};
+use models::{EnterpriseId, TeamId};
 use secrecy::SecretString;
 
 use super::config::DoctorConfig;
 use super::finding::{CheckResult, Finding};
 use super::keys::MAX_LISTED_TENANTS;
+use crate::settings::read_allowed_teams;
 
 /// Number of installations whose token is tested.
 const MAX_CHECKED_TOKENS: usize = 100;
@@ -78,6 +80,27 @@ pub(super) async fn check_scopes(setup: &DoctorConfig) -> CheckResult {
         false => Finding::fault(
             join_first(&lacking),
             "an admin there has to reinstall; `web tenants list` shows what does not work",
+        ),
+    }])
+}
+
+/// Checks that each workspace that has the bot is in `ALLOWED_TEAMS`: one that installed before keeps it.
+pub(super) async fn check_allowed_teams(setup: &DoctorConfig) -> CheckResult {
+    let allowed = read_allowed_teams(&mut setup.web.clone());
+    if !allowed.is_restricted() {
+        return Ok(vec![Finding::ok("ALLOWED_TEAMS is not set: every workspace may install the bot")]);
+    }
+    let tenants = list_installed(setup).await?;
+    let is_foreign = |tenant: &&TenantState| {
+        let enterprise_id = tenant.enterprise_id.as_deref().map(EnterpriseId::from);
+        !allowed.contains(Some(&TeamId::from(tenant.tenant_id.as_str())), enterprise_id.as_ref())
+    };
+    let foreign: Vec<String> = tenants.iter().filter(is_foreign).map(|it| it.tenant_id.to_string()).collect();
+    Ok(vec![match foreign.is_empty() {
+        true => Finding::ok(format!("{} installation(s), all in ALLOWED_TEAMS", tenants.len())),
+        false => Finding::warn(
+            format!("installed, but not in ALLOWED_TEAMS: {}", join_first(&foreign)),
+            "add them, or stop them with `web tenants suspend`; they are answered until then",
         ),
     }])
 }

@@ -79,6 +79,10 @@ async fn complete_install(
         _ => return Err(InstallFailure::Denied),
     };
     let grant = app.slack.exchange_code(&app.slack_app, &code).await?;
+    let Installation { team_id, enterprise_id, tenant_id, .. } = &grant.installation;
+    if !app.allowed_teams.contains(team_id.as_ref(), enterprise_id.as_ref()) {
+        return Err(InstallFailure::NotAllowed(tenant_id.clone()));
+    }
     let suspended_reason = store_installation(app, &grant).await?;
     Ok((grant, suspended_reason))
 }

@@ -3,13 +3,21 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use db::DbError;
+use models::TenantId;
 use slack::SlackError;
 
 use crate::page::{ActionLink, ErrorPage, render_page};
 
 /// Values of the label `result` of `enablebot_installs_total`.
-pub(crate) const INSTALL_RESULTS: [&str; 6] =
-    ["installed", "denied", "bad_state", "bad_code", "slack_unavailable", "database_unavailable"];
+pub(crate) const INSTALL_RESULTS: [&str; 7] = [
+    "installed",
+    "denied",
+    "bad_state",
+    "bad_code",
+    "not_allowed",
+    "slack_unavailable",
+    "database_unavailable",
+];
 
 /// The reason an install failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +28,8 @@ pub(super) enum InstallFailure {
     BadState,
     #[error("Slack rejected the code: {0}")]
     BadCode(SlackError),
+    #[error("{0} is not in ALLOWED_TEAMS")]
+    NotAllowed(TenantId),
     #[error("Slack cannot be reached: {0}")]
     SlackUnavailable(SlackError),
     #[error("database error: {0}")]
@@ -59,6 +69,13 @@ pub(super) fn render_failure(refusal: InstallFailure) -> Response {
             "Slack rejected the code from your browser; it may have been used already. Nothing was stored.",
             "Try again. If it fails again, ask your operator to check the server log.",
         ),
+        InstallFailure::NotAllowed(_) => (
+            StatusCode::FORBIDDEN,
+            "not_allowed",
+            "This workspace may not use EnableBot here",
+            "The operator of this server decides which workspaces and organisations may install EnableBot. Nothing was stored.",
+            "",
+        ),
         InstallFailure::SlackUnavailable(_) => (
             StatusCode::BAD_GATEWAY,
             "slack_unavailable",
@@ -74,6 +91,16 @@ pub(super) fn render_failure(refusal: InstallFailure) -> Response {
             "Wait a minute, then try again. If the problem persists, contact your operator.",
         ),
     };
+    let asking = match &refusal {
+        InstallFailure::NotAllowed(tenant_id) => {
+            tracing::warn!(%tenant_id, "install refused");
+            Some(format!(
+                "Ask the operator to allow {tenant_id}, then try again. Until then, remove the app in Slack."
+            ))
+        }
+        _ => None,
+    };
+    let next = asking.as_deref().unwrap_or(next);
     tracing::warn!(error = %refusal, "install failed");
     metrics::counter!("enablebot_installs_total", "result" => result).increment(1);
     let action = Some(ActionLink { href: "/slack/install", label: "Try again" });

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use db::overview::UsageOverview;
 use db::{Db, DbError, Stale, Tx};
-use models::{TenantId, UserId};
+use models::{BudgetCeiling, TenantId, UserId};
 use moka::future::Cache;
 
 use crate::auth::current_user::CurrentUser;
@@ -20,6 +20,9 @@ pub(crate) const OVERVIEW_CACHE_TTL: Duration = Duration::from_secs(2);
 
 /// Capacity of the cache.
 const MAX_CACHED_OVERVIEWS: u64 = 2_000;
+
+/// Time without a request after which a workspace's loader ends.
+const LOADER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum number of reasons for unanswered questions in an overview.
 const MAX_OVERVIEW_REASONS: i32 = 6;
@@ -36,6 +39,8 @@ pub(crate) struct BudgetStatus {
     /// Worst-case cost of answers in progress.
     pub(crate) reserved: i64,
     pub(crate) limit: i64,
+    /// True if the operator's ceiling is the limit.
+    pub(crate) is_ceiling: bool,
 }
 
 /// Identifies an overview: of a workspace or of one person, in a time window.
@@ -55,22 +60,39 @@ pub(crate) struct OverviewSpan {
     pub(crate) step: u32,
 }
 
-/// Rendered overviews, and a batcher that loads the others.
+/// Loads the overviews of one workspace.
+type OverviewLoader = Batcher<OverviewKey, Stale<Arc<OverviewData>>>;
+
+/// Rendered overviews, and a batcher for each workspace that loads the others: a workspace whose overview is
+/// slow or unreadable keeps nobody else waiting.
 pub(crate) struct OverviewCache {
+    db: Db,
+    budget_ceiling: BudgetCeiling,
     rendered: Cache<OverviewKey, Stale<Arc<str>>>,
-    batcher: Batcher<OverviewKey, Stale<Arc<OverviewData>>>,
+    loaders: moka::sync::Cache<TenantId, Arc<OverviewLoader>>,
 }
 
 impl OverviewCache {
-    pub(crate) fn new(db: &Db) -> Self {
-        let db = db.clone();
+    pub(crate) fn new(db: &Db, budget_ceiling: BudgetCeiling) -> Self {
         Self {
+            db: db.clone(),
+            budget_ceiling,
             rendered: Cache::builder()
                 .max_capacity(MAX_CACHED_OVERVIEWS)
                 .time_to_live(OVERVIEW_CACHE_TTL)
                 .build(),
-            batcher: Batcher::new(move |keys| load_overviews(db.clone(), keys)),
+            loaders: moka::sync::Cache::builder()
+                .max_capacity(MAX_CACHED_OVERVIEWS)
+                .time_to_idle(LOADER_IDLE_TIMEOUT)
+                .build(),
         }
+    }
+
+    fn loader(&self, tenant_id: &TenantId) -> Arc<OverviewLoader> {
+        self.loaders.get_with_by_ref(tenant_id, || {
+            let (db, ceiling) = (self.db.clone(), self.budget_ceiling);
+            Arc::new(Batcher::new(move |keys| load_overviews(db.clone(), ceiling, keys)))
+        })
     }
 
     /// Returns the rendered overview that the person may see. Concurrent requests for it wait for one result.
@@ -85,16 +107,17 @@ impl OverviewCache {
         let is_primary_read = signed_in.has_recent_write();
         let key = OverviewKey { tenant_id: session.tenant_id.clone(), user_id, window, is_primary_read };
         let rendered = async {
-            let data = self.batcher.load(key.clone()).await?.ok_or(DbError::Timeout)?;
+            let data = self.loader(&key.tenant_id).load(key.clone()).await?.ok_or(DbError::Timeout)?;
             Ok(Stale { value: Arc::from(render(&data.value)), age: data.age })
         };
         self.rendered.try_get_with_by_ref(&key, rendered).await
     }
 }
 
-/// Loads overviews with one query per workspace and window.
+/// Loads overviews of a workspace with one query per window.
 async fn load_overviews(
     db: Db,
+    ceiling: BudgetCeiling,
     keys: Vec<OverviewKey>,
 ) -> Result<HashMap<OverviewKey, Stale<Arc<OverviewData>>>, DbError> {
     let mut groups: HashMap<(TenantId, OverviewSpan, bool), Vec<Option<UserId>>> = HashMap::new();
@@ -105,8 +128,9 @@ async fn load_overviews(
     for ((tenant, window, is_primary_read), people) in groups {
         let db = if is_primary_read { db.primary_only() } else { db.clone() };
         let (tenant_id, people) = (&tenant, &people);
-        let query =
-            |mut tx: Tx| async move { load_tenant_overviews(&mut tx, tenant_id, people, window).await };
+        let query = |mut tx: Tx| async move {
+            load_tenant_overviews(&mut tx, tenant_id, people, window, ceiling).await
+        };
         let loaded = db.read(tenant_id, query).await?;
         for (user_id, data) in loaded.value {
             let key = OverviewKey { tenant_id: tenant.clone(), user_id, window, is_primary_read };
@@ -122,6 +146,7 @@ async fn load_tenant_overviews(
     tenant_id: &TenantId,
     people: &[Option<UserId>],
     window: OverviewSpan,
+    ceiling: BudgetCeiling,
 ) -> Result<Vec<(Option<UserId>, Arc<OverviewData>)>, DbError> {
     let window = db::overview::OverviewWindow { seconds: window.seconds.into(), step: window.step.into() };
     let mut overviews = Vec::with_capacity(people.len());
@@ -130,17 +155,21 @@ async fn load_tenant_overviews(
         // A person's own page does not show the budget.
         let budget = match user_id {
             Some(_) => None,
-            None => find_budget(tx, tenant_id).await?,
+            None => find_budget(tx, tenant_id, ceiling).await?,
         };
         overviews.push((user_id, Arc::new(OverviewData { overview, budget })));
     }
     Ok(overviews)
 }
 
-async fn find_budget(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<BudgetStatus>, DbError> {
-    let Some(limit) = db::settings::find(tx, tenant_id).await?.settings.budget_micros else {
-        return Ok(None);
-    };
+async fn find_budget(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    ceiling: BudgetCeiling,
+) -> Result<Option<BudgetStatus>, DbError> {
+    let own = db::settings::find(tx, tenant_id).await?.settings.budget_micros;
+    let Some(limit) = ceiling.cap(own) else { return Ok(None) };
     let spent = db::usage::spent_this_month(tx, tenant_id).await?;
-    Ok(Some(BudgetStatus { spent, reserved: db::reservations::reserved_total(tx, tenant_id).await?, limit }))
+    let reserved = db::reservations::reserved_total(tx, tenant_id).await?;
+    Ok(Some(BudgetStatus { spent, reserved, limit, is_ceiling: own != Some(limit) }))
 }

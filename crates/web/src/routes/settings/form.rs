@@ -1,13 +1,12 @@
 //! The settings form: conversion to and from [`WorkspaceSettings`], with validation.
 
-use models::{ChannelId, ReplyLength, Tone, UserId, WorkspaceSettings};
+use models::{BudgetCeiling, ChannelId, ReplyLength, Tone, UserId, WorkspaceSettings};
 use serde::{Deserialize, Serialize};
+
+use super::field_errors::{CHANNEL_IDS, FieldError, FieldErrors, USER_IDS, format_amount, split_list};
 
 /// Maximum size of a long text.
 const MAX_TEXT_BYTES: usize = 8_000;
-
-/// Maximum number of models, channels or people in a list.
-const MAX_LIST_ITEMS: usize = 200;
 
 /// The contents of the form's fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +30,6 @@ pub(crate) struct SettingsForm {
     pub(crate) feedback: String,
     pub(crate) conversations: String,
     pub(crate) redact: String,
-}
-
-/// An error of a field, as the page shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FieldError {
-    pub(crate) name: &'static str,
-    pub(crate) message: String,
 }
 
 /// Settings, and the channels open to external people, which are stored separately.
@@ -96,11 +88,16 @@ impl SettingsForm {
         }
     }
 
-    /// Parses the form. `offered` are the models that may be chosen; `None` allows any.
+    /// Parses the form. `offered` are the models that may be chosen; `None` allows any. No budget may be above
+    /// the operator's ceiling.
     ///
     /// # Errors
     /// Lists the errors of all fields.
-    pub(crate) fn parse(&self, offered: Option<&[String]>) -> Result<SettingsInput, Vec<FieldError>> {
+    pub(crate) fn parse(
+        &self,
+        offered: Option<&[String]>,
+        ceiling: BudgetCeiling,
+    ) -> Result<SettingsInput, Vec<FieldError>> {
         let mut errors = FieldErrors::default();
         let (models, cheaper_model) = self.parse_models(offered, &mut errors);
         for (name, text) in [("instructions", &self.instructions), ("facts", &self.facts)] {
@@ -116,6 +113,7 @@ impl SettingsForm {
         let recipients = errors.parse_ids("budget_told", &self.budget_told, &USER_IDS);
         let memory_days = errors.parse_days("memory_days", &self.memory_days);
         let budget_micros = errors.parse_amount("budget", &self.budget);
+        errors.check_ceiling("budget", budget_micros, ceiling);
         let person_daily_micros = errors.parse_amount("person_daily", &self.person_daily);
         if !errors.0.is_empty() {
             return Err(errors.0);
@@ -159,49 +157,6 @@ impl SettingsForm {
     }
 }
 
-/// A kind of Slack ids: its prefixes, its name, and an example.
-struct IdKind {
-    prefixes: [&'static str; 2],
-    name: &'static str,
-    example: &'static str,
-}
-
-const CHANNEL_IDS: IdKind = IdKind { prefixes: ["C", "G"], name: "channel", example: "C0123456789" };
-const USER_IDS: IdKind = IdKind { prefixes: ["U", "W"], name: "person", example: "U0123456789" };
-
-/// Errors of a form, in the order of its fields.
-#[derive(Default)]
-struct FieldErrors(Vec<FieldError>);
-
-impl FieldErrors {
-    fn add(&mut self, name: &'static str, message: impl Into<String>) {
-        self.0.push(FieldError { name, message: message.into() });
-    }
-
-    fn parse_ids(&mut self, name: &'static str, text: &str, kind: &IdKind) -> Vec<String> {
-        parse_ids(text, &kind.prefixes).unwrap_or_else(|id| {
-            self.add(name, invalid_id_message(&id, kind.name, kind.example));
-            Vec::new()
-        })
-    }
-
-    fn parse_days(&mut self, name: &'static str, text: &str) -> Option<i32> {
-        let days = parse_optional(text, |text| text.parse().ok().filter(|days| (1..=36_500).contains(days)));
-        days.unwrap_or_else(|()| {
-            self.add(name, "Enter a whole number of days, like 90, or leave it empty to keep everything.");
-            None
-        })
-    }
-
-    fn parse_amount(&mut self, name: &'static str, text: &str) -> Option<i64> {
-        let amount = parse_optional(text, |text| text.replace(',', ".").parse().ok().and_then(to_micros));
-        amount.unwrap_or_else(|()| {
-            self.add(name, "Enter an amount in dollars, like 50 or 12.50, or leave it empty for no budget.");
-            None
-        })
-    }
-}
-
 /// Returns an error message if a model is not offered.
 fn find_unavailable_model(chosen: &[String], offered: Option<&[String]>) -> Option<String> {
     let offered = offered?;
@@ -212,66 +167,12 @@ fn find_unavailable_model(chosen: &[String], offered: Option<&[String]>) -> Opti
     ))
 }
 
-/// Parses a field that may be empty.
-fn parse_optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ()> {
-    match text.trim() {
-        "" => Ok(None),
-        text => parse(text).map(Some).ok_or(()),
-    }
-}
-
-fn split_list(text: &str) -> Vec<String> {
-    let parts = text.split([',', ' ', '\n', '\r']).map(str::trim).filter(|part| !part.is_empty());
-    let mut list: Vec<String> = Vec::new();
-    for part in parts {
-        if !list.iter().any(|known| known == part) {
-            list.push(part.to_owned());
-        }
-    }
-    list
-}
-
-/// Parses a list of Slack ids with these prefixes; the error is the first invalid entry.
-fn parse_ids(text: &str, prefixes: &[&str]) -> Result<Vec<String>, String> {
-    let ids = split_list(text);
-    match ids.iter().find(|id| !is_slack_id(id, prefixes)) {
-        Some(id) => Err(id.clone()),
-        None if ids.len() > MAX_LIST_ITEMS => Err(format!("more than {MAX_LIST_ITEMS}")),
-        None => Ok(ids),
-    }
-}
-
-/// Returns whether a text is the id of a person.
-pub(super) fn is_user_id(id: &str) -> bool {
-    is_slack_id(id, &USER_IDS.prefixes)
-}
-
-fn is_slack_id(id: &str, prefixes: &[&str]) -> bool {
-    prefixes.iter().any(|prefix| id.starts_with(prefix))
-        && (3..=30).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-fn invalid_id_message(id: &str, what: &str, example: &str) -> String {
-    format!("“{id}” is not a {what} id. Slack shows it in the details; it looks like {example}.")
-}
-
 fn join_ids<T: ToString>(ids: &[T]) -> String {
     ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn checkbox_value(on: bool) -> String {
     if on { "on".to_owned() } else { String::new() }
-}
-
-fn format_amount(micros: i64) -> String {
-    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000 / 10_000);
-    if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:02}") }
-}
-
-/// Converts dollars to millionths, rounded to the cent. Amounts below a cent are rejected.
-fn to_micros(dollars: f64) -> Option<i64> {
-    (0.01..=10_000_000.0).contains(&dollars).then(|| (dollars * 100.0).round() as i64 * 10_000)
 }
 
 /// Returns the word that stands for a choice in the form.
@@ -306,9 +207,9 @@ mod tests {
             ..WorkspaceSettings::default()
         };
         let input = SettingsInput { settings, external: vec!["C0TWO".into()] };
-        assert_eq!(SettingsForm::from_input(&input).parse(None), Ok(input));
+        assert_eq!(SettingsForm::from_input(&input).parse(None, BudgetCeiling::default()), Ok(input));
         assert_eq!(
-            SettingsForm::from_input(&SettingsInput::default()).parse(None),
+            SettingsForm::from_input(&SettingsInput::default()).parse(None, BudgetCeiling::default()),
             Ok(SettingsInput::default())
         );
     }
@@ -327,7 +228,7 @@ mod tests {
             facts: "x".repeat(MAX_TEXT_BYTES + 1),
             ..SettingsForm::default()
         };
-        let errors = form.parse(Some(&["y".to_owned()])).expect_err("invalid");
+        let errors = form.parse(Some(&["y".to_owned()]), BudgetCeiling::default()).expect_err("invalid");
         let names: Vec<_> = errors.iter().map(|error| error.name).collect();
         assert_eq!(
             names,

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::SettingsPage;
-use super::form::is_user_id;
+use super::field_errors::is_user_id;
 use crate::auth::standing::{StandingError, ask_slack, slack_unavailable};
 use crate::auth::{ConfirmedAdmin, CurrentUser, WorkspaceAdmin};
 use crate::page::{ActionLink, ErrorPage, render_page};

@@ -1,5 +1,6 @@
 //! `/dashboard/settings`: settings of the workspace. The effects of a change are shown before it is saved.
 
+mod field_errors;
 mod fields;
 mod form;
 mod managers;
@@ -16,7 +17,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use db::audit_log::AuditAction;
 use db::settings::TenantConfig;
 use db::{DbError, Tx};
-use models::{Affiliation, TenantId, WorkspaceSettings};
+use models::{Affiliation, BudgetCeiling, TenantId, WorkspaceSettings};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,8 +25,9 @@ use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
 use crate::routes::responses::{database_error, malformed_form};
 use crate::state::WebState;
+use field_errors::FieldError;
 use fields::{FIELD_GROUPS, FieldKind, SettingsField};
-use form::{FieldError, SettingsForm, SettingsInput};
+use form::{SettingsForm, SettingsInput};
 use managers::ManagerRow;
 use review::SettingChange;
 
@@ -70,6 +72,7 @@ struct PageContext {
     /// Cost of this month, in millionths of a dollar.
     spent: i64,
     managers: Vec<ManagerRow>,
+    budget_ceiling: BudgetCeiling,
 }
 
 #[derive(Template)]
@@ -132,15 +135,16 @@ async fn render_review(
     let tenant_id = &signed_in.session.tenant_id;
     let mut tx = app.db.begin(tenant_id).await?;
     let (stored, current) = load_settings(&mut tx, tenant_id).await?;
-    let context = load_context(&mut tx, tenant_id).await?;
-    let requested = match form.parse(find_selectable_models(&stored, &context.available_models)) {
-        Ok(requested) => requested,
-        Err(errors) => {
-            let page = SettingsPage { errors, ..SettingsPage::new(signed_in, form, stored, context) };
-            return Ok(render_page(StatusCode::UNPROCESSABLE_ENTITY, &page));
-        }
-    };
-    let changes = review::list_changes(&mut tx, tenant_id, &current, &requested).await?;
+    let context = load_context(app, &mut tx, tenant_id).await?;
+    let requested =
+        match form.parse(find_selectable_models(&stored, &context.available_models), app.budget_ceiling) {
+            Ok(requested) => requested,
+            Err(errors) => {
+                let page = SettingsPage { errors, ..SettingsPage::new(signed_in, form, stored, context) };
+                return Ok(render_page(StatusCode::UNPROCESSABLE_ENTITY, &page));
+            }
+        };
+    let changes = review::list_changes(&mut tx, tenant_id, &current, &requested, app.budget_ceiling).await?;
     let instructions_of = |settings: &WorkspaceSettings| settings.to_instructions(Affiliation::Member);
     let instructions = instructions_of(&requested.settings);
     let review = SettingsReviewPage {
@@ -169,7 +173,9 @@ async fn save_if_unchanged(
     db::tenants::lock(&mut tx, tenant_id).await?;
     let (stored, current) = load_settings(&mut tx, tenant_id).await?;
     let offered = find_available_models(&mut tx).await?;
-    let Ok(requested) = form.parse(find_selectable_models(&stored, &offered)) else { return Ok(false) };
+    let Ok(requested) = form.parse(find_selectable_models(&stored, &offered), app.budget_ceiling) else {
+        return Ok(false);
+    };
     if settings_version(&stored) != seen {
         return Ok(false);
     }
@@ -188,10 +194,11 @@ async fn load_settings(tx: &mut Tx, tenant_id: &TenantId) -> Result<(TenantConfi
     Ok((stored, current))
 }
 
-async fn load_context(tx: &mut Tx, tenant_id: &TenantId) -> Result<PageContext, DbError> {
+async fn load_context(app: &WebState, tx: &mut Tx, tenant_id: &TenantId) -> Result<PageContext, DbError> {
     let spent = db::usage::spent_this_month(tx, tenant_id).await?;
     let managers = managers::load_managers(tx, tenant_id).await?;
-    Ok(PageContext { available_models: find_available_models(tx).await?, spent, managers })
+    let available_models = find_available_models(tx).await?;
+    Ok(PageContext { available_models, spent, budget_ceiling: app.budget_ceiling, managers })
 }
 
 /// Returns the models of this deployment, as reported by the newest `api`; `None` if none is running.
@@ -223,7 +230,7 @@ impl<'a> SettingsPage<'a> {
         let tenant_id = &signed_in.session.tenant_id;
         let mut tx = app.db.begin(tenant_id).await?;
         let (stored, current) = load_settings(&mut tx, tenant_id).await?;
-        let context = load_context(&mut tx, tenant_id).await?;
+        let context = load_context(app, &mut tx, tenant_id).await?;
         Ok(Self::new(signed_in, SettingsForm::from_input(&current), stored, context))
     }
 
@@ -253,6 +260,11 @@ impl<'a> SettingsPage<'a> {
     /// Formats the cost of this month.
     fn spent(&self) -> String {
         crate::format::dollars(self.context.spent)
+    }
+
+    /// Formats the operator's ceiling, if there is one.
+    fn ceiling(&self) -> Option<String> {
+        self.context.budget_ceiling.micros().map(crate::format::dollars)
     }
 
     fn field_error(&self, field: &SettingsField) -> Option<&str> {

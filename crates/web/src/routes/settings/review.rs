@@ -2,7 +2,7 @@
 
 use db::{DbError, Tx};
 use llm::Price;
-use models::{TenantId, WorkspaceSettings};
+use models::{BudgetCeiling, TenantId, WorkspaceSettings};
 use serde_json::{Value, json};
 
 use super::fields::{FIELD_GROUPS, FieldKind, SettingsField};
@@ -24,7 +24,11 @@ pub(super) async fn list_changes(
     tenant_id: &TenantId,
     current: &SettingsInput,
     requested: &SettingsInput,
+    ceiling: BudgetCeiling,
 ) -> Result<Vec<SettingChange>, DbError> {
+    // The effects are those of the budget that applies, which may be the operator's.
+    let mut effective = requested.clone();
+    effective.settings.budget_micros = ceiling.cap(effective.settings.budget_micros);
     let (before, after) = (SettingsForm::from_input(current), SettingsForm::from_input(requested));
     let mut changes = Vec::new();
     for field in changed_fields(&before, &after) {
@@ -32,7 +36,7 @@ pub(super) async fn list_changes(
             label: field.label,
             from: display_value(field, before.get(field.name)),
             to: display_value(field, after.get(field.name)),
-            effect: describe_effect(tx, tenant_id, field.name, requested).await?,
+            effect: describe_effect(tx, tenant_id, field.name, &effective).await?,
         });
     }
     Ok(changes)
