@@ -100,21 +100,31 @@ pub(crate) async fn set_team_access(
     Ok(EventOutcome::Done)
 }
 
-/// Deletes the data of workspaces whose grace period is over. Returns their number.
-pub(crate) async fn delete_expired_tenants(db: &Db) -> Result<usize, JobError> {
+/// Deletes the data of workspaces whose grace period is over, each in a transaction of its own.
+pub(crate) async fn delete_expired_tenants(db: &Db) -> Result<(), DbError> {
+    let due = db::tenants::list_due(&mut db.begin_cross_tenant().await?).await?;
+    for tenant_id in due {
+        match delete_if_due(db, &tenant_id).await {
+            Ok(true) => tracing::info!(%tenant_id, "workspace data deleted"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%tenant_id, error = %error, "workspace data not deleted; retried in a minute");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn delete_if_due(db: &Db, tenant_id: &TenantId) -> Result<bool, DbError> {
     let mut tx = db.begin_cross_tenant().await?;
-    let due: Vec<TenantId> = db::tenants::list_due(&mut tx).await?;
-    let mut deletions = Vec::new();
-    for tenant_id in &due {
-        let reason = "the grace period after the uninstall is over";
-        deletions.push((tenant_id, db::tenants::delete(&mut tx, tenant_id, reason).await?));
+    if !db::tenants::lock_due(&mut tx, tenant_id).await? {
+        return Ok(false);
     }
-    for (tenant_id, deletion) in &deletions {
-        db::tenants::write_receipt(&mut tx, tenant_id, deletion).await?;
-        tracing::info!(tenant_id = %tenant_id, "workspace data deleted");
-    }
+    let reason = "the grace period after the uninstall is over";
+    let deletion = db::tenants::delete(&mut tx, tenant_id, reason).await?;
+    db::tenants::write_receipt(&mut tx, tenant_id, &deletion).await?;
     tx.commit().await?;
-    Ok(due.len())
+    Ok(true)
 }
 
 /// Ends an event that does not open because its tenant was deleted in the meantime.

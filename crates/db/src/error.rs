@@ -62,6 +62,20 @@ impl DbError {
         matches!(self, Self::Postgres(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
     }
 
+    /// Returns whether a stored value or its key cannot be opened, which is the trouble of its tenant alone.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Seal(_) | Self::MasterKeys(_) | Self::Json(_))
+    }
+
+    /// Returns whether another tenant may well succeed: Postgres responded, or a stored value is unreadable.
+    pub fn is_tenant_specific(&self) -> bool {
+        self.is_unreadable()
+            || matches!(
+                self,
+                Self::NotInstalled | Self::KeyChanged | Self::Postgres(sqlx::Error::Database(_))
+            )
+    }
+
     /// Returns whether a statement timed out while waiting for a lock.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};

@@ -1,13 +1,14 @@
 //! The table `event_inbox`: acknowledged events that are not in `events` yet (`migrations/0003_queue.sql`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crypto::DataKey;
-use models::{InboundEvent, Relevance};
+use models::{InboundEvent, Relevance, TenantId};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::events::{EVENT_BODY, TracedPayload};
+use crate::keys::ActiveKeys;
 use crate::listener::INBOX_CHANNEL;
 use crate::{DbError, PinnedConnection, Tx, keys, sql_literal};
 
@@ -38,16 +39,34 @@ impl EnqueueStats {
     }
 }
 
-/// Stores a batch as one row and commits it. Returns the number of events that were left out because their
-/// workspace has no installation. The events may belong to several tenants.
-pub async fn append_batch(session: &mut PinnedConnection, events: &[&InboundEvent]) -> Result<u64, DbError> {
+/// The result of storing a batch.
+#[derive(Debug, Default)]
+pub struct BatchResult {
+    /// Number of events that were left out because their workspace has no installation.
+    pub not_installed: u64,
+    /// Workspaces whose events were not stored because their key cannot be opened.
+    pub failed_tenants: HashSet<TenantId>,
+}
+
+/// Stores a batch as one row and commits it. The events may belong to several tenants; one whose key cannot
+/// be opened is logged and left out.
+pub async fn append_batch(
+    session: &mut PinnedConnection,
+    events: &[&InboundEvent],
+) -> Result<BatchResult, DbError> {
     let tenant_ids = unique_tenant_ids(events);
     for _ in 0..MAX_RESEAL_ATTEMPTS {
-        let keys = keys::list_active_cached(session.db(), &tenant_ids).await?;
+        let ActiveKeys { keys, broken } = keys::list_active_cached(session.db(), &tenant_ids).await?;
         let rows = SealedRows::seal(events, &keys)?;
         let sealed_count = rows.events.len();
         if sealed_count == 0 || session.fetch_one(&append_statement(&keys, &rows)).await?.try_get(0)? {
-            return Ok((events.len() - sealed_count) as u64);
+            for (tenant_id, error) in &broken {
+                tracing::error!(tenant_id, error = %error, "events not stored: the workspace's key cannot be opened");
+            }
+            let failed_tenants: HashSet<_> = broken.into_keys().map(TenantId::new).collect();
+            let failed = events.iter().filter(|event| failed_tenants.contains(&event.tenant_id)).count();
+            let not_installed = (events.len() - sealed_count - failed) as u64;
+            return Ok(BatchResult { not_installed, failed_tenants });
         }
         session.db().keys().invalidate_current(&tenant_ids);
     }
@@ -58,7 +77,10 @@ pub async fn append_batch(session: &mut PinnedConnection, events: &[&InboundEven
 pub async fn append(tx: &mut Tx, event: &InboundEvent) -> Result<(), DbError> {
     let events = [event];
     for _ in 0..MAX_RESEAL_ATTEMPTS {
-        let keys = keys::list_active(tx, &unique_tenant_ids(&events)).await?;
+        let ActiveKeys { keys, broken } = keys::list_active(tx, &unique_tenant_ids(&events)).await?;
+        if let Some(error) = broken.into_values().next() {
+            return Err(error);
+        }
         let rows = SealedRows::seal(&events, &keys)?;
         if rows.events.is_empty() {
             return Ok(());

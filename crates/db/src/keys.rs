@@ -136,11 +136,17 @@ async fn find_current(tx: &mut Tx, tenant_id: &TenantId) -> Result<Option<Arc<Da
     row.map(|row| row.unwrap(&tx.keys())).transpose()
 }
 
+/// The current keys of tenants that have an installation.
+#[derive(Default)]
+pub(crate) struct ActiveKeys {
+    /// Keys by tenant.
+    pub(crate) keys: HashMap<String, Arc<DataKey>>,
+    /// Tenants whose key cannot be opened, with the error.
+    pub(crate) broken: HashMap<String, DbError>,
+}
+
 /// Returns the current keys of those tenants that have an installation.
-pub(crate) async fn list_active(
-    tx: &mut Tx,
-    tenant_ids: &[String],
-) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
+pub(crate) async fn list_active(tx: &mut Tx, tenant_ids: &[String]) -> Result<ActiveKeys, DbError> {
     let rows = sqlx::query_as!(
         WrappedKeyRow,
         r#"select tenant_id as "tenant_id!", key_id as "key_id!", master_key_id as "master_key_id!",
@@ -150,26 +156,33 @@ pub(crate) async fn list_active(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let keys = tx.keys();
-    rows.into_iter().map(|row| Ok((row.tenant_id.clone(), row.unwrap(&keys)?))).collect()
+    let (cache, mut active) = (tx.keys(), ActiveKeys::default());
+    for row in rows {
+        let tenant_id = row.tenant_id.clone();
+        match row.unwrap(&cache) {
+            Ok(key) => drop(active.keys.insert(tenant_id, key)),
+            Err(error) => drop(active.broken.insert(tenant_id, error)),
+        }
+    }
+    Ok(active)
 }
 
 /// Returns the current keys of installed tenants, possibly from the cache. They may be outdated: the
 /// statement that stores data encrypted with them must check that.
-pub(crate) async fn list_active_cached(
-    db: &Db,
-    tenant_ids: &[String],
-) -> Result<HashMap<String, Arc<DataKey>>, DbError> {
+pub(crate) async fn list_active_cached(db: &Db, tenant_ids: &[String]) -> Result<ActiveKeys, DbError> {
     let cached = |tenant_id: &String| Some((tenant_id.clone(), db.keys().current.get(tenant_id)?));
     let mut keys: HashMap<_, _> = tenant_ids.iter().filter_map(cached).collect();
+    let mut broken = HashMap::new();
     if keys.len() < tenant_ids.len() {
         let missing: Vec<String> = tenant_ids.iter().filter(|id| !keys.contains_key(*id)).cloned().collect();
-        for (tenant_id, key) in list_active(&mut db.begin_cross_tenant().await?, &missing).await? {
+        let stored = list_active(&mut db.begin_cross_tenant().await?, &missing).await?;
+        for (tenant_id, key) in stored.keys {
             db.keys().current.insert(tenant_id.clone(), Arc::clone(&key));
             keys.insert(tenant_id, key);
         }
+        broken = stored.broken;
     }
-    Ok(keys)
+    Ok(ActiveKeys { keys, broken })
 }
 
 /// Decrypts a value that was encrypted with any of the tenant's keys.

@@ -46,26 +46,45 @@ impl RotationScope {
     }
 }
 
-/// Rewraps the next data keys with the first master key, if they are wrapped with another known one. Returns
-/// their number. Skips keys that another process is rewrapping.
-pub async fn rewrap(tx: &mut Tx, scope: &RotationScope) -> Result<u64, DbError> {
+/// The result of rewrapping some data keys.
+#[derive(Debug, Default)]
+pub struct RewrapPage {
+    /// Number of rewrapped keys.
+    pub rewrapped: u64,
+    /// Tenants with a key that cannot be opened, and the error.
+    pub failed: Vec<(TenantId, DbError)>,
+    /// The last key of the page; `None` if there was none.
+    pub last_key: Option<Uuid>,
+}
+
+/// Rewraps the next data keys after `after` with the first master key, if they are wrapped with another known
+/// one. Skips keys that another process is rewrapping, and keys that cannot be opened.
+pub async fn rewrap(tx: &mut Tx, scope: &RotationScope, after: Option<Uuid>) -> Result<RewrapPage, DbError> {
     let provider = tx.master_keys();
     let known: Vec<String> = provider.ids().into_iter().skip(1).map(str::to_owned).collect();
     let rows = sqlx::query!(
         "select tenant_id, key_id, master_key_id, wrapped_key from encryption_keys
          where master_key_id = any($1) and (cardinality($2::text[]) = 0 or tenant_id = any($2))
-         limit $3 for no key update skip locked",
+           and ($3::uuid is null or key_id > $3)
+         order by key_id limit $4 for no key update skip locked",
         &known,
         &scope.ids(),
+        after,
         REWRAP_BATCH,
     )
     .fetch_all(&mut *tx)
     .await?;
-    let count = rows.len() as u64;
+    let mut page = RewrapPage { last_key: rows.last().map(|row| row.key_id), ..RewrapPage::default() };
     for row in rows {
         let stored =
             WrappedKey { id: row.key_id, master_key_id: row.master_key_id, wrapped: row.wrapped_key };
-        let key = provider.unwrap(&row.tenant_id, &stored)?;
+        let key = match provider.unwrap(&row.tenant_id, &stored) {
+            Ok(key) => key,
+            Err(error) => {
+                page.failed.push((row.tenant_id.into(), error.into()));
+                continue;
+            }
+        };
         let wrapped = provider.wrap(&row.tenant_id, &key)?;
         sqlx::query!(
             "update encryption_keys set master_key_id = $2, wrapped_key = $3 where key_id = $1",
@@ -75,8 +94,9 @@ pub async fn rewrap(tx: &mut Tx, scope: &RotationScope) -> Result<u64, DbError> 
         )
         .execute(&mut *tx)
         .await?;
+        page.rewrapped += 1;
     }
-    Ok(count)
+    Ok(page)
 }
 
 /// Lists the tenants whose current key is older than `older_than`, and those that still have a retired key.

@@ -82,7 +82,8 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> R
 }
 
 /// Returns the sessions with these digests and records their use. Unknown or expired sessions, and those
-/// whose bot was removed, are left out. This query returns the tenant, so it cannot be limited to one.
+/// whose bot was removed, are left out, and so are unreadable ones. This query returns the tenant, so it cannot
+/// be limited to one.
 pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, SessionRecord>, DbError> {
     // The use is recorded at most once a minute, because a page makes many requests. A row locked by a
     // concurrent request is skipped.
@@ -108,12 +109,14 @@ pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
         let tenant_id = TenantId::new(row.tenant_id);
-        let name = keys::open(tx, &tenant_id, SESSION_NAME, &row.name).await?.expose_secret().to_owned();
-        let email = match row.email {
-            Some(email) => {
-                Some(keys::open(tx, &tenant_id, SESSION_EMAIL, &email).await?.expose_secret().to_owned())
+        let (name, email) = match open_person(tx, &tenant_id, &row.name, row.email.as_deref()).await {
+            Ok(opened) => opened,
+            // One unreadable row must not sign out, or fail, whoever is looked up with it.
+            Err(error) if error.is_unreadable() => {
+                tracing::error!(%tenant_id, user_id = row.user_id, error = %error, "session unreadable");
+                continue;
             }
-            None => None,
+            Err(error) => return Err(error),
         };
         let session = DashboardSession {
             tenant_id,
@@ -129,6 +132,19 @@ pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8
         found.insert(row.session_digest, SessionRecord { session, is_named_manager, suspended_reason });
     }
     Ok(found)
+}
+
+/// Decrypts the name and the email address of a session.
+async fn open_person(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    name: &[u8],
+    email: Option<&[u8]>,
+) -> Result<(String, Option<String>), DbError> {
+    let name = keys::open(tx, tenant_id, SESSION_NAME, name).await?.expose_secret().to_owned();
+    let Some(email) = email else { return Ok((name, None)) };
+    let email = keys::open(tx, tenant_id, SESSION_EMAIL, email).await?.expose_secret().to_owned();
+    Ok((name, Some(email)))
 }
 
 /// Updates a person's admin status in all their sessions, with the time at which Slack reported it.

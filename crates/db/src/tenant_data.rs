@@ -10,7 +10,7 @@ use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx, message_text};
 
 /// Every table with rows of tenants, in the order in which they are exported.
-pub const TENANT_TABLES: [&str; 23] = [
+pub const TENANT_TABLES: [&str; 24] = [
     "tenants",
     "tenant_rules",
     "installations",

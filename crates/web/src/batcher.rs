@@ -1,5 +1,6 @@
 //! A batcher for lookups: requests that arrive while a query runs share the next query. Results are not
-//! cached.
+//! cached. Lookups of several tenants share a batch only where one's trouble cannot fail the others: a batch
+//! succeeds or fails as a whole.
 
 use std::collections::HashMap;
 use std::hash::Hash;

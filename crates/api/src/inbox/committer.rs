@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::PinnedConnection;
+use db::event_inbox::BatchResult;
 use models::{EventOutcome, InboundEvent};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
@@ -55,30 +56,32 @@ async fn commit_batches(
         }
         // Events whose requests have already been answered with 503 will be sent again.
         batch.retain(|pending| !pending.committed.is_closed());
-        let is_committed = commit_batch(&mut connection, &batch, commit_timeout).await;
-        for pending in batch {
-            let _ = pending.committed.send(is_committed);
+        let stored = commit_batch(&mut connection, &batch, commit_timeout).await;
+        for PendingEvent { event, committed } in batch {
+            let is_stored = |stored: &BatchResult| !stored.failed_tenants.contains(&event.tenant_id);
+            let _ = committed.send(stored.as_ref().is_some_and(is_stored));
         }
         state.inbox_written.notify_one();
     }
 }
 
+/// Stores a batch; returns `None` if nothing of it was stored.
 async fn commit_batch(
     connection: &mut PinnedConnection,
     batch: &[PendingEvent],
     commit_timeout: Duration,
-) -> bool {
+) -> Option<BatchResult> {
     let events: Vec<&InboundEvent> = batch.iter().map(|pending| &*pending.event).collect();
     match timeout(commit_timeout, db::event_inbox::append_batch(connection, &events)).await {
-        Ok(Ok(not_installed)) => {
-            count_outcome(EventOutcome::NotInstalled, not_installed);
-            true
+        Ok(Ok(stored)) => {
+            count_outcome(EventOutcome::NotInstalled, stored.not_installed);
+            Some(stored)
         }
         Ok(Err(error)) => {
             tracing::error!(error = %error, "batch of {} events not stored", events.len());
-            false
+            None
         }
-        Err(_) => false,
+        Err(_) => None,
     }
 }
 

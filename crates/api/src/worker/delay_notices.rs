@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use db::deferrals::DelayedMessage;
 use db::{Db, DbError};
+use futures_util::future::join_all;
 use tokio::time::interval;
 
 use crate::job::error::JobError;
@@ -27,15 +28,18 @@ pub(super) async fn run(state: Arc<ApiState>) {
         ticks.tick().await;
         match claim_delayed(&state.db).await {
             Ok(delayed) => {
-                for message in delayed {
-                    if let Err(error) = send_delay_notice(&state, &message, BACKLOG_NOTICE_TEXT).await {
-                        let tenant_id = &message.tenant_id;
-                        tracing::warn!(%tenant_id, error = ?error, "delay notice not posted");
-                    }
-                }
+                // At the same time: a workspace for which Slack is slow delays no other.
+                let notices = delayed.iter().map(|message| post_backlog_notice(&state, message));
+                join_all(notices).await;
             }
             Err(error) => tracing::warn!(error = %error, "delayed message query failed"),
         }
+    }
+}
+
+async fn post_backlog_notice(state: &ApiState, message: &DelayedMessage) {
+    if let Err(error) = send_delay_notice(state, message, BACKLOG_NOTICE_TEXT).await {
+        tracing::warn!(tenant_id = %message.tenant_id, error = ?error, "delay notice not posted");
     }
 }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use db::idle_threads::PurgeCursor;
 use db::{Db, DbError};
+use futures_util::{StreamExt, stream};
 use tokio::time::interval;
 
-use crate::job::error::JobError;
 use crate::state::ApiState;
 use crate::{lifecycle, token_refresh};
 
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Tokens that are refreshed at the same time.
+const MAX_CONCURRENT_REFRESHES: usize = 8;
 
 /// Never returns.
 pub(super) async fn run(state: Arc<ApiState>) {
@@ -20,33 +23,40 @@ pub(super) async fn run(state: Arc<ApiState>) {
     let mut cursor = PurgeCursor::default();
     loop {
         ticks.tick().await;
-        let done = async {
-            refresh_expiring_tokens(&state).await?;
-            while lifecycle::delete_expired_tenants(db).await? > 0 {}
-            charge_expired_reservations(db).await?;
-            while purge_ignored_events(db).await? > 0 {}
-            while purge_old_chat_memory(db).await? > 0 {}
-            maintain_history_partitions(db, retention_days).await;
-            archive_finished_events(db, retention_days).await?;
-            cursor = purge_idle_threads(db, retention_days, &cursor).await?;
-            Ok::<_, JobError>(())
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(error = ?error, "housekeeping failed");
+        // Each task fails alone: what is wrong with one must not stop deletions or refreshes.
+        log_failure("token refreshes", refresh_expiring_tokens(&state).await);
+        log_failure("deletions", lifecycle::delete_expired_tenants(db).await);
+        log_failure("abandoned reservations", charge_expired_reservations(db).await);
+        log_failure("ignored events", purge_ignored_events(db).await);
+        log_failure("chat memory", purge_old_chat_memory(db).await);
+        maintain_history_partitions(db, retention_days).await;
+        log_failure("finished events", archive_finished_events(db, retention_days).await);
+        match purge_idle_threads(db, retention_days, &cursor).await {
+            Ok(next) => cursor = next,
+            Err(error) => log_failure("idle threads", Err(error)),
         }
     }
 }
 
+fn log_failure(task: &'static str, done: Result<(), DbError>) {
+    if let Err(error) = done {
+        tracing::warn!(task, error = %error, "housekeeping failed");
+    }
+}
+
 /// Refreshes tokens also in workspaces where nothing happens for half a day.
-async fn refresh_expiring_tokens(state: &ApiState) -> Result<(), JobError> {
+async fn refresh_expiring_tokens(state: &ApiState) -> Result<(), DbError> {
     let mut tx = state.db.begin_cross_tenant().await?;
     let expiring = db::tokens::list_expiring(&mut tx, token_refresh::TOKEN_REFRESH_AHEAD).await?;
     drop(tx);
-    for tenant_id in expiring {
-        if let Err(error) = token_refresh::refresh(state, &tenant_id).await {
-            tracing::warn!(tenant_id = %tenant_id, error = ?error, "token refresh failed");
-        }
-    }
+    // A workspace for which Slack is slow delays no other.
+    let refreshes =
+        stream::iter(expiring).for_each_concurrent(MAX_CONCURRENT_REFRESHES, |tenant_id| async move {
+            if let Err(error) = token_refresh::refresh(state, &tenant_id).await {
+                tracing::warn!(tenant_id = %tenant_id, error = ?error, "token refresh failed");
+            }
+        });
+    refreshes.await;
     Ok(())
 }
 
@@ -57,19 +67,27 @@ async fn charge_expired_reservations(db: &Db) -> Result<(), DbError> {
     tx.commit().await
 }
 
-async fn purge_ignored_events(db: &Db) -> Result<u64, DbError> {
-    let mut tx = db.begin_cross_tenant().await?;
-    let purged = db::ignored_events::purge(&mut tx).await?;
-    tx.commit().await?;
-    Ok(purged)
+async fn purge_ignored_events(db: &Db) -> Result<(), DbError> {
+    loop {
+        let mut tx = db.begin_cross_tenant().await?;
+        let purged = db::ignored_events::purge(&mut tx).await?;
+        tx.commit().await?;
+        if purged == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Deletes messages that are older than their workspaces' memory setting.
-async fn purge_old_chat_memory(db: &Db) -> Result<u64, DbError> {
-    let mut tx = db.begin_cross_tenant().await?;
-    let purged = db::settings::purge_expired_messages(&mut tx).await?;
-    tx.commit().await?;
-    Ok(purged)
+async fn purge_old_chat_memory(db: &Db) -> Result<(), DbError> {
+    loop {
+        let mut tx = db.begin_cross_tenant().await?;
+        let purged = db::settings::purge_expired_messages(&mut tx).await?;
+        tx.commit().await?;
+        if purged == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Creates and drops the daily partitions of the event history. It does not wait for a query that holds one:

@@ -58,7 +58,9 @@ async fn off_hides_messages_from_everyone_else() {
     let own = app.export_person("me", &grace).await;
     assert!(own.to_string().contains("heron") && own.get("conversations_withheld").is_none(), "{own}");
 
-    let thread = app.database.query("select channel_id || '/' || thread_ts from chat_memory where user_id = 'U0GRACE' limit 1");
+    let thread = app
+        .database
+        .query("select channel_id || '/' || thread_ts from chat_memory where user_id = 'U0GRACE' limit 1");
     let failed = app.database.query("select event_id from events where outcome = 'set_aside'");
     let pages = [
         "/dashboard".to_owned(),

@@ -74,8 +74,10 @@ mod supabase;
 mod suspension;
 #[cfg(target_os = "linux")]
 mod systemd;
+mod tenant_faults;
 mod test_app;
 mod traces;
 mod uninstall;
 mod wait;
+mod who_may_install;
 mod workspace_cache;

@@ -224,18 +224,24 @@ async fn rotate_due(db: &Db, older_than: TimeDelta) -> Result<(), DbError> {
     for tenant_id in list().await? {
         let made_before = rotation::server_time(&mut db.begin_cross_tenant().await?).await? - older_than;
         tracing::info!(tenant_id = %tenant_id, "data key rotation started");
-        let rotated = rotate_data_key(db, &tenant_id, made_before, BACKGROUND_PACE, |_, _| ()).await?;
-        let reencrypted = rotated.reencrypted;
-        match rotated.old_key_reason {
-            None => {
-                tracing::info!(%tenant_id, "data key rotated: {reencrypted} value(s) re-encrypted");
+        match rotate_data_key(db, &tenant_id, made_before, BACKGROUND_PACE, |_, _| ()).await {
+            Ok(rotated) => log_rotation(&tenant_id, rotated),
+            Err(error) if error.is_tenant_specific() => {
+                tracing::error!(%tenant_id, error = %error, "key rotation failed; the other workspaces go on");
             }
-            Some(reason) => {
-                let reason = reason.description();
-                tracing::warn!(%tenant_id, "data key rotated, but the old key is still needed: {reason}");
-            }
+            Err(error) => return Err(error),
         }
     }
     lock.release().await;
     Ok(())
+}
+
+fn log_rotation(tenant_id: &TenantId, rotated: RotationOutcome) {
+    let reencrypted = rotated.reencrypted;
+    match rotated.old_key_reason.map(OldKeyReason::description) {
+        None => tracing::info!(%tenant_id, "data key rotated: {reencrypted} value(s) re-encrypted"),
+        Some(reason) => {
+            tracing::warn!(%tenant_id, "data key rotated, but the old key is still needed: {reason}");
+        }
+    }
 }

@@ -62,6 +62,7 @@ async fn archive_all(db: &Db, settings: StorageSettings) -> anyhow::Result<ExitC
                 match error {
                     ArchiveError::Storage(error) if !error.is_bucket_wide() => {}
                     ArchiveError::InvalidSegment(_) => {}
+                    ArchiveError::Db(error) if error.is_tenant_specific() => {}
                     _ => return Ok(code),
                 }
             }

@@ -69,7 +69,7 @@ fn read_settings() -> Result<(DbAccess, TimeDelta), SettingsError> {
 async fn rotate_all(db: &Db, scope: &RotationScope, older_than: TimeDelta) -> Result<ExitCode, DbError> {
     let lock = acquire_lock(db).await?;
     rotation::check_catalog(&mut db.begin_cross_tenant().await?).await?;
-    let wrapped = rewrap(db, scope).await?;
+    let (wrapped, has_failed) = rewrap(db, scope).await?;
     println!("{wrapped} data key(s) re-wrapped under the first of ENCRYPTION_KEYS.");
     let mut tx = db.begin_cross_tenant().await?;
     let made_before = rotation::server_time(&mut tx).await? - older_than;
@@ -78,15 +78,23 @@ async fn rotate_all(db: &Db, scope: &RotationScope, older_than: TimeDelta) -> Re
     if due.is_empty() {
         println!("No data key is due.");
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut code = if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     for (tenant_id, number) in due.iter().zip(1..) {
         let line = format!("{tenant_id} ({number} of {})", due.len());
         let mut progress = ProgressLine::new(&line);
         let rotated = rotate_data_key(db, tenant_id, made_before, FOREGROUND_PACE, |done, all| {
             progress.update(done, all)
         })
-        .await?;
+        .await;
         progress.clear();
+        let rotated = match rotated {
+            Ok(rotated) => rotated,
+            Err(error) if error.is_tenant_specific() => {
+                code = fail(format!("{line}: not rotated, the others go on: {error}"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         println!("{line}: {} value(s) re-encrypted with the new key.", rotated.reencrypted);
         if let Some(reason) = rotated.old_key_reason {
             println!("{line}: the old key is still needed: {}. Run this again.", reason.description());
@@ -111,15 +119,21 @@ async fn acquire_lock(db: &Db) -> Result<RotationLock, DbError> {
     }
 }
 
-async fn rewrap(db: &Db, scope: &RotationScope) -> Result<u64, DbError> {
-    let mut total = 0;
+/// Rewraps all keys of the scope. Returns their number, and whether a key could not be opened.
+async fn rewrap(db: &Db, scope: &RotationScope) -> Result<(u64, bool), DbError> {
+    let (mut total, mut has_failed, mut after) = (0, false, None);
     loop {
         let mut tx = db.begin_cross_tenant().await?;
-        let wrapped = rotation::rewrap(&mut tx, scope).await?;
+        let page = rotation::rewrap(&mut tx, scope, after).await?;
         tx.commit().await?;
-        if wrapped == 0 {
-            return Ok(total);
+        total += page.rewrapped;
+        for (tenant_id, error) in page.failed {
+            has_failed = true;
+            eprintln!("{tenant_id}: a data key cannot be opened and keeps its master key: {error}");
         }
-        total += wrapped;
+        if page.last_key.is_none() {
+            return Ok((total, has_failed));
+        }
+        after = page.last_key;
     }
 }

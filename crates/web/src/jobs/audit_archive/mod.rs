@@ -67,7 +67,7 @@ async fn archive_due(db: &Db, bucket: &StorageBucket) -> Result<(), DbError> {
             Ok(entries) => {
                 tracing::info!(tenant_id = %tenant_id, "audit log archived: {entries} entries")
             }
-            Err(ArchiveError::Db(error)) => return Err(error),
+            Err(ArchiveError::Db(error)) if !error.is_tenant_specific() => return Err(error),
             Err(error) => {
                 tracing::error!(%tenant_id, error = %error, "audit log archiving failed, nothing is lost");
                 if matches!(&error, ArchiveError::Storage(error) if error.is_bucket_wide()) {
@@ -82,7 +82,12 @@ async fn archive_due(db: &Db, bucket: &StorageBucket) -> Result<(), DbError> {
 async fn purge_due(db: &Db, days: i32, archived_only: bool) -> Result<(), DbError> {
     let due = archive_log::list_due(&mut db.begin_cross_tenant().await?, days).await?;
     for tenant_id in due {
-        purge(db, &tenant_id, days, archived_only).await?;
+        match purge(db, &tenant_id, days, archived_only).await {
+            Err(error) if error.is_tenant_specific() => {
+                tracing::error!(%tenant_id, error = %error, "audit log not purged; the other workspaces go on");
+            }
+            purged => purged?,
+        }
     }
     Ok(())
 }

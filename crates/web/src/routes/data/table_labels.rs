@@ -3,7 +3,7 @@
 /// A table, its label, and its description.
 type TableLabel = (&'static str, &'static str, &'static str);
 
-const TABLE_LABELS: [TableLabel; 23] = [
+const TABLE_LABELS: [TableLabel; 24] = [
     ("tenants", "Workspace", "Name and creation date."),
     (
         "tenant_rules",
