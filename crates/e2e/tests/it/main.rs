@@ -59,6 +59,7 @@ mod railway;
 mod rate_limits;
 mod redis_cache;
 mod reply;
+mod role_table;
 mod rolling_upgrade;
 mod scaling_md;
 mod security;
