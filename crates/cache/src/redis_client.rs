@@ -97,6 +97,10 @@ pub struct RedisClient {
 /// The text is not a Redis address.
 pub fn parse_redis_url(text: &str) -> Result<SecretString, String> {
     match text.trim().into_connection_info() {
+        // redis-rs would then accept any certificate.
+        Ok(_) if text.trim().ends_with("#insecure") => {
+            Err("ends with #insecure: remove that, and trust the server's certificate (SSL_CERT_FILE)".into())
+        }
         Ok(_) => Ok(text.trim().into()),
         Err(_) => Err("is not an address of the form redis://… or rediss://…".into()),
     }

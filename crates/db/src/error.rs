@@ -7,7 +7,12 @@ use crypto::{MasterKeysError, SealError};
 pub enum DbError {
     /// A query failed, or Postgres cannot be reached.
     #[error(transparent)]
-    Postgres(#[from] sqlx::Error),
+    Postgres(sqlx::Error),
+    /// The server has no TLS, or a certificate that cannot be verified.
+    #[error(
+        "the database server could not be verified ({0}): set DATABASE_ROOT_CERT to the file of its root certificate, or add ?sslmode=require to the address to encrypt without verifying"
+    )]
+    UnverifiedServer(sqlx::Error),
     /// Postgres did not respond in time.
     #[error("Postgres did not respond in time")]
     Timeout,
@@ -54,6 +59,18 @@ pub enum DbError {
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        // sqlx reports a failed handshake as an I/O error that contains the error of rustls.
+        let is_tls = match &error {
+            sqlx::Error::Tls(_) => true,
+            sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        };
+        if is_tls { Self::UnverifiedServer(error) } else { Self::Postgres(error) }
+    }
 }
 
 impl DbError {

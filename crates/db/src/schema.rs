@@ -134,6 +134,7 @@ impl Db {
             Ok(Err(error @ (DbError::SchemaBehind(_) | DbError::UnreleasedSchema))) => {
                 DatabaseHealth { database: Ok(()), schema: Err(error.to_string()) }
             }
+            Ok(Err(error @ DbError::UnverifiedServer(_))) => unreachable_database(&error.to_string()),
             Ok(Err(_)) => unreachable_database("query failed"),
             Err(_) => unreachable_database("no response within a second"),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::database_tls::{read_root_cert, with_tls};
 use crate::settings::Environment;
 
 const DATABASE_URL_EXAMPLE: &str = "postgres://user:password@host:5432/postgres";
@@ -16,9 +17,12 @@ const TARGET_SESSION_ATTRS: &str = "target_session_attrs";
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
     /// `DATABASE_URL`, or the URL derived from `SUPABASE_URL` and `SUPABASE_DB_PASSWORD`. One URL per host.
+    /// All URLs say how TLS is verified.
     pub urls: Vec<SecretString>,
     /// `DATABASE_DIRECT_URL`, which bypasses a pooler.
     pub direct_urls: Vec<SecretString>,
+    /// `DATABASE_ROOT_CERT`.
+    root_cert: Option<String>,
     /// `DATABASE_POOL_SIZE`.
     pub pool_size: u32,
     /// `DATABASE_MAX_OVERFLOW`.
@@ -35,16 +39,28 @@ impl DatabaseSettings {
 
     /// Reads the database's variables. Problems are added to `env`.
     pub fn read(env: &mut Environment) -> Option<Self> {
+        let root_cert = read_root_cert(env);
+        let complete = |urls: Vec<SecretString>| -> Vec<SecretString> {
+            urls.iter().map(|url| with_tls(url, root_cert.as_deref())).collect()
+        };
         let urls = match env.text("DATABASE_URL") {
             Some(_) => env.required("DATABASE_URL", DATABASE_URL_EXAMPLE, parse_postgres_urls),
             None => supabase_postgres_url(env).map(|url| vec![url]),
         };
         let direct_urls =
             env.optional("DATABASE_DIRECT_URL", DATABASE_URL_EXAMPLE, parse_postgres_urls).or(urls.clone());
+        let (urls, direct_urls) = (urls.map(complete), direct_urls.map(complete));
         let pool_size = env.number("DATABASE_POOL_SIZE", 20, 1..=1000);
         let max_overflow = env.number("DATABASE_MAX_OVERFLOW", 30, 0..=1000);
         let pool_timeout = Duration::from_secs(env.number("DATABASE_POOL_TIMEOUT", 30, 1..=600).into());
-        Some(Self { urls: urls?, direct_urls: direct_urls?, pool_size, max_overflow, pool_timeout })
+        Some(Self {
+            urls: urls?,
+            direct_urls: direct_urls?,
+            root_cert,
+            pool_size,
+            max_overflow,
+            pool_timeout,
+        })
     }
 
     /// Reads `DATABASE_READ_URL`, a standby for read-only queries. `None` if it is not set or is one of the
@@ -57,6 +73,7 @@ impl DatabaseSettings {
                 _ => Err("has several hosts; set one host, or a load balancer in front of them".into()),
             }
         })?;
+        let url = with_tls(&url, self.root_cert.as_deref());
         let is_primary = self.urls.iter().any(|primary| primary.expose_secret() == url.expose_secret());
         (!is_primary).then_some(url)
     }
@@ -129,7 +146,7 @@ mod tests {
         let process = process.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut env = Environment::from_sources(Default::default(), process).unwrap();
         let settings = DatabaseSettings::read(&mut env).unwrap();
-        let url = "postgres://postgres:p%40ss%2Fword@db.abc.supabase.co:5432/postgres";
+        let url = "postgres://postgres:p%40ss%2Fword@db.abc.supabase.co:5432/postgres?sslmode=verify-full";
         assert_eq!(exposed(&settings.urls), [url]);
         assert_eq!(exposed(&settings.direct_urls), [url]);
     }

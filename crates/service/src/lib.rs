@@ -4,6 +4,7 @@ mod cgroup;
 mod client_ip;
 mod configuration_doc;
 mod database;
+mod database_tls;
 mod health;
 mod healthcheck;
 mod listener;

@@ -3,6 +3,7 @@
 mod pooler;
 mod server;
 mod standby;
+mod tls;
 
 use std::fs;
 use std::net::TcpListener;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use crate::postgres::{PostgresPrograms, ServerUser};
 use crate::{child_process, workspace};
 pub use pooler::Pooler;
+pub use tls::SignedCertificate;
 
 /// The role that owns the databases. Like Supabase's `postgres` it is not a superuser.
 pub const ROLE: &str = "enablebot";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::child_process;
-use crate::cluster::free_port;
+use crate::cluster::{SignedCertificate, free_port};
 use crate::system_packages::{self, SystemPackage};
 
 const REDIS_START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,14 +19,24 @@ pub struct Redis {
     port: u16,
     program: PathBuf,
     process: Child,
+    signed: Option<SignedCertificate>,
 }
 
 impl Redis {
     /// Starts one on a free port and waits until it accepts connections.
     pub fn start() -> Result<Self> {
         let (program, port) = (system_packages::find_or_install(SystemPackage::Redis)?, free_port()?);
-        let process = spawn_redis(&program, port)?;
-        let mut redis = Self { port, program, process };
+        let process = spawn_redis(&program, port, None)?;
+        let mut redis = Self { port, program, process, signed: None };
+        redis.wait_until_ready()?;
+        Ok(redis)
+    }
+
+    /// Starts one on a free port that speaks TLS only, with this certificate.
+    pub fn start_with_tls(signed: SignedCertificate) -> Result<Self> {
+        let (program, port) = (system_packages::find_or_install(SystemPackage::Redis)?, free_port()?);
+        let process = spawn_redis(&program, port, Some(&signed))?;
+        let mut redis = Self { port, program, process, signed: Some(signed) };
         redis.wait_until_ready()?;
         Ok(redis)
     }
@@ -40,13 +50,14 @@ impl Redis {
 
     /// Starts it again on the same port, after [`Redis::kill`].
     pub fn relaunch(&mut self) -> Result<()> {
-        self.process = spawn_redis(&self.program, self.port)?;
+        self.process = spawn_redis(&self.program, self.port, self.signed.as_ref())?;
         self.wait_until_ready()
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.signed.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// The port on 127.0.0.1.
@@ -78,10 +89,21 @@ impl Drop for Redis {
     }
 }
 
-fn spawn_redis(program: &Path, port: u16) -> Result<Child> {
+fn spawn_redis(program: &Path, port: u16, signed: Option<&SignedCertificate>) -> Result<Child> {
     let mut command = child_process::with_parent_death_signal(program, "TERM");
+    let port = port.to_string();
+    match signed {
+        None => command.args(["--port", &port]),
+        Some(signed) => command
+            .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file"])
+            .arg(&signed.certificate)
+            .arg("--tls-key-file")
+            .arg(&signed.key)
+            .arg("--tls-ca-cert-file")
+            .arg(&signed.root),
+    };
     command
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

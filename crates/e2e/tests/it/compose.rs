@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use xtask::cluster::free_port;
 use xtask::redis::Redis;
@@ -127,6 +129,22 @@ fn compose_references_match() {
     let allowed = list(&services["postgres"]["command"]).into_iter();
     let allowed = allowed.filter_map(|word| word.strip_prefix("max_connections=")?.parse::<u64>().ok());
     assert!(allowed.max() > Some(MAX_CONNECTIONS_PER_REPLICA * COMPOSE_REPLICAS.len() as u64));
+}
+
+/// Docker assigns the other addresses of the network, from a range without that of nginx.
+#[test]
+fn compose_trusts_nginx_alone() {
+    let file = compose::read(&compose::compose_file()).expect("it is read");
+    let filled = |value: &Value| compose::interpolate(text(value), &Variables::new()).expect("defaults");
+    let nginx = filled(&file["services"]["nginx"]["networks"]["front"]["ipv4_address"]);
+    for name in COMPOSE_REPLICAS {
+        assert_eq!(filled(&file["services"][name]["environment"]["TRUSTED_PROXIES"]), nginx, "{name}");
+    }
+    let front = &file["networks"]["front"]["ipam"]["config"][0];
+    let [subnet, range] = ["subnet", "ip_range"].map(|part| filled(&front[part]).parse::<IpNet>().expect(part));
+    let nginx: IpAddr = nginx.parse().expect("an address");
+    assert!(subnet.contains(&range) && subnet.contains(&nginx) && !range.contains(&nginx));
+    assert_ne!(filled(&front["gateway"]), nginx.to_string());
 }
 
 /// Files that compose mounts for nginx, and the files that those include.

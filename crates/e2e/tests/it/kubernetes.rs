@@ -101,6 +101,22 @@ fn first_apply_covers_migrate_job() {
     }
 }
 
+/// `TRUSTED_PROXIES` can only name the network of the pods, so no other pod may connect.
+#[test]
+fn only_proxy_and_prometheus_pods_may_connect() {
+    for overlay in KUSTOMIZE_OVERLAYS {
+        let objects = KubernetesObjects::render(overlay);
+        let policies = objects.of_kind("NetworkPolicy").filter(|policy| policy["spec"]["ingress"].is_array());
+        let rules: Vec<_> = policies.flat_map(|policy| list(&policy["spec"]["ingress"])).collect();
+        let peers: Vec<_> = rules.iter().flat_map(|rule| list(&rule["from"])).collect();
+        assert_eq!(peers.len(), 2, "{overlay}: {peers:?}");
+        for peer in peers {
+            let are_named = ["namespaceSelector", "podSelector"].map(|selector| peer[selector].is_object());
+            assert_eq!(are_named, [true, true], "{overlay}: {peer}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn services_accept_config_and_export_hpa_metrics() {
     let objects = KubernetesObjects::render("production");

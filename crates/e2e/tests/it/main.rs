@@ -64,6 +64,7 @@ mod rolling_upgrade;
 mod scaling_md;
 mod security;
 mod security_md;
+mod server_certificates;
 mod settings;
 mod sign_in;
 mod slack_connect;

@@ -150,9 +150,19 @@ async fn nginx_streams_and_hides_metrics() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spoofed_forwarded_for_is_ignored_by_nginx() {
+    spoof_addresses(Some("127.0.0.1".into())).await;
+}
+
+/// By default the services trust all of loopback, so also the address of this client.
+#[tokio::test(flavor = "multi_thread")]
+async fn client_in_trusted_network_cannot_spoof() {
+    spoof_addresses(None).await;
+}
+
+async fn spoof_addresses(trusted_proxies: Option<String>) {
     let behind = NginxDeployment::start(|settings| {
         settings.is_rate_limit_off = false;
-        settings.trusted_proxies = Some("127.0.0.1".into());
+        settings.trusted_proxies = trusted_proxies;
     })
     .await;
     let certificate =

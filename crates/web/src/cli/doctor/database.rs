@@ -14,7 +14,10 @@ pub(super) async fn check_server(setup: &DoctorConfig) -> CheckResult {
     let server = match &setup.server {
         Ok(server) => server,
         Err(reason) => {
-            let remedy = "check DATABASE_URL, the database's allowed addresses and its firewall";
+            let remedy = match reason.contains("DATABASE_ROOT_CERT") {
+                true => "Supabase: Project Settings, Database, SSL Configuration, download certificate",
+                false => "check DATABASE_URL, the database's allowed addresses and its firewall",
+            };
             return Ok(vec![Finding::fault(format!("cannot connect: {reason}"), remedy)]);
         }
     };
@@ -64,7 +67,7 @@ fn evaluate_encryption(urls: &[Url], is_encrypted: bool) -> Finding {
     });
     let modes: Vec<String> = modes.collect();
     let all_are = |wanted: &[&str]| modes.iter().all(|mode| wanted.contains(&mode.as_str()));
-    let remedy = "append ?sslmode=verify-full to DATABASE_URL, and &sslrootcert=… for a private CA";
+    let remedy = "append ?sslmode=verify-full to DATABASE_URL, and set DATABASE_ROOT_CERT for a private CA";
     if modes.is_empty() {
         Finding::ok("not needed: the database is on this machine")
     } else if all_are(&["verify-full"]) {
