@@ -1,6 +1,6 @@
 -- What a project of Supabase, or any Postgres, has to be like for EnableBot, after `web migrate`: a row a check, `state` is ok or
--- wrong. Reads the catalogue and changes nothing. As the role of DATABASE_URL, in the SQL editor or by
---     psql "$DATABASE_DIRECT_URL" --file deploy/supabase/check.sql
+-- wrong. Reads the catalogue and changes nothing. As the owner, in the SQL editor or by
+-- psql, as README.md says
 with own as (
     select oid as schema, nspowner as owner from pg_namespace where nspname = 'enablebot'
 ),

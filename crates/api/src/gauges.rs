@@ -28,11 +28,12 @@ pub(crate) struct ApiHealthChecks {
 impl HealthChecks for ApiHealthChecks {
     async fn checks(&self) -> Vec<HealthCheck> {
         let (health, redis) = tokio::join!(self.db.health(), RedisClient::status(self.redis.as_ref()));
-        vec![
+        let checks = [
             HealthCheck::critical("database", health.database),
             HealthCheck::critical("schema", health.schema),
             HealthCheck::informational("redis", redis),
-        ]
+        ];
+        checks.into_iter().chain(HealthCheck::database_role(&health.excess_rights)).collect()
     }
 
     async fn update_gauges(&self) {

@@ -17,8 +17,6 @@ pub struct PostgresServer {
     pub version: String,
     /// Role of `DATABASE_URL`.
     pub role: String,
-    /// True if that role is a superuser.
-    pub is_superuser: bool,
     /// True if that role may act as both roles that the migrations create; false if they do not exist yet.
     pub has_service_roles: bool,
     /// True if the server accepts writes.
@@ -43,7 +41,6 @@ impl Db {
         Ok(sqlx::query_as!(
             PostgresServer,
             r#"select current_setting('server_version') as "version!", current_user::text as "role!",
-                      rolsuper as "is_superuser!",
                       (select count(*) = 2 from pg_roles wanted
                        where wanted.rolname in ('enablebot_tenant', 'enablebot_service')
                          and pg_has_role(wanted.oid, 'member')) as "has_service_roles!",

@@ -56,6 +56,11 @@ pub enum DbError {
         "DATABASE_URL leads to a pooler, so LISTEN is not possible: set DATABASE_DIRECT_URL to an address without the pooler"
     )]
     NoDirectSession,
+    /// The services' login role does not exist.
+    #[error(
+        "there is no role {0}: create it with `create role {0} login noinherit` in psql, and set its password with `\\password {0}`"
+    )]
+    UnknownServiceRole(String),
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

@@ -48,6 +48,8 @@ pub struct DatabaseHealth {
     pub database: Result<(), String>,
     /// Error if migrations of this binary are missing.
     pub schema: Result<(), String>,
+    /// What the role of `DATABASE_URL` may do that the services do not need; empty is best.
+    pub excess_rights: String,
 }
 
 /// Applies the missing migrations without the pooler, and returns their number. The previous release may run
@@ -129,11 +131,17 @@ impl Db {
 
     /// Checks the database within a second, for readiness.
     pub async fn health(&self) -> DatabaseHealth {
-        match tokio::time::timeout(DATABASE_HEALTH_TIMEOUT, self.check_schema()).await {
-            Ok(Ok(())) => DatabaseHealth { database: Ok(()), schema: Ok(()) },
-            Ok(Err(error @ (DbError::SchemaBehind(_) | DbError::UnreleasedSchema))) => {
-                DatabaseHealth { database: Ok(()), schema: Err(error.to_string()) }
-            }
+        let checks = async {
+            self.check_schema().await?;
+            self.find_excess_rights().await
+        };
+        match tokio::time::timeout(DATABASE_HEALTH_TIMEOUT, checks).await {
+            Ok(Ok(excess_rights)) => DatabaseHealth { database: Ok(()), schema: Ok(()), excess_rights },
+            Ok(Err(error @ (DbError::SchemaBehind(_) | DbError::UnreleasedSchema))) => DatabaseHealth {
+                database: Ok(()),
+                schema: Err(error.to_string()),
+                excess_rights: String::new(),
+            },
             Ok(Err(error @ DbError::UnverifiedServer(_))) => unreachable_database(&error.to_string()),
             Ok(Err(_)) => unreachable_database("query failed"),
             Err(_) => unreachable_database("no response within a second"),
@@ -142,5 +150,9 @@ impl Db {
 }
 
 fn unreachable_database(reason: &str) -> DatabaseHealth {
-    DatabaseHealth { database: Err(reason.to_owned()), schema: Err("unknown".to_owned()) }
+    DatabaseHealth {
+        database: Err(reason.to_owned()),
+        schema: Err("unknown".to_owned()),
+        excess_rights: String::new(),
+    }
 }

@@ -26,6 +26,12 @@ impl HealthCheck {
         Self { name, state: result.err().unwrap_or_else(|| "ok".into()), is_ready }
     }
 
+    /// Reports that the services' role in Postgres may do more than it needs, and what; `None` if it may not.
+    pub fn database_role(excess_rights: &str) -> Option<Self> {
+        let state = format!("{excess_rights}; give the services a role of their own (deploy/README.md)");
+        (!excess_rights.is_empty()).then(|| Self::informational("database_role", state))
+    }
+
     /// Creates a check that is only reported.
     pub fn informational(name: &'static str, state: String) -> Self {
         Self { name, state, is_ready: true }

@@ -21,7 +21,7 @@ struct WebCli {
 #[derive(Subcommand)]
 enum WebCommand {
     /// Upgrade the database schema to this version (DATABASE_DIRECT_URL, else DATABASE_URL)
-    Migrate,
+    Migrate(cli::MigrateOptions),
     /// Check that the `web` on this machine is alive (WEB_PORT, else PORT)
     Health,
     /// Print the Slack app manifest for this deployment (SLACK_REDIRECT_URI)
@@ -50,7 +50,7 @@ enum WebCommand {
 fn main() -> ExitCode {
     match WebCli::parse().command {
         None => service::run("web", WebSettings::read(), web::serve),
-        Some(WebCommand::Migrate) => cli::migrate(),
+        Some(WebCommand::Migrate(options)) => cli::migrate(&options),
         Some(WebCommand::Health) => service::run_healthcheck(WebSettings::read_port()),
         Some(WebCommand::Manifest) => cli::print_manifest(),
         Some(WebCommand::Doctor(options)) => cli::doctor::run(&options),

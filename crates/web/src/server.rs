@@ -135,6 +135,7 @@ impl HealthChecks for WebHealthChecks {
             HealthCheck::critical("schema", health.schema),
             HealthCheck::informational("redis", redis),
         ];
+        checks.extend(HealthCheck::database_role(&health.excess_rights));
         checks.extend(
             self.db.standby().map(|standby| HealthCheck::informational("replica", standby.to_string())),
         );

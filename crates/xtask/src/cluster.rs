@@ -23,6 +23,9 @@ pub use tls::SignedCertificate;
 /// The role that owns the databases. Like Supabase's `postgres` it is not a superuser.
 pub const ROLE: &str = "enablebot";
 
+/// The role that the services log in as. It owns nothing.
+pub const SERVICE_ROLE: &str = "enablebot_app";
+
 /// The schema of the services' tables. It is on psql's search path here.
 pub const SCHEMA: &str = "enablebot";
 
@@ -179,12 +182,16 @@ impl Cluster {
     }
 
     fn ensure_role(&self) -> Result<()> {
-        let query = format!("select count(*) from pg_roles where rolname = '{ROLE}'");
-        if self.query_as("postgres", "postgres", &query)? == "0" {
-            let role = format!("create role {ROLE} login createrole createdb bypassrls nosuperuser");
-            self.query_as("postgres", "postgres", &role)?;
+        for (role, attributes) in
+            [(ROLE, "createrole createdb bypassrls nosuperuser"), (SERVICE_ROLE, "noinherit")]
+        {
+            let query = format!("select count(*) from pg_roles where rolname = '{role}'");
+            if self.query_as("postgres", "postgres", &query)? == "0" {
+                self.query_as("postgres", "postgres", &format!("create role {role} login {attributes}"))?;
+            }
         }
-        Ok(())
+        // So that tests may look at the services' sessions and end them.
+        self.query_as("postgres", "postgres", &format!("grant {SERVICE_ROLE} to {ROLE}")).map(drop)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {

@@ -64,10 +64,17 @@ pub fn run(options: &DevOptions) -> Result<()> {
     let plan = own.into_plan(ports, cluster.as_ref().map(|cluster| cluster.url(DEV_DATABASE)), secrets);
     interrupt.fail_if_requested()?;
     steps.run("applying the migrations", || {
-        service::run_command(binaries.path("web")?, &["migrate"], &plan.web)
+        let web = binaries.path("web")?;
+        // A developer's own database is migrated with its address, whose role may be the only one.
+        match has_own_cluster {
+            true => plan.settings.migrate(web),
+            false => service::run_command(web, &["migrate"], &plan.web),
+        }
     })?;
     if options.demo {
-        steps.run_verbose("building the demo data and filling the database", || seed::seed(&plan.web))?;
+        steps.run_verbose("building the demo data and filling the database", || {
+            seed::seed(&plan.settings.owner().web_variables())
+        })?;
         interrupt.fail_if_requested()?;
     }
     let mut services = steps.run("starting the programs", || start_services(&binaries, &plan, options))?;

@@ -40,6 +40,10 @@ pub fn render(overlay: &str) -> Result<Vec<Value>> {
         let example = workspace::root().join(format!(".env.{service}.example"));
         fs::copy(example, overlay.join(format!("secrets.{service}.env")))?;
     }
+    fs::write(
+        overlay.join("secrets.migrate.env"),
+        "DATABASE_URL=postgres://owner:password@host:5432/postgres\n",
+    )?;
     let rendered = Command::new(find_or_install_kubectl()?).arg("kustomize").arg(&overlay).output()?;
     let words = String::from_utf8_lossy(&rendered.stderr);
     if !rendered.status.success() || !words.is_empty() {

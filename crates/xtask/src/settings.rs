@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::cluster;
-use crate::service::Variables;
+use crate::cluster::{self, ROLE, SERVICE_ROLE};
+use crate::service::{self, Variables};
 
 /// The ports of the three programs on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +67,12 @@ impl Secrets {
 pub struct StackSettings {
     /// The ports.
     pub ports: Ports,
-    /// The database, if it is a private one.
+    /// The database, if it is a private one, as the owner of its tables.
     pub database_url: Option<String>,
     /// The address that bypasses a pooler in `database_url`.
     pub database_direct_url: Option<String>,
+    /// The role that the services log in as. `None`: that of the addresses, which owns the tables.
+    pub service_role: Option<&'static str>,
     /// A Redis shared by the replicas.
     pub redis_url: Option<String>,
     /// If true, the reply rate limits are too high to matter.
@@ -94,6 +96,7 @@ impl StackSettings {
             ports,
             database_url: Some(database_url),
             database_direct_url: None,
+            service_role: Some(SERVICE_ROLE),
             redis_url: None,
             is_rate_limit_off: true,
             operators: None,
@@ -102,6 +105,24 @@ impl StackSettings {
             is_slack_simulated: true,
             is_model_simulated: true,
         }
+    }
+
+    /// Runs `web migrate` as the owner of the tables, and returns its output. It lets the services log in as
+    /// their role.
+    pub fn migrate(&self, web: &Path) -> Result<String> {
+        service::run_command(web, &self.migrate_arguments(), &self.owner().web_variables())
+    }
+
+    /// Returns the same settings for the owner of the tables.
+    #[must_use]
+    pub fn owner(&self) -> Self {
+        Self { service_role: None, ..self.clone() }
+    }
+
+    /// Returns the arguments with which `web` migrates, as the owner of the tables.
+    pub fn migrate_arguments(&self) -> Vec<&'static str> {
+        let role = self.service_role.map(|role| ["--service-role", role]);
+        ["migrate"].into_iter().chain(role.into_iter().flatten()).collect()
     }
 
     /// Returns the variables of `web`.
@@ -153,6 +174,14 @@ impl StackSettings {
         arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 
+    /// Returns an address of the owner for the role of the services.
+    pub fn service_url(&self, url: &str) -> String {
+        match self.service_role {
+            Some(role) => url.replace(&format!("//{ROLE}@"), &format!("//{role}@")),
+            None => url.to_owned(),
+        }
+    }
+
     fn shared_variables(&self) -> Variables {
         let mut all = Variables::new();
         if self.is_rate_limit_off {
@@ -160,8 +189,9 @@ impl StackSettings {
         }
         // Generated keys must never encrypt data in a developer's own database.
         if let Some(url) = &self.database_url {
-            all.insert("DATABASE_URL".into(), url.clone());
-            all.extend(self.database_direct_url.clone().map(|url| ("DATABASE_DIRECT_URL".into(), url)));
+            let direct_url = self.database_direct_url.as_ref();
+            all.insert("DATABASE_URL".into(), self.service_url(url));
+            all.extend(direct_url.map(|url| ("DATABASE_DIRECT_URL".into(), self.service_url(url))));
             all.insert("ENCRYPTION_KEYS".into(), self.secrets.encryption_keys.clone());
         }
         all.extend(self.redis_url.clone().map(|url| ("REDIS_URL".into(), url)));

@@ -32,7 +32,7 @@ impl Stack {
         cluster.drop_database(STACK_DATABASE)?;
         cluster.create_database(STACK_DATABASE)?;
         let settings = StackSettings::simulated(ports, cluster.url(STACK_DATABASE), Secrets::generate()?);
-        service::run_command(binaries.path("web")?, &["migrate"], &settings.web_variables())?;
+        settings.migrate(binaries.path("web")?)?;
         Ok(Self { settings, cluster, binaries: binaries.clone() })
     }
 

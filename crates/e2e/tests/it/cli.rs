@@ -49,7 +49,7 @@ fn all_invalid_variables_reported() {
 #[test]
 fn outdated_schema_error_names_web_migrate() {
     let database = TestDatabase::create();
-    let settings = simulated_settings(&database);
+    let settings = simulated_settings(&database).owner();
     for (name, variables) in [("api", settings.api_variables()), ("web", settings.web_variables())] {
         let (code, told) = run_to_exit(name, &[], &variables);
         assert_eq!(code, Some(1), "{told}");

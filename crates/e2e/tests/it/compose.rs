@@ -141,7 +141,8 @@ fn compose_trusts_nginx_alone() {
         assert_eq!(filled(&file["services"][name]["environment"]["TRUSTED_PROXIES"]), nginx, "{name}");
     }
     let front = &file["networks"]["front"]["ipam"]["config"][0];
-    let [subnet, range] = ["subnet", "ip_range"].map(|part| filled(&front[part]).parse::<IpNet>().expect(part));
+    let [subnet, range] =
+        ["subnet", "ip_range"].map(|part| filled(&front[part]).parse::<IpNet>().expect(part));
     let nginx: IpAddr = nginx.parse().expect("an address");
     assert!(subnet.contains(&range) && subnet.contains(&nginx) && !range.contains(&nginx));
     assert_ne!(filled(&front["gateway"]), nginx.to_string());
@@ -195,14 +196,16 @@ fn services_start_with_compose_environment() {
         let mut psql = cluster.client("psql");
         psql.args(["--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", "postgres"]).args(arguments);
         psql.env("PGUSER", "postgres").env("DATABASE_PASSWORD", &set["DATABASE_PASSWORD"]);
+        psql.env("DATABASE_OWNER_PASSWORD", &set["DATABASE_OWNER_PASSWORD"]);
         workspace::output(&mut psql).expect("the SQL runs")
     };
-    administrator(&["--command", "drop role enablebot"]);
+    administrator(&["--command", "drop role enablebot", "--command", "drop role enablebot_app"]);
     let script = workspace::root().join("docker/postgres.sql");
     administrator(&["--file", &script.to_string_lossy()]);
     let rights =
-        "select rolsuper, rolcanlogin, rolpassword is not null from pg_authid where rolname = 'enablebot'";
-    assert_eq!(administrator(&["-At", "--command", rights]).trim_end(), "f|t|t");
+        "select rolsuper, rolcreaterole or rolcreatedb or rolbypassrls or rolinherit, rolpassword is not null
+                  from pg_authid where rolname ~ '^enablebot' order by rolname";
+    assert_eq!(administrator(&["-At", "--command", rights]).trim_end(), "f|t|t\nf|f|t");
 
     let services = compose_services();
     let told = |name: &str, port: u16| -> Variables {
@@ -238,6 +241,7 @@ fn services_start_with_compose_environment() {
         replica.wait_until_ready("/health/ready", TEST_TIMEOUT).expect("it gets ready");
         let ready = xtask::http::send_request(port, "GET", "/health/ready", &[], "").expect("an answer");
         assert!(ready.body.contains(r#""redis":"ok""#), "{}", ready.body);
+        assert!(!ready.body.contains("database_role"), "the role may more than it needs: {}", ready.body);
     }
 }
 

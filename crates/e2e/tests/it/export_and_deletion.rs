@@ -187,10 +187,10 @@ async fn deletion_shows_progress_and_signed_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn seed_is_idempotent_and_shown() {
     let app = TestApp::start().await;
-    xtask::seed::seed(&app.settings.web_variables()).expect("it is filled");
+    xtask::seed::seed(&app.settings.owner().web_variables()).expect("it is filled");
     let asked = app.database.query("select count(*), min(outcome), max(created_at) <= now() from usage");
     assert!(asked.ends_with("|answered|t"), "{asked}");
-    xtask::seed::seed(&app.settings.web_variables()).expect("nothing is to do");
+    xtask::seed::seed(&app.settings.owner().web_variables()).expect("nothing is to do");
     assert_eq!(
         app.database.query("select count(*), min(outcome), max(created_at) <= now() from usage"),
         asked

@@ -11,7 +11,6 @@ use regex::Regex;
 use serde_json::Value;
 use xtask::cluster::SCHEMA;
 use xtask::postgres::PostgresPrograms;
-use xtask::service;
 use xtask::settings::{Ports, Secrets, StackSettings};
 use xtask::workspace;
 
@@ -43,8 +42,7 @@ fn migrated_database() -> TestDatabase {
     let ports = Ports::free().expect("free ports");
     let settings =
         StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
-    service::run_command(binaries().path("web").expect("web"), &["migrate"], &settings.web_variables())
-        .expect("it migrates");
+    settings.migrate(binaries().path("web").expect("web")).expect("it migrates");
     database
 }
 
@@ -72,7 +70,11 @@ fn every_tenant_table_has_forced_rls() {
 
     let rights = "select rolname, rolsuper, rolbypassrls, rolcanlogin, (select count(*) from pg_class where relowner = r.oid)
                   from pg_roles r where rolname like 'enablebot\\_%' order by 1";
-    assert_eq!(database.query(rights), "enablebot_service|f|f|f|0\nenablebot_tenant|f|f|f|0");
+    // The first one is that of the services, which logs in.
+    assert_eq!(
+        database.query(rights),
+        "enablebot_app|f|f|t|0\nenablebot_service|f|f|f|0\nenablebot_tenant|f|f|f|0"
+    );
     let append_only = "select role, has_column_privilege(role, 'audit_log', 'action', 'insert'),
                               has_column_privilege(role, 'audit_log', 'created_at', 'insert')
                               or has_table_privilege(role, 'audit_log', 'update, delete, truncate'),

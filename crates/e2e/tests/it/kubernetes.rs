@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::{Value, json};
-use xtask::cluster::free_port;
+use xtask::cluster::{SERVICE_ROLE, free_port};
 use xtask::{http, kubernetes, workspace};
 
 use crate::test_app::TestApp;
@@ -94,7 +94,12 @@ fn first_apply_covers_migrate_job() {
         let pods = first.pod_templates();
         let spec = &pods["enablebot-migrate"]["spec"];
         let sources = &spec["containers"][0]["envFrom"];
-        assert_eq!(spec["containers"][0]["args"], json!(["migrate"]));
+        assert_eq!(spec["containers"][0]["args"], json!(["migrate", "--service-role", SERVICE_ROLE]));
+        // The services do not get the owner's address.
+        assert_eq!(
+            sources[1]["secretRef"]["name"].as_str().map(|name| name.starts_with("enablebot-migrate")),
+            Some(true)
+        );
         assert!(first.names("ServiceAccount").contains(text(&spec["serviceAccountName"])));
         assert!(first.names("ConfigMap").contains(text(&sources[0]["configMapRef"]["name"])));
         assert!(first.names("Secret").contains(text(&sources[1]["secretRef"]["name"])));

@@ -19,6 +19,7 @@ mod compose;
 mod conversation_access;
 mod crash_recovery;
 mod dashboard;
+mod database_roles;
 mod dead_letters;
 mod doctor;
 mod drain;

@@ -38,7 +38,7 @@ async fn start_with_seed_data() -> TestApp {
     };
     let app = TestApp::start_on_database(TestDatabase::create(), name, |_| {}, &[]).await;
     app.simulator.add_team(BETA, "Beta");
-    xtask::seed::seed(&app.settings.web_variables()).expect("it is filled");
+    xtask::seed::seed(&app.settings.owner().web_variables()).expect("it is filled");
     // Slack says who is an admin to the holder of a valid token only.
     for team in [TEAM, BETA] {
         app.install_in(team).await;

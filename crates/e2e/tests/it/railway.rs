@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use xtask::cluster::SERVICE_ROLE;
 use xtask::{railway, workspace};
 
 fn read_railway_file(service: &str) -> String {
@@ -12,7 +13,7 @@ fn read_railway_file(service: &str) -> String {
 
 #[test]
 fn railway_files_match_schema() {
-    let (api, web) = (read_railway_file("api"), read_railway_file("web"));
+    let [api, web, migrate] = ["api", "web", "migrate"].map(read_railway_file);
     let change = |from: &str, to: &str| {
         assert!(api.contains(from));
         api.replace(from, to)
@@ -20,9 +21,10 @@ fn railway_files_match_schema() {
     // Railway's documentation has a text there, which Railway refuses.
     let mistyped = change("\"drainingSeconds\": 40", "\"drainingSeconds\": \"40\"");
     let misspelt = change("healthcheckPath", "healthCheckPath");
-    let faults = railway::list_type_errors(&[&api, &web, &mistyped, &misspelt]).expect("they are looked at");
+    let faults =
+        railway::list_type_errors(&[&api, &web, &migrate, &mistyped, &misspelt]).expect("they are looked at");
     assert!(
-        faults.len() == 2 && faults[0].starts_with("2.ts") && faults[1].starts_with("3.ts"),
+        faults.len() == 2 && faults[0].starts_with("3.ts") && faults[1].starts_with("4.ts"),
         "{faults:?}"
     );
 }
@@ -45,9 +47,11 @@ fn railway_deploy_checks_readiness_and_drains() {
         let regions = deploy["multiRegionConfig"].as_object().expect("regions");
         let counts: Vec<_> = regions.values().map(|region| &region["numReplicas"]).collect();
         assert_eq!(counts, [&Value::from(replicas)]);
-        // Once per release, by the service that has the command.
-        let before = (service == "web").then(|| json!(["/web migrate"]));
-        assert_eq!(deploy.get("preDeployCommand"), before.as_ref());
+        // A service of its own migrates, so that these do not get the owner's address.
+        assert_eq!((deploy.get("preDeployCommand"), deploy.get("startCommand")), (None, None));
     }
+    let migrate: Value = serde_json::from_str(&read_railway_file("migrate")).expect("JSON");
+    assert_eq!(migrate["deploy"]["startCommand"], format!("/web migrate --service-role {SERVICE_ROLE}"));
+    assert_eq!(migrate["build"]["dockerfilePath"], "deploy/railway/Dockerfile.web");
     assert!(tags.len() == 1 && !tags.contains("latest"), "one release: {tags:?}");
 }

@@ -14,6 +14,7 @@ use xtask::cluster::free_port;
 use xtask::nginx::{HOST, Nginx};
 use xtask::previous_release;
 use xtask::service::{self, Service};
+use xtask::settings::StackSettings;
 
 use crate::fixtures::{TestDatabase, binaries};
 use crate::test_app::{ADA, TestApp};
@@ -34,7 +35,9 @@ struct UpgradeDeployment {
 impl UpgradeDeployment {
     async fn start(release: Binaries) -> Self {
         let simulated = |slack: &mut simulator::SimulatorSettings| slack.has_rate_limits = false;
-        let mut app = TestApp::start_release(release, TestDatabase::create(), |_| {}, simulated, &[]).await;
+        // One role for everything, as a release from before the role of the services has it.
+        let owner = |settings: &mut StackSettings| settings.service_role = None;
+        let mut app = TestApp::start_release(release, TestDatabase::create(), owner, simulated, &[]).await;
         for _ in 0..2 {
             app.add_api(free_port().expect("a port"), &[]);
         }

@@ -7,7 +7,7 @@ use std::process::Command;
 use xtask::cluster::{Cluster, ROLE};
 use xtask::postgres::PostgresPrograms;
 use xtask::settings::{Ports, Secrets, StackSettings};
-use xtask::{service, workspace};
+use xtask::workspace;
 
 use crate::fixtures::{TestDatabase, binaries, start_cluster};
 
@@ -56,8 +56,7 @@ fn supabase_check_passes_and_detects_faults() {
     let ports = Ports::free().expect("free ports");
     let settings =
         StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
-    service::run_command(binaries().path("web").expect("web"), &["migrate"], &settings.web_variables())
-        .expect("it migrates");
+    settings.migrate(binaries().path("web").expect("web")).expect("it migrates");
     assert_eq!((run_check(&database).len(), failed_checks(&database)), (10, Vec::new()));
 
     let owner = format!("alter role {ROLE}");

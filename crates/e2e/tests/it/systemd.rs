@@ -84,7 +84,7 @@ async fn unit_commands_migrate_serve_and_stop() {
         StackSettings::simulated(ports, database.url.clone(), Secrets::generate().expect("random bytes"));
     let (program, arguments) = exec_start_command("enablebot-migrate.service");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    service::run_command(program, &arguments, &settings.web_variables()).expect("it migrates");
+    service::run_command(program, &arguments, &settings.owner().web_variables()).expect("it migrates");
     for (name, mut variables) in [("api", settings.api_variables()), ("web", settings.web_variables())] {
         let unit = format!("enablebot-{name}@.service");
         let own = format!("{}_PORT", name.to_uppercase());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use simulator::{PostMessage, Simulator, SlackMessage};
 use xtask::binaries::Binaries;
-use xtask::service::{self, Service, ServiceSpec, Variables};
+use xtask::service::{Service, ServiceSpec, Variables};
 use xtask::settings::{Ports, Secrets, StackSettings};
 
 use crate::fixtures::{TestDatabase, binaries};
@@ -91,8 +91,7 @@ impl TestApp {
         };
         configure_slack(&mut simulated_settings);
         let simulator = Simulator::start(simulated_settings).await.expect("the simulator starts");
-        service::run_command(release.path("web").expect("web"), &["migrate"], &settings.web_variables())
-            .expect("it migrates");
+        settings.migrate(release.path("web").expect("web")).expect("it migrates");
         let web = start_service(&release, "web", settings.web_variables(), ports.web);
         let redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().redirect(redirects).build().expect("a client");

@@ -178,16 +178,12 @@ async fn cache_is_bypassed_behind_transaction_pooler() {
     let pooled = pooler.url(database.name());
     let behind = |settings: &mut xtask::settings::StackSettings| settings.database_url = Some(pooled.clone());
     // A migration needs a session.
-    xtask::service::run_command(
-        crate::fixtures::binaries().path("web").expect("web"),
-        &["migrate"],
-        &xtask::settings::StackSettings::simulated(
-            xtask::settings::Ports::free().expect("free ports"),
-            database.url.clone(),
-            xtask::settings::Secrets::generate().expect("random bytes"),
-        )
-        .web_variables(),
+    xtask::settings::StackSettings::simulated(
+        xtask::settings::Ports::free().expect("free ports"),
+        database.url.clone(),
+        xtask::settings::Secrets::generate().expect("random bytes"),
     )
+    .migrate(crate::fixtures::binaries().path("web").expect("web"))
     .expect("it migrates");
     let app =
         TestApp::start_on_database(database, behind, |settings| settings.has_rate_limits = false, &[]).await;

@@ -25,8 +25,16 @@ use service::{DatabaseSettings, Environment};
 
 use crate::settings::{login_uri, read_environment, read_master_keys, read_redirect_uri};
 
+/// Options of `web migrate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MigrateOptions {
+    /// Let the services log in as this role; this command then runs as the owner of the tables
+    #[arg(long, value_name = "ROLE")]
+    service_role: Option<String>,
+}
+
 /// Runs `web migrate`: upgrades the schema to the version of this binary.
-pub fn migrate() -> ExitCode {
+pub fn migrate(options: &MigrateOptions) -> ExitCode {
     let settings = read_environment().and_then(|mut env| {
         let database = DatabaseSettings::read(&mut env);
         env.finish(|| database)
@@ -40,6 +48,12 @@ pub fn migrate() -> ExitCode {
         Ok(1) => println!("1 migration was applied. The schema is up to date."),
         Ok(applied) => println!("{applied} migrations were applied. The schema is up to date."),
         Err(error) => return fail(format!("migration failed: {error}")),
+    }
+    let Some(role) = &options.service_role else { return ExitCode::SUCCESS };
+    match block_on(db::allow_service_role(&settings.direct_urls, role)) {
+        Ok(excess) if excess.is_empty() => println!("The services may log in as {role}."),
+        Ok(excess) => println!("Warning: the role {role} {excess}, which the services do not need."),
+        Err(error) => return fail(format!("the services cannot log in as {role}: {error}")),
     }
     ExitCode::SUCCESS
 }

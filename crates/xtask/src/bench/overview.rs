@@ -46,7 +46,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<Vec<BenchResult>> {
     let options = ClusterOptions { fsync: true, is_ephemeral: true };
     let stack = step("starting Postgres", || Stack::start(binaries, &folder, options, Ports::free()?))?;
     let sessions = step("three months of two workspaces, and 500 people signed in", || {
-        seed::seed_with_sessions(&stack.settings.web_variables(), OVERVIEW_VIEWERS)
+        seed::seed_with_sessions(&stack.settings.owner().web_variables(), OVERVIEW_VIEWERS)
     })?;
     let web = stack.start_web(&[])?;
     // The first requests warm Postgres' cache and open the connections.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Cluster, ROLE, free_port, server};
+use super::{Cluster, ROLE, SERVICE_ROLE, free_port, server};
 use crate::postgres::ServerUser;
 use crate::system_packages::{self, SystemPackage};
 use crate::{child_process, workspace};
@@ -31,7 +31,7 @@ impl Pooler {
         let (program, port) = (system_packages::find_or_install(SystemPackage::PgBouncer)?, free_port()?);
         let beside_data = |ending: &str| cluster.data.with_extension(format!("pgbouncer-{port}.{ending}"));
         let (settings, users, log) = (beside_data("ini"), beside_data("users"), beside_data("log"));
-        fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
+        fs::write(&users, format!("\"{ROLE}\" \"\"\n\"{SERVICE_ROLE}\" \"\"\n"))?;
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\

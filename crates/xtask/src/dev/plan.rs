@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::cluster::SERVICE_ROLE;
 use crate::service::Variables;
 use crate::settings::{self, Ports, Secrets, StackSettings};
 
@@ -87,6 +88,7 @@ impl EnvFiles {
             ports,
             database_url,
             database_direct_url: None,
+            service_role: Some(SERVICE_ROLE),
             redis_url: None,
             is_rate_limit_off: false,
             // The admin of the simulated workspace, so that someone can open the operators' pages.
@@ -151,7 +153,8 @@ mod tests {
     fn plan(web: &[(&str, &str)], api: &[(&str, &str)]) -> DevPlan {
         let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let own = EnvFiles { web: of(web), api: of(api) };
-        let database = if own.has_database() { None } else { Some("postgres://private".to_owned()) };
+        let database =
+            if own.has_database() { None } else { Some("postgres://enablebot@private".to_owned()) };
         own.into_plan(TEST_PORTS, database, Secrets::generate().expect("secrets"))
     }
 
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(plan.api["OPENAI_BASE_URL"], "http://127.0.0.1:3/v1");
         assert_eq!(plan.web["SLACK_REDIRECT_URI"], "http://127.0.0.1:1/slack/oauth/callback");
         assert_eq!(plan.web["DATABASE_URL"], plan.api["DATABASE_URL"]);
+        assert_eq!(plan.web["DATABASE_URL"], "postgres://enablebot_app@private");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn run_smoke_tests(store: &ImageStore, images: &[String]) -> Result<Vec<Smok
     let settings =
         StackSettings::simulated(Ports::free()?, cluster.url(IMAGE_DATABASE), Secrets::generate()?);
     let web = images.last().context("no image of web")?;
-    run_image_command(store, web, &settings.web_variables(), &["migrate"])?;
+    run_image_command(store, web, &settings.owner().web_variables(), &settings.migrate_arguments())?;
     let mut all = Vec::new();
     for (service, image) in IMAGE_SERVICES.into_iter().zip(images) {
         let (variables, port) = match service {

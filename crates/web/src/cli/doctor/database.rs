@@ -31,10 +31,11 @@ pub(super) async fn check_server(setup: &DoctorConfig) -> CheckResult {
             "turn both on",
         ));
     }
-    if server.is_superuser {
+    let excess = setup.require_db()?.find_excess_rights().await.unwrap_or_default();
+    if !excess.is_empty() {
         findings.push(Finding::warn(
-            format!("the role {} is a superuser", server.role),
-            "create a role for the services that owns the database",
+            format!("the role {} {excess}, which the services do not need", server.role),
+            "give the services a role of their own: deploy/README.md, Database roles",
         ));
     }
     if setup.schema.is_ok() && !server.has_service_roles {
