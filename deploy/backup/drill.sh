@@ -2,7 +2,7 @@
 # Verifies that a backup can be restored, on a scratch cluster that is removed at the end. See README.md.
 #
 #   drill.sh                      the newest backup of BACKUP_REMOTE
-#   drill.sh enablebot-….json     this backup
+#   drill.sh enablebot-….json     this backup, with the newest keys
 set -eu
 
 : "${BACKUP_REMOTE:?where backups are, as an rclone remote: remote:bucket/folder}"
@@ -11,6 +11,8 @@ set -eu
 : "${PGBIN:=$(pg_config --bindir)}"
 : "${SCRATCH_PORT:=54329}"
 
+is_newest=yes
+[ $# = 0 ] || is_newest=no
 folder=$(mktemp -d)
 chmod 755 "$folder"
 failed=0
@@ -35,6 +37,8 @@ manifest_value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$folder/b
 query() { psql "$url" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --command "$1"; }
 
 rclone copyto "$BACKUP_REMOTE/${1:-latest.json}" "$folder/backup.json"
+rclone copyto "$BACKUP_REMOTE/latest.json" "$folder/latest.json"
+keys=$(sed -n 's/.*"keys": *"\([^"]*\)".*/\1/p' "$folder/latest.json")
 echo "backup $(manifest_value dump), taken at $(manifest_value taken_at)"
 rclone copyto "$BACKUP_REMOTE/$(manifest_value dump)" "$folder/backup.dump"
 check_digest() {
@@ -43,6 +47,15 @@ check_digest() {
     echo "$(wc -c <"$folder/backup.dump") bytes"
 }
 check "dump digest" check_digest
+
+check_keys() {
+    rclone copyto "$BACKUP_REMOTE/$keys" "$folder/backup.keys" || return 1
+    expected=$(sed -n 's/.*"keys_sha256": *"\([^"]*\)".*/\1/p' "$folder/latest.json")
+    found=$(sha256sum "$folder/backup.keys" | cut -d ' ' -f 1)
+    [ "$found" = "$expected" ] || { echo "the digest of $keys is $found, expected $expected"; return 1; }
+    echo "$keys"
+}
+check "data keys" check_keys
 
 owner=$(manifest_value owner)
 url="postgres://$owner@127.0.0.1:$SCRATCH_PORT/postgres"
@@ -53,10 +66,15 @@ as_owner "$PGBIN/pg_ctl" --pgdata "$folder/cluster" --wait --log /dev/null start
     --options "-p $SCRATCH_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off" >/dev/null
 
 restore() {
-    # Roles belong to the cluster, so the dump does not contain them.
+    # Roles belong to the cluster, so the dump does not contain them. It does contain what they may.
+    for login in $(manifest_value logins); do
+        query "create role $login" || return 1
+    done
     query "create role enablebot_tenant; create role enablebot_service;
          grant enablebot_tenant, enablebot_service to \"$owner\"" || return 1
     pg_restore --dbname "$url" --exit-on-error --single-transaction "$folder/backup.dump" || return 1
+    psql "$url" --no-psqlrc --quiet --set ON_ERROR_STOP=1 --file "$(dirname "$0")/restore-keys.sql" \
+        <"$folder/backup.keys" || return 1
     echo "in $(query "select count(*) from pg_class where relnamespace = 'enablebot'::regnamespace and relkind = 'r'") tables"
 }
 check "restore" restore
@@ -86,7 +104,17 @@ check "row-level security" check_row_security
 
 export DATABASE_URL="$url" DATABASE_DIRECT_URL="$url"
 check_schema() { "$WEB" migrate; }
-check_encrypted_values() { "$WEB" keys verify; }
+# A tenant that was deleted after an older backup has no keys any more, and nothing can be decrypted.
+check_encrypted_values() {
+    without=$(query "select string_agg(tenant_id, ', ') from
+        (select tenant_id from enablebot.installations except select tenant_id from enablebot.encryption_keys) as t") || return 1
+    if [ -n "$without" ] && [ "$is_newest" = yes ]; then
+        echo "there is no key of $without"
+        return 1
+    fi
+    "$WEB" keys verify || return 1
+    [ -z "$without" ] || echo "no keys, so deleted since then: $without"
+}
 check_audit_chains() { "$WEB" audit verify; }
 check "schema" check_schema
 check "encrypted values" check_encrypted_values

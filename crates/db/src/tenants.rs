@@ -19,6 +19,9 @@ pub struct TenantDeletion {
     pub reason: String,
     /// Time of the deletion.
     pub deleted_at: DateTime<Utc>,
+    /// From this time on, the next backup deletes the last file of data keys that opens the data in backups.
+    /// `None` if no backup of that kind was taken.
+    pub backup_keys_expire_at: Option<DateTime<Utc>>,
     /// Deleted rows by table.
     pub rows: std::collections::BTreeMap<&'static str, u64>,
 }
@@ -172,9 +175,12 @@ pub async fn delete_with_progress(
     delete_from!("sessions", "delete from sessions where tenant_id = $1");
     tenant_rules::keep(tx, tenant_id).await?;
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
+    let backup_keys_expire_at =
+        sqlx::query_scalar!("select max(taken_at + keys_kept) from backups").fetch_one(&mut *tx).await?;
     Ok(TenantDeletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),
+        backup_keys_expire_at,
         // Postgres stores times in microseconds.
         deleted_at: chrono::SubsecRound::trunc_subsecs(Utc::now(), 6),
         rows,

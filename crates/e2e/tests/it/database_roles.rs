@@ -53,7 +53,7 @@ async fn services_own_nothing_and_owner_is_reported() {
     let rights = format!(
         "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,
                 (select count(*) from pg_shdepend where refobjid = r.oid and deptype = 'o'),
-                (select string_agg(roleid::regrole::text, ',' order by 1) from pg_auth_members where member = r.oid),
+                (select string_agg(roleid::regrole::text, ',' order by roleid::regrole::text) from pg_auth_members where member = r.oid),
                 has_schema_privilege(oid, '{SCHEMA}', 'create')
          from pg_roles r where rolname = '{SERVICE_ROLE}'"
     );

@@ -41,7 +41,8 @@ async fn postgres_certificate_is_verified_by_default() {
     assert_ne!(far_url, database.url);
     let settings = |url: &str| {
         let secrets = Secrets::generate().expect("random bytes");
-        StackSettings::simulated(Ports::free().expect("free ports"), url.to_owned(), secrets).web_variables()
+        let ports = Ports::free().expect("free ports");
+        StackSettings::simulated(ports, url.to_owned(), secrets).owner().web_variables()
     };
     let migrate = |url: &str, root: Option<&SignedCertificate>| {
         let mut variables = settings(url);
