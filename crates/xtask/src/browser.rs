@@ -25,10 +25,14 @@ pub struct BrowserPage {
     pub response: HttpResponse,
 }
 
-/// Installs the bot through `web`'s and Slack's pages, in the first workspace that Slack offers.
-pub fn install_bot(web: u16) -> Result<()> {
+/// Installs the bot through `web`'s and Slack's pages, in this workspace or in the first that Slack offers.
+pub fn install_bot(web: u16, team: Option<&str>) -> Result<()> {
     let mut browser = Browser::default();
-    let consent = browser.get(&format!("http://127.0.0.1:{web}/slack/install"))?;
+    let mut consent = browser.get(&format!("http://127.0.0.1:{web}/slack/install"))?;
+    if let Some(team) = team {
+        consent.url.query_pairs_mut().append_pair("team", team);
+        consent = browser.get(consent.url.as_str())?;
+    }
     let end = browser.submit(&consent, "allow")?;
     if end.response.status != 200 || end.url.port() != Some(web) {
         bail!("the installation ended with {} at {}", end.response.status, end.url);

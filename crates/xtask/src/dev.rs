@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::StepCounter;
 use crate::service::{self, LogSink, Service, ServiceSpec, Variables};
 use crate::settings::{Ports, Secrets};
-use crate::{log_line, seed, workspace};
+use crate::{browser, log_line, seed, workspace};
 
 use plan::{DevPlan, EnvFiles};
 
@@ -53,7 +53,7 @@ pub fn run(options: &DevOptions) -> Result<()> {
     let ports = own.ports()?;
     plan::require_free_ports(ports, !(own.has_slack() && own.has_model()))?;
     let has_own_cluster = !own.has_database();
-    let mut steps = StepCounter::new(3 + usize::from(has_own_cluster) + usize::from(options.demo));
+    let mut steps = StepCounter::new(3 + usize::from(has_own_cluster) + 2 * usize::from(options.demo));
     let binaries = steps
         .run_verbose("building api, web and the simulator (the first time takes some minutes)", || {
             Binaries::build(options.release)
@@ -78,6 +78,13 @@ pub fn run(options: &DevOptions) -> Result<()> {
         interrupt.fail_if_requested()?;
     }
     let mut services = steps.run("starting the programs", || start_services(&binaries, &plan, options))?;
+    if options.demo {
+        // Slack knows the bot's token only then, and says who is an admin.
+        let web = plan.settings.ports.web;
+        steps.run("adding the bot to the demo workspaces", || {
+            seed::DEMO_TEAMS.iter().try_for_each(|team| browser::install_bot(web, Some(team)))
+        })?;
+    }
     print_addresses(&plan, options);
     let end = wait_for_exit(&mut services, &interrupt);
     println!("Stopping.");

@@ -10,6 +10,9 @@ use crate::workspace;
 /// The workspace beside the simulated Slack's default one.
 pub const SECOND_TEAM: &str = "T0BETA=Beta";
 
+/// The workspaces with demo data.
+pub const DEMO_TEAMS: [&str; 2] = ["T0ACME", "T0BETA"];
+
 /// Fills the database that these variables name. Does nothing if it already has messages.
 pub fn seed(variables: &Variables) -> Result<()> {
     run_seeder(variables, false, &[]).map(drop)

@@ -143,7 +143,7 @@ fn median_by_rate(mut figures: Vec<LatencyStats>) -> Result<LatencyStats> {
 fn install_bot(stack: &Stack) -> Result<InstalledBot> {
     let _simulator = stack.start_simulator()?;
     let _web = stack.start_web(&[])?;
-    browser::install_bot(stack.settings.ports.web)?;
+    browser::install_bot(stack.settings.ports.web, None)?;
     let row = stack.query("select tenant_id, app_id, bot_user_id from installations")?;
     let mut columns = row.split('|').map(str::to_owned);
     let mut next = || columns.next().context("nothing was installed");
