@@ -150,6 +150,7 @@ fn strip_credentials(address: &str) -> String {
 fn register_counters() {
     let outcomes = EventOutcome::ALL_OUTCOMES.map(EventOutcome::as_str);
     service::init_counters("enablebot_events_total", "outcome", outcomes);
+    service::init_counters(db::UNPROVEN_ROWS, "table", ["api_keys"]);
     service::init_counters("enablebot_rate_limited_total", "limit", app_metrics::RATE_LIMIT_LABELS);
     for method in slack::API_METHODS {
         for result in slack::CALL_RESULTS {

@@ -8,10 +8,12 @@ mod ciphertext;
 mod data_key;
 mod key_provider;
 mod master_keys;
+mod row_proof;
 mod signature;
 
 pub use ciphertext::{Binding, SealError, key_id};
 pub use data_key::DataKey;
 pub use key_provider::KeyProvider;
 pub use master_keys::{MasterKeys, MasterKeysError, WrappedKey};
+pub use row_proof::{RowStatement, SessionKey};
 pub use signature::Signature;

@@ -66,13 +66,15 @@ pub enum AuditAction {
     Resumed,
     /// The budget contacts were warned.
     BudgetWarned,
+    /// A person ended their sessions of the dashboard.
+    SessionsEnded,
     /// The tenant's data key was replaced, and all its data re-encrypted.
     KeyRotated,
 }
 
 impl AuditAction {
     /// All actions, for filters.
-    pub const ALL_ACTIONS: [Self; 28] = [
+    pub const ALL_ACTIONS: [Self; 29] = [
         Self::Installed,
         Self::Answered,
         Self::DeadLettered,
@@ -100,6 +102,7 @@ impl AuditAction {
         Self::Suspended,
         Self::Resumed,
         Self::BudgetWarned,
+        Self::SessionsEnded,
         Self::KeyRotated,
     ];
 
@@ -133,6 +136,7 @@ impl AuditAction {
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
             Self::BudgetWarned => "budget_warned",
+            Self::SessionsEnded => "sessions_ended",
             Self::KeyRotated => "key_rotated",
         }
     }

@@ -33,6 +33,11 @@ pub enum DbError {
     /// A data key could not be unwrapped.
     #[error(transparent)]
     MasterKeys(#[from] MasterKeysError),
+    /// The migration signs API keys, and there are no master keys to do it.
+    #[error(
+        "this migration signs the API keys that exist: set ENCRYPTION_KEYS as for the services, and run it again"
+    )]
+    MasterKeysNeeded,
     /// A stored payload could not be parsed.
     #[error("failed to parse a stored value: {0}")]
     Json(#[from] serde_json::Error),

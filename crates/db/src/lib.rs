@@ -67,3 +67,6 @@ pub use login_roles::allow_service_role;
 pub use pinned_connection::PinnedConnection;
 pub use schema::{DatabaseHealth, migrate};
 pub use standby::{Stale, StandbyState};
+
+/// The counter of rows that were refused because their proof is missing or wrong, by `table`.
+pub const UNPROVEN_ROWS: &str = "enablebot_unproven_rows_total";

@@ -3,15 +3,20 @@
 
 use std::time::Duration;
 
+use crypto::KeyProvider;
 use secrecy::SecretString;
-use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
+use sqlx::{Connection, PgConnection};
 
+use crate::connection::SET_SERVICE_ROLE;
 use crate::primary_monitor::Addresses;
-use crate::{Db, DbError};
+use crate::{Db, DbError, api_keys};
 
 /// Table of sqlx.
 const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
+
+/// The migration that adds the proofs of rows.
+const ROW_PROOFS_VERSION: i64 = 10;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
@@ -57,20 +62,27 @@ pub struct DatabaseHealth {
 ///
 /// # Errors
 /// Postgres does not respond, a table stays locked for more than a minute, an applied migration was changed
-/// afterwards, or [`DbError::UnreleasedSchema`].
-pub async fn migrate(direct_urls: &[SecretString]) -> Result<usize, DbError> {
+/// afterwards, [`DbError::UnreleasedSchema`] or [`DbError::MasterKeysNeeded`].
+pub async fn migrate(
+    direct_urls: &[SecretString],
+    master_keys: Option<&dyn KeyProvider>,
+) -> Result<usize, DbError> {
     let addresses = Addresses::parse(direct_urls)?;
     let mut applied = 0;
     for _ in 1..MAX_MIGRATE_ATTEMPTS {
-        match try_migrate(&addresses, &mut applied).await {
+        match try_migrate(&addresses, master_keys, &mut applied).await {
             Err(error) if error.is_lock_timeout() => tokio::time::sleep(MIGRATE_RETRY_INTERVAL).await,
             done => return done.map(|()| applied),
         }
     }
-    try_migrate(&addresses, &mut applied).await.map(|()| applied)
+    try_migrate(&addresses, master_keys, &mut applied).await.map(|()| applied)
 }
 
-async fn try_migrate(addresses: &Addresses, applied: &mut usize) -> Result<(), DbError> {
+async fn try_migrate(
+    addresses: &Addresses,
+    master_keys: Option<&dyn KeyProvider>,
+    applied: &mut usize,
+) -> Result<(), DbError> {
     let (_, mut connection) = addresses.connect_primary().await?;
     for sql in [ACQUIRE_MIGRATION_LOCK, SET_LOCK_TIMEOUT, ENTER_SCHEMA, DROP_INVALID_INDEXES] {
         sqlx::raw_sql(sql).execute(&mut connection).await?;
@@ -84,13 +96,28 @@ async fn try_migrate(addresses: &Addresses, applied: &mut usize) -> Result<(), D
     for migration in MIGRATOR.iter().filter(|one| is_missing(one.version)) {
         let lock_timeout = if migration.no_tx { DISABLE_LOCK_TIMEOUT } else { SET_LOCK_TIMEOUT };
         sqlx::raw_sql(lock_timeout).execute(&mut connection).await?;
-        MIGRATOR.run_to(migration.version, &mut connection).await?;
+        match migration.version {
+            ROW_PROOFS_VERSION => add_row_proofs(&mut connection, master_keys).await?,
+            version => MIGRATOR.run_to(version, &mut connection).await?,
+        }
         *applied += 1;
     }
     // Even if nothing is missing, this checks that the applied migrations match this binary.
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+/// Adds the proofs of rows, and signs the API keys that exist, in one transaction.
+async fn add_row_proofs(
+    connection: &mut PgConnection,
+    master_keys: Option<&dyn KeyProvider>,
+) -> Result<(), DbError> {
+    let mut tx = connection.begin().await?;
+    MIGRATOR.run_to(ROW_PROOFS_VERSION, &mut *tx).await?;
+    sqlx::raw_sql(SET_SERVICE_ROLE).execute(&mut *tx).await?;
+    api_keys::sign_existing(&mut tx, master_keys).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Returns whether this is a first migration that differs from the one in this binary. Its schema was never

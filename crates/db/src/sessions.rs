@@ -1,20 +1,32 @@
-//! The table `sessions`: signed-in users of the dashboard. Only a digest of the cookie is stored.
+//! The table `sessions`: signed-in users of the dashboard. Only a digest of the cookie is stored, and a row
+//! counts only with the proof that this deployment wrote it.
+
+mod person;
+mod proof;
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use crypto::SessionKey;
 use models::{EnterpriseId, TeamId, TenantId, UserId};
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
+pub use self::person::{ListedSession, delete_all, delete_one, list, set_admin};
 use crate::keys::{self, ColumnRef};
-use crate::{DbError, Tx};
+use crate::{DbError, Tx, UNPROVEN_ROWS};
+use proof::{SessionGrant, SessionTimes};
 
 pub(crate) const SESSION_NAME: ColumnRef = ColumnRef { table: "sessions", column: "name" };
 pub(crate) const SESSION_EMAIL: ColumnRef = ColumnRef { table: "sessions", column: "email" };
+pub(crate) const SESSION_BROWSER: ColumnRef = ColumnRef { table: "sessions", column: "browser" };
 
-/// Seconds after which an unused session expires, and after which any session expires.
-const SESSION_IDLE_TIMEOUT_SECONDS: f64 = 8.0 * 3_600.0;
-const MAX_SESSION_SECONDS: f64 = 7.0 * 24.0 * 3_600.0;
+/// An unused session expires after this time, and any session after `MAX_SESSION_AGE`.
+const SESSION_IDLE_TIMEOUT: TimeDelta = TimeDelta::hours(8);
+const MAX_SESSION_AGE: TimeDelta = TimeDelta::days(7);
+
+/// Interval at which the use of a session is recorded.
+const SESSION_TOUCH_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
 /// A signed-in user.
 #[derive(Clone, Debug)]
@@ -48,24 +60,129 @@ pub struct SessionRecord {
     pub suspended_reason: Option<String>,
 }
 
-/// Stores a session, and deletes expired ones.
-pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> Result<(), DbError> {
+/// A row of `sessions`.
+struct SessionRow {
+    session_digest: Vec<u8>,
+    tenant_id: String,
+    user_id: String,
+    name: Vec<u8>,
+    email: Option<Vec<u8>>,
+    team_id: Option<String>,
+    enterprise_id: Option<String>,
+    is_admin: bool,
+    checked_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    seen_at: DateTime<Utc>,
+    proof: Option<Vec<u8>>,
+    session_id: Option<Uuid>,
+    browser: Option<Vec<u8>>,
+}
+
+/// A session whose proof was verified.
+struct ProvenSession {
+    session: DashboardSession,
+    times: SessionTimes,
+}
+
+impl DashboardSession {
+    fn grant<'a>(&'a self, session_digest: &'a [u8]) -> SessionGrant<'a> {
+        SessionGrant {
+            session_digest,
+            tenant_id: &self.tenant_id,
+            user_id: &self.user_id,
+            email: self.email.as_deref(),
+            team_id: self.team_id.as_ref(),
+            enterprise_id: self.enterprise_id.as_ref(),
+            is_admin: self.is_admin,
+        }
+    }
+}
+
+impl SessionRow {
+    /// Decrypts the row and verifies its proof; `None`, with a warning, if this deployment did not write it.
+    async fn verify(&self, tx: &mut Tx, key: &SessionKey) -> Result<Option<ProvenSession>, DbError> {
+        let proven = match self.decrypt(tx).await {
+            Ok(mut session) => {
+                let (begun_at, seen_at, checked_at) = (self.created_at, self.seen_at, self.checked_at);
+                let columns = SessionTimes { begun_at, seen_at, checked_at };
+                let grant = session.grant(&self.session_digest);
+                grant.verify(key, self.proof.as_deref(), columns).map(|times| {
+                    session.checked_at = times.checked_at;
+                    ProvenSession { session, times }
+                })
+            }
+            // A row that was moved to another tenant does not decrypt. It fails alone, not its whole batch.
+            Err(error) if error.is_unreadable() => {
+                let (tenant_id, user_id) = (&self.tenant_id, &self.user_id);
+                tracing::error!(tenant_id, user_id, error = %error, "session unreadable");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if proven.is_none() {
+            let session_id = self.session_id.map(|id| id.to_string()).unwrap_or_default();
+            let (tenant_id, user_id) = (&self.tenant_id, &self.user_id);
+            tracing::warn!(tenant_id, user_id, session_id, "session without valid proof refused");
+            metrics::counter!(UNPROVEN_ROWS, "table" => "sessions").increment(1);
+        }
+        Ok(proven)
+    }
+
+    async fn decrypt(&self, tx: &mut Tx) -> Result<DashboardSession, DbError> {
+        let tenant_id = TenantId::new(&self.tenant_id);
+        let name = keys::open(tx, &tenant_id, SESSION_NAME, &self.name).await?.expose_secret().to_owned();
+        let email = match &self.email {
+            Some(email) => {
+                Some(keys::open(tx, &tenant_id, SESSION_EMAIL, email).await?.expose_secret().to_owned())
+            }
+            None => None,
+        };
+        Ok(DashboardSession {
+            tenant_id,
+            user_id: self.user_id.as_str().into(),
+            name,
+            email,
+            team_id: self.team_id.as_deref().map(Into::into),
+            enterprise_id: self.enterprise_id.as_deref().map(Into::into),
+            is_admin: self.is_admin,
+            checked_at: self.checked_at,
+        })
+    }
+}
+
+impl ProvenSession {
+    fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        now - self.times.seen_at > SESSION_IDLE_TIMEOUT || now - self.times.begun_at > MAX_SESSION_AGE
+    }
+}
+
+/// Stores a session, and deletes expired ones. `browser` is the name of the browser.
+pub async fn insert(
+    tx: &mut Tx,
+    session_key: &SessionKey,
+    digest: &[u8],
+    session: &DashboardSession,
+    browser: &str,
+) -> Result<(), DbError> {
     let tenant_id = &session.tenant_id;
     let key = keys::current(tx, tenant_id).await?;
     let email =
         session.email.as_ref().map(|email| key.seal(SESSION_EMAIL.binding(tenant_id), email)).transpose()?;
-    sqlx::query!(
-        "delete from sessions where seen_at < now() - make_interval(secs => $1)
-             or created_at < now() - make_interval(secs => $2)",
-        SESSION_IDLE_TIMEOUT_SECONDS,
-        MAX_SESSION_SECONDS,
+    let now = sqlx::query_scalar!(
+        r#"with expired as (
+               delete from sessions where seen_at < now() - make_interval(secs => $1)
+                   or created_at < now() - make_interval(secs => $2))
+           select now() as "now!""#,
+        SESSION_IDLE_TIMEOUT.as_seconds_f64(),
+        MAX_SESSION_AGE.as_seconds_f64(),
     )
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
+    let times = SessionTimes { begun_at: now, seen_at: now, checked_at: session.checked_at };
     sqlx::query!(
-        "insert into sessions
-             (session_digest, tenant_id, user_id, name, is_admin, email, team_id, enterprise_id, checked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into sessions (session_digest, tenant_id, user_id, name, is_admin, email, team_id, enterprise_id,
+                               checked_at, created_at, seen_at, proof, session_id, browser)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, gen_random_uuid(), $12)",
         digest,
         tenant_id.as_str(),
         session.user_id.as_str(),
@@ -75,113 +192,109 @@ pub async fn insert(tx: &mut Tx, digest: &[u8], session: &DashboardSession) -> R
         session.team_id.as_ref().map(TeamId::as_str),
         session.enterprise_id.as_ref().map(EnterpriseId::as_str),
         session.checked_at,
+        now,
+        session.grant(digest).prove(session_key, times),
+        key.seal(SESSION_BROWSER.binding(tenant_id), browser)?,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Returns the sessions with these digests and records their use. Unknown or expired sessions, and those
-/// whose bot was removed, are left out, and so are unreadable ones. This query returns the tenant, so it cannot
-/// be limited to one.
-pub async fn load_all(tx: &mut Tx, digests: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, SessionRecord>, DbError> {
-    // The use is recorded at most once a minute, because a page makes many requests. A row locked by a
-    // concurrent request is skipped.
+/// Returns the sessions with these digests and records their use. Unknown or expired sessions, those that
+/// this deployment did not write, and those whose bot was removed, are left out. This query returns the
+/// tenant, so it cannot be limited to one.
+pub async fn load_all(
+    tx: &mut Tx,
+    key: &SessionKey,
+    digests: &[Vec<u8>],
+) -> Result<HashMap<Vec<u8>, SessionRecord>, DbError> {
     let rows = sqlx::query!(
-        r#"with touched as (
-               update sessions set seen_at = now() where session_digest in (
-                   select session_digest from sessions
-                   where session_digest = any($1) and seen_at < now() - interval '1 minute'
-                     and seen_at > now() - make_interval(secs => $2) for update skip locked))
-           select session_digest, tenant_id, user_id, sessions.name, email, is_admin, checked_at, suspended_reason,
+        r#"select session_digest, tenant_id, user_id, sessions.name, email, is_admin, checked_at, sessions.created_at,
+                  seen_at, proof, session_id, browser, suspended_reason, now() as "now!",
                   sessions.team_id, sessions.enterprise_id,
                   exists (select from managers where managers.tenant_id = sessions.tenant_id
                               and managers.user_id = sessions.user_id) as "is_named_manager!"
            from sessions join installations using (tenant_id) join tenants using (tenant_id)
-           where session_digest = any($1) and seen_at > now() - make_interval(secs => $2)
-             and sessions.created_at > now() - make_interval(secs => $3)"#,
+           where session_digest = any($1)"#,
         digests,
-        SESSION_IDLE_TIMEOUT_SECONDS,
-        MAX_SESSION_SECONDS,
     )
     .fetch_all(&mut *tx)
     .await?;
     let mut found = HashMap::with_capacity(rows.len());
+    let mut renewals = SessionRenewals::default();
     for row in rows {
-        let tenant_id = TenantId::new(row.tenant_id);
-        let (name, email) = match open_person(tx, &tenant_id, &row.name, row.email.as_deref()).await {
-            Ok(opened) => opened,
-            // One unreadable row must not sign out, or fail, whoever is looked up with it.
-            Err(error) if error.is_unreadable() => {
-                tracing::error!(%tenant_id, user_id = row.user_id, error = %error, "session unreadable");
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let session = DashboardSession {
-            tenant_id,
-            user_id: row.user_id.into(),
-            name,
-            email,
-            team_id: row.team_id.map(Into::into),
-            enterprise_id: row.enterprise_id.map(Into::into),
+        let (is_named_manager, suspended_reason, now) = (row.is_named_manager, row.suspended_reason, row.now);
+        let row = SessionRow {
+            session_digest: row.session_digest,
+            tenant_id: row.tenant_id,
+            user_id: row.user_id,
+            name: row.name,
+            email: row.email,
+            team_id: row.team_id,
+            enterprise_id: row.enterprise_id,
             is_admin: row.is_admin,
             checked_at: row.checked_at,
+            created_at: row.created_at,
+            seen_at: row.seen_at,
+            proof: row.proof,
+            session_id: row.session_id,
+            browser: row.browser,
         };
-        let (is_named_manager, suspended_reason) = (row.is_named_manager, row.suspended_reason);
+        let Some(proven) = row.verify(tx, key).await? else { continue };
+        if proven.is_expired(now) {
+            continue;
+        }
+        // The use is recorded at most once a minute, because a page makes many requests.
+        if now - proven.times.seen_at > SESSION_TOUCH_INTERVAL {
+            renewals.add(&row, &proven, key, now);
+        }
+        let session = proven.session;
         found.insert(row.session_digest, SessionRecord { session, is_named_manager, suspended_reason });
     }
+    renewals.store(tx).await?;
     Ok(found)
 }
 
-/// Decrypts the name and the email address of a session.
-async fn open_person(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    name: &[u8],
-    email: Option<&[u8]>,
-) -> Result<(String, Option<String>), DbError> {
-    let name = keys::open(tx, tenant_id, SESSION_NAME, name).await?.expose_secret().to_owned();
-    let Some(email) = email else { return Ok((name, None)) };
-    let email = keys::open(tx, tenant_id, SESSION_EMAIL, email).await?.expose_secret().to_owned();
-    Ok((name, Some(email)))
+/// Sessions whose use is to be recorded, with their proofs from before and after.
+#[derive(Default)]
+struct SessionRenewals {
+    digests: Vec<Vec<u8>>,
+    old_proofs: Vec<Vec<u8>>,
+    new_proofs: Vec<Vec<u8>>,
 }
 
-/// Updates a person's admin status in all their sessions, with the time at which Slack reported it.
-pub async fn set_admin(
-    tx: &mut Tx,
-    tenant_id: &TenantId,
-    user_id: &UserId,
-    is_admin: bool,
-    checked_at: DateTime<Utc>,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "update sessions set is_admin = $3, checked_at = $4 where tenant_id = $1 and user_id = $2",
-        tenant_id.as_str(),
-        user_id.as_str(),
-        is_admin,
-        checked_at,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+impl SessionRenewals {
+    fn add(&mut self, row: &SessionRow, proven: &ProvenSession, key: &SessionKey, now: DateTime<Utc>) {
+        let times = SessionTimes { seen_at: now, ..proven.times };
+        self.new_proofs.push(proven.session.grant(&row.session_digest).prove(key, times));
+        self.digests.push(row.session_digest.clone());
+        self.old_proofs.push(row.proof.clone().unwrap_or_default());
+    }
+
+    /// Stores the use. A row that a concurrent request has locked or changed is skipped.
+    async fn store(self, tx: &mut Tx) -> Result<(), DbError> {
+        if self.digests.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "update sessions set seen_at = now(), proof = renewed.new_proof
+             from unnest($1::bytea[], $2::bytea[], $3::bytea[]) as renewed (digest, old_proof, new_proof)
+             where session_digest = renewed.digest and proof = renewed.old_proof and session_digest in (
+                 select session_digest from sessions where session_digest = any($1) for update skip locked)",
+            &self.digests,
+            &self.old_proofs,
+            &self.new_proofs,
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
 }
 
 /// Deletes a session.
 pub async fn delete(tx: &mut Tx, digest: &[u8]) -> Result<(), DbError> {
     sqlx::query!("delete from sessions where session_digest = $1", digest).execute(tx).await?;
-    Ok(())
-}
-
-/// Deletes all sessions of a person.
-pub async fn delete_all(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<(), DbError> {
-    sqlx::query!(
-        "delete from sessions where tenant_id = $1 and user_id = $2",
-        tenant_id.as_str(),
-        user_id.as_str()
-    )
-    .execute(tx)
-    .await?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod routes;
 mod server;
 mod settings;
 mod state;
+mod stream_limits;
 
 pub use server::serve;
 pub use settings::WebSettings;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum_extra::extract::cookie::Key;
 use cache::{IpRateLimiter, RedisClient};
+use crypto::SessionKey;
 use db::Db;
 use db::instances::{Instance, SharedFacts};
 use secrecy::ExposeSecret;
@@ -21,6 +22,7 @@ use crate::routes;
 use crate::routes::overview::cache::OverviewCache;
 use crate::settings::WebSettings;
 use crate::state::WebState;
+use crate::stream_limits::StreamLimits;
 
 /// Serves until `shutdown`.
 ///
@@ -47,8 +49,12 @@ pub async fn serve(
     )?;
     db.check_schema().await.context("the database is not ready")?;
     let redis = RedisClient::open(settings.redis_url.as_ref())?;
+    let session_secret = settings.session_secret.expose_secret().as_bytes();
+    let session_key = SessionKey::derive(session_secret);
     let state = Arc::new(WebState {
-        session_loader: session_loader::new_session_loader(&db),
+        session_loader: session_loader::new_session_loader(&db, &session_key),
+        session_key,
+        stream_limits: StreamLimits::default(),
         overview_cache: OverviewCache::new(&db, settings.budget_ceiling),
         db: db.clone(),
         slack: slack::Client::new(&settings.slack_base_url, settings.timeout)?,
@@ -60,7 +66,7 @@ pub async fn serve(
         budget_ceiling: settings.budget_ceiling,
         key_rotation_interval: settings.key_rotation_interval,
         shutdown: shutdown.clone(),
-        cookie_key: Key::derive_from(settings.session_secret.expose_secret().as_bytes()),
+        cookie_key: Key::derive_from(session_secret),
         trusted_proxies: settings.trusted_proxies,
         ip_rate_limiter: IpRateLimiter::new(redis.clone(), "pages", settings.rate_limit_per_address),
         page_timeout,
@@ -103,6 +109,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
         .await
         .with_context(|| format!("cannot listen on port {port}; set WEB_PORT to another one"))?;
     service::init_counters("enablebot_installs_total", "result", routes::install::failure::INSTALL_RESULTS);
+    service::init_counters(db::UNPROVEN_ROWS, "table", ["sessions"]);
     tracing::info!("listening on port {port}");
     Ok(listener)
 }

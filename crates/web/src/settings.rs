@@ -37,7 +37,7 @@ pub struct WebSettings {
     pub slack_app: OAuthApp,
     /// Redirect URI of the sign-in, at the origin of `SLACK_REDIRECT_URI`.
     pub login_uri: String,
-    /// `SESSION_SECRET`: encrypts cookies.
+    /// `SESSION_SECRET`: encrypts cookies and signs sessions.
     pub session_secret: SecretString,
     /// `TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum_extra::extract::cookie::Key;
 use cache::IpRateLimiter;
 use chrono::TimeDelta;
+use crypto::SessionKey;
 use db::Db;
 use models::BudgetCeiling;
 use service::TrustedProxies;
@@ -15,6 +16,7 @@ use crate::auth::operators::Operators;
 use crate::auth::session_loader::SessionLoader;
 use crate::routes::overview::cache::OverviewCache;
 use crate::settings::LOGIN_PATH;
+use crate::stream_limits::StreamLimits;
 
 /// State that all handlers share.
 pub(crate) struct WebState {
@@ -33,6 +35,10 @@ pub(crate) struct WebState {
     pub(crate) key_rotation_interval: TimeDelta,
     /// Cancelled on shutdown, so that live pages end their streams.
     pub(crate) shutdown: CancellationToken,
+    /// Live pages and downloads of this replica.
+    pub(crate) stream_limits: StreamLimits,
+    /// Signs the rows of sessions.
+    pub(crate) session_key: SessionKey,
     /// Encrypts cookies.
     pub(crate) cookie_key: Key,
     /// Proxies whose `X-Forwarded-For` is trusted.

@@ -3,7 +3,7 @@
 //! are encrypted as the services do it. A workspace that already has questions is left unchanged.
 //!
 //! `DATABASE_URL` and `ENCRYPTION_KEYS` are those of the services. With a number as argument it also opens
-//! that many sessions and prints their secrets, one per line.
+//! that many sessions with their `SESSION_SECRET`, and prints their secrets, one per line.
 
 #![expect(clippy::print_stdout, reason = "the secrets of the sessions are for whoever started it")]
 #![expect(clippy::print_stderr, reason = "how far it is, is for people")]
@@ -15,7 +15,7 @@ mod seed_writer;
 use std::time::Duration;
 
 use chrono::Utc;
-use crypto::MasterKeys;
+use crypto::{MasterKeys, SessionKey};
 use db::sessions::{self, DashboardSession};
 use db::{Db, DbSettings};
 use models::TenantId;
@@ -115,6 +115,7 @@ async fn seed(
 
 /// Opens sessions and prints their secrets. Every fourth one belongs to an admin.
 async fn open_sessions(db: &Db, count: usize) -> Result<(), SeedError> {
+    let key = SessionKey::derive(std::env::var("SESSION_SECRET")?.as_bytes());
     let mut random = StdRng::from_rng(&mut rand::rng());
     for number in 0..count {
         let workspace = &DEMO_WORKSPACES[number % DEMO_WORKSPACES.len()];
@@ -131,7 +132,8 @@ async fn open_sessions(db: &Db, count: usize) -> Result<(), SeedError> {
             checked_at: Utc::now(),
         };
         let mut tx = db.begin(&session.tenant_id).await?;
-        sessions::insert(&mut tx, &Sha256::digest(secret.as_bytes()), &session).await?;
+        let digest = Sha256::digest(secret.as_bytes());
+        sessions::insert(&mut tx, &key, &digest, &session, "Demo browser").await?;
         tx.commit().await?;
         println!("{secret}");
     }

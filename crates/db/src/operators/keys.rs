@@ -13,10 +13,19 @@ pub struct MasterKeyState {
     pub id: String,
     /// Data keys wrapped by it, including retired ones.
     pub data_keys: i64,
+    /// Active API keys signed with it.
+    pub api_keys: i64,
     /// Deletion receipts signed with it.
     pub receipts: i64,
     /// True if it is in this process's `ENCRYPTION_KEYS`.
     pub is_known: bool,
+}
+
+impl MasterKeyState {
+    /// Returns true if data or API keys become useless without this key.
+    pub fn is_needed(&self) -> bool {
+        self.data_keys > 0 || self.api_keys > 0
+    }
 }
 
 /// State of all keys.
@@ -32,12 +41,14 @@ pub struct KeyState {
 pub async fn load_key_state(tx: &mut Tx) -> Result<KeyState, DbError> {
     let needed = sqlx::query!(
         r#"select master_key_id as "id!", coalesce(data_keys, 0) as "data_keys!", coalesce(receipts, 0) as "receipts!",
-                  oldest_at
+                  coalesce(api_keys, 0) as "api_keys!", oldest_at
            from (select master_key_id, count(*) as data_keys,
                         min(created_at) filter (where retired_at is null) as oldest_at
                  from encryption_keys group by master_key_id) as wrapping
            full join (select detail ->> 'master_key_id' as master_key_id, count(*) as receipts
                       from audit_log where action = 'deleted' group by 1) as signing using (master_key_id)
+           full join (select master_key_id, count(*) as api_keys
+                      from api_keys where proof is not null group by 1) as proving using (master_key_id)
            where master_key_id is not null order by master_key_id"#
     )
     .fetch_all(&mut *tx)
@@ -47,13 +58,21 @@ pub async fn load_key_state(tx: &mut Tx) -> Result<KeyState, DbError> {
     let mut masters: Vec<MasterKeyState> = provider
         .ids()
         .into_iter()
-        .map(|id| MasterKeyState { id: id.to_owned(), data_keys: 0, receipts: 0, is_known: true })
+        .map(|id| MasterKeyState {
+            id: id.to_owned(),
+            data_keys: 0,
+            api_keys: 0,
+            receipts: 0,
+            is_known: true,
+        })
         .collect();
     for row in needed {
-        let (id, data_keys, receipts) = (row.id, row.data_keys, row.receipts);
+        let (id, data_keys, api_keys, receipts) = (row.id, row.data_keys, row.api_keys, row.receipts);
         match masters.iter_mut().find(|master| master.id == id) {
-            Some(master) => (master.data_keys, master.receipts) = (data_keys, receipts),
-            None => masters.push(MasterKeyState { id, data_keys, receipts, is_known: false }),
+            Some(master) => {
+                (master.data_keys, master.api_keys, master.receipts) = (data_keys, api_keys, receipts);
+            }
+            None => masters.push(MasterKeyState { id, data_keys, api_keys, receipts, is_known: false }),
         }
     }
     Ok(KeyState { master_keys: masters, oldest_at })

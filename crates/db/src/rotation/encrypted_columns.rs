@@ -34,7 +34,7 @@ pub(super) const ENCRYPTED_TABLES: [EncryptedTable; 7] = [
         order: &[("tenant_id", "text")],
     },
     EncryptedTable {
-        columns: &[sessions::SESSION_NAME, sessions::SESSION_EMAIL],
+        columns: &[sessions::SESSION_NAME, sessions::SESSION_EMAIL, sessions::SESSION_BROWSER],
         rows: BY_TENANT,
         order: &[("session_digest", "bytea")],
     },
@@ -64,8 +64,9 @@ pub(super) const ENCRYPTED_TABLES: [EncryptedTable; 7] = [
 
 /// Binary columns not encrypted with a data key. The bodies in `event_inbox` are encrypted for `events`, and
 /// are moved there before a key is deleted.
-const UNENCRYPTED_COLUMNS: [&str; 9] = [
+const UNENCRYPTED_COLUMNS: [&str; 11] = [
     "api_keys.digest",
+    "api_keys.proof",
     "audit_chains.hash",
     "audit_chains.purged_hash",
     "audit_log.hash",
@@ -73,6 +74,7 @@ const UNENCRYPTED_COLUMNS: [&str; 9] = [
     "event_inbox.joined_bodies",
     "oauth_states.browser_digest",
     "oauth_states.state_digest",
+    "sessions.proof",
     "sessions.session_digest",
 ];
 

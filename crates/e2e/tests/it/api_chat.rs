@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::test_app::{ADA, BETA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
+use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
 
 /// Starts an app with a fast model, and creates a key with all scopes.
 async fn app_with_api_key() -> (TestApp, String) {
@@ -113,11 +113,8 @@ async fn conversation_is_private_and_usage_recorded() {
     // workspace's key cannot.
     app.simulator.add_team(BETA, "Beta");
     app.install_in(BETA).await;
-    let foreign = "eb_theirs0000000000000000000000000000000000000";
-    app.database.query(&format!(
-        "insert into api_keys (key_id, tenant_id, name, digest, hint, scopes, created_by) values
-         (gen_random_uuid(), 'T0BETA', 'Theirs', sha256('{foreign}'), 'abcd', '{{chat,chat:people}}', 'U0ADABETA')"
-    ));
+    let foreign = app.create_api_key(BETA_ADA, &["chat", "people"]).await;
+    let foreign = foreign.as_str();
     assert_eq!(app.chat(foreign, json!({ "message": "say: Hello." })).await["answer"], "Hello.");
     for (key, user) in [(&*key, Some(ADA)), (&key, None), (foreign, Some(GRACE)), (foreign, None)] {
         let question = json!({ "message": "say: Me too.", "user_id": user, "conversation_id": id });

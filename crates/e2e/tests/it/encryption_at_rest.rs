@@ -14,13 +14,14 @@ use crate::test_app::TestApp;
 pub(crate) const DATA_KEY_IDS_SQL: &str = "select key_id from encryption_keys order by key_id";
 
 /// Every encrypted column. A rotation checks that none is missing: otherwise it does not begin.
-const ENCRYPTED_COLUMNS: [(&str, &str); 13] = [
+const ENCRYPTED_COLUMNS: [(&str, &str); 14] = [
     ("installations", "bot_token"),
     ("installations", "refresh_token"),
     ("settings", "body"),
     ("settings", "model_key"),
     ("sessions", "name"),
     ("sessions", "email"),
+    ("sessions", "browser"),
     ("people", "name"),
     ("people", "profile"),
     ("people", "profile_override"),

@@ -17,7 +17,7 @@ use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
 
 impl TestApp {
     /// Multiplies the stored chat messages, so that a rotation takes a while.
-    fn multiply_chat_messages(&self, times: u32) {
+    pub(crate) fn multiply_chat_messages(&self, times: u32) {
         self.database.query(&format!(
             "insert into chat_memory (tenant_id, channel_id, thread_ts, role, user_id, text)
              select tenant_id, 'C0COPY', n || '.' || message_id, role, user_id, text
@@ -26,7 +26,7 @@ impl TestApp {
     }
 
     /// Restarts the services with these master keys.
-    fn restart_with_master_keys(&mut self, keys: &str) {
+    pub(crate) fn restart_with_master_keys(&mut self, keys: &str) {
         self.settings.secrets.encryption_keys = keys.to_owned();
         self.web.stop().expect("it ends");
         self.web = self.add_web(self.settings.ports.web);

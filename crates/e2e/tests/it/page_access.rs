@@ -8,7 +8,7 @@ use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, TEAM, TestApp};
 const OPERATOR_USER: &str = "U0LINUS";
 
 /// A page, and the statuses for an admin, a member and an operator.
-const PAGE_STATUSES: [(&str, &str, [u16; 3]); 20] = [
+const PAGE_STATUSES: [(&str, &str, [u16; 3]); 21] = [
     ("/dashboard?range=90d", "overview", [200, 200, 200]),
     ("/dashboard?range=24h", "overview-day", [200, 200, 200]),
     ("/dashboard/conversations", "conversations", [200, 200, 200]),
@@ -18,6 +18,7 @@ const PAGE_STATUSES: [(&str, &str, [u16; 3]); 20] = [
     ("/dashboard/people", "people", [200, 403, 403]),
     ("/dashboard/people?q=nobody-is-called-so", "people-none", [200, 403, 403]),
     ("/dashboard/people/me", "me", [200, 200, 200]),
+    ("/dashboard/sessions", "sessions", [200, 200, 200]),
     ("/dashboard/settings", "settings", [200, 403, 403]),
     ("/dashboard/api-keys", "api-keys", [200, 403, 403]),
     ("/dashboard/api", "api", [200, 200, 200]),
@@ -90,6 +91,7 @@ async fn no_route_reaches_other_workspace() {
         ("{user_id}", own("select user_id from people")),
         ("{channel_id}/{thread_ts}", own("select channel_id || '/' || thread_ts from chat_memory")),
         ("{key_id}", own("select key_id from api_keys")),
+        ("{session_id}", own("select session_id from sessions")),
         ("{tenant_id}", TEAM.to_owned()),
     ];
     let metrics = app.get_page("/metrics", None).await.text().await.expect("text");

@@ -63,7 +63,7 @@ const OPEN_ROUTES: [(&str, &str); 7] = [
 ];
 
 /// Every page and action, with a path, and a form that changes as little as possible.
-const CELLS: [(&str, Cell); 41] = [
+const CELLS: [(&str, Cell); 44] = [
     ("/dashboard", ("GET", "/dashboard", &[], Access::SignedIn(200))),
     ("/dashboard/live", ("GET", "/dashboard/live", &[], Access::SignedIn(200))),
     ("/dashboard/events", ("GET", "/dashboard/events", &[], Access::SignedIn(200))),
@@ -161,6 +161,13 @@ const CELLS: [(&str, Cell); 41] = [
     ),
     ("/operators/queue", ("GET", "/operators/queue", &[], Access::Operators(200))),
     ("/operators/system", ("GET", "/operators/system", &[], Access::Operators(200))),
+    ("/dashboard/sessions", ("GET", "/dashboard/sessions", &[], Access::SignedIn(200))),
+    (
+        "/dashboard/sessions/{session_id}/end",
+        ("POST", "/dashboard/sessions/0199a5b2-c3d4-7e6f-8091-a2b3c4d5e6f7/end", &[], Access::SignedIn(404)),
+    ),
+    // The last one, because it signs everybody out.
+    ("/dashboard/sessions/end-all", ("POST", "/dashboard/sessions/end-all", &[], Access::SignedIn(303))),
 ];
 
 impl Role {

@@ -6,37 +6,38 @@ use url::Url;
 use crate::test_app::{ADA, BETA, BETA_ADA, GRACE, TEAM, TestApp};
 
 /// A sign-in that a browser has begun.
-struct PendingSignIn {
-    authorize_url: String,
-    cookie: String,
+pub(crate) struct PendingSignIn {
+    pub(crate) authorize_url: String,
+    pub(crate) cookie: String,
 }
 
-fn header_text(answer: &Response, name: &str) -> String {
+pub(crate) fn header_text(answer: &Response, name: &str) -> String {
     answer.headers()[name].to_str().expect("text").to_owned()
 }
 
 /// Returns the name and value of each cookie that a response sets and does not remove.
-fn set_cookies(answer: &Response) -> String {
+pub(crate) fn set_cookies(answer: &Response) -> String {
     let set = answer.headers().get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok());
     let kept = set.filter(|cookie| !cookie.contains("Max-Age=0"));
     kept.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
 }
 
 impl TestApp {
-    async fn begin_sign_in(&self, next: &str) -> PendingSignIn {
-        let answer = self.get_page(&format!("/login?next={next}"), None).await;
+    /// Begins a sign-in in a browser that has these cookies.
+    pub(crate) async fn begin_sign_in(&self, next: &str, cookie: Option<&str>) -> PendingSignIn {
+        let answer = self.get_page(&format!("/login?next={next}"), cookie).await;
         assert_eq!(answer.status(), 302);
         PendingSignIn { authorize_url: header_text(&answer, "location"), cookie: set_cookies(&answer) }
     }
 
-    async fn finish_sign_in(&self, back: &str, cookie: Option<&str>) -> Response {
+    pub(crate) async fn finish_sign_in(&self, back: &str, cookie: Option<&str>) -> Response {
         let path = back.split_once("/login/").expect("the callback").1;
         self.get_page(&format!("/login/{path}"), cookie).await
     }
 
     /// Signs a person in. Returns the session cookie.
     pub(crate) async fn sign_in(&self, user: &str) -> String {
-        let begun = self.begin_sign_in("/dashboard").await;
+        let begun = self.begin_sign_in("/dashboard", None).await;
         let back = self.simulator.sign_in(&begun.authorize_url, Some(user)).expect("Slack knows them");
         let answer = self.finish_sign_in(&back, Some(&begun.cookie)).await;
         assert_eq!(
@@ -69,7 +70,7 @@ async fn missing_session_redirects_to_slack_login() {
             (303, format!("/login?next={next}"))
         );
     }
-    let begun = app.begin_sign_in("/dashboard").await;
+    let begun = app.begin_sign_in("/dashboard", None).await;
     let url = Url::parse(&begun.authorize_url).expect("an address");
     let parameters: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
     assert_eq!(url.path(), "/openid/connect/authorize");
@@ -83,26 +84,38 @@ async fn missing_session_redirects_to_slack_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_login_callback_is_rejected() {
     let app = TestApp::installed().await;
-    let begun = app.begin_sign_in("/dashboard").await;
-    let back = app.simulator.sign_in(&begun.authorize_url, Some(ADA)).expect("Slack knows her");
-    let forged = back.replace("state=", "state=x");
-    let other = app.begin_sign_in("/dashboard").await;
-    let badly_coded = {
+    // A state is used up by its first return, so each case has its own.
+    for name in ["no cookie", "another browser's", "a forged state", "a bad code", "nothing at all"] {
+        let begun = app.begin_sign_in("/dashboard", None).await;
+        let other = app.begin_sign_in("/dashboard", None).await;
+        let back = app.simulator.sign_in(&begun.authorize_url, Some(ADA)).expect("Slack knows her");
         let state = back.split_once("state=").expect("a state").1.split('&').next().expect("a value");
-        format!("{}/login/callback?code=made-up&state={state}", app.web.url())
-    };
-    for (name, url, cookie, status) in [
-        ("no cookie", &back, None, 400),
-        ("another browser's", &back, Some(&*other.cookie), 400),
-        ("a forged state", &forged, Some(&*begun.cookie), 400),
-        ("a bad code", &badly_coded, Some(&*begun.cookie), 400),
-        ("nothing at all", &format!("{}/login/callback", app.web.url()), None, 400),
-    ] {
-        let answer = app.finish_sign_in(url, cookie).await;
-        assert_eq!(answer.status(), status, "{name}");
+        let (url, cookie) = match name {
+            "no cookie" => (back.clone(), None),
+            "another browser's" => (back.clone(), Some(&*other.cookie)),
+            "a forged state" => (back.replace("state=", "state=x"), Some(&*begun.cookie)),
+            "a bad code" => {
+                (format!("{}/login/callback?code=made-up&state={state}", app.web.url()), Some(&*begun.cookie))
+            }
+            _ => (format!("{}/login/callback", app.web.url()), None),
+        };
+        let answer = app.finish_sign_in(&url, cookie).await;
+        assert_eq!(answer.status(), 400, "{name}");
         assert_eq!(set_cookies(&answer), "", "{name}");
         assert!(answer.text().await.expect("text").contains("Sign in again"), "{name}");
+        // Whoever did not know the state changed nothing.
+        let still_good = matches!(name, "a forged state" | "nothing at all");
+        let status = if still_good { 303 } else { 400 };
+        assert_eq!(
+            app.finish_sign_in(&back, Some(&begun.cookie)).await.status(),
+            status,
+            "{name}, then her own"
+        );
+        app.database.query("delete from sessions");
     }
+    let begun = app.begin_sign_in("/dashboard", None).await;
+    let back = app.simulator.sign_in(&begun.authorize_url, Some(ADA)).expect("Slack knows her");
+    let other = app.begin_sign_in("/dashboard", None).await;
     let denied = app.simulator.sign_in(&other.authorize_url, None).expect("Cancel");
     assert_eq!(app.finish_sign_in(&denied, Some(&other.cookie)).await.status(), 403);
     assert_eq!(app.database.query("select count(*) from sessions"), "0");
@@ -114,8 +127,8 @@ async fn invalid_login_callback_is_rejected() {
     );
     let replayed = app.finish_sign_in(&back, Some(&begun.cookie)).await;
     assert_eq!(replayed.status(), 400, "once");
-    assert_eq!(app.database.query("select count(*) from audit_log where action = 'signed_in'"), "1");
-    let foreign = app.begin_sign_in("//evil.example/dashboard").await;
+    assert_eq!(app.database.query("select count(*) from audit_log where action = 'signed_in'"), "3");
+    let foreign = app.begin_sign_in("//evil.example/dashboard", None).await;
     let back = app.simulator.sign_in(&foreign.authorize_url, Some(ADA)).expect("Slack knows her");
     let answer = app.finish_sign_in(&back, Some(&foreign.cookie)).await;
     assert_eq!(header_text(&answer, "location"), "/dashboard");

@@ -123,8 +123,10 @@ async fn export_deletion_and_keys_ask_slack_first() {
     app.simulator.clear_faults("users.info");
     // She is no admin any more, and her session does not know yet.
     for action in &CONFIRMED_ACTIONS {
+        app.simulator.update_person(TEAM, ADA, |person| (person.is_admin, person.is_owner) = (true, true));
+        app.age_standing(11);
+        assert_eq!(app.get_page_text(SETTINGS_PATH, &ada).await.0, 200, "Slack says so again");
         app.simulator.update_person(TEAM, ADA, |person| (person.is_admin, person.is_owner) = (false, false));
-        app.database.query("update sessions set is_admin = true, checked_at = now() where user_id = 'U0ADA'");
         assert_eq!(app.try_action(&ada, action).await.0, 403, "{action:?}");
     }
     let after = app

@@ -41,6 +41,11 @@ pub(crate) struct ConfirmedAdmin(pub(crate) CurrentUser);
 pub(crate) struct Operator(pub(crate) CurrentUser);
 
 impl CurrentUser {
+    /// Returns true if the digest is that of this request's session.
+    pub(crate) fn is_session(&self, digest: &[u8]) -> bool {
+        self.digest == digest
+    }
+
     /// Returns true while this person reads from the primary, because they changed something a moment ago.
     pub(crate) fn has_recent_write(&self) -> bool {
         self.read_primary_until.is_some_and(|until| Instant::now() < until)

@@ -9,9 +9,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use db::DbError;
 
+use super::cookies::cookie_name;
 use super::current_user::{ConfirmedAdmin, CurrentUser, Operator, WorkspaceAdmin};
 use super::secrets::digest;
-use super::session_cookie::cookie_name;
+use super::session_cookie::SESSION_COOKIE;
 use super::standing;
 use crate::middleware::read_your_writes;
 use crate::routes::responses::{database_error, not_found};
@@ -23,11 +24,11 @@ impl FromRequestParts<Arc<WebState>> for CurrentUser {
     /// Redirects to the sign-in if there is no session; the sign-in returns to the requested page.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<WebState>) -> Result<Self, Response> {
         let cookies = CookieJar::from_headers(&parts.headers);
-        let user = match cookies.get(cookie_name(app)).map(|cookie| digest(cookie.value())) {
+        let user = match cookies.get(&cookie_name(app, SESSION_COOKIE)).map(|cookie| digest(cookie.value())) {
             Some(digest) => find_current_user(app, digest).await.map_err(|error| database_error(&error))?,
             None => None,
         };
-        let read_primary_until = read_your_writes::read_primary_until(&cookies);
+        let read_primary_until = read_your_writes::read_primary_until(app, &cookies);
         user.map(|user| Self { read_primary_until, ..user }).ok_or_else(|| {
             let next = parts.uri.path_and_query().map_or("/dashboard", |next| next.as_str());
             let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -68,7 +69,12 @@ impl FromRequestParts<Arc<WebState>> for Operator {
     }
 }
 
-async fn find_current_user(app: &WebState, digest: Vec<u8>) -> Result<Option<CurrentUser>, DbError> {
+/// Returns the person of a session, and asks Slack about them if that was long ago; `None` if the session has
+/// ended.
+pub(super) async fn find_current_user(
+    app: &WebState,
+    digest: Vec<u8>,
+) -> Result<Option<CurrentUser>, DbError> {
     let Some(mut found) = app.session_loader.load(digest.clone()).await? else { return Ok(None) };
     if !standing::recheck(app, &mut found).await? {
         return Ok(None);

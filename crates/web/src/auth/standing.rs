@@ -94,7 +94,8 @@ async fn store(app: &WebState, found: &mut SessionRecord, standing: Standing) ->
         db::sessions::delete_all(&mut tx, tenant_id, user_id).await?;
     } else {
         let (is_admin, checked_at) = (session.is_admin, session.checked_at);
-        db::sessions::set_admin(&mut tx, tenant_id, user_id, is_admin, checked_at).await?;
+        let key = &app.session_key;
+        db::sessions::set_admin(&mut tx, key, tenant_id, user_id, is_admin, checked_at).await?;
     }
     if matches!(standing, Standing::Gone | Standing::Outsider) {
         found.is_named_manager = false;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
-use crypto::MasterKeys;
+use crypto::{KeyProvider, MasterKeys};
 use db::audit_log::AuditAction;
 use db::{Db, DbError, Tx};
 use models::TenantId;
@@ -37,20 +37,23 @@ pub struct MigrateOptions {
 pub fn migrate(options: &MigrateOptions) -> ExitCode {
     let settings = read_environment().and_then(|mut env| {
         let database = DatabaseSettings::read(&mut env);
-        env.finish(|| database)
+        // Needed only by a migration that signs something, which says so.
+        let master_keys = env.text("ENCRYPTION_KEYS").is_some().then(|| read_master_keys(&mut env)).flatten();
+        env.finish(|| Some((database?, master_keys)))
     });
-    let settings = match settings {
+    let (database, master_keys) = match settings {
         Ok(settings) => settings,
         Err(error) => return fail(error),
     };
-    match block_on(db::migrate(&settings.direct_urls)) {
+    let master_keys = master_keys.as_ref().map(|keys| keys as &dyn KeyProvider);
+    match block_on(db::migrate(&database.direct_urls, master_keys)) {
         Ok(0) => println!("The schema is up to date."),
         Ok(1) => println!("1 migration was applied. The schema is up to date."),
         Ok(applied) => println!("{applied} migrations were applied. The schema is up to date."),
         Err(error) => return fail(format!("migration failed: {error}")),
     }
     let Some(role) = &options.service_role else { return ExitCode::SUCCESS };
-    match block_on(db::allow_service_role(&settings.direct_urls, role)) {
+    match block_on(db::allow_service_role(&database.direct_urls, role)) {
         Ok(excess) if excess.is_empty() => println!("The services may log in as {role}."),
         Ok(excess) => println!("Warning: the role {role} {excess}, which the services do not need."),
         Err(error) => return fail(format!("the services cannot log in as {role}: {error}")),

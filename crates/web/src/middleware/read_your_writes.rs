@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::auth::cookies::{build_cookie, cookie_name};
+use crate::state::WebState;
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
-use axum_extra::extract::cookie::{Cookie, SameSite};
-
-use crate::state::WebState;
 
 /// Marks a browser that changed something recently. Forging it is harmless: reads then go to the primary.
 const RECENT_WRITE_COOKIE: &str = "enablebot-changed";
@@ -28,13 +27,8 @@ pub(crate) async fn mark_recent_write(
     let is_write = !request.method().is_safe() || request.uri().path().ends_with("/callback");
     let mut response = next.run(request).await;
     if is_write && app.db.standby().is_some() {
-        let mark = Cookie::build((RECENT_WRITE_COOKIE, "1"))
-            .path("/")
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(app.is_secure())
-            .max_age(READ_PRIMARY_DURATION.try_into().unwrap_or_default())
-            .build();
+        let lifetime = READ_PRIMARY_DURATION.try_into().ok();
+        let mark = build_cookie(&app, RECENT_WRITE_COOKIE, "1".to_owned(), lifetime);
         if let Ok(mark) = mark.to_string().try_into() {
             response.headers_mut().append(SET_COOKIE, mark);
         }
@@ -43,6 +37,6 @@ pub(crate) async fn mark_recent_write(
 }
 
 /// Returns the time until which reads of this browser go to the primary.
-pub(crate) fn read_primary_until(cookies: &CookieJar) -> Option<Instant> {
-    cookies.get(RECENT_WRITE_COOKIE).map(|_| Instant::now() + READ_PRIMARY_DURATION)
+pub(crate) fn read_primary_until(app: &WebState, cookies: &CookieJar) -> Option<Instant> {
+    cookies.get(&cookie_name(app, RECENT_WRITE_COOKIE)).map(|_| Instant::now() + READ_PRIMARY_DURATION)
 }

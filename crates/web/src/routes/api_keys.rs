@@ -1,5 +1,6 @@
 //! `/dashboard/api-keys`: creation and revocation of API keys.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -10,13 +11,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use db::DbError;
 use db::api_keys::{ApiKey, NewApiKey, RevokeOutcome};
 use db::audit_log::AuditAction;
-use models::ApiScope;
+use models::{ApiScope, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::responses::{database_error, non_empty, not_found};
+use crate::auth::deactivated;
 use crate::auth::secrets;
 use crate::auth::{ConfirmedAdmin, CurrentUser, WorkspaceAdmin};
 use crate::page::render_page;
@@ -51,6 +53,8 @@ struct ApiKeysPage<'a> {
     active_page: &'static str,
     origin: &'a str,
     keys: Vec<ApiKey>,
+    /// The creators of active keys who left; `None` if Slack did not say.
+    left: Option<BTreeSet<UserId>>,
     /// The form, with the id of the key that it will create.
     form: ApiKeyForm,
     /// The new key, shown only in the response to its creation.
@@ -59,6 +63,12 @@ struct ApiKeysPage<'a> {
 }
 
 impl ApiKeysPage<'_> {
+    /// Returns true if the key works although its creator left.
+    fn has_left(&self, key: &ApiKey) -> bool {
+        let left = self.left.as_ref();
+        key.revoked_at.is_none() && left.is_some_and(|left| left.contains(&key.created_by.as_str().into()))
+    }
+
     fn secret(&self) -> Option<&str> {
         self.new_key.as_ref().map(SecretString::expose_secret)
     }
@@ -194,8 +204,11 @@ async fn show(
     let keys = async { db::api_keys::list(&mut app.db.begin(tenant_id).await?, tenant_id).await };
     match keys.await {
         Ok(keys) => {
+            let active = keys.iter().filter(|key| key.revoked_at.is_none());
+            let creators = active.map(|key| key.created_by.as_str().into()).collect();
+            let left = deactivated::find_deactivated(app, tenant_id, creators).await;
             let (active_page, origin) = ("api_keys", app.origin());
-            let page = ApiKeysPage { signed_in, active_page, origin, keys, form, new_key, problem };
+            let page = ApiKeysPage { signed_in, active_page, origin, keys, left, form, new_key, problem };
             render_page(status, &page)
         }
         Err(error) => database_error(&error),

@@ -17,10 +17,12 @@ use models::{TenantId, UserId};
 use serde::Deserialize;
 
 use super::responses::{database_error, non_empty};
+use crate::auth::streams::SessionStream;
 use crate::auth::{ConfirmedAdmin, CurrentUser, WorkspaceAdmin};
 use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
+use crate::stream_limits::StreamKind;
 
 /// Maximum number of entries on a page, and per query of the CSV file.
 const MAX_AUDIT_ROWS: i64 = 100;
@@ -126,6 +128,10 @@ pub(crate) async fn export_csv(
     ConfirmedAdmin(signed_in): ConfirmedAdmin,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Response {
+    let download = match SessionStream::begin(&app, &signed_in, StreamKind::Download) {
+        Ok(download) => download,
+        Err(refusal) => return refusal,
+    };
     let filter = query.map(|Query(query)| query).unwrap_or_default().filter();
     let head = stream::once(async { Ok(Bytes::from_static(b"when,actor,action,details\r\n")) });
     let rows = stream_entries(signed_in.read_db(&app), signed_in.session.tenant_id, filter)
@@ -135,7 +141,7 @@ pub(crate) async fn export_csv(
         (CONTENT_DISPOSITION, "attachment; filename=\"audit-log.csv\""),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, Body::from_stream(head.chain(rows))).into_response()
+    (headers, Body::from_stream(download.guard(head.chain(rows)))).into_response()
 }
 
 fn stream_entries(

@@ -8,39 +8,27 @@ use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum_extra::extract::cookie::{Cookie, PrivateCookieJar, SameSite};
 use chrono::{DateTime, Utc};
 use db::DbError;
 use db::audit_log::AuditAction;
 use db::sessions::DashboardSession;
 use models::TenantId;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use slack::{PendingSignIn, SignInError, SlackIdentity};
 
 use super::install::callback::OAuthCallback;
 use crate::auth::CurrentUser;
+use crate::auth::browser_name::browser_name;
 use crate::auth::secrets::{digest, random_secret};
 use crate::auth::session_cookie;
+use crate::auth::sign_in_attempt::SignInAttempt;
 use crate::auth::standing;
 use crate::page::{ActionLink, ErrorPage, render_page};
 use crate::state::WebState;
 
-/// Holds the pending sign-in. It is encrypted, so the browser can neither read nor change it.
-const SIGN_IN_COOKIE: &str = "enablebot_sign_in";
-
-/// A sign-in must be completed within this time.
-const SIGN_IN_TTL: time::Duration = time::Duration::minutes(10);
-
 const DASHBOARD_PATH: &str = "/dashboard";
-
-/// A pending sign-in, and the page to open afterwards.
-#[derive(Serialize, Deserialize)]
-struct SignInAttempt {
-    sign_in: PendingSignIn,
-    next: String,
-}
 
 #[derive(Default, Deserialize)]
 pub(crate) struct LoginQuery {
@@ -73,19 +61,14 @@ pub(crate) async fn begin(
     let next = next.filter(|next| is_safe_redirect(next)).unwrap_or_else(|| DASHBOARD_PATH.to_owned());
     let attempt = SignInAttempt { sign_in: PendingSignIn::generate(), next };
     let url = attempt.sign_in.authorize_url(&app.slack_app, &app.slack_base_url, &app.login_uri);
-    let (Ok(url), Ok(content)) = (url, serde_json::to_string(&attempt)) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
-    let cookie = Cookie::build((SIGN_IN_COOKIE, content))
-        .path("/login")
-        .http_only(true)
-        // Browsers do not send Strict cookies with the redirect from Slack.
-        .same_site(SameSite::Lax)
-        .secure(app.is_secure())
-        .max_age(SIGN_IN_TTL);
-    let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
-    (StatusCode::FOUND, cookies.add(cookie), headers).into_response()
+    let Ok(url) = url else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    match attempt.store(&app, &headers).await {
+        Ok(cookies) => {
+            let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
+            (StatusCode::FOUND, cookies, headers).into_response()
+        }
+        Err(error) => render_failure(error.into()),
+    }
 }
 
 pub(crate) async fn handle_callback(
@@ -94,16 +77,16 @@ pub(crate) async fn handle_callback(
     callback: Result<Query<OAuthCallback>, QueryRejection>,
 ) -> Response {
     let callback = callback.map(|Query(callback)| callback).unwrap_or_default();
-    let cookies = PrivateCookieJar::from_headers(&headers, app.cookie_key.clone());
-    let attempt = cookies
-        .get(SIGN_IN_COOKIE)
-        .and_then(|cookie| serde_json::from_str::<SignInAttempt>(cookie.value()).ok());
-    // An attempt is valid once, whatever its outcome.
-    let cookies = cookies.remove(Cookie::build(SIGN_IN_COOKIE).path("/login"));
-    match complete_sign_in(&app, attempt, callback).await {
+    // A state is valid once, whatever the outcome.
+    let (cookies, attempt) = match SignInAttempt::consume(&app, &headers, callback.state.as_deref()).await {
+        Ok(consumed) => consumed,
+        Err(error) => return render_failure(error.into()),
+    };
+    match complete_sign_in(&app, attempt, callback, &browser_name(&headers)).await {
         Ok((session, next)) => {
             let headers = [(LOCATION, next.as_str()), (CACHE_CONTROL, "no-store")];
-            (StatusCode::SEE_OTHER, cookies, [session_cookie::session_cookie(&app, &session)], headers)
+            // A list of headers replaces those of its names, so the other cookies come after it.
+            (StatusCode::SEE_OTHER, [session_cookie::session_cookie(&app, &session)], cookies, headers)
                 .into_response()
         }
         Err(refusal) => (cookies, render_failure(refusal)).into_response(),
@@ -122,11 +105,9 @@ async fn complete_sign_in(
     app: &WebState,
     attempt: Option<SignInAttempt>,
     callback: OAuthCallback,
+    browser: &str,
 ) -> Result<(SecretString, String), SignInFailure> {
     let attempt = attempt.ok_or(SignInFailure::BadState)?;
-    if callback.state.as_deref() != Some(&attempt.sign_in.state) {
-        return Err(SignInFailure::BadState);
-    }
     let code = match (callback.error, callback.code) {
         (None, Some(code)) => code,
         _ => return Err(SignInFailure::Denied),
@@ -152,7 +133,7 @@ async fn complete_sign_in(
         is_admin,
         checked_at,
     };
-    Ok((create_session(app, &session).await?, attempt.next))
+    Ok((create_session(app, &session, browser).await?, attempt.next))
 }
 
 async fn resolve_tenant(app: &WebState, identity: &SlackIdentity) -> Result<TenantId, SignInFailure> {
@@ -161,11 +142,16 @@ async fn resolve_tenant(app: &WebState, identity: &SlackIdentity) -> Result<Tena
     found.ok_or_else(|| SignInFailure::NotInstalled(team_id.to_owned()))
 }
 
-async fn create_session(app: &WebState, session: &DashboardSession) -> Result<SecretString, DbError> {
+async fn create_session(
+    app: &WebState,
+    session: &DashboardSession,
+    browser: &str,
+) -> Result<SecretString, DbError> {
     let secret = random_secret();
     let (tenant_id, actor) = (&session.tenant_id, session.user_id.as_str());
     let mut tx = app.db.begin(tenant_id).await?;
-    db::sessions::insert(&mut tx, &digest(secret.expose_secret()), session).await?;
+    let digest = digest(secret.expose_secret());
+    db::sessions::insert(&mut tx, &app.session_key, &digest, session, browser).await?;
     let detail = json!({ "is_admin": session.is_admin });
     db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::SignedIn, detail).await?;
     tx.commit().await?;

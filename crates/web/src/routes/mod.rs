@@ -17,6 +17,7 @@ mod operators;
 pub(crate) mod overview;
 mod people;
 pub(crate) mod responses;
+mod sessions;
 mod settings;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub(crate) fn known_routes() -> Vec<(&'static str, &'static str)> {
     DASHBOARD_ROUTES.into_iter().chain(operators::OPERATOR_ROUTES).collect()
 }
 
-const DASHBOARD_ROUTES: [(&str, &str); 38] = [
+const DASHBOARD_ROUTES: [(&str, &str); 41] = [
     ("/", "GET"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
@@ -70,6 +71,9 @@ const DASHBOARD_ROUTES: [(&str, &str); 38] = [
     ("/dashboard/people/{user_id}/profile", "POST"),
     ("/dashboard/people/{user_id}/export.json", "POST"),
     ("/dashboard/people/{user_id}/forget", "POST"),
+    ("/dashboard/sessions", "GET"),
+    ("/dashboard/sessions/end-all", "POST"),
+    ("/dashboard/sessions/{session_id}/end", "POST"),
     ("/dashboard/settings", "GET"),
     ("/dashboard/settings", "POST"),
     ("/dashboard/settings/review", "POST"),
@@ -113,6 +117,9 @@ pub(crate) fn router(app: Arc<WebState>) -> Router {
         .route("/dashboard/people/{user_id}/profile", post(people::set_profile))
         .route("/dashboard/people/{user_id}/export.json", post(people::export_person))
         .route("/dashboard/people/{user_id}/forget", post(people::forget_person))
+        .route("/dashboard/sessions", get(sessions::list))
+        .route("/dashboard/sessions/end-all", post(sessions::end_all))
+        .route("/dashboard/sessions/{session_id}/end", post(sessions::end))
         .route("/dashboard/settings", get(settings::show).post(settings::save))
         .route("/dashboard/settings/review", post(settings::review))
         .route("/dashboard/settings/managers", post(settings::name_manager))

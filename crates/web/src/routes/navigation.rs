@@ -20,7 +20,8 @@ const ADMIN_PAGES: [NavEntry; 6] = [
     ("/dashboard/data", "data", "Workspace data"),
 ];
 
-const PROFILE_PAGE: NavEntry = ("/dashboard/people/me", "me", "Your data");
+const OWN_PAGES: [NavEntry; 2] =
+    [("/dashboard/people/me", "me", "Your data"), ("/dashboard/sessions", "sessions", "Sessions")];
 
 const OPERATOR_PAGES: [NavEntry; 1] = [("/operators", "operators", "Operators")];
 
@@ -29,6 +30,6 @@ impl CurrentUser {
     pub(crate) fn pages(&self) -> impl Iterator<Item = &'static NavEntry> {
         let admin_pages = ADMIN_PAGES.iter().filter(|_| self.is_admin);
         let operator_pages = OPERATOR_PAGES.iter().filter(|_| self.is_operator);
-        MEMBER_PAGES.iter().chain(admin_pages).chain([&PROFILE_PAGE]).chain(operator_pages)
+        MEMBER_PAGES.iter().chain(admin_pages).chain(&OWN_PAGES).chain(operator_pages)
     }
 }

@@ -17,10 +17,12 @@ use serde_json::json;
 
 use super::export_notice;
 use super::responses::{database_error, malformed_form, non_empty, not_found, redirect_or_404};
+use crate::auth::streams::SessionStream;
 use crate::auth::{CurrentUser, WorkspaceAdmin};
 use crate::format::PageFormat;
 use crate::page::render_page;
 use crate::state::WebState;
+use crate::stream_limits::StreamKind;
 
 /// Maximum number of people on the page.
 const MAX_PEOPLE_ROWS: i64 = 2_000;
@@ -154,6 +156,10 @@ pub(crate) async fn export_person(
     if let Err(refusal) = confirm_access(&app, &signed_in, &user_id).await {
         return refusal;
     }
+    let _download = match SessionStream::begin(&app, &signed_in, StreamKind::Download) {
+        Ok(download) => download,
+        Err(refusal) => return refusal,
+    };
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let export = async {
         let mut tx = app.db.begin(tenant_id).await?;

@@ -26,8 +26,8 @@ pub enum KeysCommand {
     Status,
     /// Decrypt everything that is stored, and report failures; exits 1 if there are any
     Verify,
-    /// Re-wrap every data key under the first of ENCRYPTION_KEYS, replace data keys older than
-    /// KEY_ROTATION_INTERVAL, and re-encrypt their data. The services keep running; safe to interrupt, the
+    /// Re-wrap every data key under the first of ENCRYPTION_KEYS, sign the API keys with it, replace data
+    /// keys older than KEY_ROTATION_INTERVAL, and re-encrypt their data. The services keep running; safe to interrupt, the
     /// next run resumes
     Rotate {
         /// Replace every data key regardless of its age
@@ -71,6 +71,10 @@ async fn rotate_all(db: &Db, scope: &RotationScope, older_than: TimeDelta) -> Re
     rotation::check_catalog(&mut db.begin_cross_tenant().await?).await?;
     let (wrapped, has_failed) = rewrap(db, scope).await?;
     println!("{wrapped} data key(s) re-wrapped under the first of ENCRYPTION_KEYS.");
+    let mut tx = db.begin_cross_tenant().await?;
+    let signed = db::api_keys::resign(&mut tx).await?;
+    tx.commit().await?;
+    println!("{signed} API key(s) signed again with the first of ENCRYPTION_KEYS.");
     let mut tx = db.begin_cross_tenant().await?;
     let made_before = rotation::server_time(&mut tx).await? - older_than;
     let due = rotation::list_due(&mut tx, scope, older_than).await?;

@@ -18,15 +18,15 @@ pub(super) async fn print_key_status(db: &Db, older_than: TimeDelta) -> Result<E
     let retired = db::operators::list_retired_keys(&mut tx, MAX_SHOWN_RETIRED_KEYS).await?;
     drop(tx);
     let rows = masters.iter().enumerate().map(|(index, master)| {
-        let (data_keys, receipts) = (master.data_keys.to_string(), master.receipts.to_string());
         vec![
             Some(master.id.clone()),
-            Some(data_keys),
-            Some(receipts),
+            Some(master.data_keys.to_string()),
+            Some(master.api_keys.to_string()),
+            Some(master.receipts.to_string()),
             Some(describe_master_key(index, master)),
         ]
     });
-    println!("{}", table(&["master key", "data keys", "receipts", "state"], rows));
+    println!("{}", table(&["master key", "data keys", "API keys", "receipts", "state"], rows));
     println!("Data keys: {} current, {} retired, {} due.", counts.current, counts.retired, counts.due);
     if !retired.is_empty() {
         let mut rows = Vec::new();
@@ -39,20 +39,24 @@ pub(super) async fn print_key_status(db: &Db, older_than: TimeDelta) -> Result<E
              background."
         );
     }
-    let is_missing = masters.iter().any(|master| !master.is_known && master.data_keys > 0);
+    let is_missing = masters.iter().any(|master| !master.is_known && master.is_needed());
     Ok(if is_missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn describe_master_key(index: usize, master: &MasterKeyState) -> String {
-    match (master.is_known, index, master.data_keys, master.receipts) {
-        (false, _, 0, _) => "not in ENCRYPTION_KEYS: its receipts cannot be verified".to_owned(),
-        (false, ..) => "MISSING: data under these data keys cannot be decrypted".to_owned(),
-        (true, 0, ..) => "active: wraps new data keys and signs new receipts".to_owned(),
-        (true, _, 0, 0) => "safe to remove".to_owned(),
-        (true, _, 0, receipts) => {
+    match (master.is_known, index, master.is_needed(), master.receipts) {
+        (false, _, false, _) => "not in ENCRYPTION_KEYS: its receipts cannot be verified".to_owned(),
+        (false, ..) => {
+            "MISSING: data under these data keys cannot be decrypted, and its API keys do not work".to_owned()
+        }
+        (true, 0, ..) => "active: wraps new data keys, signs new API keys and receipts".to_owned(),
+        (true, _, false, 0) => "safe to remove".to_owned(),
+        (true, _, false, receipts) => {
             format!("safe to remove, unless {receipts} deletion receipt(s) must stay verifiable")
         }
-        (true, ..) => "still needed: `web keys rotate` re-wraps its data keys".to_owned(),
+        (true, ..) => {
+            "still needed: `web keys rotate` re-wraps its data keys and re-signs its API keys".to_owned()
+        }
     }
 }
 

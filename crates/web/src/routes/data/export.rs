@@ -20,9 +20,11 @@ use uuid::Uuid;
 
 use super::table_labels::table_label;
 use crate::auth::ConfirmedAdmin;
+use crate::auth::streams::SessionStream;
 use crate::routes::export_notice;
 use crate::routes::responses::database_error;
 use crate::state::WebState;
+use crate::stream_limits::StreamKind;
 
 /// Rows per file.
 const EXPORT_PART_ROWS: i64 = 1_000;
@@ -34,6 +36,10 @@ pub(crate) async fn export(
     State(app): State<Arc<WebState>>,
     ConfirmedAdmin(signed_in): ConfirmedAdmin,
 ) -> Response {
+    let download = match SessionStream::begin(&app, &signed_in, StreamKind::Download) {
+        Ok(download) => download,
+        Err(refusal) => return refusal,
+    };
     let session = &signed_in.session;
     let export = match ExportStream::begin(&app.db, signed_in.read_db(&app), session).await {
         Ok(export) => export,
@@ -49,7 +55,7 @@ pub(crate) async fn export(
         (CONTENT_DISPOSITION, disposition.as_str()),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, Body::from_stream(chunks)).into_response()
+    (headers, Body::from_stream(download.guard(chunks))).into_response()
 }
 
 /// An export in progress.

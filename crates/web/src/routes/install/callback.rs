@@ -18,6 +18,7 @@ use slack::OAuthGrant;
 
 use super::INSTALL_COOKIE;
 use super::failure::{InstallFailure, render_failure};
+use crate::auth::cookies::cookie_name;
 use crate::auth::secrets::digest;
 use crate::page::{InstalledPage, render_page};
 use crate::state::WebState;
@@ -96,7 +97,7 @@ async fn consume_state(
     let mut tx = app.db.begin_cross_tenant().await?;
     let browser_digest = db::oauth_states::consume(&mut tx, &digest(state)).await?;
     tx.commit().await?;
-    let browser = cookies.get(INSTALL_COOKIE).map(|cookie| digest(cookie.value()));
+    let browser = cookies.get(&cookie_name(app, INSTALL_COOKIE)).map(|cookie| digest(cookie.value()));
     if browser.is_some() && browser == browser_digest { Ok(()) } else { Err(InstallFailure::BadState) }
 }
 

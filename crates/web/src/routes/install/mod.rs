@@ -10,9 +10,10 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
-use axum_extra::extract::cookie::{Cookie, SameSite};
+use axum_extra::extract::cookie::Cookie;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::auth::cookies::{build_cookie, cookie_name};
 use crate::auth::secrets::{digest, random_secret};
 use crate::state::WebState;
 use failure::render_failure;
@@ -22,7 +23,7 @@ pub(super) const INSTALL_COOKIE: &str = "enablebot_install";
 
 pub(crate) async fn begin(State(app): State<Arc<WebState>>, cookies: CookieJar) -> Response {
     let browser = cookies
-        .get(INSTALL_COOKIE)
+        .get(&cookie_name(&app, INSTALL_COOKIE))
         .map(Cookie::value)
         .filter(|value| value.len() == 64)
         .map_or_else(random_secret, SecretString::from);
@@ -32,13 +33,9 @@ pub(crate) async fn begin(State(app): State<Arc<WebState>>, cookies: CookieJar) 
         Err(error) => return render_failure(error.into()),
     };
     let Ok(url) = url else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let cookie = Cookie::build((INSTALL_COOKIE, browser.expose_secret().to_owned()))
-        .path("/slack")
-        .http_only(true)
-        // Browsers do not send Strict cookies with the redirect from Slack.
-        .same_site(SameSite::Lax)
-        .secure(app.slack_app.redirect_uri.starts_with("https:"))
-        .max_age(time::Duration::seconds(db::oauth_states::OAUTH_STATE_TTL_SECONDS.into()));
+    let lifetime = time::Duration::seconds(db::oauth_states::OAUTH_STATE_TTL_SECONDS.into());
+    let browser = browser.expose_secret().to_owned();
+    let cookie = build_cookie(&app, INSTALL_COOKIE, browser, Some(lifetime));
     let headers = [(LOCATION, url.as_str()), (CACHE_CONTROL, "no-store")];
     (StatusCode::FOUND, cookies.add(cookie), headers).into_response()
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use db::{DbError, Tx};
 use futures_util::stream;
 use serde::Deserialize;
@@ -15,18 +15,21 @@ use tokio::time::{Instant, sleep};
 
 use super::cache::OVERVIEW_CACHE_TTL;
 use crate::auth::CurrentUser;
+use crate::auth::streams::SessionStream;
 use crate::state::WebState;
+use crate::stream_limits::StreamKind;
 
 /// Interval between checks for changes.
 const OVERVIEW_POLL_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Lifetime of a stream. The browser then reconnects, which checks its session again.
+/// Lifetime of a stream. The browser then reconnects.
 const MAX_STREAM_DURATION: Duration = Duration::from_secs(600);
 
 /// A watcher for one browser.
 struct OverviewWatcher {
     app: Arc<WebState>,
     signed_in: CurrentUser,
+    stream: SessionStream,
     since: Instant,
     last_version: Option<String>,
 }
@@ -41,20 +44,27 @@ pub(crate) async fn stream_updates(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
     query: Result<Query<OverviewStreamQuery>, QueryRejection>,
-) -> impl IntoResponse {
+) -> Response {
+    let stream = match SessionStream::begin(&app, &signed_in, StreamKind::Live) {
+        Ok(stream) => stream,
+        Err(refusal) => return refusal,
+    };
     let last_version = query.map(|Query(query)| query.since).unwrap_or_default();
-    let watcher = OverviewWatcher { app, signed_in, since: Instant::now(), last_version };
+    let watcher = OverviewWatcher { app, signed_in, stream, since: Instant::now(), last_version };
     let events = stream::unfold(watcher, |mut watcher| async move {
         let event = watcher.next_event().await?;
         Some((Ok::<_, Infallible>(event), watcher))
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 
 impl OverviewWatcher {
-    /// Waits for the next change; `None` at the end of the stream's lifetime, or on shutdown.
+    /// Waits for the next change; `None` at the end of the stream's lifetime or of the session, or on shutdown.
     async fn next_event(&mut self) -> Option<Event> {
         while self.since.elapsed() < MAX_STREAM_DURATION {
+            if let Ok(false) = self.stream.is_active().await {
+                return None;
+            }
             // Without a version in the query, the page is assumed to show the current data.
             let is_first = self.last_version.is_none();
             if let Ok(version) = self.read_version().await
