@@ -38,16 +38,20 @@ end $$";
 pub async fn allow_service_role(direct_urls: &[SecretString], role: &str) -> Result<String, DbError> {
     let addresses = Addresses::parse(direct_urls)?;
     let (_, mut connection) = addresses.connect_primary().await?;
+    // A transaction and no named statement, since the address may lead through a transaction pooler.
+    let mut transaction = connection.begin().await?;
     let exists =
         sqlx::query_scalar!(r#"select exists (select from pg_roles where rolname = $1) as "is!""#, role);
-    if !exists.fetch_one(&mut connection).await? {
+    if !exists.persistent(false).fetch_one(&mut *transaction).await? {
         return Err(DbError::UnknownServiceRole(role.to_owned()));
     }
-    sqlx::query_scalar!("select set_config('enablebot.service_role', $1, false)", role)
-        .fetch_one(&mut connection)
+    sqlx::query_scalar!("select set_config('enablebot.service_role', $1, true)", role)
+        .persistent(false)
+        .fetch_one(&mut *transaction)
         .await?;
-    sqlx::raw_sql(ALLOW_SERVICE_ROLE).execute(&mut connection).await?;
-    let excess = find_excess_rights(&mut connection, Some(role)).await?;
+    sqlx::raw_sql(ALLOW_SERVICE_ROLE).execute(&mut *transaction).await?;
+    let excess = find_excess_rights(&mut *transaction, Some(role)).await?;
+    transaction.commit().await?;
     connection.close().await?;
     Ok(excess)
 }
@@ -74,6 +78,7 @@ async fn find_excess_rights(executor: impl PgExecutor<'_>, role: Option<&str>) -
            where rolname = coalesce($1, current_user)"#,
         role,
     )
+    .persistent(false)
     .fetch_one(executor)
     .await?)
 }

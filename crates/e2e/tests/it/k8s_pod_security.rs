@@ -64,7 +64,7 @@ fn pods_are_restricted() {
             assert_eq!(sources.len(), 2);
             assert!(objects.names("ConfigMap").contains(text(&sources[0]["configMapRef"]["name"])));
             let secret = text(&sources[1]["secretRef"]["name"]);
-            assert!(objects.names("Secret").contains(secret) && secret.starts_with(program), "{secret}");
+            assert!(objects.names("Secret").contains(secret) && secret.starts_with(name), "{secret}");
         }
     }
 }
