@@ -95,6 +95,12 @@ bytes=$(wc -c <"$folder/$name.dump")
 printf '{"dump": "%s.dump", "sha256": "%s", "bytes": %s, "keys": "keys/%s.keys", "keys_sha256": "%s", "holds": %s}\n' \
     "$name" "$digest" "$bytes" "$name" "$keys_digest" "$manifest" >"$folder/$name.json"
 
+# What was deleted by now, without names: replayed after a restore of any older backup.
+psql "$database" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 \
+    --command "select concat_ws(',', kind, digest, master_key_id, to_char(made_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))
+               from enablebot.tombstones order by made_at" >"$folder/$name.tombstones"
+rclone copyto "$folder/$name.tombstones" "$BACKUP_REMOTE/$name.tombstones"
+
 # latest.json goes last: it must only name files that are there.
 rclone copyto "$folder/$name.keys" "$BACKUP_REMOTE/keys/$name.keys"
 rclone copyto "$folder/$name.dump" "$BACKUP_REMOTE/$name.dump"

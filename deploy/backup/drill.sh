@@ -119,6 +119,12 @@ check_audit_chains() { "$WEB" audit verify; }
 check "schema" check_schema
 check "encrypted values" check_encrypted_values
 check "audit chains" check_audit_chains
+# Every file has all tombstones up to then, so together they lack none.
+check_tombstones() {
+    rclone cat "$BACKUP_REMOTE" --include '/enablebot-*.tombstones' >"$folder/tombstones" || return 1
+    "$WEB" tombstones import "$folder/tombstones"
+}
+check "tombstones" check_tombstones
 
 [ "$failed" = 0 ] || { echo "This backup cannot be relied on." >&2; exit 1; }
 echo "This backup can be restored."

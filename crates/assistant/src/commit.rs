@@ -70,9 +70,14 @@ pub enum AnswerOrigin<'a> {
     },
 }
 
-/// Writes the answer's chat memory, usage and audit entry, and ends its event. Returns whether the budget
-/// alert is to be sent once the transaction is committed.
+/// Writes the answer's chat memory, usage and audit entry, and ends its event. Of a person who was forgotten
+/// meanwhile only the cost is written. Returns whether the budget alert is to be sent once the transaction is
+/// committed.
 pub async fn commit(tx: &mut Tx, mut record: AnswerRecord<'_>) -> Result<bool, DbError> {
+    let nobody = UserId::from("forgotten");
+    if is_subject_forgotten(tx, &record).await? {
+        (record.user_id, record.turn) = (&nobody, None);
+    }
     let AnswerRecord { tenant_id, user_id, thread, outcome, reason, since_first_token, .. } = record;
     let seq = match record.origin {
         AnswerOrigin::Event { seq, .. } | AnswerOrigin::HttpRequest { reserved_seq: Some(seq), .. } => seq,
@@ -91,7 +96,9 @@ pub async fn commit(tx: &mut Tx, mut record: AnswerRecord<'_>) -> Result<bool, D
             }
             db::usage::record(tx, tenant_id, seq, ended).await?;
             db::replies::clear_text(tx, tenant_id, seq).await?;
-            db::events::finish(tx, tenant_id, seq, outcome, reason).await?;
+            if !db::events::finish(tx, tenant_id, seq, outcome, reason).await? {
+                record.actor = "enablebot";
+            }
         }
         AnswerOrigin::HttpRequest { asked_at, .. } => {
             let Charge { usage, cost_micros } = &record.charge.cloned().unwrap_or_default();
@@ -109,6 +116,18 @@ pub async fn commit(tx: &mut Tx, mut record: AnswerRecord<'_>) -> Result<bool, D
     let detail = record.audit_detail.take();
     write_audit_entry(tx, &record, AuditAction::Answered, detail).await?;
     Ok(is_alert_due)
+}
+
+/// Returns whether the person for whom a program asks was forgotten since it asked. An event of such a person has
+/// ended, which is noticed where it is stored.
+async fn is_subject_forgotten(tx: &mut Tx, record: &AnswerRecord<'_>) -> Result<bool, DbError> {
+    let AnswerOrigin::HttpRequest { asked_at, .. } = record.origin else { return Ok(false) };
+    if record.user_id.as_str().starts_with("key:") {
+        return Ok(false);
+    }
+    db::tombstones::lock_person(tx, record.tenant_id, record.user_id, false).await?;
+    let since_asked = Some(asked_at.elapsed());
+    db::tombstones::is_forgotten(tx, record.tenant_id, record.user_id, since_asked).await
 }
 
 async fn write_audit_entry(

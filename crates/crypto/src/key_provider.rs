@@ -29,4 +29,7 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     fn sign(&self, statement: &[u8]) -> Signature;
     /// Checks a statement's signature; `None` if its master key is no longer in the store.
     fn verify(&self, statement: &[u8], signature: &Signature) -> Option<bool>;
+    /// Returns a statement's keyed digests, one for each master key, that of the first key first. They serve to
+    /// recognize a name without storing it.
+    fn digest(&self, statement: &[u8]) -> Vec<Signature>;
 }

@@ -111,6 +111,14 @@ impl KeyProvider for MasterKeys {
         let master = self.find(&signature.master_key_id)?;
         Some(signature::verify(&master.bytes, statement, &signature.tag))
     }
+
+    fn digest(&self, statement: &[u8]) -> Vec<Signature> {
+        let digest = |master: &MasterKey| Signature {
+            master_key_id: master.id.clone(),
+            tag: signature::digest(&master.bytes, statement),
+        };
+        self.0.iter().map(digest).collect()
+    }
 }
 
 fn binding(tenant: &str) -> Binding<'_> {

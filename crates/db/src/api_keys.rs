@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::proof::ApiKeyGrant;
+pub(crate) use self::proof::replace_creator;
 pub use self::proof::resign;
 pub(crate) use self::proof::sign_existing;
 use crate::{DbError, Tx, UNPROVEN_ROWS};

@@ -5,12 +5,14 @@ use models::{Affiliation, ChatMessage, Role, TenantId, ThreadKey, UserId};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
+use crate::forgetting::FORGOTTEN_REASON;
 use crate::keys::{self, ColumnRef};
 use crate::{DbError, Tx};
 
 pub(crate) const MEMORY_TEXT: ColumnRef = ColumnRef { table: "chat_memory", column: "text" };
 
-/// Adds messages to a thread's memory. `seq` is the number of the question.
+/// Adds messages to a thread's memory, unless the question's author was forgotten meanwhile. `seq` is the number
+/// of the question.
 pub async fn insert(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -22,7 +24,8 @@ pub async fn insert(
     for message in messages {
         sqlx::query!(
             "insert into chat_memory (tenant_id, channel_id, thread_ts, role, user_id, origin, text, seq)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             select $1, $2, $3, $4, $5, $6, $7, $8
+             where not exists (select from events where tenant_id = $1 and seq = $8 and reason = $9)",
             tenant_id.as_str(),
             thread.channel_id.as_str(),
             thread.thread_ts.as_str(),
@@ -31,6 +34,7 @@ pub async fn insert(
             message.affiliation.as_str(),
             key.seal(MEMORY_TEXT.binding(tenant_id), &message.text)?,
             seq,
+            FORGOTTEN_REASON,
         )
         .execute(&mut *tx)
         .await?;

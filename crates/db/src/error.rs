@@ -66,6 +66,11 @@ pub enum DbError {
         "there is no role {0}: create it with `create role {0} login noinherit` in psql, and set its password with `\\password {0}`"
     )]
     UnknownServiceRole(String),
+    /// A tombstone cannot be compared with the data, because its master key is missing.
+    #[error(
+        "a tombstone was made with the master key {0}, which is not in ENCRYPTION_KEYS: add it there (last in the list), so that deletions are replayed, and run `web migrate` again"
+    )]
+    UnknownTombstoneKey(String),
     /// The tenant has no installation.
     #[error("the workspace has no installation")]
     NotInstalled,

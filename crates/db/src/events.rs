@@ -18,18 +18,19 @@ const MAX_LOGGED_FAILURES: i32 = 20;
 /// Maximum length of a failure's reason, in characters.
 const MAX_REASON_CHARS: i32 = 500;
 
-/// Finishes an event. The payload is kept only for dead letters, which can be redriven.
+/// Finishes an event. The payload is kept only for dead letters, which can be redriven. Returns false if it has
+/// ended before, because its author was forgotten.
 pub async fn finish(
     tx: &mut Tx,
     tenant_id: &TenantId,
     seq: i64,
     outcome: EventOutcome,
     reason: Option<&str>,
-) -> Result<(), DbError> {
-    sqlx::query!(
+) -> Result<bool, DbError> {
+    let finished = sqlx::query!(
         "update events set outcome = $3, reason = $4, finished_at = now(), not_before = null,
              body = case when $5 then body end
-         where tenant_id = $1 and seq = $2",
+         where tenant_id = $1 and seq = $2 and outcome is null",
         tenant_id.as_str(),
         seq,
         outcome.as_str(),
@@ -38,7 +39,18 @@ pub async fn finish(
     )
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(finished.rows_affected() == 1)
+}
+
+/// Returns whether an event has not ended.
+pub async fn is_open(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from events where tenant_id = $1 and seq = $2 and outcome is null) as "open!""#,
+        tenant_id.as_str(),
+        seq,
+    )
+    .fetch_one(tx)
+    .await?)
 }
 
 /// Adds a failed attempt to the event's log, which keeps the latest `MAX_LOGGED_FAILURES`. `reason` never

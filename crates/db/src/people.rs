@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use crate::keys::{self, ColumnRef};
 use crate::profiles::{PROFILE, PROFILE_OVERRIDE, open_profile};
-use crate::{DbError, Tx};
+use crate::{DbError, Tx, tombstones};
 
 pub(crate) const PERSON_NAME: ColumnRef = ColumnRef { table: "people", column: "name" };
 
@@ -86,16 +86,17 @@ pub async fn is_known(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Re
     .await?)
 }
 
-/// Returns whether a person has received their first message.
+/// Returns whether a person has received their first message. Somebody who was forgotten has, and does not get
+/// it again.
 pub async fn is_onboarded(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<bool, DbError> {
     let onboarded = sqlx::query_scalar!(
         r#"select onboarded_at is not null as "onboarded!" from people where tenant_id = $1 and user_id = $2"#,
         tenant_id.as_str(),
         user_id.as_str(),
     )
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    Ok(onboarded.unwrap_or(false))
+    Ok(onboarded.unwrap_or(false) || tombstones::is_forgotten(tx, tenant_id, user_id, None).await?)
 }
 
 /// Records that a person has received their first message.
@@ -144,73 +145,4 @@ pub async fn find_viewed_channel(
     .fetch_optional(tx)
     .await?;
     Ok(channel_id.flatten().map(ChannelId::from))
-}
-
-/// Deletes a person's profile and messages, and returns the number of messages. Usage stays without their
-/// name, and so does the fact that they got their first message, so that they do not get it again.
-pub async fn erase(tx: &mut Tx, tenant_id: &TenantId, user_id: &UserId) -> Result<u64, DbError> {
-    let (tenant, user) = (tenant_id.as_str(), user_id.as_str());
-    let messages =
-        sqlx::query!("delete from chat_memory where tenant_id = $1 and user_id = $2", tenant, user)
-            .execute(&mut *tx)
-            .await?;
-    sqlx::query!(
-        "update usage set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update reservations set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!("delete from feedback where tenant_id = $1 and user_id = $2", tenant, user)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!(
-        "update events set user_id = 'forgotten', body = null
-         where tenant_id = $1 and user_id = $2 and outcome is not null",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update event_history set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update ignored_events set user_id = 'forgotten' where tenant_id = $1 and user_id = $2",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!("delete from managers where tenant_id = $1 and user_id = $2", tenant, user)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!(
-        "update managers set granted_by = 'forgotten' where tenant_id = $1 and granted_by = $2",
-        tenant,
-        user
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update people set origin = null, name = null, is_admin = false, checked_at = null, viewed_channel_id = null,
-             profile = null, profile_override = null
-         where tenant_id = $1 and user_id = $2",
-        tenant,
-        user
-    )
-    .execute(tx)
-    .await?;
-    Ok(messages.rows_affected())
 }

@@ -12,6 +12,7 @@ use crate::chat_memory::{self, ExportedMessage};
 use crate::keys::{self, ColumnRef};
 use crate::message_text::TEXT_WITHHELD_REASON;
 use crate::people::PERSON_NAME;
+use crate::person_export::{self, PersonRecords};
 use crate::{DbError, Tx};
 
 pub(crate) const PROFILE: ColumnRef = ColumnRef { table: "people", column: "profile" };
@@ -152,6 +153,8 @@ pub struct PersonExport {
     pub questions: Vec<QuestionEntry>,
     /// Their ratings of replies.
     pub feedback: Vec<FeedbackEntry>,
+    /// Everything else that is stored of them, as rows by table.
+    pub records: PersonRecords,
 }
 
 /// A question, without its text.
@@ -215,8 +218,18 @@ pub async fn export(
         true => (chat_memory::list_for_user(tx, tenant_id, user_id).await?, None),
         false => (Vec::new(), Some(TEXT_WITHHELD_REASON)),
     };
+    let records = person_export::load_records(tx, tenant_id, user_id, has_message_text).await?;
     let user_id = user_id.clone();
-    Ok(PersonExport { user_id, name, profile, conversations, conversations_withheld, questions, feedback })
+    Ok(PersonExport {
+        user_id,
+        name,
+        profile,
+        conversations,
+        conversations_withheld,
+        questions,
+        feedback,
+        records,
+    })
 }
 
 pub(crate) async fn open_profile(

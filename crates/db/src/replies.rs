@@ -116,7 +116,7 @@ pub async fn clear_posting(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Resul
     Ok(())
 }
 
-/// Stores the partial text, encrypted.
+/// Stores the partial text, encrypted, unless the event has ended: then its author was forgotten.
 pub async fn set_partial_text(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -125,7 +125,8 @@ pub async fn set_partial_text(
 ) -> Result<(), DbError> {
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
-        "insert into replies (seq, tenant_id, partial_text) values ($1, $2, $3)
+        "insert into replies (seq, tenant_id, partial_text)
+         select seq, tenant_id, $3 from events where tenant_id = $2 and seq = $1 and outcome is null
          on conflict (seq) do update set partial_text = excluded.partial_text",
         seq,
         tenant_id.as_str(),
@@ -184,7 +185,8 @@ pub async fn add_usage(
     Ok(())
 }
 
-/// Stores the complete reply, encrypted, and adds the usage of its last call.
+/// Stores the complete reply, encrypted, and adds the usage of its last call. The text is not stored if the event
+/// has ended: then its author was forgotten.
 pub async fn set_answer(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -196,7 +198,8 @@ pub async fn set_answer(
     let key = keys::current(tx, tenant_id).await?;
     sqlx::query!(
         "insert into replies (seq, tenant_id, text, model, prompt_tokens, completion_tokens, cost_micros)
-         values ($1, $2, $3, $4, $5, $6, $7)
+         values ($1, $2, (select $3::bytea from events where tenant_id = $2 and seq = $1 and outcome is null),
+                 $4, $5, $6, $7)
          on conflict (seq) do update set text = excluded.text, partial_text = null, model = excluded.model,
              prompt_tokens = coalesce(replies.prompt_tokens, 0) + excluded.prompt_tokens,
              completion_tokens = coalesce(replies.completion_tokens, 0) + excluded.completion_tokens,

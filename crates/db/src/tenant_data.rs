@@ -47,7 +47,10 @@ pub fn exported_tables() -> impl Iterator<Item = &'static str> {
 }
 
 /// Columns that are decrypted for the tenant. Tokens are not included.
-const DECRYPTED_COLUMNS: [ColumnRef; 8] = [
+const DECRYPTED_COLUMNS: [ColumnRef; 11] = [
+    ColumnRef { table: "sessions", column: "name" },
+    ColumnRef { table: "sessions", column: "email" },
+    ColumnRef { table: "sessions", column: "browser" },
     ColumnRef { table: "people", column: "name" },
     ColumnRef { table: "people", column: "profile" },
     ColumnRef { table: "people", column: "profile_override" },
@@ -286,7 +289,7 @@ async fn read_rows(
 
 /// Returns a row as its tenant may read it. A value that can no longer be decrypted is only marked as
 /// present.
-async fn decrypt_row(
+pub(crate) async fn decrypt_row(
     tx: &mut Tx,
     tenant_id: &TenantId,
     table: &str,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit_log::{self, AuditAction};
-use crate::{DbError, Tx, keys, tenant_rules};
+use crate::{DbError, Tx, keys, tenant_rules, tombstones};
 
 /// Contents of a deletion receipt in the audit log, which is all that remains of a tenant.
 #[must_use = "its receipt is to be written"]
@@ -177,6 +177,7 @@ pub async fn delete_with_progress(
     delete_from!("tenants", "delete from tenants where tenant_id = $1");
     let backup_keys_expire_at =
         sqlx::query_scalar!("select max(taken_at + keys_kept) from backups").fetch_one(&mut *tx).await?;
+    tombstones::insert_tenant(tx, tenant_id).await?;
     Ok(TenantDeletion {
         tenant_id: tenant_id.clone(),
         reason: reason.to_owned(),

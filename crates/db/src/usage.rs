@@ -19,7 +19,8 @@ pub struct UsageOutcome<'a> {
 }
 
 /// Records the outcome of a question from Slack with the cost of all calls for it (`replies`), and releases
-/// its reservation. A redriven dead letter replaces its earlier row.
+/// its reservation. A redriven dead letter replaces its earlier row. If the event has ended before, because its
+/// author was forgotten, its own outcome stays.
 pub async fn record(
     tx: &mut Tx,
     tenant_id: &TenantId,
@@ -31,7 +32,8 @@ pub async fn record(
          insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
              event_id, channel_id, thread_ts, asked_at, first_token_ms, total_ms, cost_micros)
          select e.seq, e.tenant_id, user_id, coalesce(r.model, ''), coalesce(r.prompt_tokens, 0),
-                coalesce(r.completion_tokens, 0), $3, $4, event_id, channel_id, thread_ts, received_at,
+                coalesce(r.completion_tokens, 0), coalesce(e.outcome, $3), case when e.outcome is null then $4 else e.reason end,
+                event_id, nullif(channel_id, 'forgotten'), nullif(thread_ts, 'forgotten'), received_at,
                 case when $5::float8 is not null then greatest(least(took.ms - $5, 2147483647), 0) end, least(took.ms, 2147483647),
                 coalesce(r.cost_micros, 0)
          from events e left join replies r on r.tenant_id = e.tenant_id and r.seq = e.seq,
@@ -46,6 +48,34 @@ pub async fn record(
         outcome.outcome.as_str(),
         outcome.reason,
         outcome.since_first_token.map(|ago| ago.as_millis() as f64) as Option<f64>,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Records a question whose event has ended, with its outcome and the cost so far. The reservation of a call in
+/// progress stays, without the person, until the call is charged.
+pub(crate) async fn record_ended(tx: &mut Tx, tenant_id: &TenantId, seq: i64) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into usage (seq, tenant_id, user_id, model, prompt_tokens, completion_tokens, outcome, reason,
+             event_id, channel_id, thread_ts, asked_at, cost_micros)
+         select e.seq, e.tenant_id, user_id, coalesce(r.model, ''), coalesce(r.prompt_tokens, 0),
+                coalesce(r.completion_tokens, 0), e.outcome, e.reason, event_id, nullif(channel_id, 'forgotten'),
+                nullif(thread_ts, 'forgotten'), received_at, coalesce(r.cost_micros, 0)
+         from events e left join replies r on r.tenant_id = e.tenant_id and r.seq = e.seq
+         where e.tenant_id = $1 and e.seq = $2 and e.outcome is not null
+         on conflict (seq) do update set outcome = excluded.outcome, reason = excluded.reason",
+        tenant_id.as_str(),
+        seq,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update reservations set user_id = 'forgotten', expires_at = now() + interval '10 minutes'
+         where tenant_id = $1 and seq = $2",
+        tenant_id.as_str(),
+        seq,
     )
     .execute(tx)
     .await?;

@@ -33,6 +33,9 @@ enum WebCommand {
     /// Manage workspaces
     #[command(subcommand)]
     Tenants(cli::tenants::TenantsCommand),
+    /// Keep and replay deletions, for restores of older backups
+    #[command(subcommand)]
+    Tombstones(cli::tombstones::TombstonesCommand),
     /// Manage access of external people to channels
     #[command(subcommand)]
     Channels(cli::channels::ChannelsCommand),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Some(WebCommand::Doctor(options)) => cli::doctor::run(&options),
         Some(WebCommand::Plan(options)) => cli::plan::run(&options),
         Some(WebCommand::Tenants(command)) => cli::tenants::run(command),
+        Some(WebCommand::Tombstones(command)) => cli::tombstones::run(command),
         Some(WebCommand::Channels(command)) => cli::channels::run(command),
         Some(WebCommand::Events(command)) => cli::events::run(command),
         Some(WebCommand::Keys(command)) => cli::keys::run(command),

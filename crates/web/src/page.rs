@@ -7,7 +7,10 @@ use axum::response::{Html, IntoResponse, Response};
 /// The landing page, with "Add to Slack".
 #[derive(Template)]
 #[template(path = "landing.html")]
-pub(crate) struct LandingPage;
+pub(crate) struct LandingPage {
+    /// True for somebody who has just had their data deleted, and is signed out.
+    pub(crate) is_forgotten: bool,
+}
 
 /// The page after an install, with the next steps.
 #[derive(Template)]

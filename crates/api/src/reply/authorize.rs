@@ -47,7 +47,7 @@ pub(super) async fn authorize_requester(
     }
 }
 
-/// Asks Slack about the person, and stores the result for a day.
+/// Asks Slack about the person, and stores the result for a day, unless they were forgotten meanwhile.
 pub(super) async fn fetch_person(
     context: &JobContext<'_>,
     installation: &Installation,
@@ -56,6 +56,9 @@ pub(super) async fn fetch_person(
     let user = context.slack.fetch_user(&context.bot, &job.user_id).await?;
     let person = people::person_from_slack(installation, user);
     let mut tx = context.begin_fenced().await?;
+    if !db::events::is_open(&mut tx, &job.tenant_id, job.seq).await? {
+        return Ok(person);
+    }
     let person = people::store_person(&mut tx, &job.tenant_id, &job.user_id, person).await?;
     tx.commit().await?;
     Ok(person)

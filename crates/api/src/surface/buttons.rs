@@ -13,7 +13,9 @@ pub(crate) async fn store_feedback(
 ) -> Result<EventOutcome, JobError> {
     let job = context.job;
     let mut tx = context.begin_fenced().await?;
-    db::feedback::upsert(&mut tx, &job.tenant_id, event_id, &job.user_id, is_positive).await?;
+    if db::events::is_open(&mut tx, &job.tenant_id, job.seq).await? {
+        db::feedback::upsert(&mut tx, &job.tenant_id, event_id, &job.user_id, is_positive).await?;
+    }
     finish_event(tx, job, (EventOutcome::Done, None)).await
 }
 

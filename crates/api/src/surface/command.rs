@@ -48,11 +48,17 @@ pub(crate) async fn respond(
 
 async fn forget_person(context: &JobContext<'_>) -> Result<String, JobError> {
     let job = context.job;
-    let mut tx = context.begin_fenced().await?;
-    let turns = db::people::erase(&mut tx, &job.tenant_id, &job.user_id).await?;
-    audit(context, &mut tx, AuditAction::PersonForgotten, json!({ "messages": turns })).await?;
+    db::forgetting::settle_inbox(context.db).await?;
+    let mut tx = context.begin().await?;
+    // The threads are locked in their order before the lease is asserted, which locks the command's own.
+    let forgotten = db::forgetting::forget(&mut tx, &job.tenant_id, &job.user_id, None).await?;
+    db::threads::assert_lease(&mut tx, &context.lease.lease).await?;
+    // The command is an event of theirs too, and has ended with the others.
+    db::forgetting::set_own_outcome(&mut tx, &job.tenant_id, job.seq, EventOutcome::Done).await?;
+    let messages = forgotten.messages;
+    audit(context, &mut tx, AuditAction::PersonForgotten, json!(forgotten)).await?;
     tx.commit().await?;
-    Ok(format!("Done. I deleted your profile and {turns} messages. Messages in Slack aren't affected."))
+    Ok(format!("Done. I deleted your profile and {messages} messages. Messages in Slack aren't affected."))
 }
 
 async fn export_person(context: &JobContext<'_>) -> Result<String, JobError> {

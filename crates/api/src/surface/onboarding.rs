@@ -76,7 +76,9 @@ pub(crate) async fn store_viewed_channel(
 ) -> Result<EventOutcome, JobError> {
     let job = context.job;
     let mut tx = context.begin_fenced().await?;
-    db::people::set_viewed_channel(&mut tx, &job.tenant_id, &job.user_id, channel_id).await?;
+    if db::events::is_open(&mut tx, &job.tenant_id, job.seq).await? {
+        db::people::set_viewed_channel(&mut tx, &job.tenant_id, &job.user_id, channel_id).await?;
+    }
     finish_event(tx, job, (EventOutcome::Done, None)).await
 }
 
@@ -115,6 +117,8 @@ async fn is_already_posted(context: &JobContext<'_>, channel_id: &ChannelId) -> 
 async fn finish_greeting(context: &JobContext<'_>, outcome: EventOutcome) -> Result<EventOutcome, JobError> {
     let job = context.job;
     let mut tx = context.begin_fenced().await?;
-    db::people::set_onboarded(&mut tx, &job.tenant_id, &job.user_id).await?;
+    if db::events::is_open(&mut tx, &job.tenant_id, job.seq).await? {
+        db::people::set_onboarded(&mut tx, &job.tenant_id, &job.user_id).await?;
+    }
     finish_event(tx, job, (outcome, None)).await
 }

@@ -1,5 +1,6 @@
 //! The proof of a row of `api_keys`: an HMAC by a master key, which both services know.
 
+use chrono::{DateTime, Utc};
 use crypto::{KeyProvider, RowStatement, Signature};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -71,6 +72,46 @@ pub async fn resign(tx: &mut Tx) -> Result<u64, DbError> {
         .await?;
     }
     Ok(resigned)
+}
+
+/// Replaces the creator of a person's keys and signs them again, as far as they are proven. Only keys created
+/// before this time; `None`: all.
+pub(crate) async fn replace_creator(
+    tx: &mut Tx,
+    tenant: &str,
+    creator: &str,
+    replacement: &str,
+    before: Option<DateTime<Utc>>,
+) -> Result<(), DbError> {
+    let master_keys = tx.master_keys();
+    let rows = sqlx::query!(
+        "select key_id, digest, scopes, proof, master_key_id from api_keys
+         where tenant_id = $1 and created_by = $2 and created_at < coalesce($3, 'infinity'::timestamptz)
+         for no key update",
+        tenant,
+        creator,
+        before,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let (key_id, digest, scopes) = (row.key_id, &row.digest, &row.scopes);
+        let grant = ApiKeyGrant { key_id, tenant, digest, scopes, created_by: creator };
+        let replaced = ApiKeyGrant { created_by: replacement, ..grant };
+        let is_proven = grant.is_proven(&*master_keys, row.proof, row.master_key_id);
+        let fresh = is_proven.then(|| master_keys.sign(replaced.statement().as_bytes()));
+        let (tag, master_key_id) = fresh.map(|fresh| (fresh.tag, fresh.master_key_id)).unzip();
+        sqlx::query!(
+            "update api_keys set created_by = $2, proof = $3, master_key_id = $4 where key_id = $1",
+            key_id,
+            replacement,
+            tag,
+            master_key_id,
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Signs every active key, in the transaction of the migration that adds the proofs: afterwards no one can

@@ -17,9 +17,9 @@ use xtask::test_tools::find_or_install_s3_server;
 use xtask::workspace;
 
 use crate::fixtures::binaries;
-use crate::test_app::{ADA, BETA, TEAM, TEST_TIMEOUT, TestApp};
+use crate::test_app::{ADA, BETA, GRACE, TEAM, TEST_TIMEOUT, TestApp};
 
-const DRILL_CHECKS: [&str; 8] = [
+const DRILL_CHECKS: [&str; 9] = [
     "dump digest",
     "data keys",
     "restore",
@@ -28,6 +28,7 @@ const DRILL_CHECKS: [&str; 8] = [
     "schema",
     "encrypted values",
     "audit chains",
+    "tombstones",
 ];
 
 /// The scripts and their backup store.
@@ -132,6 +133,8 @@ async fn backup_drill_restores_and_names_faults() {
     backups.back_up();
     // A second backup, to show that the newest one is restored.
     app.save_settings(&cookie, &[("facts", "We sell sencha in Porto.")]).await;
+    let grace = app.sign_in(GRACE).await;
+    assert_eq!(app.send_form("/dashboard/people/me/forget", Some(&grace), &[]).await.status(), 303);
     backups.back_up();
     assert_eq!(app.database.query("select count(*) from backups where bytes > 10000"), "2", "each is noted");
     let (failed, said) = backups.drill(&[]);
@@ -139,6 +142,7 @@ async fn backup_drill_restores_and_names_faults() {
     let rows = app.database.query("select count(*) from events");
     assert!(said.contains(&format!("{rows} of them events")), "{said}");
     assert!(said.contains("1 tenant(s) can be decrypted"), "{said}");
+    assert!(said.contains("of 1 tombstones are new here"), "{said}");
 
     // A folder is also a backup store, and its files can be damaged.
     let folder = workspace::target().join(format!("test/backups-{}", std::process::id()));

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crypto::{Binding, DataKey, KeyProvider, MasterKeys, WrappedKey};
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::test_app::TestApp;
@@ -39,6 +40,14 @@ pub(crate) fn master_key(id: &str, byte: u8) -> String {
 impl TestApp {
     /// Decrypts every encrypted value of one snapshot. Returns the number of keys in use.
     pub(crate) fn decrypt_all_values(&self) -> usize {
+        let mut used: Vec<Uuid> = self.decrypt_all_texts().into_iter().map(|(key_id, ..)| key_id).collect();
+        used.sort_unstable();
+        used.dedup();
+        used.len()
+    }
+
+    /// Decrypts every encrypted value of one snapshot. Returns the key, the column and the text of each.
+    pub(crate) fn decrypt_all_texts(&self) -> Vec<(Uuid, String, String)> {
         let values = ENCRYPTED_COLUMNS.map(|(table, column)| {
             format!("select '{table}', '{column}', tenant_id, encode({column}, 'hex') from {table} where {column} is not null")
         });
@@ -52,18 +61,17 @@ impl TestApp {
         let rows: Vec<Vec<&str>> = answer.lines().map(|line| line.split('|').collect()).collect();
         let keys: HashMap<Uuid, DataKey> =
             rows.iter().filter(|row| row[0] == "key").map(|row| self.unwrap_data_key(row)).collect();
-        let mut used = Vec::new();
-        for row in rows.iter().filter(|row| row[0] != "key") {
-            let sealed = hex::decode(row[3]).expect("hex");
-            let key_id = crypto::key_id(&sealed).expect("a ciphertext");
-            let key = keys.get(&key_id).unwrap_or_else(|| panic!("{row:?} has no key"));
-            let binding = Binding { table: row[0], column: row[1], tenant: row[2] };
-            key.open(binding, &sealed).unwrap_or_else(|error| panic!("{row:?}: {error}"));
-            if !used.contains(&key_id) {
-                used.push(key_id);
-            }
-        }
-        used.len()
+        let values = rows.iter().filter(|row| row[0] != "key");
+        values
+            .map(|row| {
+                let sealed = hex::decode(row[3]).expect("hex");
+                let key_id = crypto::key_id(&sealed).expect("a ciphertext");
+                let key = keys.get(&key_id).unwrap_or_else(|| panic!("{row:?} has no key"));
+                let binding = Binding { table: row[0], column: row[1], tenant: row[2] };
+                let text = key.open(binding, &sealed).unwrap_or_else(|error| panic!("{row:?}: {error}"));
+                (key_id, format!("{}.{}", row[0], row[1]), text.expose_secret().to_owned())
+            })
+            .collect()
     }
 
     fn unwrap_data_key(&self, row: &[&str]) -> (Uuid, DataKey) {

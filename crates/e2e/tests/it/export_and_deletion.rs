@@ -190,6 +190,8 @@ async fn seed_is_idempotent_and_shown() {
     xtask::seed::seed(&app.settings.owner().web_variables()).expect("it is filled");
     let asked = app.database.query("select count(*), min(outcome), max(created_at) <= now() from usage");
     assert!(asked.ends_with("|answered|t"), "{asked}");
+    let remembered = app.database.query("select count(distinct tenant_id), count(*) > 100 from chat_memory");
+    assert_eq!(remembered, "2|t", "conversations to look at");
     xtask::seed::seed(&app.settings.owner().web_variables()).expect("nothing is to do");
     assert_eq!(
         app.database.query("select count(*), min(outcome), max(created_at) <= now() from usage"),

@@ -37,7 +37,8 @@ const TABLES_WITHOUT_POLICY_SQL: &str = "
                                and p.polname not in ('own_rows', 'own_events')))
     order by 1";
 
-fn migrated_database() -> TestDatabase {
+/// Returns a database with all migrations.
+pub(crate) fn migrated_database() -> TestDatabase {
     let database = TestDatabase::create();
     let ports = Ports::free().expect("free ports");
     let settings =

@@ -173,8 +173,8 @@ const CELLS: [(&str, Cell); 44] = [
 impl Role {
     /// Returns the status that this role gets.
     fn status(self, access: Access) -> u16 {
-        use Role::{Deactivated, NamedManager, Operator, OrgAdmin, Stranger, WorkspaceAdmin};
-        if matches!(self, Stranger | Deactivated) {
+        use Role::{Deactivated, Forgotten, NamedManager, Operator, OrgAdmin, Stranger, WorkspaceAdmin};
+        if matches!(self, Stranger | Deactivated | Forgotten) {
             return 303;
         }
         let (status, is_allowed, refusal) = match access {

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod plan;
 mod progress;
 pub mod tenants;
+pub mod tombstones;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -33,7 +34,8 @@ pub struct MigrateOptions {
     service_role: Option<String>,
 }
 
-/// Runs `web migrate`: upgrades the schema to the version of this binary.
+/// Runs `web migrate`: upgrades the schema to the version of this binary, and replays tombstones that were
+/// imported.
 pub fn migrate(options: &MigrateOptions) -> ExitCode {
     let settings = read_environment().and_then(|mut env| {
         let database = DatabaseSettings::read(&mut env);
@@ -51,6 +53,14 @@ pub fn migrate(options: &MigrateOptions) -> ExitCode {
         Ok(1) => println!("1 migration was applied. The schema is up to date."),
         Ok(applied) => println!("{applied} migrations were applied. The schema is up to date."),
         Err(error) => return fail(format!("migration failed: {error}")),
+    }
+    match block_on(db::tombstones::count_pending(&database.direct_urls)) {
+        Ok(0) => {}
+        Ok(_) => match tombstones::replay_pending() {
+            Ok(done) => println!("{done}"),
+            Err(problem) => return fail(problem),
+        },
+        Err(error) => return fail(format!("the tombstones cannot be read: {error}")),
     }
     let Some(role) = &options.service_role else { return ExitCode::SUCCESS };
     match block_on(db::allow_service_role(&database.direct_urls, role)) {

@@ -163,7 +163,8 @@ pub(crate) async fn export_person(
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
     let export = async {
         let mut tx = app.db.begin(tenant_id).await?;
-        if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
+        let is_own = user_id == signed_in.session.user_id;
+        if !is_own && !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(None);
         }
         let is_own = user_id == signed_in.session.user_id;
@@ -191,7 +192,7 @@ pub(crate) async fn export_person(
     }
 }
 
-/// Deletes a person's data and their conversations.
+/// Deletes a person's data and their conversations, and ends their sessions.
 pub(crate) async fn forget_person(
     State(app): State<Arc<WebState>>,
     signed_in: CurrentUser,
@@ -202,18 +203,21 @@ pub(crate) async fn forget_person(
         return refusal;
     }
     let (tenant_id, actor) = (&signed_in.session.tenant_id, signed_in.session.user_id.as_str());
+    let is_own = user_id == signed_in.session.user_id;
     let deleted = async {
+        db::forgetting::settle_inbox(&app.db).await?;
         let mut tx = app.db.begin(tenant_id).await?;
-        if !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
+        if !is_own && !db::people::is_known(&mut tx, tenant_id, &user_id).await? {
             return Ok(false);
         }
-        let turns = db::people::erase(&mut tx, tenant_id, &user_id).await?;
-        let detail = json!({ "user_id": user_id, "messages": turns });
+        // The entry names the person by the digest in their tombstone.
+        let detail = json!(db::forgetting::forget(&mut tx, tenant_id, &user_id, None).await?);
         db::audit_log::insert(&mut tx, tenant_id, actor, AuditAction::PersonForgotten, detail).await?;
         tx.commit().await?;
         Ok::<_, DbError>(true)
     };
-    let back = if signed_in.is_admin { "/dashboard/people" } else { "/dashboard/people/me?done=forgotten" };
+    // Their sessions have ended, also the one that asked for it.
+    let back = if is_own { "/?done=forgotten" } else { "/dashboard/people" };
     redirect_or_404(back, deleted.await).await
 }
 
