@@ -125,7 +125,7 @@ pub async fn find_owner(tx: &mut Tx, key: &str) -> Result<Option<ApiKeyOwner>, D
     let (key_id, tenant, created_by) = (row.key_id, row.tenant_id.as_str(), row.created_by.as_str());
     let grant = ApiKeyGrant { key_id, tenant, digest: &row.digest, scopes: &row.scopes, created_by };
     if !grant.is_proven(&*tx.master_keys(), row.proof, row.master_key_id) {
-        tracing::warn!(tenant_id = tenant, %key_id, "API key without valid proof refused");
+        tracing::warn!(tenant_id = tenant, "API key without valid proof refused: {key_id}");
         metrics::counter!(UNPROVEN_ROWS, "table" => "api_keys").increment(1);
         return Ok(None);
     }

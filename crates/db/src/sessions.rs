@@ -122,7 +122,7 @@ impl SessionRow {
         if proven.is_none() {
             let session_id = self.session_id.map(|id| id.to_string()).unwrap_or_default();
             let (tenant_id, user_id) = (&self.tenant_id, &self.user_id);
-            tracing::warn!(tenant_id, user_id, session_id, "session without valid proof refused");
+            tracing::warn!(tenant_id, user_id, "session without valid proof refused: {session_id}");
             metrics::counter!(UNPROVEN_ROWS, "table" => "sessions").increment(1);
         }
         Ok(proven)

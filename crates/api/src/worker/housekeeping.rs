@@ -40,7 +40,7 @@ pub(super) async fn run(state: Arc<ApiState>) {
 
 fn log_failure(task: &'static str, done: Result<(), DbError>) {
     if let Err(error) = done {
-        tracing::warn!(task, error = %error, "housekeeping failed");
+        tracing::warn!(error = %error, "housekeeping of {task} failed");
     }
 }
 
